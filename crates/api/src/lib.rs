@@ -1,1 +1,17 @@
-//! everynode-api.
+//! What Kubernetes says, as pure data and functions: kinds, metadata, views, selectors,
+//! quantities, patches, failures; the port to an API server; the reconcile contract.
+//!
+//! Nothing here has a clock, randomness or I/O. Reading order: [`kinds`], [`meta`], [`view`],
+//! [`reconcile`], [`ports`].
+
+pub mod field;
+pub mod int_or_string;
+pub mod kinds;
+pub mod meta;
+pub mod names;
+pub mod ports;
+pub mod quantity;
+pub mod reconcile;
+pub mod selector;
+pub mod status;
+pub mod view;

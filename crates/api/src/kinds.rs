@@ -1,0 +1,157 @@
+//! The table of kinds: what exists, under which name and path.
+//!
+//! [`Kind`] is the identity that a client needs to make a URL; it can also be built at run time
+//! (custom resources, discovery). [`KINDS`] is the table of what everynode itself serves.
+
+use std::borrow::Cow;
+
+/// A string that is static for built-in kinds and owned for those found at run time.
+pub type Text = Cow<'static, str>;
+
+/// One kind of object at one version: enough to address it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: Text,
+    pub version: Text,
+    /// `DaemonSet`
+    pub kind: Text,
+    /// `daemonsets`
+    pub plural: Text,
+    pub namespaced: bool,
+}
+
+impl Kind {
+    const fn built_in(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        namespaced: bool,
+    ) -> Self {
+        Kind {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            kind: Cow::Borrowed(kind),
+            plural: Cow::Borrowed(plural),
+            namespaced,
+        }
+    }
+
+    /// `apps/v1`, or `v1` for the core group.
+    pub fn api_version(&self) -> String {
+        match self.group.as_ref() {
+            "" => self.version.to_string(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
+    /// `daemonsets.apps`, or `pods` for the core group: how error messages name the resource.
+    pub fn qualified_resource(&self) -> String {
+        match self.group.as_ref() {
+            "" => self.plural.to_string(),
+            group => format!("{}.{group}", self.plural),
+        }
+    }
+
+    /// `DaemonSet.apps`, or `Pod` for the core group: how validation messages name the kind.
+    pub fn qualified_kind(&self) -> String {
+        match self.group.as_ref() {
+            "" => self.kind.to_string(),
+            group => format!("{}.{group}", self.kind),
+        }
+    }
+
+    /// The URL path of a collection, or of one object when `name` is given.
+    ///
+    /// `namespace` is ignored for cluster-scoped kinds; `None` for a namespaced kind means all
+    /// namespaces (lists and watches only).
+    pub fn path(&self, namespace: Option<&str>, name: Option<&str>, subresource: Option<&str>) -> String {
+        let mut path = match self.group.as_ref() {
+            "" => format!("/api/{}", self.version),
+            group => format!("/apis/{group}/{}", self.version),
+        };
+        if let (true, Some(namespace)) = (self.namespaced, namespace) {
+            path.push_str("/namespaces/");
+            path.push_str(namespace);
+        }
+        for part in [Some(self.plural.as_ref()), name, subresource].into_iter().flatten() {
+            path.push('/');
+            path.push_str(part);
+        }
+        path
+    }
+}
+
+macro_rules! kinds {
+    ($($constant:ident = $group:literal $version:literal $kind:literal $plural:literal $namespaced:literal
+        [$($short:literal)*] [$($category:literal)*] [$($sub:literal)*] $storage:literal;)*) => {
+        $(#[doc = concat!("`", $group, "/", $version, " ", $kind, "`")]
+          pub const $constant: Kind = Kind::built_in($group, $version, $kind, $plural, $namespaced);)*
+        /// Every kind that everynode serves, in the order of discovery.
+        pub static KINDS: &[KindInfo] = &[$(KindInfo {
+            kind: $constant,
+            short_names: &[$($short),*],
+            categories: &[$($category),*],
+            subresources: &[$($sub),*],
+            storage: $storage,
+        }),*];
+    };
+}
+
+/// A row of the table of served kinds.
+#[derive(Debug)]
+pub struct KindInfo {
+    pub kind: Kind,
+    pub short_names: &'static [&'static str],
+    pub categories: &'static [&'static str],
+    pub subresources: &'static [&'static str],
+    /// The path below `/registry/` under which kube-apiserver stores the kind.
+    pub storage: &'static str,
+}
+
+kinds! {
+    NAMESPACE = "" "v1" "Namespace" "namespaces" false ["ns"] [] ["status" "finalize"] "namespaces";
+    NODE = "" "v1" "Node" "nodes" false ["no"] [] ["status" "proxy"] "minions";
+    POD = "" "v1" "Pod" "pods" true ["po"] ["all"] ["status" "log" "exec" "attach" "portforward" "binding" "eviction" "ephemeralcontainers" "resize"] "pods";
+    CONFIG_MAP = "" "v1" "ConfigMap" "configmaps" true ["cm"] [] [] "configmaps";
+    SECRET = "" "v1" "Secret" "secrets" true [] [] [] "secrets";
+    SERVICE_ACCOUNT = "" "v1" "ServiceAccount" "serviceaccounts" true ["sa"] [] ["token"] "serviceaccounts";
+    SERVICE = "" "v1" "Service" "services" true ["svc"] ["all"] ["status"] "services/specs";
+    ENDPOINTS = "" "v1" "Endpoints" "endpoints" true ["ep"] [] [] "services/endpoints";
+    EVENT = "" "v1" "Event" "events" true ["ev"] [] [] "events";
+    EVENTS_EVENT = "events.k8s.io" "v1" "Event" "events" true ["ev"] [] [] "events";
+    DAEMON_SET = "apps" "v1" "DaemonSet" "daemonsets" true ["ds"] ["all"] ["status"] "daemonsets";
+    CONTROLLER_REVISION = "apps" "v1" "ControllerRevision" "controllerrevisions" true [] [] [] "controllerrevisions";
+    LEASE = "coordination.k8s.io" "v1" "Lease" "leases" true [] [] [] "leases";
+    PRIORITY_CLASS = "scheduling.k8s.io" "v1" "PriorityClass" "priorityclasses" false ["pc"] [] [] "priorityclasses";
+    POD_DISRUPTION_BUDGET = "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true ["pdb"] [] ["status"] "poddisruptionbudgets";
+    ROLE = "rbac.authorization.k8s.io" "v1" "Role" "roles" true [] [] [] "roles";
+    ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "RoleBinding" "rolebindings" true [] [] [] "rolebindings";
+    CLUSTER_ROLE = "rbac.authorization.k8s.io" "v1" "ClusterRole" "clusterroles" false [] [] [] "clusterroles";
+    CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "ClusterRoleBinding" "clusterrolebindings" false [] [] [] "clusterrolebindings";
+}
+
+/// The row of a built-in kind, by group and plural.
+pub fn find(group: &str, plural: &str) -> Option<&'static KindInfo> {
+    KINDS.iter().find(|info| info.kind.group == group && info.kind.plural == plural)
+}
+
+/// The row of a built-in kind, by API version (`apps/v1`) and kind name.
+pub fn find_by_kind(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
+    KINDS.iter().find(|info| info.kind.kind == kind && info.kind.api_version() == api_version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        assert_eq!(DAEMON_SET.path(Some("x"), Some("web"), Some("status")), "/apis/apps/v1/namespaces/x/daemonsets/web/status");
+        assert_eq!(NODE.path(None, Some("a"), None), "/api/v1/nodes/a");
+        assert_eq!(POD.path(None, None, None), "/api/v1/pods");
+        assert_eq!(DAEMON_SET.qualified_resource(), "daemonsets.apps"); // DS-I42
+        assert_eq!(find_by_kind("v1", "Node").map(|info| info.storage), Some("minions"));
+    }
+}

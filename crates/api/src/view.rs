@@ -1,0 +1,21 @@
+//! What controllers see of the cluster: typed, compact views of objects, and an index over them.
+//!
+//! Views keep only what decisions read. Everything is shared (`Arc`) and immutable once parsed,
+//! so that `see` can hold on to it without copying and without a lock.
+
+mod daemon_set;
+mod index;
+mod node;
+mod object;
+mod pod;
+mod scheduling;
+
+pub use daemon_set::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus, PodTemplate, RollingUpdate, UpdateStrategy};
+pub use index::{Change, Item, Pods, View};
+pub use node::{Node, NodeCondition, NodeSpec, NodeStatus};
+pub use object::Object;
+pub use pod::{ContainerNeeds, HostPort, Pod, PodCondition, PodPhase, PodSpec, PodStatus, ResourceNeeds};
+pub use scheduling::{
+    Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm, Resources,
+    Taint, Toleration, TolerationOperator,
+};

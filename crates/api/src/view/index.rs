@@ -1,0 +1,343 @@
+//! The index over all views: what an informer cache holds.
+//!
+//! Pure data: `runtime` feeds it from watches, tests and `sim` by hand. All maps are ordered, so
+//! that what is planned from it is replayable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{ControllerRevision, DaemonSet, Node, Object, Pod};
+use crate::kinds::{self, Kind};
+use crate::meta::{Key, Meta};
+
+/// One object of the view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    DaemonSet(Arc<DaemonSet>),
+    Node(Arc<Node>),
+    Pod(Arc<Pod>),
+    Revision(Arc<ControllerRevision>),
+    /// Every kind without a view of its own.
+    Object(Arc<Object>),
+}
+
+impl Item {
+    /// Decodes an object of `kind`. The error names the offending field.
+    pub fn parse(kind: &Kind, json: &[u8]) -> Result<Item, serde_json::Error> {
+        fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<Arc<T>, serde_json::Error> {
+            serde_json::from_slice(json).map(Arc::new)
+        }
+        Ok(match () {
+            () if *kind == kinds::POD => Item::Pod(read(json)?),
+            () if *kind == kinds::NODE => Item::Node(read(json)?),
+            () if *kind == kinds::DAEMON_SET => Item::DaemonSet(read(json)?),
+            () if *kind == kinds::CONTROLLER_REVISION => Item::Revision(read(json)?),
+            () => Item::Object(read(json)?),
+        })
+    }
+
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Item::DaemonSet(item) => &item.meta,
+            Item::Node(item) => &item.meta,
+            Item::Pod(item) => &item.meta,
+            Item::Revision(item) => &item.meta,
+            Item::Object(item) => &item.meta,
+        }
+    }
+
+    pub fn pod(&self) -> Option<&Arc<Pod>> {
+        match self {
+            Item::Pod(pod) => Some(pod),
+            _ => None,
+        }
+    }
+
+    pub fn node(&self) -> Option<&Arc<Node>> {
+        match self {
+            Item::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+}
+
+/// What one event did to the view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub kind: Kind,
+    pub key: Key,
+    pub old: Option<Item>,
+    pub new: Option<Item>,
+}
+
+/// Pods, indexed by key, controller and target node.
+#[derive(Debug, Default)]
+pub struct Pods {
+    by_key: BTreeMap<Key, Arc<Pod>>,
+    by_owner: BTreeMap<Arc<str>, BTreeMap<Key, Arc<Pod>>>,
+    by_node: BTreeMap<Box<str>, BTreeMap<Key, Arc<Pod>>>,
+    orphans: BTreeMap<Key, Arc<Pod>>,
+}
+
+impl Pods {
+    pub fn get(&self, key: &Key) -> Option<&Arc<Pod>> {
+        self.by_key.get(key)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.by_key.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Pods whose controller reference has this uid.
+    pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.by_owner.get(uid).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Pods of a namespace without a controller reference.
+    pub fn orphans_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        in_namespace(&self.orphans, namespace)
+    }
+
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        in_namespace(&self.by_key, namespace)
+    }
+
+    /// Pods bound or pinned to this node (DS-B32).
+    pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.by_node.get(node).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Names of all nodes that a pod is bound or pinned to, whether they exist or not.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.by_node.keys().map(Box::as_ref)
+    }
+
+    fn insert(&mut self, key: &Key, pod: Arc<Pod>) {
+        match pod.meta.controller() {
+            Some(owner) => {
+                self.by_owner.entry(owner.uid.as_ref().into()).or_default().insert(key.clone(), pod.clone());
+            }
+            None => {
+                self.orphans.insert(key.clone(), pod.clone());
+            }
+        }
+        if let Some(node) = pod.target_node() {
+            self.by_node.entry(node.into()).or_default().insert(key.clone(), pod.clone());
+        }
+        self.by_key.insert(key.clone(), pod);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<Pod>> {
+        let pod = self.by_key.remove(key)?;
+        self.orphans.remove(key);
+        if let Some(owner) = pod.meta.controller() {
+            remove_nested(&mut self.by_owner, owner.uid.as_ref(), key);
+        }
+        if let Some(node) = pod.target_node() {
+            remove_nested(&mut self.by_node, node, key);
+        }
+        Some(pod)
+    }
+}
+
+fn remove_nested<K: Ord + std::borrow::Borrow<str>>(map: &mut BTreeMap<K, BTreeMap<Key, Arc<Pod>>>, outer: &str, key: &Key) {
+    if let Some(inner) = map.get_mut(outer) {
+        inner.remove(key);
+        if inner.is_empty() {
+            map.remove(outer);
+        }
+    }
+}
+
+fn in_namespace<'a, T>(map: &'a BTreeMap<Key, Arc<T>>, namespace: &str) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
+    let namespace: Arc<str> = namespace.into();
+    let first = Key { namespace: namespace.clone(), name: "".into() };
+    map.range(first..).take_while(move |(key, _)| key.namespace == namespace).map(|(_, item)| item)
+}
+
+/// Everything that controllers see.
+#[derive(Debug, Default)]
+pub struct View {
+    pods: Pods,
+    nodes: BTreeMap<Key, Arc<Node>>,
+    daemon_sets: BTreeMap<Key, Arc<DaemonSet>>,
+    revisions: BTreeMap<Key, Arc<ControllerRevision>>,
+    objects: BTreeMap<Kind, BTreeMap<Key, Arc<Object>>>,
+    seen: BTreeMap<Kind, u64>,
+}
+
+impl View {
+    pub fn pods(&self) -> &Pods {
+        &self.pods
+    }
+
+    pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(&Key::cluster(name))
+    }
+
+    /// In name order.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    pub fn daemon_set(&self, key: &Key) -> Option<&Arc<DaemonSet>> {
+        self.daemon_sets.get(key)
+    }
+
+    pub fn daemon_sets(&self) -> impl ExactSizeIterator<Item = &Arc<DaemonSet>> {
+        self.daemon_sets.values()
+    }
+
+    pub fn daemon_sets_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<DaemonSet>> {
+        in_namespace(&self.daemon_sets, namespace)
+    }
+
+    pub fn revision(&self, key: &Key) -> Option<&Arc<ControllerRevision>> {
+        self.revisions.get(key)
+    }
+
+    pub fn revisions_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<ControllerRevision>> {
+        in_namespace(&self.revisions, namespace)
+    }
+
+    /// An object of a kind without a view of its own.
+    pub fn object(&self, kind: &Kind, key: &Key) -> Option<&Arc<Object>> {
+        self.objects.get(kind)?.get(key)
+    }
+
+    pub fn objects(&self, kind: &Kind) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.get(kind).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub fn objects_in(&self, kind: &Kind, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.get(kind).into_iter().flat_map(|map| in_namespace(map, namespace))
+    }
+
+    /// The metadata of any object, of any kind.
+    pub fn meta(&self, kind: &Kind, key: &Key) -> Option<&Meta> {
+        match () {
+            () if *kind == kinds::POD => self.pods.get(key).map(|item| &item.meta),
+            () if *kind == kinds::NODE => self.nodes.get(key).map(|item| &item.meta),
+            () if *kind == kinds::DAEMON_SET => self.daemon_sets.get(key).map(|item| &item.meta),
+            () if *kind == kinds::CONTROLLER_REVISION => self.revisions.get(key).map(|item| &item.meta),
+            () => self.object(kind, key).map(|item| &item.meta),
+        }
+    }
+
+    /// The metadata of all objects of a kind.
+    pub fn metas(&self, kind: &Kind) -> Vec<&Meta> {
+        match () {
+            () if *kind == kinds::POD => self.pods.iter().map(|item| &item.meta).collect(),
+            () if *kind == kinds::NODE => self.nodes.values().map(|item| &item.meta).collect(),
+            () if *kind == kinds::DAEMON_SET => self.daemon_sets.values().map(|item| &item.meta).collect(),
+            () if *kind == kinds::CONTROLLER_REVISION => self.revisions.values().map(|item| &item.meta).collect(),
+            () => self.objects(kind).map(|item| &item.meta).collect(),
+        }
+    }
+
+    /// Everything of this kind up to this revision has been applied.
+    pub fn seen_revision(&self, kind: &Kind) -> u64 {
+        self.seen.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Notes that everything of `kind` up to `revision` has been applied (list, bookmark).
+    pub fn observe_revision(&mut self, kind: &Kind, revision: u64) {
+        let seen = self.seen.entry(kind.clone()).or_default();
+        *seen = (*seen).max(revision);
+    }
+
+    /// Adds or replaces an object.
+    pub fn upsert(&mut self, kind: &Kind, item: Item) -> Change {
+        self.observe_revision(kind, item.meta().resource_version);
+        let key = item.meta().key();
+        let old = self.take(kind, &key);
+        match &item {
+            Item::Pod(pod) => self.pods.insert(&key, pod.clone()),
+            Item::Node(node) => drop(self.nodes.insert(key.clone(), node.clone())),
+            Item::DaemonSet(set) => drop(self.daemon_sets.insert(key.clone(), set.clone())),
+            Item::Revision(revision) => drop(self.revisions.insert(key.clone(), revision.clone())),
+            Item::Object(object) => drop(self.objects.entry(kind.clone()).or_default().insert(key.clone(), object.clone())),
+        }
+        Change { kind: kind.clone(), key, old, new: Some(item) }
+    }
+
+    /// Removes an object; `revision` is that of its deletion (0 if unknown). `None` if it was not there.
+    pub fn remove(&mut self, kind: &Kind, key: &Key, revision: u64) -> Option<Change> {
+        self.observe_revision(kind, revision);
+        let old = self.take(kind, key)?;
+        Some(Change { kind: kind.clone(), key: key.clone(), old: Some(old), new: None })
+    }
+
+    /// Makes the view of a kind exactly `items`, as listed at `revision`; returns what differs.
+    pub fn replace(&mut self, kind: &Kind, items: Vec<Item>, revision: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let listed: std::collections::BTreeSet<Key> = items.iter().map(|item| item.meta().key()).collect();
+        let gone: Vec<Key> = self.metas(kind).into_iter().map(Meta::key).filter(|key| !listed.contains(key)).collect();
+        changes.extend(gone.iter().filter_map(|key| self.remove(kind, key, 0)));
+        for item in items {
+            let known = self.meta(kind, &item.meta().key());
+            let same = known.is_some_and(|meta| meta.resource_version == item.meta().resource_version && meta.uid == item.meta().uid);
+            if !same || item.meta().resource_version == 0 {
+                changes.push(self.upsert(kind, item));
+            }
+        }
+        self.observe_revision(kind, revision);
+        changes
+    }
+
+    fn take(&mut self, kind: &Kind, key: &Key) -> Option<Item> {
+        match () {
+            () if *kind == kinds::POD => self.pods.remove(key).map(Item::Pod),
+            () if *kind == kinds::NODE => self.nodes.remove(key).map(Item::Node),
+            () if *kind == kinds::DAEMON_SET => self.daemon_sets.remove(key).map(Item::DaemonSet),
+            () if *kind == kinds::CONTROLLER_REVISION => self.revisions.remove(key).map(Item::Revision),
+            () => self.objects.get_mut(kind)?.remove(key).map(Item::Object),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(text: &str) -> Item {
+        Item::parse(&kinds::POD, text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn pods_are_found_by_owner_node_and_namespace() {
+        let mut view = View::default();
+        let owned = r#"{"metadata":{"name":"a","namespace":"x","resourceVersion":"5",
+            "ownerReferences":[{"uid":"u1","controller":true}]},"spec":{"nodeName":"n1"}}"#;
+        view.upsert(&kinds::POD, pod(owned));
+        view.upsert(&kinds::POD, pod(r#"{"metadata":{"name":"b","namespace":"x"}}"#));
+        assert_eq!(view.pods().owned_by("u1").count(), 1);
+        assert_eq!(view.pods().on_node("n1").count(), 1);
+        assert_eq!(view.pods().orphans_in("x").count(), 1);
+        assert_eq!(view.pods().in_namespace("w").count(), 0);
+        assert_eq!(view.seen_revision(&kinds::POD), 5);
+        let change = view.remove(&kinds::POD, &Key::new("x", "a"), 9).unwrap();
+        assert!(change.new.is_none() && view.pods().owned_by("u1").count() == 0 && view.pods().on_node("n1").count() == 0);
+        assert_eq!(view.seen_revision(&kinds::POD), 9);
+    }
+
+    #[test]
+    fn replace_reports_only_differences() {
+        let mut view = View::default();
+        let at = |name: &str, version: u64| pod(&format!(r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#));
+        view.replace(&kinds::POD, vec![at("a", 1), at("b", 2)], 2);
+        let changes = view.replace(&kinds::POD, vec![at("b", 2), at("c", 3)], 3);
+        let names: Vec<_> = changes.iter().map(|c| (c.key.name.to_string(), c.new.is_some())).collect();
+        assert_eq!(names, [("a".to_string(), false), ("c".to_string(), true)]);
+    }
+}

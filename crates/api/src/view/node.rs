@@ -1,0 +1,65 @@
+//! A node, as controllers see it.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::scheduling::{Resources, Taint};
+use crate::meta::{Meta, null_default};
+
+/// `v1 Node`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    #[serde(rename = "metadata")]
+    pub meta: Meta,
+    pub spec: NodeSpec,
+    pub status: NodeStatus,
+}
+
+/// `spec` of a node.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSpec {
+    pub unschedulable: bool,
+    #[serde(deserialize_with = "null_default")]
+    pub taints: Vec<Taint>,
+}
+
+/// `status` of a node.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    #[serde(deserialize_with = "null_default")]
+    pub allocatable: Resources,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<NodeCondition>,
+}
+
+/// One of `status.conditions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeCondition {
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    /// `True`, `False` or `Unknown`.
+    pub status: Box<str>,
+    pub reason: Box<str>,
+    pub message: Box<str>,
+    pub last_heartbeat_time: Option<Timestamp>,
+    pub last_transition_time: Option<Timestamp>,
+}
+
+impl Node {
+    pub fn name(&self) -> &str {
+        &self.meta.name
+    }
+
+    /// The status of a condition: `True`, `False`, `Unknown`; `None` when it was never posted.
+    pub fn condition(&self, kind: &str) -> Option<&NodeCondition> {
+        self.status.conditions.iter().find(|condition| condition.kind.as_ref() == kind)
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready").is_some_and(|condition| condition.status.as_ref() == "True")
+    }
+}
