@@ -1,1 +1,26 @@
-//! everynode-agent.
+//! The node agent: it makes one machine's containers match the pods that are bound to it.
+//!
+//! How it is put together, in reading order:
+//!
+//! ```text
+//! ports      the traits between the parts below, and the small values they exchange
+//! config     what the agent is told: names, addresses, directories, limits
+//! cri/       the container runtime behind the `Runtime` trait: CRI over a socket, or a fake
+//! sync/      PURE: pod + observed containers + memory + now -> actions and the pod's status
+//! worker/    one task per pod owns its memory and executes its actions; dispatcher and relist
+//! container/ from a container of a pod to the runtime's configuration
+//! env/       environment of a container (fieldRef, resourceFieldRef, config and secret refs)
+//! volumes/   the pod's volumes on disk, and the mounts of a container
+//! probes/    liveness, readiness and startup probes
+//! logs/      reading and rotating container logs
+//! server/    the agent's own HTTPS server: logs, exec, attach, port-forward
+//! node/      the Node object: registration, status, lease
+//! agent      wires all of them to an API server
+//! ```
+//!
+//! What is not here: networks and images themselves (the runtime's work), scheduling, any decision
+//! about which pods belong on the node.
+
+pub mod config;
+pub mod cri;
+pub mod ports;
