@@ -134,12 +134,16 @@ kinds! {
 
 /// The row of a built-in kind, by group and plural.
 pub fn find(group: &str, plural: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|info| info.kind.group == group && info.kind.plural == plural)
+    KINDS
+        .iter()
+        .find(|info| info.kind.group == group && info.kind.plural == plural)
 }
 
 /// The row of a built-in kind, by API version (`apps/v1`) and kind name.
 pub fn find_by_kind(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|info| info.kind.kind == kind && info.kind.api_version() == api_version)
+    KINDS
+        .iter()
+        .find(|info| info.kind.kind == kind && info.kind.api_version() == api_version)
 }
 
 #[cfg(test)]
@@ -148,7 +152,10 @@ mod tests {
 
     #[test]
     fn paths() {
-        assert_eq!(DAEMON_SET.path(Some("x"), Some("web"), Some("status")), "/apis/apps/v1/namespaces/x/daemonsets/web/status");
+        assert_eq!(
+            DAEMON_SET.path(Some("x"), Some("web"), Some("status")),
+            "/apis/apps/v1/namespaces/x/daemonsets/web/status"
+        );
         assert_eq!(NODE.path(None, Some("a"), None), "/api/v1/nodes/a");
         assert_eq!(POD.path(None, None, None), "/api/v1/pods");
         assert_eq!(DAEMON_SET.qualified_resource(), "daemonsets.apps"); // DS-I42

@@ -14,4 +14,5 @@ pub mod quantity;
 pub mod reconcile;
 pub mod selector;
 pub mod status;
+pub mod time;
 pub mod view;

@@ -44,7 +44,12 @@ pub struct Target {
 
 impl Target {
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
-        Target { kind, namespace: namespace.into(), name: name.into(), subresource: None }
+        Target {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+            subresource: None,
+        }
     }
 
     #[must_use]
@@ -142,7 +147,12 @@ pub enum Request {
     Update { target: Target, body: Value },
     /// Preconditions travel as `metadata.uid` and `metadata.resourceVersion` of a merge or
     /// strategic patch body; the implementation adds them.
-    Patch { target: Target, patch: PatchType, body: Value, preconditions: Preconditions },
+    Patch {
+        target: Target,
+        patch: PatchType,
+        body: Value,
+        preconditions: Preconditions,
+    },
     Delete {
         target: Target,
         preconditions: Preconditions,
@@ -172,7 +182,9 @@ pub enum WatchEvent {
     /// The last state, with the revision of the deletion.
     Deleted(Bytes),
     /// Everything up to this revision has been delivered.
-    Bookmark { resource_version: u64 },
+    Bookmark {
+        resource_version: u64,
+    },
 }
 
 /// Why a request has no answer.

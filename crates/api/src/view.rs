@@ -10,12 +10,14 @@ mod object;
 mod pod;
 mod scheduling;
 
-pub use daemon_set::{ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus, PodTemplate, RollingUpdate, UpdateStrategy};
+pub use daemon_set::{
+    ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus, PodTemplate, RollingUpdate, UpdateStrategy,
+};
 pub use index::{Change, Item, Pods, View};
 pub use node::{Node, NodeCondition, NodeSpec, NodeStatus};
 pub use object::Object;
 pub use pod::{ContainerNeeds, HostPort, Pod, PodCondition, PodPhase, PodSpec, PodStatus, ResourceNeeds};
 pub use scheduling::{
-    Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm, Resources,
-    Taint, Toleration, TolerationOperator,
+    Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm,
+    Resources, Taint, Toleration, TolerationOperator,
 };

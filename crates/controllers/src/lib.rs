@@ -1,1 +1,26 @@
-//! everynode-controllers.
+//! The small controllers: each a pure [`Reconciler`](everynode_api::reconcile::Reconciler).
+//!
+//! | module | key | what it keeps true |
+//! |---|---|---|
+//! | [`node_lifecycle`] | node | a silent node becomes Unknown; conditions become taints |
+//! | [`taint_eviction`] | pod | a pod leaves a node whose NoExecute taints it does not tolerate |
+//! | [`pod_gc`] | node name | pods of nodes that are gone go, too |
+//! | [`garbage`] | owner uid | dependents follow their owners |
+//! | [`namespaces`] | namespace | a terminating namespace empties and ends |
+//! | [`accounts`] | namespace | every namespace has its default account and the cluster's CA |
+//! | [`scheduler`] | one key | unbound pods get a node, or the reasons why not |
+//!
+//! They see the cluster through a [`View`](everynode_api::view::View) and act through plans; none
+//! has a clock, randomness or I/O.
+
+pub mod accounts;
+pub mod garbage;
+pub mod namespaces;
+pub mod node_lifecycle;
+pub mod pod_gc;
+pub mod scheduler;
+pub mod taint_eviction;
+
+mod common;
+#[cfg(test)]
+mod testkit;

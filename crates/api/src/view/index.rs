@@ -3,7 +3,7 @@
 //! Pure data: `runtime` feeds it from watches, tests and `sim` by hand. All maps are ordered, so
 //! that what is planned from it is replayable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -125,14 +125,20 @@ impl Pods {
     fn insert(&mut self, key: &Key, pod: Arc<Pod>) {
         match pod.meta.controller() {
             Some(owner) => {
-                self.by_owner.entry(owner.uid.as_ref().into()).or_default().insert(key.clone(), pod.clone());
+                self.by_owner
+                    .entry(owner.uid.as_ref().into())
+                    .or_default()
+                    .insert(key.clone(), pod.clone());
             }
             None => {
                 self.orphans.insert(key.clone(), pod.clone());
             }
         }
         if let Some(node) = pod.target_node() {
-            self.by_node.entry(node.into()).or_default().insert(key.clone(), pod.clone());
+            self.by_node
+                .entry(node.into())
+                .or_default()
+                .insert(key.clone(), pod.clone());
         }
         self.by_key.insert(key.clone(), pod);
     }
@@ -150,7 +156,11 @@ impl Pods {
     }
 }
 
-fn remove_nested<K: Ord + std::borrow::Borrow<str>>(map: &mut BTreeMap<K, BTreeMap<Key, Arc<Pod>>>, outer: &str, key: &Key) {
+fn remove_nested<K: Ord + std::borrow::Borrow<str>>(
+    map: &mut BTreeMap<K, BTreeMap<Key, Arc<Pod>>>,
+    outer: &str,
+    key: &Key,
+) {
     if let Some(inner) = map.get_mut(outer) {
         inner.remove(key);
         if inner.is_empty() {
@@ -159,10 +169,18 @@ fn remove_nested<K: Ord + std::borrow::Borrow<str>>(map: &mut BTreeMap<K, BTreeM
     }
 }
 
-fn in_namespace<'a, T>(map: &'a BTreeMap<Key, Arc<T>>, namespace: &str) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
+fn in_namespace<'a, T>(
+    map: &'a BTreeMap<Key, Arc<T>>,
+    namespace: &str,
+) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
     let namespace: Arc<str> = namespace.into();
-    let first = Key { namespace: namespace.clone(), name: "".into() };
-    map.range(first..).take_while(move |(key, _)| key.namespace == namespace).map(|(_, item)| item)
+    let first = Key {
+        namespace: namespace.clone(),
+        name: "".into(),
+    };
+    map.range(first..)
+        .take_while(move |(key, _)| key.namespace == namespace)
+        .map(|(_, item)| item)
 }
 
 /// Everything that controllers see.
@@ -174,6 +192,69 @@ pub struct View {
     revisions: BTreeMap<Key, Arc<ControllerRevision>>,
     objects: BTreeMap<Kind, BTreeMap<Key, Arc<Object>>>,
     seen: BTreeMap<Kind, u64>,
+    ownership: Ownership,
+}
+
+/// Who is who by uid, and who depends on whom; for garbage collection.
+#[derive(Debug, Default)]
+struct Ownership {
+    /// Kinds, interned: an index into this list stands for a kind below.
+    kinds: Vec<Kind>,
+    by_uid: BTreeMap<Arc<str>, (u16, Key)>,
+    dependents: BTreeMap<Box<str>, BTreeSet<(u16, Key)>>,
+    /// Uids that were here and are gone for good, oldest first; at most [`GONE_MAX`].
+    gone: BTreeSet<Arc<str>>,
+    gone_order: VecDeque<Arc<str>>,
+}
+
+/// How many gone uids are remembered: 5,000 nodes' pods several times over, about 4 MB at most.
+const GONE_MAX: usize = 32_768;
+
+impl Ownership {
+    fn kind_index(&mut self, kind: &Kind) -> u16 {
+        let known = self.kinds.iter().position(|known| known == kind);
+        let index = known.unwrap_or_else(|| {
+            self.kinds.push(kind.clone());
+            self.kinds.len() - 1
+        });
+        u16::try_from(index).unwrap_or(u16::MAX)
+    }
+
+    fn insert(&mut self, kind: &Kind, meta: &Meta) {
+        if meta.uid.is_empty() {
+            return;
+        }
+        let entry = (self.kind_index(kind), meta.key());
+        for owner in &meta.owner_references {
+            self.dependents
+                .entry(owner.uid.clone())
+                .or_default()
+                .insert(entry.clone());
+        }
+        self.by_uid.insert(meta.uid.clone(), entry);
+    }
+
+    /// Forgets an object; `for_good` when it was deleted and not merely replaced.
+    fn remove(&mut self, kind: &Kind, meta: &Meta, for_good: bool) {
+        let entry = (self.kind_index(kind), meta.key());
+        for owner in &meta.owner_references {
+            if let Some(set) = self.dependents.get_mut(owner.uid.as_ref()) {
+                set.remove(&entry);
+                if set.is_empty() {
+                    self.dependents.remove(owner.uid.as_ref());
+                }
+            }
+        }
+        self.by_uid.remove(meta.uid.as_ref());
+        if for_good && !meta.uid.is_empty() && self.gone.insert(meta.uid.clone()) {
+            self.gone_order.push_back(meta.uid.clone());
+            if self.gone_order.len() > GONE_MAX
+                && let Some(oldest) = self.gone_order.pop_front()
+            {
+                self.gone.remove(&oldest);
+            }
+        }
+    }
 }
 
 impl View {
@@ -220,7 +301,10 @@ impl View {
     }
 
     pub fn objects_in(&self, kind: &Kind, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects.get(kind).into_iter().flat_map(|map| in_namespace(map, namespace))
+        self.objects
+            .get(kind)
+            .into_iter()
+            .flat_map(|map| in_namespace(map, namespace))
     }
 
     /// The metadata of any object, of any kind.
@@ -245,6 +329,33 @@ impl View {
         }
     }
 
+    /// The object with this uid.
+    pub fn by_uid(&self, uid: &str) -> Option<(&Kind, &Key)> {
+        let (kind, key) = self.ownership.by_uid.get(uid)?;
+        Some((&self.ownership.kinds[usize::from(*kind)], key))
+    }
+
+    /// Objects with an owner reference to this uid.
+    pub fn dependents(&self, uid: &str) -> impl Iterator<Item = (&Kind, &Key)> {
+        let entries = self.ownership.dependents.get(uid).into_iter().flatten();
+        entries.map(|(kind, key)| (&self.ownership.kinds[usize::from(*kind)], key))
+    }
+
+    /// Every uid that some object names as its owner.
+    pub fn owner_uids(&self) -> impl Iterator<Item = &str> {
+        self.ownership.dependents.keys().map(Box::as_ref)
+    }
+
+    /// Whether an object with this uid was here and is gone; uids never come back.
+    pub fn is_gone(&self, uid: &str) -> bool {
+        self.ownership.gone.contains(uid)
+    }
+
+    /// The kinds that have ever been in this view.
+    pub fn known_kinds(&self) -> &[Kind] {
+        &self.ownership.kinds
+    }
+
     /// Everything of this kind up to this revision has been applied.
     pub fn seen_revision(&self, kind: &Kind) -> u64 {
         self.seen.get(kind).copied().unwrap_or(0)
@@ -261,32 +372,60 @@ impl View {
         self.observe_revision(kind, item.meta().resource_version);
         let key = item.meta().key();
         let old = self.take(kind, &key);
+        if let Some(old) = &old {
+            self.ownership
+                .remove(kind, old.meta(), old.meta().uid != item.meta().uid);
+        }
+        self.ownership.insert(kind, item.meta());
         match &item {
             Item::Pod(pod) => self.pods.insert(&key, pod.clone()),
             Item::Node(node) => drop(self.nodes.insert(key.clone(), node.clone())),
             Item::DaemonSet(set) => drop(self.daemon_sets.insert(key.clone(), set.clone())),
             Item::Revision(revision) => drop(self.revisions.insert(key.clone(), revision.clone())),
-            Item::Object(object) => drop(self.objects.entry(kind.clone()).or_default().insert(key.clone(), object.clone())),
+            Item::Object(object) => drop(
+                self.objects
+                    .entry(kind.clone())
+                    .or_default()
+                    .insert(key.clone(), object.clone()),
+            ),
         }
-        Change { kind: kind.clone(), key, old, new: Some(item) }
+        Change {
+            kind: kind.clone(),
+            key,
+            old,
+            new: Some(item),
+        }
     }
 
     /// Removes an object; `revision` is that of its deletion (0 if unknown). `None` if it was not there.
     pub fn remove(&mut self, kind: &Kind, key: &Key, revision: u64) -> Option<Change> {
         self.observe_revision(kind, revision);
         let old = self.take(kind, key)?;
-        Some(Change { kind: kind.clone(), key: key.clone(), old: Some(old), new: None })
+        self.ownership.remove(kind, old.meta(), true);
+        Some(Change {
+            kind: kind.clone(),
+            key: key.clone(),
+            old: Some(old),
+            new: None,
+        })
     }
 
     /// Makes the view of a kind exactly `items`, as listed at `revision`; returns what differs.
     pub fn replace(&mut self, kind: &Kind, items: Vec<Item>, revision: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        let listed: std::collections::BTreeSet<Key> = items.iter().map(|item| item.meta().key()).collect();
-        let gone: Vec<Key> = self.metas(kind).into_iter().map(Meta::key).filter(|key| !listed.contains(key)).collect();
+        let listed: BTreeSet<Key> = items.iter().map(|item| item.meta().key()).collect();
+        let gone: Vec<Key> = self
+            .metas(kind)
+            .into_iter()
+            .map(Meta::key)
+            .filter(|key| !listed.contains(key))
+            .collect();
         changes.extend(gone.iter().filter_map(|key| self.remove(kind, key, 0)));
         for item in items {
             let known = self.meta(kind, &item.meta().key());
-            let same = known.is_some_and(|meta| meta.resource_version == item.meta().resource_version && meta.uid == item.meta().uid);
+            let same = known.is_some_and(|meta| {
+                meta.resource_version == item.meta().resource_version && meta.uid == item.meta().uid
+            });
             if !same || item.meta().resource_version == 0 {
                 changes.push(self.upsert(kind, item));
             }
@@ -327,17 +466,48 @@ mod tests {
         assert_eq!(view.pods().in_namespace("w").count(), 0);
         assert_eq!(view.seen_revision(&kinds::POD), 5);
         let change = view.remove(&kinds::POD, &Key::new("x", "a"), 9).unwrap();
-        assert!(change.new.is_none() && view.pods().owned_by("u1").count() == 0 && view.pods().on_node("n1").count() == 0);
+        assert!(
+            change.new.is_none() && view.pods().owned_by("u1").count() == 0 && view.pods().on_node("n1").count() == 0
+        );
         assert_eq!(view.seen_revision(&kinds::POD), 9);
+    }
+
+    #[test]
+    fn ownership_follows_objects() {
+        let mut view = View::default();
+        let owner = |uid: &str| pod(&format!(r#"{{"metadata":{{"name":"o","uid":"{uid}"}}}}"#));
+        view.upsert(&kinds::POD, owner("u1"));
+        view.upsert(
+            &kinds::POD,
+            pod(r#"{"metadata":{"name":"d","uid":"u9","ownerReferences":[{"uid":"u1"}]}}"#),
+        );
+        assert_eq!(
+            view.dependents("u1")
+                .map(|(_, key)| key.to_string())
+                .collect::<Vec<_>>(),
+            ["d"]
+        );
+        assert!(view.by_uid("u1").is_some() && !view.is_gone("u1"));
+        view.upsert(&kinds::POD, owner("u2")); // re-created under the same name
+        assert!(view.by_uid("u1").is_none() && view.is_gone("u1") && !view.is_gone("u2"));
+        view.remove(&kinds::POD, &Key::new("", "d"), 0);
+        assert_eq!(view.owner_uids().count(), 0);
     }
 
     #[test]
     fn replace_reports_only_differences() {
         let mut view = View::default();
-        let at = |name: &str, version: u64| pod(&format!(r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#));
+        let at = |name: &str, version: u64| {
+            pod(&format!(
+                r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#
+            ))
+        };
         view.replace(&kinds::POD, vec![at("a", 1), at("b", 2)], 2);
         let changes = view.replace(&kinds::POD, vec![at("b", 2), at("c", 3)], 3);
-        let names: Vec<_> = changes.iter().map(|c| (c.key.name.to_string(), c.new.is_some())).collect();
+        let names: Vec<_> = changes
+            .iter()
+            .map(|c| (c.key.name.to_string(), c.new.is_some()))
+            .collect();
         assert_eq!(names, [("a".to_string(), false), ("c".to_string(), true)]);
     }
 }

@@ -132,7 +132,10 @@ pub struct PreferredTerm {
 pub struct NodeAffinity {
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
     pub required: Option<NodeSelector>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_default")]
+    #[serde(
+        rename = "preferredDuringSchedulingIgnoredDuringExecution",
+        deserialize_with = "null_default"
+    )]
     pub preferred: Vec<PreferredTerm>,
 }
 
@@ -146,4 +149,3 @@ pub struct Affinity {
     /// `podAntiAffinity`, raw.
     pub pod_anti_affinity: Option<serde_json::Value>,
 }
-

@@ -1,0 +1,345 @@
+//! Node lifecycle: a node that stops reporting becomes `Unknown`, and conditions become taints.
+//!
+//! Health time is measured with our own clock from the moment a changed lease or status was seen
+//! (DS-G02), so that a node with a wrong clock is judged fairly, and a controller that just
+//! started gives every node a fresh grace period.
+
+use std::sync::Arc;
+
+use everynode_api::kinds::{self, Kind};
+use everynode_api::meta::Key;
+use everynode_api::ports::PatchType;
+use everynode_api::reconcile::{Action, EventType, Plan, Reconciler};
+use everynode_api::time::rfc3339;
+use everynode_api::view::{Change, Effect, Node, Pod, Taint, View};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::common::{node_event, patch_pod_condition, pod_event, target, unchanged};
+
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+
+/// The node lifecycle controller.
+#[derive(Clone, Debug)]
+pub struct NodeLifecycle {
+    /// How long a known node may be silent (50 s since Kubernetes 1.32, DS-G02).
+    pub monitor_grace: SignedDuration,
+    /// How long a new node may take to report for the first time.
+    pub startup_grace: SignedDuration,
+}
+
+impl Default for NodeLifecycle {
+    fn default() -> Self {
+        NodeLifecycle { monitor_grace: SignedDuration::from_secs(50), startup_grace: SignedDuration::from_secs(60) }
+    }
+}
+
+/// What one node's decision is made from.
+#[derive(Debug)]
+pub struct Seen {
+    node: Arc<Node>,
+    /// The lease's revision: it changes with every renewal.
+    lease_revision: u64,
+    pods: Vec<Arc<Pod>>,
+}
+
+/// When the node was last heard of, by our clock.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    heard: Option<Heard>,
+    was_ready: bool,
+    registered: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Heard {
+    lease_revision: u64,
+    heartbeat: Option<Timestamp>,
+    at: Timestamp,
+}
+
+/// What this controller says besides its writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    Silent { node: Box<str>, since: Timestamp },
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Note::Silent { node, since } => write!(f, "node {node} has not been heard of since {}", rfc3339(*since)),
+        }
+    }
+}
+
+impl Reconciler for NodeLifecycle {
+    type Seen = Seen;
+    type Memory = Memory;
+    type Note = Note;
+
+    fn name(&self) -> &'static str {
+        "node-controller"
+    }
+
+    fn watches(&self) -> Vec<Kind> {
+        vec![kinds::NODE, kinds::POD, kinds::LEASE]
+    }
+
+    fn wake(&self, _view: &View, change: &Change) -> Vec<Key> {
+        match () {
+            () if change.kind == kinds::NODE => vec![change.key.clone()],
+            () if change.kind == kinds::LEASE && change.key.namespace.as_ref() == LEASE_NAMESPACE => {
+                vec![Key::cluster(&change.key.name)]
+            }
+            () => Vec::new(),
+        }
+    }
+
+    fn all(&self, view: &View) -> Vec<Key> {
+        view.nodes().map(|node| node.meta.key()).collect()
+    }
+
+    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+        let node = view.node(&key.name)?.clone();
+        let lease = view.object(&kinds::LEASE, &Key::new(LEASE_NAMESPACE, &key.name));
+        let pods = view.pods().on_node(&key.name).filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref()).cloned();
+        let lease_revision = lease.map_or(0, |lease| lease.meta.resource_version);
+        Some(Seen { lease_revision, pods: pods.collect(), node })
+    }
+
+    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+        let heard = hear(seen, memory, now);
+        let deadline = self.deadline(seen, &heard);
+        let silent = now >= deadline;
+        let reported = readiness(&seen.node);
+        let readiness = if silent { Readiness::Unknown } else { reported };
+        let mut actions = Vec::new();
+        let mut notes = Vec::new();
+        if !memory.registered {
+            let name = &seen.node.meta.name;
+            let message = format!("Node {name} event: Registered Node {name} in Controller");
+            actions.push(node_event(&seen.node, EventType::Normal, "RegisteredNode", message));
+        }
+        if silent && reported != Readiness::Unknown {
+            actions.push(mark_unknown(&seen.node, now));
+        }
+        if silent {
+            notes.push(Note::Silent { node: seen.node.meta.name.as_ref().into(), since: heard.at });
+        }
+        if memory.was_ready && readiness != Readiness::True {
+            actions.extend(not_ready_events(seen, now));
+        }
+        actions.extend(retaint(&seen.node, readiness, now));
+        let wake_at = (!silent).then_some(deadline);
+        let memory = Memory { heard: Some(heard), was_ready: readiness == Readiness::True, registered: true };
+        Plan { actions, status: None, notes, wake_at, memory }
+    }
+}
+
+impl NodeLifecycle {
+    fn deadline(&self, seen: &Seen, heard: &Heard) -> Timestamp {
+        let never_posted = seen.node.condition("Ready").is_none();
+        heard.at + if never_posted { self.startup_grace } else { self.monitor_grace }
+    }
+}
+
+/// The value of condition `Ready`; an absent one is unknown to taints, but not yet silent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    True,
+    False,
+    Unknown,
+    Absent,
+}
+
+fn readiness(node: &Node) -> Readiness {
+    match node.condition("Ready").map(|condition| condition.status.as_ref()) {
+        Some("True") => Readiness::True,
+        Some("False") => Readiness::False,
+        Some(_) => Readiness::Unknown,
+        None => Readiness::Absent,
+    }
+}
+
+fn hear(seen: &Seen, memory: &Memory, now: Timestamp) -> Heard {
+    let heartbeat = seen.node.condition("Ready").and_then(|condition| condition.last_heartbeat_time);
+    match &memory.heard {
+        Some(heard) if heard.lease_revision == seen.lease_revision && heard.heartbeat == heartbeat => heard.clone(),
+        _ => Heard { lease_revision: seen.lease_revision, heartbeat, at: now },
+    }
+}
+
+/// DS-G03: every condition that the agent owns becomes Unknown.
+fn mark_unknown(node: &Node, now: Timestamp) -> Action {
+    let conditions: Vec<_> = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"]
+        .into_iter()
+        .filter(|kind| node.condition(kind).is_none_or(|condition| condition.status.as_ref() != "Unknown"))
+        .map(|kind| {
+            let (reason, message) = match node.condition(kind) {
+                Some(_) => ("NodeStatusUnknown", "Kubelet stopped posting node status."),
+                None => ("NodeStatusNeverUpdated", "Kubelet never posted node status."),
+            };
+            let heartbeat = node.condition(kind).and_then(|condition| condition.last_heartbeat_time);
+            json!({
+                "type": kind, "status": "Unknown", "reason": reason, "message": message,
+                "lastHeartbeatTime": rfc3339(heartbeat.or(node.meta.creation_timestamp).unwrap_or(now)),
+                "lastTransitionTime": rfc3339(now),
+            })
+        })
+        .collect();
+    Action::Patch {
+        target: target(&kinds::NODE, &node.meta).subresource("status"),
+        patch: PatchType::Strategic,
+        body: json!({ "status": { "conditions": conditions } }),
+        preconditions: unchanged(&node.meta),
+        report: None,
+    }
+}
+
+/// DS-G06: the node's pods are no longer ready, and everybody hears of it.
+fn not_ready_events(seen: &Seen, now: Timestamp) -> Vec<Action> {
+    let name = &seen.node.meta.name;
+    let message = format!("Node {name} status is now: NodeNotReady");
+    let mut actions = vec![node_event(&seen.node, EventType::Normal, "NodeNotReady", message)];
+    for pod in seen.pods.iter().filter(|pod| pod.is_ready()) {
+        let condition = json!({ "type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now) });
+        actions.push(patch_pod_condition(pod, condition, json!({})));
+        actions.push(pod_event(pod, EventType::Warning, "NodeNotReady", "Node is not ready".into()));
+    }
+    actions
+}
+
+/// Makes the lifecycle taints what the conditions say; leaves every other taint alone.
+fn retaint(node: &Node, readiness: Readiness, now: Timestamp) -> Option<Action> {
+    let wanted = lifecycle_taints(node, readiness);
+    let ours = |taint: &Taint| is_lifecycle(taint);
+    let mut taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| !ours(taint)).cloned().collect();
+    for (key, effect) in &wanted {
+        let known = node.spec.taints.iter().find(|taint| taint.key.as_ref() == *key && taint.effect == *effect);
+        let added = Taint { key: (*key).into(), effect: *effect, time_added: Some(now), ..Taint::default() };
+        taints.push(known.cloned().unwrap_or(added));
+    }
+    let same = taints.len() == node.spec.taints.len() && taints.iter().all(|taint| node.spec.taints.contains(taint));
+    if same {
+        return None;
+    }
+    let taints: Vec<_> = taints.iter().map(taint_json).collect();
+    Some(Action::Patch {
+        target: target(&kinds::NODE, &node.meta),
+        patch: PatchType::Merge,
+        body: json!({ "spec": { "taints": if taints.is_empty() { json!(null) } else { json!(taints) } } }),
+        preconditions: unchanged(&node.meta),
+        report: None,
+    })
+}
+
+fn taint_json(taint: &Taint) -> serde_json::Value {
+    let mut value = json!({ "key": taint.key, "effect": taint.effect.as_str() });
+    if !taint.value.is_empty() {
+        value["value"] = json!(taint.value);
+    }
+    if let Some(added) = taint.time_added {
+        value["timeAdded"] = json!(rfc3339(added));
+    }
+    value
+}
+
+/// Conditions that become NoSchedule taints while they are `True` (DS-G04).
+const PRESSURES: [(&str, &str); 4] = [
+    ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+    ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+    ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+    ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
+];
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+fn is_lifecycle(taint: &Taint) -> bool {
+    let key = taint.key.as_ref();
+    let health = key == NOT_READY || key == UNREACHABLE;
+    match taint.effect {
+        Effect::NoSchedule => health || key == UNSCHEDULABLE || PRESSURES.iter().any(|(_, pressure)| *pressure == key),
+        Effect::NoExecute => health,
+        _ => false,
+    }
+}
+
+/// DS-G04, DS-G05. A node that never reported keeps what admission gave it: not-ready.
+fn lifecycle_taints(node: &Node, readiness: Readiness) -> Vec<(&'static str, Effect)> {
+    let mut taints = Vec::new();
+    match readiness {
+        Readiness::True => {}
+        Readiness::Absent => taints.push((NOT_READY, Effect::NoSchedule)),
+        Readiness::False => taints.extend([(NOT_READY, Effect::NoSchedule), (NOT_READY, Effect::NoExecute)]),
+        Readiness::Unknown => taints.extend([(UNREACHABLE, Effect::NoSchedule), (UNREACHABLE, Effect::NoExecute)]),
+    }
+    for (condition, taint) in PRESSURES {
+        if node.condition(condition).is_some_and(|condition| condition.status.as_ref() == "True") {
+            taints.push((taint, Effect::NoSchedule));
+        }
+    }
+    if node.spec.unschedulable {
+        taints.push((UNSCHEDULABLE, Effect::NoSchedule));
+    }
+    taints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{Bed, at};
+
+    const READY: &str = r#"{"metadata":{"name":"a","uid":"n1","resourceVersion":"3"},
+        "status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T00:00:00Z"}]}}"#;
+    const POD: &str = r#"{"metadata":{"name":"p","namespace":"x","uid":"p1"},"spec":{"nodeName":"a"},
+        "status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
+
+    #[test]
+    fn a_silent_node_becomes_unknown_and_its_pods_unready() {
+        // DS-G02, DS-G03, DS-G05, DS-G06
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(&kinds::NODE, READY);
+        bed.put(&kinds::POD, POD);
+        assert_eq!(bed.run("a", at(0)), ["emit RegisteredNode"]);
+        assert_eq!(bed.wake_at(), Some(at(50)));
+        assert!(bed.run("a", at(49)).is_empty());
+        let said = bed.run("a", at(50));
+        assert_eq!(said[0], "patch nodes/a status");
+        assert_eq!(said[1], "emit NodeNotReady");
+        assert_eq!(said[2], "patch pods/x/p status");
+        assert_eq!(said[3], "emit NodeNotReady");
+        assert!(bed.last_body(4).contains("node.kubernetes.io/unreachable"), "{}", bed.last_body(4));
+        assert!(bed.last_body(4).contains("NoExecute"));
+        assert!(bed.notes()[0].starts_with("node a has not been heard of since"));
+    }
+
+    #[test]
+    fn a_lease_renewal_counts_as_hearing() {
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(&kinds::NODE, READY);
+        bed.run("a", at(0));
+        bed.put(&kinds::LEASE, r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"9"}}"#);
+        assert!(bed.run("a", at(49)).is_empty());
+        assert_eq!(bed.wake_at(), Some(at(99)));
+        assert!(bed.run("a", at(98)).is_empty());
+    }
+
+    #[test]
+    fn conditions_and_cordon_become_taints_and_go_again() {
+        // DS-G04, DS-B25
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(
+            &kinds::NODE,
+            r#"{"metadata":{"name":"a","uid":"n1"},"spec":{"unschedulable":true,"taints":[{"key":"mine","effect":"NoSchedule"},
+                {"key":"node.kubernetes.io/not-ready","effect":"NoSchedule"}]},
+                "status":{"conditions":[{"type":"Ready","status":"True"},{"type":"DiskPressure","status":"True"}]}}"#,
+        );
+        bed.run("a", at(0));
+        let body = bed.last_body(1);
+        for key in ["mine", "node.kubernetes.io/unschedulable", "node.kubernetes.io/disk-pressure"] {
+            assert!(body.contains(key), "{body}");
+        }
+        assert!(!body.contains("not-ready"), "{body}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Taint eviction: pods leave a node whose `NoExecute` taints they do not tolerate (DS-G08).
+
+use std::sync::Arc;
+
+use everynode_api::kinds::{self, Kind};
+use everynode_api::meta::Key;
+use everynode_api::reconcile::{EventType, Plan, Reconciler};
+use everynode_api::view::{Change, Effect, Pod, Taint, View};
+use everynode_placement::tolerates;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::common::{delete_pod, disruption_target, patch_pod_condition, pod_event};
+
+/// The taint eviction controller. One key per bound pod.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TaintEviction;
+
+/// A bound pod and the NoExecute taints of its node.
+#[derive(Debug)]
+pub struct Seen {
+    pod: Arc<Pod>,
+    taints: Vec<Taint>,
+}
+
+/// Since when the node has been tainted, as first seen here (for taints without `timeAdded`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    since: Option<Timestamp>,
+    announced: bool,
+}
+
+/// This controller says all it has to say in events.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    WillEvict { pod: Key, at: Timestamp },
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Note::WillEvict { pod, at } => write!(f, "pod {pod} tolerates its node's taints until {at}"),
+        }
+    }
+}
+
+/// What the taints mean for the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Stay,
+    /// After this long, counted from the taint.
+    After(SignedDuration),
+    Now,
+}
+
+impl Reconciler for TaintEviction {
+    type Seen = Seen;
+    type Memory = Memory;
+    type Note = Note;
+
+    fn name(&self) -> &'static str {
+        "taint-eviction-controller"
+    }
+
+    fn watches(&self) -> Vec<Kind> {
+        vec![kinds::NODE, kinds::POD]
+    }
+
+    fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
+        if change.kind == kinds::POD {
+            return vec![change.key.clone()];
+        }
+        if change.kind != kinds::NODE || no_execute_of(change.old.as_ref()) == no_execute_of(change.new.as_ref()) {
+            return Vec::new();
+        }
+        view.pods().on_node(&change.key.name).map(|pod| pod.meta.key()).collect()
+    }
+
+    fn all(&self, view: &View) -> Vec<Key> {
+        let tainted = view.nodes().filter(|node| node.spec.taints.iter().any(is_no_execute));
+        tainted.flat_map(|node| view.pods().on_node(node.name()).map(|pod| pod.meta.key())).collect()
+    }
+
+    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+        let pod = view.pods().get(key)?;
+        let node = view.node(&pod.spec.node_name)?;
+        let taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| is_no_execute(taint)).cloned().collect();
+        (!taints.is_empty()).then(|| Seen { pod: pod.clone(), taints })
+    }
+
+    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+        let since = memory.since.unwrap_or(now);
+        let memory = Memory { since: Some(since), announced: memory.announced };
+        if seen.pod.is_terminating() {
+            return Plan { memory, ..Plan::default() };
+        }
+        let start = seen.taints.iter().filter_map(|taint| taint.time_added).max().unwrap_or(since);
+        match verdict(&seen.pod, &seen.taints) {
+            Verdict::Stay => Plan { memory, ..Plan::default() },
+            Verdict::After(delay) if now < start + delay => {
+                let note = Note::WillEvict { pod: seen.pod.meta.key(), at: start + delay };
+                Plan { notes: vec![note], wake_at: Some(start + delay), memory, ..Plan::default() }
+            }
+            Verdict::After(_) | Verdict::Now => evict(&seen.pod, memory, now),
+        }
+    }
+}
+
+fn evict(pod: &Pod, memory: Memory, now: Timestamp) -> Plan<Note, Memory> {
+    let mut actions = Vec::new();
+    if !memory.announced {
+        let condition = disruption_target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now);
+        actions.push(patch_pod_condition(pod, condition, json!({})));
+        let message = format!("Marking for deletion Pod {}", pod.meta.key());
+        actions.push(pod_event(pod, EventType::Normal, "TaintManagerEviction", message));
+    }
+    actions.push(delete_pod(pod, None));
+    Plan { actions, memory: Memory { announced: true, ..memory }, ..Plan::default() }
+}
+
+/// The minimum over the tolerations that are needed; ignored where all are without a limit.
+fn verdict(pod: &Pod, taints: &[Taint]) -> Verdict {
+    let mut shortest: Option<i64> = None;
+    for taint in taints {
+        let mut matching = pod.spec.tolerations.iter().filter(|toleration| tolerates(toleration, taint)).peekable();
+        if matching.peek().is_none() {
+            return Verdict::Now;
+        }
+        shortest = matching.filter_map(|toleration| toleration.toleration_seconds).chain(shortest).min();
+    }
+    match shortest {
+        None => Verdict::Stay,
+        Some(seconds) if seconds <= 0 => Verdict::Now,
+        Some(seconds) => Verdict::After(SignedDuration::from_secs(seconds)),
+    }
+}
+
+fn is_no_execute(taint: &Taint) -> bool {
+    taint.effect == Effect::NoExecute
+}
+
+fn no_execute_of(item: Option<&everynode_api::view::Item>) -> Vec<&Taint> {
+    let node = item.and_then(everynode_api::view::Item::node);
+    node.into_iter().flat_map(|node| &node.spec.taints).filter(|taint| is_no_execute(taint)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{Bed, at};
+
+    fn bed(tolerations: &str) -> Bed<TaintEviction> {
+        let mut bed = Bed::new(TaintEviction);
+        bed.put(
+            &kinds::NODE,
+            r#"{"metadata":{"name":"a"},"spec":{"taints":[{"key":"k","effect":"NoExecute","timeAdded":"2026-01-01T00:00:00Z"}]}}"#,
+        );
+        let pod = format!(r#"{{"metadata":{{"name":"p","namespace":"x","uid":"u"}},"spec":{{"nodeName":"a","tolerations":{tolerations}}}}}"#);
+        bed.put(&kinds::POD, &pod);
+        bed
+    }
+
+    #[test]
+    fn an_intolerant_pod_is_evicted_at_once() {
+        // DS-G08
+        let mut bed = bed("[]");
+        assert_eq!(bed.run("x/p", at(1)), ["patch pods/x/p status", "emit TaintManagerEviction", "delete pods/x/p"]);
+        assert!(bed.last_body(0).contains("DeletionByTaintManager"));
+        assert_eq!(bed.last_body(1), "Marking for deletion Pod x/p");
+        assert_eq!(bed.run("x/p", at(2)), ["delete pods/x/p"]);
+    }
+
+    #[test]
+    fn the_shortest_toleration_counts() {
+        // DS-G08
+        let mut bed = bed(r#"[{"key":"k","operator":"Exists","tolerationSeconds":30},{"operator":"Exists","tolerationSeconds":20}]"#);
+        assert!(bed.run("x/p", at(1)).is_empty());
+        assert_eq!(bed.wake_at(), Some(at(20)));
+        assert_eq!(bed.run("x/p", at(20)).len(), 3);
+    }
+
+    #[test]
+    fn an_endless_toleration_stays() {
+        let mut bed = bed(r#"[{"key":"k","operator":"Exists"}]"#);
+        assert!(bed.run("x/p", at(1_000_000)).is_empty());
+        assert_eq!(bed.wake_at(), None);
+    }
+}
