@@ -370,7 +370,6 @@ mod tests {
     fn messages() {
         // DS-I43, DS-A22, DS-A25, DS-A26, DS-A27, DS-A34, DS-L02
         let p = Path::new("spec");
-        let long = "x".repeat(300);
         let cases: Vec<(FieldError, &str)> = vec![
             (FieldError::required(&p, ""), "spec: Required value"),
             (
@@ -422,7 +421,6 @@ mod tests {
         ];
         for (error, text) in cases {
             assert_eq!(error.to_string(), text);
-            assert!(!error.to_string().contains(&long));
         }
     }
 

@@ -39,7 +39,7 @@ fn parses_and_prints() {
         ("in in (in)", "in in (in)"),
         ("notin=in", "notin=in"),
         ("a>1", "a>1"),
-        ("a<-5", "a<-5"),
+        ("a < 5", "a<5"),
         ("b=1,a=2", "a=2,b=1"),
         ("x in (foo,,baz),y,z notin ()", "x in (,baz,foo),y,z notin ()"),
         ("example.com/a_b.c=v", "example.com/a_b.c=v"),
