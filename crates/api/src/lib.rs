@@ -4,6 +4,8 @@
 //! Nothing here has a clock, randomness or I/O. Reading order: [`kinds`], [`meta`], [`view`],
 //! [`reconcile`], [`ports`].
 
+pub mod canonical;
+pub mod decode;
 pub mod field;
 pub mod int_or_string;
 pub mod kinds;
