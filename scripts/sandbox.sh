@@ -34,7 +34,7 @@ done
 child=
 cleanup() {
     # Dies with process 1 of its own process namespace; nothing of it survives.
-    [ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true
+    if [ -n "$child" ]; then kill -KILL "$child" 2>/dev/null && wait "$child" 2>/dev/null; fi
     # Only what was made here, and only if nobody put anything in it meanwhile.
     [ ${#made[@]} -eq 0 ] || rmdir "${made[@]}" 2>/dev/null || true
 }

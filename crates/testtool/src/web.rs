@@ -270,7 +270,7 @@ pub(crate) fn tcp_get(args: &Args) -> Outcome {
 pub(crate) fn bind_unix(path: &Path) -> Result<UnixListener, String> {
     let failed = |error: io::Error| format!("{}: {error}", path.display());
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => UnixListener::bind(path).map_err(failed),
     }
 }
