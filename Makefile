@@ -1,0 +1,28 @@
+# everynode: one pod on every node. `make` alone says what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-stop test bench lint mission-images
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the optimised binary, target/release/everynode
+	cargo build --release -p everynode
+
+demo: ## from nothing to a real node service on a one-node cluster (root; Debian)
+	@scripts/demo.sh
+
+demo-stop: ## stop the demo and remove everything it made
+	@scripts/demo-stop.sh
+
+test: ## every check and every test, real containers included (root; Debian)
+	@scripts/test.sh
+
+bench: ## measure start, pod start and memory against the goals
+	@scripts/bench.sh
+
+lint: ## formatting and clippy only
+	@scripts/test.sh lint
+
+mission-images: ## stand-in images under the names of common manifests, into the demo's containerd
+	@scripts/mission-images.sh
