@@ -24,3 +24,4 @@
 pub mod config;
 pub mod cri;
 pub mod ports;
+pub mod sync;
