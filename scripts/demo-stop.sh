@@ -26,7 +26,11 @@ stop() {
     kill -KILL "$1" 2>/dev/null || true
 }
 
-is_ours() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$dir/"; }
+# A process of this demo names its directory on the command line or works in it.
+is_ours() {
+    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$dir/" && return
+    case $(readlink "/proc/$1/cwd" 2>/dev/null)/ in "$dir"/*) ;; *) return 1 ;; esac
+}
 
 # A pid may have been given to somebody else since: the command line tells.
 pid=$(cat "$dir/pid" 2>/dev/null || true)
@@ -63,4 +67,6 @@ awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sor
     umount -l "$mounted" || die "cannot unmount $mounted"
 done
 rm -rf --one-file-system "$dir"
+# The shims' sockets lie there, whatever directory the containerd has; others may use it too.
+rmdir /run/containerd/s /run/containerd 2>/dev/null || true
 say "removed $dir"
