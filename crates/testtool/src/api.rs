@@ -65,10 +65,7 @@ fn openssl(target: &str, host: &str, ca: &str, request: &str) -> Result<String, 
         drop(stdin);
         let output = output.map_err(|error| format!("openssl: {error}"))?;
         if !output.status.success() && output.stdout.is_empty() {
-            return Err(format!(
-                "{target}: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            ));
+            return Err(format!("{target}: {}", String::from_utf8_lossy(&output.stderr).trim()));
         }
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -25,9 +25,7 @@ impl Args {
             } else if FLAGS.contains(&name) {
                 parsed.options.push((name.to_owned(), String::new()));
             } else {
-                parsed
-                    .options
-                    .push((name.to_owned(), input.next().unwrap_or_default()));
+                parsed.options.push((name.to_owned(), input.next().unwrap_or_default()));
             }
         }
         parsed
@@ -70,8 +68,7 @@ impl Args {
 }
 
 pub(crate) fn number(text: &str, what: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("{what}: {text:?} is not a number"))
+    text.parse().map_err(|_| format!("{what}: {text:?} is not a number"))
 }
 
 #[cfg(test)]
@@ -80,16 +77,7 @@ mod tests {
 
     #[test]
     fn both_spellings_flags_and_words() {
-        let words = [
-            "a",
-            "--port=80",
-            "--once",
-            "-k",
-            "https://x",
-            "b",
-            "--n",
-            "5",
-        ];
+        let words = ["a", "--port=80", "--once", "-k", "https://x", "b", "--n", "5"];
         let args = Args::parse(words.map(String::from).to_vec());
         assert_eq!(args.words(), ["a", "b"]);
         assert_eq!(args.get("port"), Some("80"));

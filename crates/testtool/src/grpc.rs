@@ -43,10 +43,7 @@ struct Frame {
 pub(crate) fn serve(args: &Args) -> Outcome {
     sys::exit_on_term();
     let listener = listen(args.get_or("addr", "0.0.0.0"), args.number("port", 50051)?)?;
-    println!(
-        "listening on {}",
-        listener.local_addr().map_err(|e| e.to_string())?
-    );
+    println!("listening on {}", listener.local_addr().map_err(|e| e.to_string())?);
     let service = args.get_or("service", "").to_owned();
     let file = args.get("health-file").map(str::to_owned);
     for stream in listener.incoming().flatten() {
@@ -73,9 +70,7 @@ fn connection(mut stream: TcpStream, service: &str, healthy: &dyn Fn() -> bool) 
         match frame.kind {
             SETTINGS if frame.flags & ACK == 0 => send(&mut stream, SETTINGS, ACK, 0, &[])?,
             PING if frame.flags & ACK == 0 => send(&mut stream, PING, ACK, 0, &frame.payload)?,
-            DATA if frame.flags & END_STREAM != 0 => {
-                answer(&mut stream, &frame, service, healthy())?
-            }
+            DATA if frame.flags & END_STREAM != 0 => answer(&mut stream, &frame, service, healthy())?,
             GOAWAY => return Ok(()),
             _ => {}
         }
@@ -85,13 +80,7 @@ fn connection(mut stream: TcpStream, service: &str, healthy: &dyn Fn() -> bool) 
 fn answer(stream: &mut TcpStream, frame: &Frame, service: &str, healthy: bool) -> io::Result<()> {
     if asked_service(&frame.payload).is_some_and(|asked| asked != service.as_bytes()) {
         let both = [HEAD, TRAILER_NOT_FOUND].concat();
-        return send(
-            stream,
-            HEADERS,
-            END_HEADERS | END_STREAM,
-            frame.stream,
-            &both,
-        );
+        return send(stream, HEADERS, END_HEADERS | END_STREAM, frame.stream, &both);
     }
     send(stream, HEADERS, END_HEADERS, frame.stream, HEAD)?;
     send(
@@ -101,13 +90,7 @@ fn answer(stream: &mut TcpStream, frame: &Frame, service: &str, healthy: bool) -
         frame.stream,
         if healthy { SERVING } else { NOT_SERVING },
     )?;
-    send(
-        stream,
-        HEADERS,
-        END_HEADERS | END_STREAM,
-        frame.stream,
-        TRAILER_OK,
-    )
+    send(stream, HEADERS, END_HEADERS | END_STREAM, frame.stream, TRAILER_OK)
 }
 
 /// The service of a `HealthCheckRequest`: five bytes of gRPC, then field 1 with its length; none when empty.
@@ -136,9 +119,7 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Frame> {
 }
 
 fn send(to: &mut TcpStream, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(payload.len())
-        .map_err(io::Error::other)?
-        .to_be_bytes();
+    let length = u32::try_from(payload.len()).map_err(io::Error::other)?.to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend_from_slice(&stream.to_be_bytes());
     frame.extend_from_slice(payload);
@@ -152,10 +133,7 @@ mod tests {
     #[test]
     fn the_service_is_read_from_the_request() {
         assert_eq!(asked_service(b"\0\0\0\0\0"), None);
-        assert_eq!(
-            asked_service(b"\0\0\0\0\x05\x0a\x03log"),
-            Some(b"log".as_slice())
-        );
+        assert_eq!(asked_service(b"\0\0\0\0\x05\x0a\x03log"), Some(b"log".as_slice()));
         assert_eq!(asked_service(b"\0\0\0\0\x05\x0a\x7flog"), None);
     }
 }

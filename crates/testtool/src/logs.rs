@@ -50,9 +50,7 @@ pub(crate) fn collector(args: &Args) -> Outcome {
     if let Some(url) = args.get("api") {
         let status = api::ask(url, "/version", args).map_or_else(report, |(status, _)| status);
         println!("log-collector: {url}/version answers {status}");
-        counters
-            .api_status
-            .store(u64::from(status), Ordering::Relaxed);
+        counters.api_status.store(u64::from(status), Ordering::Relaxed);
     }
     println!("log-collector: following {dir}/*.log");
     let mut followed = BTreeMap::new();
@@ -120,11 +118,7 @@ fn round(dir: &Path, followed: &mut BTreeMap<String, Position>, counters: &Count
         let Ok(text) = read_more(&dir.join(&name), position) else {
             continue;
         };
-        for line in text
-            .lines()
-            .filter_map(message)
-            .filter(|line| !line.starts_with(MARK))
-        {
+        for line in text.lines().filter_map(message).filter(|line| !line.starts_with(MARK)) {
             counters.lines.fetch_add(1, Ordering::Relaxed);
             println!("{MARK}{name} {line}");
         }
@@ -144,10 +138,7 @@ fn read_more(path: &Path, position: &mut Position) -> io::Result<String> {
     file.seek(SeekFrom::Start(position.offset))?;
     let mut added = Vec::new();
     file.take(ROUND_BYTES_MAX).read_to_end(&mut added)?;
-    let whole = added
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |at| at + 1);
+    let whole = added.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     position.offset += whole as u64;
     Ok(String::from_utf8_lossy(&added[..whole]).into_owned())
 }
@@ -166,10 +157,7 @@ mod tests {
 
     #[test]
     fn cri_lines() {
-        assert_eq!(
-            message("2026-01-01T00:00:00Z stdout F two words"),
-            Some("two words")
-        );
+        assert_eq!(message("2026-01-01T00:00:00Z stdout F two words"), Some("two words"));
         assert_eq!(message("2026-01-01T00:00:00Z stdout F "), Some(""));
         assert_eq!(message("{\"log\":\"docker\"}"), None);
     }

@@ -71,10 +71,7 @@ pub(crate) fn mem(args: &Args) -> Outcome {
 
 pub(crate) fn spin(args: &Args) -> Outcome {
     sys::exit_on_term();
-    let threads = args
-        .words()
-        .first()
-        .map_or(Ok(1), |text| number(text, "THREADS"))?;
+    let threads = args.words().first().map_or(Ok(1), |text| number(text, "THREADS"))?;
     for _ in 0..threads.min(64) {
         thread::spawn(|| {
             loop {
@@ -130,12 +127,7 @@ pub(crate) fn ls(args: &Args) -> Outcome {
     for dir in args.words() {
         let mut names = Vec::new();
         for entry in named(dir, fs::read_dir(dir))? {
-            names.push(
-                named(dir, entry)?
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
+            names.push(named(dir, entry)?.file_name().to_string_lossy().into_owned());
         }
         names.sort_unstable();
         names.iter().for_each(|name| println!("{name}"));
@@ -217,11 +209,7 @@ pub(crate) fn cni_agent(args: &Args) -> Outcome {
     ls(&Args::parse(vec![conf.to_owned()]))?;
     println!("cni-agent: ready");
     sys::wait_for_term();
-    for path in args
-        .get_or("remove", "")
-        .split(',')
-        .filter(|path| !path.is_empty())
-    {
+    for path in args.get_or("remove", "").split(',').filter(|path| !path.is_empty()) {
         match fs::remove_file(path) {
             Ok(()) => println!("cni-agent: removed {path}"),
             Err(error) => println!("cni-agent: {path}: {error}"),
@@ -243,10 +231,7 @@ mod tests {
         fs::write(root.join("plugin"), "body").unwrap();
         let words = [root.join("plugin"), target.clone()].map(|p| p.to_string_lossy().into_owned());
         assert_eq!(install(&Args::parse(words.to_vec())), Ok(0));
-        let names: Vec<_> = fs::read_dir(&target)
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["plugin"]);
         fs::remove_dir_all(&root).unwrap();
     }
@@ -254,11 +239,6 @@ mod tests {
     #[test]
     fn this_process_is_found_under_proc() {
         let own = fs::read_to_string("/proc/self/comm").unwrap();
-        assert!(
-            processes("/proc")
-                .unwrap()
-                .iter()
-                .any(|name| name == own.trim_end())
-        );
+        assert!(processes("/proc").unwrap().iter().any(|name| name == own.trim_end()));
     }
 }

@@ -46,17 +46,10 @@ fn socket_path(endpoint: &str) -> &Path {
 
 pub(crate) fn driver(args: &Args) -> Outcome {
     sys::remember_term();
-    let (socket, node) = (
-        socket_path(args.required("endpoint")?),
-        args.required("node-id")?,
-    );
+    let (socket, node) = (socket_path(args.required("endpoint")?), args.required("node-id")?);
     answer_unix(bind_unix(socket)?, format!("driver on {node}\n"));
-    println!(
-        "csi-driver: listening on {} for node {node}",
-        socket.display()
-    );
-    let volume =
-        PathBuf::from(args.get_or("pods-dir", "/var/lib/kubelet/pods")).join(format!("csi-{node}"));
+    println!("csi-driver: listening on {} for node {node}", socket.display());
+    let volume = PathBuf::from(args.get_or("pods-dir", "/var/lib/kubelet/pods")).join(format!("csi-{node}"));
     // Killed before it could clean up: the old mount is replaced, not stacked upon.
     while sys::unmount(&volume).is_ok() {}
     mount_with_file(&volume, "volume", &format!("published on {node}"))?;
@@ -78,10 +71,7 @@ fn wait_for_driver(address: &Path) -> String {
 /// The driver's name, which the real registrar asks the driver for, is the directory of its socket here.
 fn driver_name(kubelet_path: &Path) -> String {
     let dir = kubelet_path.parent().and_then(Path::file_name);
-    dir.map_or_else(
-        || "driver".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
+    dir.map_or_else(|| "driver".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 pub(crate) fn registrar(args: &Args) -> Outcome {
@@ -93,13 +83,9 @@ pub(crate) fn registrar(args: &Args) -> Outcome {
     let listener = bind_unix(&registration)?;
     thread::spawn(move || println!("csi-registrar: found {}", wait_for_driver(&address)));
     answer_unix(listener, format!("{}\n", kubelet_path.display()));
-    println!(
-        "csi-registrar: registration socket {}",
-        registration.display()
-    );
+    println!("csi-registrar: registration socket {}", registration.display());
     sys::wait_for_term();
-    fs::remove_file(&registration)
-        .map_err(|error| format!("{}: {error}", registration.display()))?;
+    fs::remove_file(&registration).map_err(|error| format!("{}: {error}", registration.display()))?;
     Ok(0)
 }
 
@@ -109,10 +95,7 @@ pub(crate) fn liveness(args: &Args) -> Outcome {
         .to_string_lossy()
         .into_owned();
     let listener = listen("0.0.0.0", args.number("health-port", 9808)?)?;
-    println!(
-        "csi-liveness: driver answers: {}",
-        wait_for_driver(Path::new(&address))
-    );
+    println!("csi-liveness: driver answers: {}", wait_for_driver(Path::new(&address)));
     serve_http(&listener, move |_| match ask_unix(&address) {
         Ok(answer) => Reply::ok(answer),
         Err(error) => Reply::status(500, &error),
@@ -126,14 +109,8 @@ mod tests {
 
     #[test]
     fn names_and_paths() {
-        assert_eq!(
-            socket_path("unix:///csi/csi.sock"),
-            Path::new("/csi/csi.sock")
-        );
+        assert_eq!(socket_path("unix:///csi/csi.sock"), Path::new("/csi/csi.sock"));
         assert_eq!(socket_path("/csi/csi.sock"), Path::new("/csi/csi.sock"));
-        assert_eq!(
-            driver_name(Path::new("/var/lib/kubelet/plugins/x.io/csi.sock")),
-            "x.io"
-        );
+        assert_eq!(driver_name(Path::new("/var/lib/kubelet/plugins/x.io/csi.sock")), "x.io");
     }
 }

@@ -95,15 +95,7 @@ pub(crate) fn mount_tmpfs(target: &Path) -> io::Result<()> {
     let target = path_text(target)?;
     let (kind, data) = (c"tmpfs", c"size=1m");
     // SAFETY: all pointers are to NUL-terminated strings that outlive the call.
-    let code = unsafe {
-        mount(
-            kind.as_ptr(),
-            target.as_ptr(),
-            kind.as_ptr(),
-            0,
-            data.as_ptr().cast(),
-        )
-    };
+    let code = unsafe { mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast()) };
     if code == 0 {
         Ok(())
     } else {

@@ -93,10 +93,7 @@ fn read_head(stream: &mut impl Read) -> io::Result<String> {
 pub(crate) fn http(args: &Args) -> Outcome {
     sys::exit_on_term();
     let listener = listen(args.get_or("addr", "0.0.0.0"), args.number("port", 8080)?)?;
-    println!(
-        "listening on {}",
-        listener.local_addr().map_err(|e| e.to_string())?
-    );
+    println!("listening on {}", listener.local_addr().map_err(|e| e.to_string())?);
     let body = args.get_or("body", "ok\n").to_owned();
     let file = args.get("health-file").map(PathBuf::from);
     let (healthy, count) = (AtomicBool::new(true), AtomicU64::new(0));
@@ -113,10 +110,7 @@ pub(crate) fn http(args: &Args) -> Outcome {
             }
             "/hostname" => Reply::ok(hostname() + "\n"),
             "/count" => Reply::ok(format!("{}\n", count.load(Ordering::Relaxed))),
-            _ => match path
-                .strip_prefix("/exit/")
-                .and_then(|code| code.parse().ok())
-            {
+            _ => match path.strip_prefix("/exit/").and_then(|code| code.parse().ok()) {
                 Some(code) => std::process::exit(code),
                 None => Reply::ok(body.clone()),
             },
@@ -146,9 +140,7 @@ pub(crate) fn resolve(host: &str) -> String {
 }
 
 fn lookup<'a>(hosts: &'a str, name: &str) -> Option<&'a str> {
-    let lines = hosts
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or(""));
+    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or(""));
     let mut rows = lines.map(|line| line.split_whitespace());
     rows.find_map(|mut row| row.next().filter(|_| row.any(|word| word == name)))
 }
@@ -168,24 +160,18 @@ fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         .map_err(|e| failed(&e))?;
     let address = found.next().ok_or_else(|| failed(&"no address"))?;
     let stream = TcpStream::connect_timeout(&address, IO_TIMEOUT).map_err(|e| failed(&e))?;
-    stream
-        .set_read_timeout(Some(IO_TIMEOUT))
-        .map_err(|e| failed(&e))?;
+    stream.set_read_timeout(Some(IO_TIMEOUT)).map_err(|e| failed(&e))?;
     Ok(stream)
 }
 
 pub(crate) fn http_get(args: &Args) -> Outcome {
     let url = args.word(0, "URL")?;
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or("only http:// is spoken here")?;
+    let rest = url.strip_prefix("http://").ok_or("only http:// is spoken here")?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (host, port) = split_port(authority, 80);
     let mut stream = connect(host, port)?;
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    stream
-        .write_all(request.as_bytes())
-        .map_err(|e| e.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
     stream
         .take(ANSWER_BYTES_MAX)
@@ -203,25 +189,14 @@ pub(crate) fn http_get(args: &Args) -> Outcome {
 
 /// Status and body of an HTTP/1.1 answer; a chunked body is put together.
 pub(crate) fn parse_answer(answer: &str) -> Result<(u16, String), String> {
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or("the answer is not HTTP")?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
     let status = head
         .split_whitespace()
         .nth(1)
         .and_then(|s| s.parse().ok())
         .ok_or("no HTTP status")?;
-    let chunked = head
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked");
-    Ok((
-        status,
-        if chunked {
-            join_chunks(body)
-        } else {
-            body.to_owned()
-        },
-    ))
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Ok((status, if chunked { join_chunks(body) } else { body.to_owned() }))
 }
 
 fn join_chunks(mut body: &str) -> String {
@@ -242,10 +217,7 @@ fn join_chunks(mut body: &str) -> String {
 pub(crate) fn tcp(args: &Args) -> Outcome {
     sys::exit_on_term();
     let listener = listen(args.get_or("addr", "0.0.0.0"), args.number("port", 8080)?)?;
-    println!(
-        "listening on {}",
-        listener.local_addr().map_err(|e| e.to_string())?
-    );
+    println!("listening on {}", listener.local_addr().map_err(|e| e.to_string())?);
     let banner = args.get_or("banner", "hello\n");
     for mut stream in listener.incoming().flatten() {
         // A probe closes at once; that is no failure of ours.
@@ -300,10 +272,7 @@ pub(crate) fn ask_unix(path: &str) -> Result<String, String> {
 pub(crate) fn unix_listen(args: &Args) -> Outcome {
     sys::remember_term();
     let path = Path::new(args.word(0, "PATH")?);
-    answer_unix(
-        bind_unix(path)?,
-        args.get_or("reply", "ok").to_owned() + "\n",
-    );
+    answer_unix(bind_unix(path)?, args.get_or("reply", "ok").to_owned() + "\n");
     println!("listening on {}", path.display());
     sys::wait_for_term();
     fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -338,8 +307,7 @@ mod tests {
     fn answers() {
         let plain = parse_answer("HTTP/1.1 404 Not Found\r\nA: b\r\n\r\nbody");
         assert_eq!(plain, Ok((404, "body".to_owned())));
-        let chunked =
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
         assert_eq!(parse_answer(chunked), Ok((200, "abcde".to_owned())));
         assert!(parse_answer("SSH-2.0").is_err());
     }
