@@ -112,6 +112,14 @@ impl Pods {
         in_namespace(&self.by_key, namespace)
     }
 
+    /// Pods of a namespace whose names begin with `prefix`.
+    pub fn named_like(&self, namespace: &str, prefix: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        let first = Key::new(namespace, prefix);
+        let from = self.by_key.range(first.clone()..);
+        let like = move |key: &Key| key.namespace == first.namespace && key.name.starts_with(first.name.as_ref());
+        from.take_while(move |(key, _)| like(key)).map(|(_, pod)| pod)
+    }
+
     /// Pods bound or pinned to this node (DS-B32).
     pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
         self.by_node.get(node).into_iter().flat_map(BTreeMap::values)
@@ -365,6 +373,11 @@ impl View {
     pub fn observe_revision(&mut self, kind: &Kind, revision: u64) {
         let seen = self.seen.entry(kind.clone()).or_default();
         *seen = (*seen).max(revision);
+    }
+
+    /// Forgets up to where `kind` has been seen: the server's history was put back.
+    pub fn rewind_revision(&mut self, kind: &Kind) {
+        self.seen.remove(kind);
     }
 
     /// Adds or replaces an object.
