@@ -1,1 +1,6 @@
 //! everynode-apiserver.
+
+mod discovery;
+mod openapi;
+mod schema;
+mod tables;

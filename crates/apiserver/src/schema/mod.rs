@@ -1,9 +1,24 @@
-//! What Kubernetes knows of each kind's shape.
+//! What Kubernetes knows of each kind's shape: decoding, defaults, validation.
+//!
+//! Everything here is pure. A write goes through [`decode`] (bytes to a canonical object), [`default`], and after
+//! admission through one of the `validate_*` functions, which expect a decoded and defaulted object. Reading order:
+//! [`types`] (the data), [`decode`](mod@decode) (the pass), [`read`] (its frame), `defaults`, `validate`.
 
-use everynode_api::field::FieldError;
-use everynode_api::kinds::KindInfo;
-use everynode_api::status::Status;
+mod base64;
+mod convert;
+mod decode;
+mod defaults;
+mod read;
+#[cfg(test)]
+mod read_tests;
+pub(crate) mod types;
+mod validate;
+
 use serde_json::Value;
+
+pub(crate) use defaults::default;
+pub(crate) use read::{decode, decode_value, zero_field};
+pub(crate) use validate::{validate_create, validate_status_update, validate_update};
 
 /// What to do with unknown and duplicate fields (DS-I40).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,38 +35,26 @@ pub(crate) enum Media {
     Yaml,
 }
 
-pub(crate) fn decode(
-    _kind: &KindInfo,
-    body: &[u8],
-    _media: Media,
-    _mode: FieldValidation,
-) -> Result<(Value, Vec<String>), Status> {
-    let value = serde_json::from_slice(body).map_err(|error| Status::bad_request(error.to_string()))?;
-    Ok((value, Vec::new()))
-}
-
-pub(crate) fn decode_value(
-    _kind: &KindInfo,
-    value: Value,
-    _mode: FieldValidation,
-) -> Result<(Value, Vec<String>), Status> {
-    Ok((value, Vec::new()))
-}
-
-pub(crate) fn default(_kind: &KindInfo, _value: &mut Value) {}
-
-pub(crate) fn validate_create(_kind: &KindInfo, _value: &Value) -> Vec<FieldError> {
-    Vec::new()
-}
-
-pub(crate) fn validate_update(_kind: &KindInfo, _new: &Value, _old: &Value) -> Vec<FieldError> {
-    Vec::new()
-}
-
-pub(crate) fn validate_status_update(_kind: &KindInfo, _new: &Value, _old: &Value) -> Vec<FieldError> {
-    Vec::new()
-}
-
+/// Equality of two decoded values as apimachinery's `equality.Semantic.DeepEqual` (DS-A15): absent, null and empty
+/// are the same, quantities are canonical already.
 pub(crate) fn semantic_eq(a: &Value, b: &Value) -> bool {
-    a == b
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let covered = a.iter().all(|(key, value)| semantic_eq(value, b.get(key).unwrap_or(&Value::Null)));
+            covered && b.iter().all(|(key, value)| a.contains_key(key) || is_empty(value))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| semantic_eq(a, b))
+        }
+        _ => a == b || is_empty(a) && is_empty(b),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
 }

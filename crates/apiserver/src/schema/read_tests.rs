@@ -1,0 +1,223 @@
+//! Decoding, end to end: what comes back for what was sent.
+
+use everynode_api::kinds::{self, KindInfo};
+use serde_json::{Value, json};
+
+use super::{FieldValidation, Media, decode, decode_value, semantic_eq, zero_field};
+
+fn info(api_version: &str, kind: &str) -> &'static KindInfo {
+    kinds::find_by_kind(api_version, kind).unwrap()
+}
+
+fn daemon_set() -> &'static KindInfo {
+    info("apps/v1", "DaemonSet")
+}
+
+fn read(info: &KindInfo, value: Value) -> Value {
+    decode_value(info, value, FieldValidation::Strict).unwrap().0
+}
+
+fn refusal(info: &KindInfo, text: &str) -> String {
+    let status = decode(info, text.as_bytes(), Media::Json, FieldValidation::Strict).unwrap_err();
+    assert_eq!((status.code, status.reason.as_str()), (400, "BadRequest"));
+    status.message
+}
+
+#[test]
+fn a_daemon_set_reads_back_as_go_writes_it() {
+    // DS-A45, DS-A46
+    let sent = json!({
+        "metadata": {"name": "web", "labels": null, "annotations": {}, "creationTimestamp": null},
+        "spec": {
+            "minReadySeconds": 0,
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}, "creationTimestamp": null},
+                "spec": {
+                    "hostNetwork": false,
+                    "terminationGracePeriodSeconds": 0,
+                    "serviceAccount": "x",
+                    "containers": [{
+                        "name": "c",
+                        "env": [{"name": "CPU", "value": ""}],
+                        "resources": {"limits": {"cpu": 1, "memory": "0.5Gi"}, "requests": {"cpu": "0.5"}},
+                        "securityContext": {"privileged": false},
+                        "args": []
+                    }]
+                }
+            }
+        }
+    });
+    let back = json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "web"},
+        "spec": {
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "serviceAccount": "x",
+                    "serviceAccountName": "x",
+                    "containers": [{
+                        "name": "c",
+                        "env": [{"name": "CPU"}],
+                        "resources": {"limits": {"cpu": "1", "memory": "512Mi"}, "requests": {"cpu": "500m"}},
+                        "securityContext": {"privileged": false}
+                    }]
+                }
+            },
+            "updateStrategy": {}
+        },
+        "status": {"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}
+    });
+    assert_eq!(read(daemon_set(), sent), back);
+    assert_eq!(read(daemon_set(), back.clone()), back);
+}
+
+#[test]
+fn zero_status() {
+    // DS-A46
+    let status = json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});
+    assert_eq!(zero_field(daemon_set(), "status"), Some(status));
+    assert_eq!(zero_field(info("v1", "Pod"), "status"), Some(json!({})));
+    assert_eq!(zero_field(info("v1", "Service"), "status"), Some(json!({"loadBalancer": {}})));
+    assert_eq!(zero_field(info("v1", "ConfigMap"), "status"), None);
+}
+
+#[test]
+fn times_are_canonical_and_zero_times_are_null() {
+    let lease = json!({"spec": {"renewTime": "2026-01-02T04:04:05.1+01:00", "leaseDurationSeconds": 0}});
+    let spec = &read(info("coordination.k8s.io/v1", "Lease"), lease)["spec"];
+    assert_eq!(*spec, json!({"renewTime": "2026-01-02T03:04:05.100000Z", "leaseDurationSeconds": 0}));
+    let event = read(info("v1", "Event"), json!({"firstTimestamp": "2026-01-02T03:04:05.9Z", "involvedObject": {}}));
+    assert_eq!((&event["firstTimestamp"], &event["eventTime"]), (&json!("2026-01-02T03:04:05Z"), &Value::Null));
+    assert_eq!((&event["source"], &event["reportingComponent"]), (&json!({}), &json!("")));
+    assert!(event.as_object().unwrap().contains_key("lastTimestamp"));
+}
+
+#[test]
+fn secrets_and_aliases_are_converted() {
+    let secret = json!({"data": {"a": "YQ=="}, "stringData": {"b": "x", "a": "y"}});
+    assert_eq!(read(info("v1", "Secret"), secret)["data"], json!({"a": "eQ==", "b": "eA=="}));
+    let pod = read(info("v1", "Pod"), json!({"spec": {"containers": []}, "status": {"podIP": "10.0.0.1"}}));
+    assert_eq!(pod["status"], json!({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}));
+    let node = read(info("v1", "Node"), json!({"spec": {"podCIDR": "10.0.0.0/24"}}));
+    assert_eq!(node["spec"]["podCIDRs"], json!(["10.0.0.0/24"]));
+    assert_eq!(node["status"]["daemonEndpoints"], json!({"kubeletEndpoint": {"Port": 0}}));
+}
+
+#[test]
+fn unknown_and_duplicate_fields() {
+    // DS-I40
+    let text = r#"{"spec":{"foo":1,"template":{"spec":{"containers":[{"name":"a","name":"b","Image":"x"}]}}}}"#;
+    let found = [
+        r#"duplicate field "spec.template.spec.containers[0].name""#,
+        r#"unknown field "spec.foo""#,
+        r#"unknown field "spec.template.spec.containers[0].Image""#,
+    ];
+    let run = |mode| decode(daemon_set(), text.as_bytes(), Media::Json, mode);
+    assert_eq!(run(FieldValidation::Ignore).unwrap().1, Vec::<String>::new());
+    let (value, warnings) = run(FieldValidation::Warn).unwrap();
+    assert_eq!(warnings, found);
+    assert_eq!(value["spec"].get("foo"), None);
+    let frame = "DaemonSet in version \"v1\" cannot be handled as a DaemonSet: strict decoding error: ";
+    assert_eq!(run(FieldValidation::Strict).unwrap_err().message, format!("{frame}{}", found.join(", ")));
+}
+
+#[test]
+fn wrong_types_are_refused_in_the_words_of_go() {
+    let frame = "DaemonSet in version \"v1\" cannot be handled as a DaemonSet: ";
+    let field = "json: cannot unmarshal ";
+    let cases = [
+        (
+            r#"{"spec":{"minReadySeconds":"a"}}"#,
+            format!("{field}string into Go struct field DaemonSetSpec.spec.minReadySeconds of type int32"),
+        ),
+        (
+            r#"{"spec":{"minReadySeconds":1.5}}"#,
+            format!("{field}number 1.5 into Go struct field DaemonSetSpec.spec.minReadySeconds of type int32"),
+        ),
+        (
+            r#"{"spec":{"minReadySeconds":3000000000}}"#,
+            format!("{field}number 3000000000 into Go struct field DaemonSetSpec.spec.minReadySeconds of type int32"),
+        ),
+        (
+            r#"{"metadata":{"labels":{"a":1}}}"#,
+            format!("{field}number into Go struct field ObjectMeta.metadata.labels of type string"),
+        ),
+        (
+            r#"{"spec":{"template":{"spec":{"containers":{"name":"a"}}}}}"#,
+            format!("{field}object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container"),
+        ),
+        (
+            r#"{"spec":{"template":{"spec":{"containers":[{"imagePullPolicy":1}]}}}}"#,
+            format!(
+                "{field}number into Go struct field Container.spec.template.spec.containers.imagePullPolicy of type v1.PullPolicy"
+            ),
+        ),
+        (
+            r#"{"spec":{"template":{"spec":{"containers":[{"resources":{"limits":{"cpu":"much"}}}]}}}}"#,
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".into(),
+        ),
+        (
+            r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxSurge":true}}}}"#,
+            "json: cannot unmarshal bool into Go value of type int32".into(),
+        ),
+        (
+            r#"{"metadata":{"creationTimestamp":"today"}}"#,
+            r#"parsing time "today" as "2006-01-02T15:04:05Z07:00": cannot parse "today" as "2006""#.into(),
+        ),
+        // DS-A12
+        (
+            r#"{"metadata":{"annotations":{"deprecated.daemonset.template.generation":"x"}}}"#,
+            r#"strconv.ParseInt: parsing "x": invalid syntax"#.into(),
+        ),
+    ];
+    for (text, reason) in cases {
+        assert_eq!(refusal(daemon_set(), text), format!("{frame}{reason}"), "{text}");
+    }
+    assert_eq!(
+        refusal(info("v1", "Secret"), r#"{"data":{"a":"hello!"}}"#),
+        "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 5"
+    );
+}
+
+#[test]
+fn bodies_of_another_kind() {
+    assert_eq!(
+        refusal(info("v1", "Pod"), r#"{"apiVersion":"v1","kind":"ConfigMap"}"#),
+        "ConfigMap in version \"v1\" cannot be handled as a Pod: converting (v1.ConfigMap) to (core.Pod): unknown conversion"
+    );
+    assert_eq!(
+        refusal(info("v1", "Pod"), r#"{"apiVersion":"apps/v1","kind":"DaemonSet"}"#),
+        "the API version in the data (apps/v1) does not match the expected API version (v1)"
+    );
+    assert!(refusal(info("v1", "Pod"), r#"{"kind":"Nope"}"#).contains("no kind \"Nope\" is registered for version \"v1\""));
+    assert!(refusal(info("v1", "Pod"), "[]").starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal array"));
+    assert!(refusal(info("v1", "Pod"), "{").starts_with("couldn't get version/kind; json parse error: "));
+}
+
+#[test]
+fn yaml_bodies() {
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  name: b\ndata:\n  k: |\n    v\n";
+    let run = |mode| decode(info("v1", "ConfigMap"), text.as_bytes(), Media::Yaml, mode);
+    let (value, warnings) = run(FieldValidation::Warn).unwrap();
+    assert_eq!((&value["metadata"]["name"], &value["data"]["k"]), (&json!("b"), &json!("v\n")));
+    assert!(warnings.len() == 1 && warnings[0].contains("name"), "{warnings:?}");
+    assert!(run(FieldValidation::Strict).unwrap_err().message.contains("strict decoding error: yaml: "));
+    let broken = decode(info("v1", "ConfigMap"), b"a: [", Media::Yaml, FieldValidation::Ignore).unwrap_err();
+    assert!(broken.message.contains("error converting YAML to JSON: yaml: "), "{}", broken.message);
+}
+
+#[test]
+fn semantic_equality() {
+    // DS-A15
+    assert!(semantic_eq(&json!({"a": [], "b": 1}), &json!({"b": 1, "c": {}})));
+    assert!(semantic_eq(&json!({"a": null}), &json!({})));
+    assert!(!semantic_eq(&json!({"a": [1]}), &json!({})));
+    assert!(!semantic_eq(&json!({"a": ""}), &json!({})));
+}
