@@ -25,3 +25,7 @@ pub mod config;
 pub mod cri;
 pub mod ports;
 pub mod sync;
+
+pub mod env;
+pub mod forward;
+pub mod node;

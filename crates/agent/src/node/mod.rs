@@ -1,0 +1,246 @@
+//! The Node object of this machine: registration, status, lease (DS-G01, DS-G14, DS-H61).
+//!
+//! [`machine`] measures, [`status`] turns measures into a status (pure), [`NodeReporter`] posts it:
+//! on change, and otherwise every five minutes; the lease every ten seconds.
+
+pub mod machine;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_api::kinds;
+use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Request, Target};
+use everynode_api::time::rfc3339_micro;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::config::AgentConfig;
+use crate::cri;
+use crate::ports::Clock;
+use machine::Machine;
+
+/// A lease is good for this long; it is renewed after a quarter of it.
+const LEASE_SECONDS: u32 = 40;
+const RENEW_INTERVAL: Duration = Duration::from_secs(10);
+/// An unchanged status is posted this often.
+const UNCHANGED_INTERVAL: Duration = Duration::from_secs(300);
+/// While the node cannot start pods, its runtime is asked this often.
+const NOT_READY_INTERVAL: Duration = Duration::from_secs(1);
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(7);
+const LEASES: &str = "kube-node-lease";
+
+/// Keeps the Node object and its lease true.
+pub struct NodeReporter {
+    config: Arc<AgentConfig>,
+    api: Arc<dyn Api>,
+    runtime: Arc<dyn cri::Runtime>,
+    clock: Arc<dyn Clock>,
+    machine: Machine,
+    ready: watch::Sender<Readiness>,
+    /// The port that the agent's server really listens on.
+    server_port: u16,
+}
+
+/// What the node last said of itself; for the start screen and for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    pub registered: bool,
+    pub ready: bool,
+    /// Why it is not ready, or why it cannot say so.
+    pub message: String,
+}
+
+impl NodeReporter {
+    pub fn new(
+        config: Arc<AgentConfig>,
+        api: Arc<dyn Api>,
+        runtime: Arc<dyn cri::Runtime>,
+        clock: Arc<dyn Clock>,
+        machine: Machine,
+        server_port: u16,
+    ) -> Self {
+        NodeReporter {
+            config,
+            api,
+            runtime,
+            clock,
+            machine,
+            ready: watch::Sender::default(),
+            server_port,
+        }
+    }
+
+    /// Follows what the node says of itself.
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.ready.subscribe()
+    }
+
+    /// Registers the node, then posts status and lease until `stop` becomes true.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.report() => {}
+            _ = stop.wait_for(|stopped| *stopped) => {}
+        }
+    }
+
+    async fn report(&self) {
+        let mut uid = self.register_until_done().await;
+        let mut posted: Option<(Value, tokio::time::Instant)> = None;
+        let mut renewed: Option<tokio::time::Instant> = None;
+        loop {
+            let readiness = self.ask_runtime().await;
+            let mut status = self.status(&readiness).await;
+            if let Some((last, _)) = &posted {
+                status::keep_transitions(last, &mut status);
+            }
+            let due = posted
+                .as_ref()
+                .is_none_or(|(last, at)| at.elapsed() >= UNCHANGED_INTERVAL || status::differs(last, &status));
+            if due {
+                match self.post(&status).await {
+                    Ok(()) => posted = Some((status.clone(), tokio::time::Instant::now())),
+                    Err(error) if error.is_not_found() => uid = self.register_until_done().await,
+                    Err(error) => self.fail(&error),
+                }
+            }
+            if renewed.is_none_or(|at| at.elapsed() + Duration::from_millis(500) >= RENEW_INTERVAL) {
+                match self.renew(&uid).await {
+                    Ok(()) => renewed = Some(tokio::time::Instant::now()),
+                    Err(error) => self.fail(&error),
+                }
+            }
+            let ready = status::is_ready(&status);
+            self.say(Readiness {
+                registered: posted.is_some(),
+                ready,
+                message: status::ready_message(&status),
+            });
+            tokio::time::sleep(if ready { RENEW_INTERVAL } else { NOT_READY_INTERVAL }).await;
+        }
+    }
+
+    fn fail(&self, error: &ApiError) {
+        tracing::warn!(node = self.config.node_name, "cannot report: {error}");
+    }
+
+    fn say(&self, readiness: Readiness) {
+        self.ready.send_if_modified(|last| {
+            let changed = *last != readiness;
+            *last = readiness;
+            changed
+        });
+    }
+
+    async fn ask_runtime(&self) -> Result<cri::Readiness, String> {
+        self.runtime.status().await.map_err(|error| error.to_string())
+    }
+
+    /// Answers the node's uid.
+    async fn register_until_done(&self) -> String {
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.register().await {
+                Ok(uid) => return uid,
+                Err(error) => {
+                    self.fail(&error);
+                    self.say(Readiness {
+                        message: error.to_string(),
+                        ..Readiness::default()
+                    });
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn register(&self) -> Result<String, ApiError> {
+        let target = Target::new(kinds::NODE, "", &self.config.node_name);
+        let labels = status::labels(&self.config);
+        let readiness = self.ask_runtime().await;
+        let body = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": { "name": self.config.node_name, "labels": labels },
+            "spec": {},
+            "status": self.status(&readiness).await,
+        });
+        let created = self
+            .api
+            .call(Request::Create {
+                target: target.clone(),
+                body,
+            })
+            .await;
+        let json = match created {
+            Err(error) if error.is_already_exists() => {
+                let patch = Request::Patch {
+                    target,
+                    patch: PatchType::Merge,
+                    body: json!({ "metadata": { "labels": labels } }),
+                    preconditions: Preconditions::default(),
+                };
+                self.api.call(patch).await?
+            }
+            created => created?,
+        };
+        let node: Value = serde_json::from_slice(&json).map_err(|error| ApiError::Garbled(error.to_string()))?;
+        Ok(node["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn status(&self, readiness: &Result<cri::Readiness, String>) -> Value {
+        let images = self.runtime.list_images().await.unwrap_or_default();
+        let version = self.runtime.version().await.unwrap_or_default();
+        let seen = status::Seen {
+            config: &self.config,
+            machine: &self.machine,
+            pressure: self.machine.pressure(&self.config.dirs.root),
+            readiness,
+            version: &version,
+            images: &images,
+            server_port: self.server_port,
+        };
+        status::compute(&seen, self.clock.now())
+    }
+
+    async fn post(&self, status: &Value) -> Result<(), ApiError> {
+        let patch = Request::Patch {
+            target: Target::new(kinds::NODE, "", &self.config.node_name).subresource("status"),
+            patch: PatchType::Strategic,
+            body: json!({ "status": status }),
+            preconditions: Preconditions::default(),
+        };
+        self.api.call(patch).await.map(drop)
+    }
+
+    async fn renew(&self, node_uid: &str) -> Result<(), ApiError> {
+        let name = &self.config.node_name;
+        let target = Target::new(kinds::LEASE, LEASES, name);
+        let now = self.clock.now();
+        let spec = lease_spec(name, now);
+        let patch = Request::Patch {
+            target: target.clone(),
+            patch: PatchType::Merge,
+            body: json!({ "spec": spec }),
+            preconditions: Preconditions::default(),
+        };
+        match self.api.call(patch).await {
+            Err(error) if error.is_not_found() => {
+                let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid });
+                let body = json!({
+                    "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                    "metadata": { "name": name, "namespace": LEASES, "ownerReferences": [owner] },
+                    "spec": spec,
+                });
+                self.api.call(Request::Create { target, body }).await.map(drop)
+            }
+            answer => answer.map(drop),
+        }
+    }
+}
+
+fn lease_spec(holder: &str, now: Timestamp) -> Value {
+    json!({ "holderIdentity": holder, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": rfc3339_micro(now) })
+}
