@@ -2,6 +2,7 @@
 //! which the images carry beside this program.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -52,7 +53,8 @@ fn openssl(target: &str, host: &str, ca: &str, request: &str) -> Result<String, 
             "-connect",
             target,
         ])
-        .args(["-servername", host, "-verify_hostname", host, "-CAfile", ca])
+        .args(["-CAfile", ca])
+        .args(expected_name(host))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -70,6 +72,14 @@ fn openssl(target: &str, host: &str, ca: &str, request: &str) -> Result<String, 
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err("openssl: no standard input".to_owned())
+}
+
+/// What the server's certificate must carry. `KUBERNETES_SERVICE_HOST` is an address, not a name.
+fn expected_name(host: &str) -> Vec<&str> {
+    match host.parse::<IpAddr>() {
+        Ok(_) => vec!["-verify_ip", host],
+        Err(_) => vec!["-servername", host, "-verify_hostname", host],
+    }
 }
 
 /// `host.svc` names and a server whose host is an environment variable both work: `--server env` takes
