@@ -4,8 +4,34 @@
 //! committed transaction gets one [`Revision`], greater than all before; a value never contains
 //! its own revision; conditions compare the revision at which a key was last modified.
 //!
-//! Reading order: this file (the contract), `memory` (the index that every backend serves reads
-//! and watches from), `embedded` (the durable one), `suite` (what every backend must pass).
+//! Reading order: this file (the contract), `stage` (how a transaction is decided), `index` (what
+//! every backend serves reads and watches from), `memory` (the index alone), `embedded` (the
+//! durable one), `suite` (what every backend must pass). Below them: `tree` (the persistent map),
+//! `history`, `watch`, `view` (reads at a revision) and `limits` (every bound).
+//!
+//! Invariants:
+//! 1. Revisions only grow and none is issued twice, crashes included. They may have gaps.
+//! 2. A reader sees whole transactions only, and a newer state never before an older one.
+//! 3. A watcher gets every change below its prefix exactly once, in revision order, or is told
+//!    that it did not (`Overrun`, `Compacted`).
+//! 4. Nothing that was acknowledged as [`Durability::Fsync`] is lost; what is lost of the
+//!    [`Durability::Relaxed`] writes is a tail of them.
+//! 5. Everything that is held is bounded by a named limit.
+
+mod clock;
+pub mod embedded;
+mod history;
+mod index;
+pub mod limits;
+pub mod memory;
+mod stage;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
+#[cfg(test)]
+mod testing;
+mod tree;
+mod view;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +39,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub use limits::Limits;
+pub use memory::MemoryStore;
 
 /// A boxed future, so that [`Store`] can be used as `dyn Store`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -85,18 +116,27 @@ pub struct Transaction {
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything was written at this revision (and is durable, see [`Durability`]).
+    /// Everything was written at this revision (and is durable, see [`Durability`]). If there was
+    /// nothing to change (no writes, or deletes of absent keys) it is the newest revision so far.
     Committed(Revision),
     /// The condition with this index did not hold; nothing was written. The key's current state
     /// (if any) comes along, so that the caller can decide without another read.
+    /// For [`Condition::NoneBelow`] it is the first key below the prefix.
     Refused { condition: usize, current: Option<KeyValue> },
 }
 
-/// The half-open range of keys `start..end` to read.
+/// The half-open range of keys `start..end` to read. An empty `end` means "to the last key".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
     pub start: Key,
     pub end: Key,
+}
+
+impl Range {
+    /// Whether a key that is not before `start` is in the range.
+    pub(crate) fn holds_below_end(&self, key: &str) -> bool {
+        self.end.is_empty() || key < &*self.end
+    }
 }
 
 /// A page of a range at one revision.
@@ -128,7 +168,7 @@ pub enum WatchItem {
     Changes(Arc<[Change]>),
     /// Nothing else happened in the range up to this revision.
     Progress(Revision),
-    /// The watcher fell behind (named limit); it must start again from a list.
+    /// The watcher fell behind (named limit); it must start again from a list. The last item.
     Overrun,
 }
 
@@ -147,7 +187,11 @@ pub enum StoreError {
     /// The revision asked for has not happened yet.
     #[error("revision {} is in the future, the store is at {}", .asked.0, .current.0)]
     Future { asked: Revision, current: Revision },
-    /// The value is larger than the store takes.
+    /// The transaction is malformed: too many steps, an empty or overlong key, a key written twice.
+    /// A mistake of the caller; nothing was written.
+    #[error("invalid transaction: {0}")]
+    Invalid(String),
+    /// The value, or all values of the transaction together, are larger than the store takes.
     #[error("value of {size} bytes is larger than the limit of {limit} bytes")]
     TooLarge { size: usize, limit: usize },
     /// The disk refused (full, read-only, failing). Nothing was acknowledged.
@@ -183,16 +227,34 @@ pub trait Store: Send + Sync + 'static {
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
-/// The range of all keys that begin with `prefix`.
-///
-/// `prefix` must end in an ASCII character below `~` (registry prefixes end in `/`).
+/// The range of all keys that begin with `prefix`; of all keys if it is empty.
 pub fn prefix_range(prefix: &str) -> Range {
-    let mut end = prefix.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
+    Range { start: prefix.into(), end: successor(prefix).into() }
+}
+
+/// The least string above everything that begins with `prefix`; empty if there is none.
+fn successor(prefix: &str) -> String {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // Byte order of UTF-8 is the order of characters; a range of characters skips surrogates.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            break;
+        }
     }
-    Range {
-        start: prefix.into(),
-        end: String::from_utf8(end).unwrap_or_default().into(),
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_of_a_prefix_ends_right_after_it() {
+        let ends = [("/a/", "/a0"), ("/a~", "/a\u{7f}"), ("", ""), ("\u{10ffff}", "")];
+        let more = [("a\u{d7ff}", "a\u{e000}"), ("a\u{7f}", "a\u{80}"), ("a\u{10ffff}", "b")];
+        for (prefix, end) in ends.into_iter().chain(more) {
+            assert_eq!(&*prefix_range(prefix).end, end, "{prefix:?}");
+        }
     }
 }

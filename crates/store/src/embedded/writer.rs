@@ -1,0 +1,343 @@
+//! The one thread that writes.
+//!
+//! A turn is: take what waits, decide it on a stage, make it durable if anything in it must be,
+//! publish, answer. Without requests, relaxed writes or deadlines it sleeps for ever.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::disk::{Disk, Marks, Rows};
+use super::lock::DirectoryLock;
+use crate::index::Index;
+use crate::stage::{Numbers, Stage, transaction_bytes};
+use crate::{Durability, Outcome, Revision, StoreError, Transaction, limits};
+
+/// Transactions that share one fsync. At 10 us of SQLite each a batch stays below 10 ms.
+const BATCH_TRANSACTIONS_MAX: usize = 512;
+/// Bytes of values that share one fsync, besides one transaction that is larger.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Relaxed rows that may wait for the disk; beyond them relaxed writes need it like all others.
+const RELAXED_ROWS_MAX: usize = 16_384;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+#[derive(Debug)]
+pub(super) enum Request {
+    Commit { transaction: Transaction, reply: Reply<Outcome> },
+    Expire { reply: Reply<()> },
+    Shutdown { reply: Reply<()> },
+}
+
+/// A transaction that waits for its answer.
+struct Waiting {
+    transaction: Transaction,
+    reply: Reply<Outcome>,
+}
+
+/// What ends a batch besides its limits.
+enum Last {
+    Nothing,
+    Expire(Reply<()>),
+    Shutdown(Reply<()>),
+}
+
+pub(super) struct Writer {
+    index: Arc<Index>,
+    disk: Disk,
+    _lock: DirectoryLock,
+    numbers: Numbers,
+    /// Durably reserved for relaxed writes.
+    reserved: Revision,
+    /// Relaxed rows that are visible and not on disk.
+    relaxed: Rows,
+    /// When they must be: set while there are any.
+    flush_at: Option<Instant>,
+    flush_after: Duration,
+    failing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        index: Arc<Index>,
+        disk: Disk,
+        lock: DirectoryLock,
+        numbers: Numbers,
+        flush_after: Duration,
+    ) -> Writer {
+        let (reserved, relaxed, flush_at, failing) = Default::default();
+        Writer { index, disk, _lock: lock, numbers, reserved, relaxed, flush_at, flush_after, failing }
+    }
+
+    /// Runs until shutdown is asked for or nobody is left to ask.
+    pub(super) fn run(mut self, inbox: &Receiver<Request>) {
+        loop {
+            let request = match self.wait(inbox) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    if let Err(error) = self.finish() {
+                        tracing::error!(%error, "the store could not be closed cleanly");
+                    }
+                    return;
+                }
+            };
+            let (waiting, last) = gather(request, inbox);
+            self.turn(waiting);
+            match last {
+                Last::Nothing => self.on_time(),
+                Last::Expire(reply) => drop(reply.send(self.expire())),
+                Last::Shutdown(reply) => {
+                    self.index.close();
+                    drop(reply.send(self.finish()));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn wait(&self, inbox: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+        match self.wait_max() {
+            Some(wait) => inbox.recv_timeout(wait),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// How long nothing will be due; `None` for ever.
+    fn wait_max(&self) -> Option<Duration> {
+        let flush = self.flush_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let expiry = self.index.next_deadline_ms().map(|at_ms| {
+            let wait_ms = at_ms.saturating_sub(self.index.clock.now_ms());
+            // A disk that refuses is asked again at the same pace.
+            Duration::from_millis(wait_ms) + limits::EXPIRY_SLACK
+        });
+        flush.into_iter().chain(expiry).min()
+    }
+
+    /// Does what has become due, busy or not.
+    fn on_time(&mut self) {
+        if self.flush_at.is_some_and(|at| at <= Instant::now()) {
+            let stage = self.index.stage(self.numbers);
+            // Failing is noted, and the rows stay for the next try.
+            let _ = self.make_durable(&stage, self.reserved);
+        }
+        let slack_ms = crate::clock::millis(limits::EXPIRY_SLACK);
+        let due_ms = self.index.next_deadline_ms().map(|at_ms| at_ms.saturating_add(slack_ms));
+        if due_ms.is_some_and(|at_ms| at_ms <= self.index.clock.now_ms()) {
+            let _ = self.expire();
+        }
+    }
+
+    fn expire(&mut self) -> Result<(), StoreError> {
+        loop {
+            let mut stage = self.index.stage(self.numbers);
+            self.index.expire(&mut stage);
+            if stage.commits.is_empty() {
+                return Ok(());
+            }
+            self.numbers = stage.numbers;
+            self.make_durable(&stage, self.reserved)?;
+            self.index.publish(stage);
+        }
+    }
+
+    fn turn(&mut self, waiting: Vec<Waiting>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let (stage, outcomes) = self.decide(&waiting);
+        match self.settle(stage, needs_fsync(&waiting, &outcomes)) {
+            Ok(()) => answer(waiting, outcomes),
+            Err(error) => self.without_disk(waiting, &error),
+        }
+    }
+
+    /// The disk refused a batch: what needs it fails, what does not gets its own turn, so that a
+    /// full disk does not also make every node look dead.
+    fn without_disk(&mut self, waiting: Vec<Waiting>, error: &StoreError) {
+        let relaxed = |one: &Waiting| one.transaction.durability == Durability::Relaxed;
+        let (relaxed, durable): (Vec<_>, Vec<_>) = waiting.into_iter().partition(relaxed);
+        refuse(durable, error);
+        let (stage, outcomes) = self.decide(&relaxed);
+        match self.has_room(&stage) {
+            true => {
+                self.publish_relaxed(stage);
+                answer(relaxed, outcomes);
+            }
+            false => refuse(relaxed, error),
+        }
+    }
+
+    fn decide(&mut self, waiting: &[Waiting]) -> (Stage, Vec<Outcome>) {
+        let mut stage = self.index.stage(self.numbers);
+        let now_ms = self.index.clock.now_ms();
+        let decided = waiting.iter().map(|one| stage.run(&one.transaction, now_ms)).collect();
+        // Burned at once: whatever becomes of this stage, its revisions are not issued again.
+        self.numbers = stage.numbers;
+        (stage, decided)
+    }
+
+    /// Makes a decided batch visible, durably if it must be.
+    fn settle(&mut self, stage: Stage, fsync: bool) -> Result<(), StoreError> {
+        if stage.commits.is_empty() {
+            return Ok(());
+        }
+        if !fsync && self.has_room(&stage) {
+            self.publish_relaxed(stage);
+            return Ok(());
+        }
+        let reserved = match fsync {
+            true => self.reserved,
+            false => Revision(stage.numbers.revision.0 + limits::RELAXED_BLOCK),
+        };
+        self.make_durable(&stage, reserved)?;
+        self.index.publish(stage);
+        Ok(())
+    }
+
+    /// Whether a stage may be visible before it is durable.
+    fn has_room(&self, stage: &Stage) -> bool {
+        let reserved = stage.commits.is_empty() || stage.numbers.revision <= self.reserved;
+        reserved && self.relaxed.len() + stage.rows.len() <= RELAXED_ROWS_MAX
+    }
+
+    fn publish_relaxed(&mut self, mut stage: Stage) {
+        self.relaxed.append(&mut stage.rows);
+        if !self.relaxed.is_empty() && self.flush_at.is_none() {
+            self.flush_at = Some(Instant::now() + self.flush_after);
+        }
+        self.index.publish(stage);
+    }
+
+    /// Writes the stage, and the relaxed rows before it, with one fsync.
+    fn make_durable(&mut self, stage: &Stage, reserved: Revision) -> Result<(), StoreError> {
+        let marks = Marks { revision: stage.revision, reserved, keys: stage.tree.len() };
+        let written = self.disk.write(&self.relaxed, &stage.rows, marks);
+        self.note(written.as_ref().err());
+        match written {
+            Ok(()) => {
+                self.reserved = reserved;
+                self.relaxed.clear();
+                self.flush_at = None;
+                Ok(())
+            }
+            Err(error) => {
+                self.flush_at = self.flush_at.map(|_| Instant::now() + self.flush_after);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes everything durable, gives the reserved numbers back and closes the files.
+    fn finish(mut self) -> Result<(), StoreError> {
+        self.index.close();
+        let stage = self.index.stage(self.numbers);
+        if self.reserved > Revision(0) || !self.relaxed.is_empty() {
+            // Numbers burned by a failed batch may have reached nobody, but stay burned.
+            let marks = Marks {
+                revision: self.numbers.revision.max(stage.revision),
+                reserved: Revision(0),
+                keys: stage.tree.len(),
+            };
+            self.disk.write(&self.relaxed, &stage.rows, marks)?;
+        }
+        self.disk.close()
+    }
+
+    /// Logs when the disk begins to refuse and when it takes writes again, not in between.
+    fn note(&mut self, error: Option<&StoreError>) {
+        match (self.failing, error) {
+            (false, Some(error)) => tracing::error!(%error, "writes fail, reads are still served"),
+            (true, None) => tracing::info!("the store can write again"),
+            _ => {}
+        }
+        self.failing = error.is_some();
+    }
+}
+
+/// Takes what waits, up to the limits of a batch.
+fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> (Vec<Waiting>, Last) {
+    let (mut waiting, mut bytes, mut next) = (Vec::new(), 0, first);
+    while let Some(request) = next {
+        match request {
+            Request::Commit { transaction, reply } => {
+                bytes += transaction_bytes(&transaction);
+                waiting.push(Waiting { transaction, reply });
+            }
+            Request::Expire { reply } => return (waiting, Last::Expire(reply)),
+            Request::Shutdown { reply } => return (waiting, Last::Shutdown(reply)),
+        }
+        let full = waiting.len() >= BATCH_TRANSACTIONS_MAX || bytes >= BATCH_BYTES_MAX;
+        next = if full { None } else { inbox.try_recv().ok() };
+    }
+    (waiting, Last::Nothing)
+}
+
+fn needs_fsync(waiting: &[Waiting], outcomes: &[Outcome]) -> bool {
+    let fsync = |one: &Waiting| one.transaction.durability == Durability::Fsync;
+    let committed = |outcome: &Outcome| matches!(outcome, Outcome::Committed(_));
+    waiting.iter().zip(outcomes).any(|(one, outcome)| fsync(one) && committed(outcome))
+}
+
+/// Answers; a caller that has gone away is no error.
+fn answer(waiting: Vec<Waiting>, outcomes: Vec<Outcome>) {
+    for (one, outcome) in waiting.into_iter().zip(outcomes) {
+        let _ = one.reply.send(Ok(outcome));
+    }
+}
+
+fn refuse(waiting: Vec<Waiting>, error: &StoreError) {
+    for one in waiting {
+        let _ = one.reply.send(Err(again(error)));
+    }
+}
+
+/// The same error for the next caller.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
+        other => StoreError::Disk(match other {
+            StoreError::Disk(text) => text.clone(),
+            other => other.to_string(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, ManualClock, suite};
+
+    /// An idle store must not wake up; one with something to do, no later than it is due.
+    #[test]
+    fn sleeps_for_ever_when_nothing_is_due() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::take(dir.path()).unwrap();
+        let (disk, loaded) = Disk::open(dir.path()).unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let index = Index::new(loaded.tree, Revision(0), Limits::default(), clock);
+        let flush_after = Duration::from_secs(1);
+        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), flush_after);
+        let mut commit = |durability, expires_in| {
+            let (reply, mut answer) = oneshot::channel();
+            let mut transaction = suite::writes([suite::put_of("/a", "1")]);
+            transaction.durability = durability;
+            if let crate::Write::Put { expires_in: after, .. } = &mut transaction.writes[0] {
+                *after = expires_in;
+            }
+            writer.turn(vec![Waiting { transaction, reply }]);
+            assert!(matches!(answer.try_recv(), Ok(Ok(Outcome::Committed(_)))));
+            (writer.wait_max(), writer.relaxed.len())
+        };
+        assert_eq!(commit(Durability::Fsync, None), (None, 0));
+        // The first relaxed write reserves the block, durably; the second only has to be flushed.
+        assert_eq!(commit(Durability::Relaxed, None), (None, 0));
+        let (wait, relaxed) = commit(Durability::Relaxed, None);
+        assert!(relaxed == 1 && wait.is_some_and(|wait| wait <= flush_after), "{wait:?}");
+        assert_eq!(commit(Durability::Fsync, None), (None, 0));
+        let expiring = commit(Durability::Fsync, Some(Duration::from_secs(60)));
+        assert_eq!(expiring, (Some(Duration::from_secs(60) + limits::EXPIRY_SLACK), 0));
+    }
+}
