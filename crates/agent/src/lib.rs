@@ -22,6 +22,7 @@
 //! about which pods belong on the node.
 
 pub mod config;
+pub mod container;
 pub mod cri;
 pub mod ports;
 pub mod sync;
