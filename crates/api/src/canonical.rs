@@ -119,7 +119,10 @@ mod tests {
             (json!({"metadata": {"resourceVersion": "7"}}), r#"{"metadata":{}}"#),
             (json!({"kind": "A"}), r#"{"kind":"A","metadata":{}}"#),
             (json!({"metadata": null, "x": 1}), r#"{"metadata":{},"x":1}"#),
-            (json!({"kind": {"metadata": {}}}), r#"{"metadata":{},"kind":{"metadata":{}}}"#),
+            (
+                json!({"kind": {"metadata": {}}}),
+                r#"{"metadata":{},"kind":{"metadata":{}}}"#,
+            ),
             (json!([]), r#"{"metadata":{}}"#),
         ];
         for (value, text) in cases {
@@ -134,7 +137,10 @@ mod tests {
                 json!({"kind": "Pod", "metadata": {"name": "x"}}),
                 r#"{"kind":"Pod","metadata":{"resourceVersion":"42","name":"x"}}"#,
             ),
-            (json!({"kind": "A"}), r#"{"kind":"A","metadata":{"resourceVersion":"42"}}"#),
+            (
+                json!({"kind": "A"}),
+                r#"{"kind":"A","metadata":{"resourceVersion":"42"}}"#,
+            ),
             (
                 json!({"kind": "\"metadata\":{", "metadata": {"a": 1}}),
                 r#"{"kind":"\"metadata\":{","metadata":{"resourceVersion":"42","a":1}}"#,
@@ -186,7 +192,8 @@ mod tests {
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(text(), inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map(text(), inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }

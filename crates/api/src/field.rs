@@ -5,6 +5,7 @@
 //! clients rely on the reasons, scripts on the text.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -284,13 +285,9 @@ impl fmt::Display for FieldError {
 
 /// The message of several errors together: nothing, the one, or `[a, b]` with repetitions left out (DS-I42).
 pub fn aggregate(errors: &[FieldError]) -> String {
-    let mut messages: Vec<String> = Vec::with_capacity(errors.len());
-    for error in errors {
-        let message = error.to_string();
-        if !messages.contains(&message) {
-            messages.push(message);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let all = errors.iter().map(FieldError::to_string);
+    let mut messages: Vec<String> = all.filter(|message| seen.insert(message.clone())).collect();
     match messages.len() {
         0 => String::new(),
         1 => messages.remove(0),

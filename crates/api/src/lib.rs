@@ -11,6 +11,7 @@ pub mod int_or_string;
 pub mod kinds;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod ports;
 pub mod quantity;
 pub mod reconcile;
