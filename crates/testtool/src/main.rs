@@ -2,13 +2,14 @@
 //! tests need inside a pod. It stands alone in an image without libc, shell or resolver.
 //!
 //! Reading order: `main` (the table of commands), then `args`, `sys`, and one module per kind of service:
-//! `web`, `logs`, `storage`, `api`, `grpc`, `misc`.
+//! `web`, `logs`, `storage`, `api`, `grpc`, `registry`, `misc`.
 
 mod api;
 mod args;
 mod grpc;
 mod logs;
 mod misc;
+mod registry;
 mod storage;
 mod sys;
 mod web;
@@ -114,6 +115,11 @@ const COMMANDS: &[Command] = &[
         "api-get",
         "PATH [--server URL] [--ca FILE] [--token-file FILE]",
         api::get,
+    ),
+    command(
+        "registry",
+        "DIR [--port N] [--addr A] [--user NAME:PASSWORD]",
+        registry::serve,
     ),
     command(
         "sensor",

@@ -62,8 +62,7 @@ where
 }
 
 fn answer_one(mut stream: TcpStream, answer: &dyn Fn(&str) -> Reply) -> io::Result<()> {
-    stream.set_read_timeout(Some(IO_TIMEOUT))?;
-    stream.set_write_timeout(Some(IO_TIMEOUT))?;
+    set_timeouts(&stream)?;
     let head = read_head(&mut stream)?;
     let path = head.split_whitespace().nth(1).unwrap_or("/");
     let reply = answer(path);
@@ -77,7 +76,12 @@ fn answer_one(mut stream: TcpStream, answer: &dyn Fn(&str) -> Reply) -> io::Resu
     stream.write_all(text.as_bytes())
 }
 
-fn read_head(stream: &mut impl Read) -> io::Result<String> {
+pub(crate) fn set_timeouts(stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(IO_TIMEOUT))?;
+    stream.set_write_timeout(Some(IO_TIMEOUT))
+}
+
+pub(crate) fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let (mut head, mut chunk) = (Vec::new(), [0u8; 1024]);
     while !head.windows(4).any(|w| w == b"\r\n\r\n") && head.len() < HEAD_BYTES_MAX {
         match stream.read(&mut chunk)? {
