@@ -32,7 +32,10 @@ pub struct NodeLifecycle {
 
 impl Default for NodeLifecycle {
     fn default() -> Self {
-        NodeLifecycle { monitor_grace: SignedDuration::from_secs(50), startup_grace: SignedDuration::from_secs(60) }
+        NodeLifecycle {
+            monitor_grace: SignedDuration::from_secs(50),
+            startup_grace: SignedDuration::from_secs(60),
+        }
     }
 }
 
@@ -104,9 +107,17 @@ impl Reconciler for NodeLifecycle {
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
         let node = view.node(&key.name)?.clone();
         let lease = view.object(&kinds::LEASE, &Key::new(LEASE_NAMESPACE, &key.name));
-        let pods = view.pods().on_node(&key.name).filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref()).cloned();
+        let pods = view
+            .pods()
+            .on_node(&key.name)
+            .filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref())
+            .cloned();
         let lease_revision = lease.map_or(0, |lease| lease.meta.resource_version);
-        Some(Seen { lease_revision, pods: pods.collect(), node })
+        Some(Seen {
+            lease_revision,
+            pods: pods.collect(),
+            node,
+        })
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
@@ -126,22 +137,40 @@ impl Reconciler for NodeLifecycle {
             actions.push(mark_unknown(&seen.node, now));
         }
         if silent {
-            notes.push(Note::Silent { node: seen.node.meta.name.as_ref().into(), since: heard.at });
+            notes.push(Note::Silent {
+                node: seen.node.meta.name.as_ref().into(),
+                since: heard.at,
+            });
         }
         if memory.was_ready && readiness != Readiness::True {
             actions.extend(not_ready_events(seen, now));
         }
         actions.extend(retaint(&seen.node, readiness, now));
         let wake_at = (!silent).then_some(deadline);
-        let memory = Memory { heard: Some(heard), was_ready: readiness == Readiness::True, registered: true };
-        Plan { actions, status: None, notes, wake_at, memory }
+        let memory = Memory {
+            heard: Some(heard),
+            was_ready: readiness == Readiness::True,
+            registered: true,
+        };
+        Plan {
+            actions,
+            status: None,
+            notes,
+            wake_at,
+            memory,
+        }
     }
 }
 
 impl NodeLifecycle {
     fn deadline(&self, seen: &Seen, heard: &Heard) -> Timestamp {
         let never_posted = seen.node.condition("Ready").is_none();
-        heard.at + if never_posted { self.startup_grace } else { self.monitor_grace }
+        heard.at
+            + if never_posted {
+                self.startup_grace
+            } else {
+                self.monitor_grace
+            }
     }
 }
 
@@ -164,10 +193,17 @@ fn readiness(node: &Node) -> Readiness {
 }
 
 fn hear(seen: &Seen, memory: &Memory, now: Timestamp) -> Heard {
-    let heartbeat = seen.node.condition("Ready").and_then(|condition| condition.last_heartbeat_time);
+    let heartbeat = seen
+        .node
+        .condition("Ready")
+        .and_then(|condition| condition.last_heartbeat_time);
     match &memory.heard {
         Some(heard) if heard.lease_revision == seen.lease_revision && heard.heartbeat == heartbeat => heard.clone(),
-        _ => Heard { lease_revision: seen.lease_revision, heartbeat, at: now },
+        _ => Heard {
+            lease_revision: seen.lease_revision,
+            heartbeat,
+            at: now,
+        },
     }
 }
 
@@ -175,7 +211,10 @@ fn hear(seen: &Seen, memory: &Memory, now: Timestamp) -> Heard {
 fn mark_unknown(node: &Node, now: Timestamp) -> Action {
     let conditions: Vec<_> = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"]
         .into_iter()
-        .filter(|kind| node.condition(kind).is_none_or(|condition| condition.status.as_ref() != "Unknown"))
+        .filter(|kind| {
+            node.condition(kind)
+                .is_none_or(|condition| condition.status.as_ref() != "Unknown")
+        })
         .map(|kind| {
             let (reason, message) = match node.condition(kind) {
                 Some(_) => ("NodeStatusUnknown", "Kubelet stopped posting node status."),
@@ -206,7 +245,12 @@ fn not_ready_events(seen: &Seen, now: Timestamp) -> Vec<Action> {
     for pod in seen.pods.iter().filter(|pod| pod.is_ready()) {
         let condition = json!({ "type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now) });
         actions.push(patch_pod_condition(pod, condition, json!({})));
-        actions.push(pod_event(pod, EventType::Warning, "NodeNotReady", "Node is not ready".into()));
+        actions.push(pod_event(
+            pod,
+            EventType::Warning,
+            "NodeNotReady",
+            "Node is not ready".into(),
+        ));
     }
     actions
 }
@@ -217,8 +261,17 @@ fn retaint(node: &Node, readiness: Readiness, now: Timestamp) -> Option<Action> 
     let ours = |taint: &Taint| is_lifecycle(taint);
     let mut taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| !ours(taint)).cloned().collect();
     for (key, effect) in &wanted {
-        let known = node.spec.taints.iter().find(|taint| taint.key.as_ref() == *key && taint.effect == *effect);
-        let added = Taint { key: (*key).into(), effect: *effect, time_added: Some(now), ..Taint::default() };
+        let known = node
+            .spec
+            .taints
+            .iter()
+            .find(|taint| taint.key.as_ref() == *key && taint.effect == *effect);
+        let added = Taint {
+            key: (*key).into(),
+            effect: *effect,
+            time_added: Some(now),
+            ..Taint::default()
+        };
         taints.push(known.cloned().unwrap_or(added));
     }
     let same = taints.len() == node.spec.taints.len() && taints.iter().all(|taint| node.spec.taints.contains(taint));
@@ -275,7 +328,10 @@ fn lifecycle_taints(node: &Node, readiness: Readiness) -> Vec<(&'static str, Eff
         Readiness::Unknown => taints.extend([(UNREACHABLE, Effect::NoSchedule), (UNREACHABLE, Effect::NoExecute)]),
     }
     for (condition, taint) in PRESSURES {
-        if node.condition(condition).is_some_and(|condition| condition.status.as_ref() == "True") {
+        if node
+            .condition(condition)
+            .is_some_and(|condition| condition.status.as_ref() == "True")
+        {
             taints.push((taint, Effect::NoSchedule));
         }
     }
@@ -309,7 +365,11 @@ mod tests {
         assert_eq!(said[1], "emit NodeNotReady");
         assert_eq!(said[2], "patch pods/x/p status");
         assert_eq!(said[3], "emit NodeNotReady");
-        assert!(bed.last_body(4).contains("node.kubernetes.io/unreachable"), "{}", bed.last_body(4));
+        assert!(
+            bed.last_body(4).contains("node.kubernetes.io/unreachable"),
+            "{}",
+            bed.last_body(4)
+        );
         assert!(bed.last_body(4).contains("NoExecute"));
         assert!(bed.notes()[0].starts_with("node a has not been heard of since"));
     }
@@ -319,7 +379,10 @@ mod tests {
         let mut bed = Bed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.run("a", at(0));
-        bed.put(&kinds::LEASE, r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"9"}}"#);
+        bed.put(
+            &kinds::LEASE,
+            r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"9"}}"#,
+        );
         assert!(bed.run("a", at(49)).is_empty());
         assert_eq!(bed.wake_at(), Some(at(99)));
         assert!(bed.run("a", at(98)).is_empty());
@@ -337,7 +400,11 @@ mod tests {
         );
         bed.run("a", at(0));
         let body = bed.last_body(1);
-        for key in ["mine", "node.kubernetes.io/unschedulable", "node.kubernetes.io/disk-pressure"] {
+        for key in [
+            "mine",
+            "node.kubernetes.io/unschedulable",
+            "node.kubernetes.io/disk-pressure",
+        ] {
             assert!(body.contains(key), "{body}");
         }
         assert!(!body.contains("not-ready"), "{body}");

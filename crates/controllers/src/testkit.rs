@@ -20,7 +20,12 @@ pub(crate) struct Bed<R: Reconciler> {
 
 impl<R: Reconciler> Bed<R> {
     pub(crate) fn new(reconciler: R) -> Self {
-        Bed { reconciler, view: View::default(), memory: Default::default(), last: None }
+        Bed {
+            reconciler,
+            view: View::default(),
+            memory: Default::default(),
+            last: None,
+        }
     }
 
     /// Adds or replaces an object.
@@ -54,7 +59,11 @@ impl<R: Reconciler> Bed<R> {
     }
 
     pub(crate) fn notes(&self) -> Vec<String> {
-        self.last.iter().flat_map(|plan| &plan.notes).map(ToString::to_string).collect()
+        self.last
+            .iter()
+            .flat_map(|plan| &plan.notes)
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// The body (or message) of the last plan's action with this index.
@@ -62,7 +71,11 @@ impl<R: Reconciler> Bed<R> {
         match &self.last.as_ref().unwrap().actions[index] {
             Action::Create { body, .. } | Action::Patch { body, .. } => body.to_string(),
             Action::Emit(event) => event.message.clone(),
-            Action::Delete { preconditions, grace_period_seconds, .. } => format!("{preconditions:?} {grace_period_seconds:?}"),
+            Action::Delete {
+                preconditions,
+                grace_period_seconds,
+                ..
+            } => format!("{preconditions:?} {grace_period_seconds:?}"),
         }
     }
 }

@@ -79,6 +79,7 @@ pub struct Pods {
     by_owner: BTreeMap<Arc<str>, BTreeMap<Key, Arc<Pod>>>,
     by_node: BTreeMap<Box<str>, BTreeMap<Key, Arc<Pod>>>,
     orphans: BTreeMap<Key, Arc<Pod>>,
+    unbound: BTreeMap<Key, Arc<Pod>>,
 }
 
 impl Pods {
@@ -125,6 +126,11 @@ impl Pods {
         self.by_node.get(node).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// Pods without a binding, whether they are pinned or not.
+    pub fn unbound(&self) -> impl ExactSizeIterator<Item = &Arc<Pod>> {
+        self.unbound.values()
+    }
+
     /// Names of all nodes that a pod is bound or pinned to, whether they exist or not.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.by_node.keys().map(Box::as_ref)
@@ -142,6 +148,9 @@ impl Pods {
                 self.orphans.insert(key.clone(), pod.clone());
             }
         }
+        if pod.spec.node_name.is_empty() {
+            self.unbound.insert(key.clone(), pod.clone());
+        }
         if let Some(node) = pod.target_node() {
             self.by_node
                 .entry(node.into())
@@ -154,6 +163,7 @@ impl Pods {
     fn remove(&mut self, key: &Key) -> Option<Arc<Pod>> {
         let pod = self.by_key.remove(key)?;
         self.orphans.remove(key);
+        self.unbound.remove(key);
         if let Some(owner) = pod.meta.controller() {
             remove_nested(&mut self.by_owner, owner.uid.as_ref(), key);
         }
@@ -304,15 +314,14 @@ impl View {
         self.objects.get(kind)?.get(key)
     }
 
-    pub fn objects(&self, kind: &Kind) -> impl Iterator<Item = &Arc<Object>> {
+    pub fn objects<'a>(&'a self, kind: &Kind) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         self.objects.get(kind).into_iter().flat_map(BTreeMap::values)
     }
 
-    pub fn objects_in(&self, kind: &Kind, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects
-            .get(kind)
-            .into_iter()
-            .flat_map(|map| in_namespace(map, namespace))
+    pub fn objects_in<'a>(&'a self, kind: &Kind, namespace: &str) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        let namespace: Arc<str> = namespace.into();
+        let objects = self.objects.get(kind).into_iter();
+        objects.flat_map(move |map| in_namespace(map, &namespace))
     }
 
     /// The metadata of any object, of any kind.

@@ -1,0 +1,438 @@
+//! The scheduler's part: pods that were not bound at creation get a node, or the reasons why not
+//! (DS-B40 to DS-B52).
+//!
+//! One key for everything: a pass decides about all unbound pods together, most important first,
+//! and takes what it gives away out of its own ledger. Two pods never get the same room.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use everynode_api::kinds::{self, Kind};
+use everynode_api::meta::Key;
+use everynode_api::reconcile::{Action, Event, EventType, Plan, Reconciler};
+use everynode_api::time::rfc3339;
+use everynode_api::view::{Change, Node, Pod, View};
+use everynode_placement::{Candidate, Choice, Occupancy, Reason, choose, failure_message, victims};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::common::{delete_pod, disruption_target, patch_pod_condition, pod_event, regarding, target};
+
+/// Pods with this `schedulerName` are ours.
+const NAME: &str = "default-scheduler";
+
+/// The scheduler.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scheduler;
+
+/// All unbound pods and everything that they could be put on.
+#[derive(Debug)]
+pub struct Seen {
+    /// Most important first.
+    pending: Vec<Arc<Pod>>,
+    nodes: Vec<Arc<Node>>,
+    /// Pods by the node that they are bound to.
+    bound: BTreeMap<Box<str>, Vec<Arc<Pod>>>,
+}
+
+/// Why a pod has no node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    NoFit { pod: Key, message: Box<str> },
+    Gated { pod: Key },
+    WaitsForVictims { pod: Key, node: Box<str> },
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Note::NoFit { pod, message } => write!(f, "pod {pod}: {message}"),
+            Note::Gated { pod } => write!(f, "pod {pod} is held back by its scheduling gates"),
+            Note::WaitsForVictims { pod, node } => {
+                write!(f, "pod {pod} waits until less important pods have left node {node}")
+            }
+        }
+    }
+}
+
+impl Reconciler for Scheduler {
+    type Seen = Seen;
+    type Memory = ();
+    type Note = Note;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn watches(&self) -> Vec<Kind> {
+        vec![kinds::NODE, kinds::POD]
+    }
+
+    fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
+        // Without anything to place, a change of the cluster concerns nobody.
+        let relevant = change.kind == kinds::NODE || change.kind == kinds::POD;
+        if relevant && view.pods().unbound().len() > 0 {
+            self.all(view)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn all(&self, _view: &View) -> Vec<Key> {
+        vec![Key::cluster("pending")]
+    }
+
+    fn see(&self, view: &View, _key: &Key) -> Option<Seen> {
+        let ours = |pod: &&Arc<Pod>| matches!(pod.spec.scheduler_name.as_ref(), "" | NAME);
+        let live = |pod: &&Arc<Pod>| !pod.is_terminating() && !pod.is_terminal();
+        let mut pending: Vec<_> = view.pods().unbound().filter(ours).filter(live).cloned().collect();
+        if pending.is_empty() {
+            return None;
+        }
+        pending.sort_by_key(|pod| {
+            (
+                std::cmp::Reverse(pod.spec.priority.unwrap_or(0)),
+                pod.meta.creation_timestamp,
+            )
+        });
+        let mut bound = BTreeMap::new();
+        let all_pinned = pending.iter().all(|pod| pod.spec.pinned_node().is_some());
+        let names: Vec<&str> = match all_pinned {
+            true => pending.iter().filter_map(|pod| pod.spec.pinned_node()).collect(),
+            false => view.nodes().map(|node| node.name()).collect(),
+        };
+        for name in names {
+            let on_node = view
+                .pods()
+                .on_node(name)
+                .filter(|pod| pod.spec.node_name.as_ref() == name && !pod.is_terminal());
+            bound.entry(name.into()).or_insert_with(|| on_node.cloned().collect());
+        }
+        Some(Seen {
+            pending,
+            nodes: view.nodes().cloned().collect(),
+            bound,
+        })
+    }
+
+    fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
+        let mut ledger = Ledger {
+            seen,
+            taken: BTreeMap::new(),
+        };
+        let mut plan = Plan::default();
+        for pod in &seen.pending {
+            if pod.spec.scheduling_gates > 0 {
+                plan.notes.push(Note::Gated { pod: pod.meta.key() });
+                continue;
+            }
+            match ledger.choose(pod) {
+                Choice::Node(node) => {
+                    ledger.reserve(&node, pod);
+                    plan.actions.extend(bind(pod, &node));
+                }
+                Choice::Refused(refused) => refuse(seen, pod, &refused, now, &mut plan),
+            }
+        }
+        plan
+    }
+}
+
+/// What is taken on each node, including what this pass gave away.
+struct Ledger<'a> {
+    seen: &'a Seen,
+    taken: BTreeMap<Box<str>, Occupancy>,
+}
+
+impl Ledger<'_> {
+    fn choose(&mut self, pod: &Pod) -> Choice {
+        let seen = self.seen;
+        let candidates: Vec<&Arc<Node>> = match pod.spec.pinned_node() {
+            Some(name) => node_named(&seen.nodes, name).into_iter().collect(),
+            None => seen.nodes.iter().collect(),
+        };
+        for node in &candidates {
+            self.occupancy(node.name());
+        }
+        let taken = &self.taken;
+        choose(&pod.spec, candidates, |node| {
+            taken.get(node.name()).cloned().unwrap_or_default()
+        })
+    }
+
+    fn occupancy(&mut self, name: &str) -> &mut Occupancy {
+        let bound = self.seen.bound.get(name).map(Vec::as_slice).unwrap_or_default();
+        self.taken
+            .entry(name.into())
+            .or_insert_with(|| Occupancy::of(bound.iter().map(Arc::as_ref)))
+    }
+
+    fn reserve(&mut self, node: &Node, pod: &Pod) {
+        self.occupancy(node.name()).add(pod);
+    }
+}
+
+/// Nodes are sorted by name.
+fn node_named<'a>(nodes: &'a [Arc<Node>], name: &str) -> Option<&'a Arc<Node>> {
+    let index = nodes.binary_search_by(|node| node.name().cmp(name)).ok()?;
+    nodes.get(index)
+}
+
+/// DS-B45, DS-B46.
+fn bind(pod: &Pod, node: &Node) -> [Action; 2] {
+    let name = node.name();
+    let binding = Action::Create {
+        target: target(&kinds::POD, &pod.meta).subresource("binding"),
+        body: json!({
+            "apiVersion": "v1", "kind": "Binding",
+            "metadata": { "name": pod.meta.name, "namespace": pod.meta.namespace, "uid": pod.meta.uid },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": name },
+        }),
+        report: None,
+    };
+    let message = format!("Successfully assigned {} to {name}", pod.meta.key());
+    [
+        binding,
+        scheduling_event(pod, EventType::Normal, "Scheduled", "Binding", message),
+    ]
+}
+
+fn scheduling_event(pod: &Pod, kind: EventType, reason: &str, action: &str, message: String) -> Action {
+    Action::Emit(Event {
+        regarding: regarding(&kinds::POD, &pod.meta),
+        kind,
+        reason: reason.into(),
+        action: action.into(),
+        message,
+    })
+}
+
+type Refused = [(Arc<Node>, Vec<Reason>)];
+
+fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut Plan<Note, ()>) {
+    if let Some(node) = waiting_for_victims(seen, pod) {
+        plan.notes.push(Note::WaitsForVictims {
+            pod: pod.meta.key(),
+            node: node.into(),
+        });
+        return;
+    }
+    let nomination = preempt(seen, pod, refused);
+    let hopeless = preemption_texts(refused);
+    let preemption = if nomination.is_some() { &[][..] } else { &hopeless };
+    let message = failure_message(
+        seen.nodes.len(),
+        all_reasons(seen, refused).iter().map(Vec::as_slice),
+        preemption,
+    );
+    plan.notes.push(Note::NoFit {
+        pod: pod.meta.key(),
+        message: message.as_str().into(),
+    });
+    let told = pod
+        .condition("PodScheduled")
+        .is_some_and(|condition| condition.message.as_ref() == message);
+    if !told || nomination.is_some() {
+        let nominated = nomination
+            .as_ref()
+            .map(|(node, _)| json!({ "nominatedNodeName": node.name() }));
+        plan.actions
+            .push(unscheduled(pod, &message, nominated.unwrap_or(json!({})), now));
+        plan.actions.push(scheduling_event(
+            pod,
+            EventType::Warning,
+            "FailedScheduling",
+            "Scheduling",
+            message,
+        ));
+    }
+    if let Some((node, victims)) = nomination {
+        plan.actions
+            .extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, now)));
+    }
+}
+
+/// A pinned pod is only tried on its node; all others count as not matching (DS-B42).
+fn all_reasons(seen: &Seen, refused: &Refused) -> Vec<Vec<Reason>> {
+    let untried = seen.nodes.len() - refused.len().min(seen.nodes.len());
+    let elsewhere = std::iter::repeat_n(vec![Reason::NoAffinityTerm], untried);
+    refused
+        .iter()
+        .map(|(_, reasons)| reasons.clone())
+        .chain(elsewhere)
+        .collect()
+}
+
+/// DS-B47
+fn unscheduled(pod: &Pod, message: &str, status: Value, now: Timestamp) -> Action {
+    let condition = json!({
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+        "lastTransitionTime": rfc3339(now),
+    });
+    patch_pod_condition(pod, condition, status)
+}
+
+/// How many nodes preemption does not help on, and why not.
+fn preemption_texts(refused: &Refused) -> Vec<(usize, &'static str)> {
+    let helps = |reasons: &[Reason]| reasons.iter().all(Reason::preemption_helps);
+    let no_victims = refused.iter().filter(|(_, reasons)| helps(reasons)).count();
+    let not_helpful = refused.len() - no_victims;
+    let texts = [
+        (no_victims, "No preemption victims found for incoming pod"),
+        (not_helpful, "Preemption is not helpful for scheduling"),
+    ];
+    texts.into_iter().filter(|(count, _)| *count > 0).collect()
+}
+
+/// The node that the pod was promised, while pods that made room for it are still ending there.
+fn waiting_for_victims<'a>(seen: &'a Seen, pod: &'a Pod) -> Option<&'a str> {
+    let node = pod.status.nominated_node_name.as_ref();
+    let priority = pod.spec.priority.unwrap_or(0);
+    let on_node = seen.bound.get(node)?;
+    let ending = |other: &Arc<Pod>| other.is_terminating() && other.spec.priority.unwrap_or(0) < priority;
+    on_node.iter().any(ending).then_some(node)
+}
+
+/// DS-B52: the node where the least is lost, and whom to remove there.
+fn preempt(seen: &Seen, pod: &Pod, refused: &Refused) -> Option<(Arc<Node>, Vec<Candidate>)> {
+    let candidates = |node: &Node| -> Vec<Candidate> {
+        let bound = seen.bound.get(node.name()).into_iter().flatten();
+        bound
+            .map(|pod| Candidate {
+                pod: pod.clone(),
+                breaks_budget: false,
+            })
+            .collect()
+    };
+    let helped = refused
+        .iter()
+        .filter(|(_, reasons)| reasons.iter().all(Reason::preemption_helps));
+    let options = helped.filter_map(|(node, _)| Some((node.clone(), victims(&pod.spec, node, &candidates(node))?)));
+    let cost = |victims: &[Candidate]| {
+        let highest = victims
+            .iter()
+            .map(|victim| victim.pod.spec.priority.unwrap_or(0))
+            .max()
+            .unwrap_or(i32::MIN);
+        (highest, victims.len())
+    };
+    options
+        .filter(|(_, victims)| !victims.is_empty())
+        .min_by_key(|(node, victims)| (cost(victims), node.meta.name.clone()))
+}
+
+fn remove(victim: &Pod, preemptor: &Pod, node: &Node, now: Timestamp) -> Vec<Action> {
+    if victim.is_terminating() {
+        return Vec::new();
+    }
+    let message = format!("{NAME}: preempting to accommodate a higher priority pod");
+    let condition = disruption_target("PreemptionByScheduler", &message, now);
+    let told = format!("Preempted by pod {} on node {}", preemptor.meta.uid, node.name());
+    vec![
+        patch_pod_condition(victim, condition, json!({})),
+        pod_event(victim, EventType::Normal, "Preempted", told),
+        delete_pod(victim, None),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{Bed, at};
+
+    fn node(name: &str, cpu: &str) -> String {
+        format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"{cpu}","pods":"10"}}}}}}"#)
+    }
+
+    fn pod(name: &str, spec: &str, cpu: &str) -> String {
+        format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"x","uid":"u-{name}"}},"spec":{{{spec}
+            "containers":[{{"name":"c","resources":{{"requests":{{"cpu":"{cpu}"}}}}}}]}}}}"#
+        )
+    }
+
+    #[test]
+    fn pods_get_room_once() {
+        // DS-B43, DS-B45, DS-B46
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::NODE, &node("a", "1"));
+        bed.put(&kinds::POD, &pod("p", "", "1"));
+        bed.put(&kinds::POD, &pod("q", "", "1"));
+        let said = bed.run("pending", at(0));
+        assert_eq!(said[..2], ["create pods/x/p binding", "emit Scheduled"]);
+        assert_eq!(bed.last_body(1), "Successfully assigned x/p to a");
+        assert_eq!(said[2..], ["patch pods/x/q status", "emit FailedScheduling"]);
+        let why = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+        assert_eq!(bed.last_body(3), why);
+        assert!(bed.last_body(2).contains("Unschedulable"));
+    }
+
+    #[test]
+    fn the_same_refusal_is_told_once() {
+        // DS-B47
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::POD, &pod("p", "", "1"));
+        assert_eq!(bed.run("pending", at(0)).len(), 2);
+        assert_eq!(bed.last_body(1), "no nodes available to schedule pods");
+        let told = pod("p", "", "1").replace(
+            r#""spec":"#,
+            r#""status":{"conditions":[{"type":"PodScheduled","status":"False","message":"no nodes available to schedule pods"}]},"spec":"#,
+        );
+        bed.put(&kinds::POD, &told);
+        assert!(bed.run("pending", at(1)).is_empty());
+        assert_eq!(bed.notes(), ["pod x/p: no nodes available to schedule pods"]);
+    }
+
+    #[test]
+    fn gates_and_other_schedulers_are_respected() {
+        // DS-B40
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::NODE, &node("a", "4"));
+        bed.put(&kinds::POD, &pod("p", r#""schedulingGates":[{"name":"g"}],"#, "1"));
+        bed.put(&kinds::POD, &pod("q", r#""schedulerName":"mine","#, "1"));
+        assert!(bed.run("pending", at(0)).is_empty());
+        assert_eq!(bed.notes(), ["pod x/p is held back by its scheduling gates"]);
+    }
+
+    #[test]
+    fn an_important_pod_makes_room() {
+        // DS-B52
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::NODE, &node("a", "1"));
+        bed.put(&kinds::POD, &pod("low", r#""nodeName":"a","#, "1"));
+        bed.put(&kinds::POD, &pod("high", r#""priority":1000,"#, "1"));
+        let said = bed.run("pending", at(0));
+        assert_eq!(
+            said,
+            [
+                "patch pods/x/high status",
+                "emit FailedScheduling",
+                "patch pods/x/low status",
+                "emit Preempted",
+                "delete pods/x/low"
+            ]
+        );
+        assert!(bed.last_body(0).contains(r#""nominatedNodeName":"a""#));
+        assert!(bed.last_body(2).contains("PreemptionByScheduler"));
+        assert_eq!(bed.last_body(3), "Preempted by pod u-high on node a");
+    }
+
+    #[test]
+    fn a_pinned_pod_is_only_tried_on_its_node() {
+        // DS-B42
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::NODE, &node("a", "4"));
+        bed.put(&kinds::NODE, &node("b", "0"));
+        let pin = r#""affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":
+            [{"matchFields":[{"key":"metadata.name","operator":"In","values":["b"]}]}]}}},"#;
+        bed.put(&kinds::POD, &pod("p", pin, "1"));
+        bed.run("pending", at(0));
+        let message = bed.last_body(1);
+        assert!(
+            message.starts_with(
+                "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector."
+            ),
+            "{message}"
+        );
+    }
+}
