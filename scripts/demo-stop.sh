@@ -66,7 +66,14 @@ stop_leftovers containerd-shim
 awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mounted; do
     umount -l "$mounted" || die "cannot unmount $mounted"
 done
+made=$(cat "$dir/made" 2>/dev/null || true)
 rm -rf --one-file-system "$dir"
-# The shims' sockets lie there, whatever directory the containerd has; others may use it too.
-rmdir /run/containerd/s /run/containerd 2>/dev/null || true
+
+# What the demo made outside its directory, as far as it is empty now: the file `made` lists what was not there before.
+while read -r path; do
+    [ -e "$path" ] || continue
+    # Repeated, as rmdir gives up on a batch's parents. A cgroup with processes in it stays.
+    for _ in 1 2 3; do find "$path" -xdev -depth -type d -exec rmdir {} + 2>/dev/null || true; done
+    [ ! -e "$path" ] || say "left in place, not empty: $path"
+done <<<"$made"
 say "removed $dir"

@@ -62,11 +62,21 @@ build() {
     echo "$everynode" >"$dir/binary"
 }
 
+# Directories that are not there before the demo, so that demo-stop can take them away again.
+remember_directories() {
+    [ ! -e "$dir/made" ] || return 0
+    local path
+    for path in $demo_directories; do
+        [ -e "$path" ] || echo "$path"
+    done >"$dir/made"
+}
+
 start() {
     if running; then
         say "everynode is already running (process $(cat "$dir/pid"))"
         return
     fi
+    remember_directories
     local port
     port=${DEMO_PORT:-$(free_port 6443)}
     # A session of its own: it outlives this script and its terminal.
@@ -131,7 +141,7 @@ wait_for 120 "the node exporter is ready" daemonset_missing
 
 say "what it measures (http://127.0.0.1:$exporter_port/metrics):"
 read_metrics >"$dir/metrics" || failed "the exporter does not answer"
-grep -E '^node_(load1|memory_MemTotal_bytes|uname_info)' "$dir/metrics" | sed 's/^/    /' ||
+grep -E '^node_(load1 |memory_MemTotal_bytes |uname_info)' "$dir/metrics" | sed 's/^/    /' ||
     failed "the exporter answers without node_load1"
 printf '    and %s more lines\n\n' "$(wc -l <"$dir/metrics")"
 kc get daemonset,pods -n monitoring -o wide
@@ -144,6 +154,6 @@ It runs. To try next:
     kubectl logs -n monitoring -l app.kubernetes.io/name=node-exporter
     kubectl label node $node example=yes
     $everynode status --kubeconfig $kubeconfig
-More services are in examples/ (images for them: scripts/images.sh --socket SOCKET examples).
+More services are in examples/; their images: scripts/images.sh --socket $(containerd_socket "$dir/data").
 Stop it and remove everything: make demo-stop
 TEXT

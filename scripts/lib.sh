@@ -74,3 +74,7 @@ free_port() {
     echo "$port"
 }
 port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Standard places of a node, outside its data directory.
+demo_directories="/var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /etc/cni /opt/cni /run/containerd
+    $(for controller in /sys/fs/cgroup /sys/fs/cgroup/*/; do echo "${controller%/}/kubepods"; done)"
