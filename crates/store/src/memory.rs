@@ -13,8 +13,8 @@ use crate::limits::Limits;
 use crate::stage::{Numbers, Stage, validate};
 use crate::tree::Tree;
 use crate::{
-    BoxFuture, Durability, KeyValue, Outcome, Page, Range, Revision, Store, StoreError,
-    Transaction, Watch, Write, limits,
+    BoxFuture, Durability, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch, Write,
+    limits,
 };
 
 /// A [`Store`] in memory. Dropping it ends all watches.
@@ -52,7 +52,10 @@ impl MemoryStore {
     /// An empty store on the machine's clock.
     pub fn new() -> MemoryStore {
         let shared = Shared::over(Tree::default(), Revision(0), Arc::new(SystemClock), Limits::default());
-        MemoryStore { shared, expirer: Some(OnceLock::new()) }
+        MemoryStore {
+            shared,
+            expirer: Some(OnceLock::new()),
+        }
     }
 
     /// An empty store on a given clock. Nothing runs by itself: expired keys go with the next
@@ -84,7 +87,10 @@ impl MemoryStore {
         let shared = Shared::over(tree, revision, clock, self.shared.limits.clone());
         // Rows of lost incarnations are not named again within one life of the process either.
         shared.writer().numbers.row = writer.numbers.row;
-        MemoryStore { shared, expirer: self.expirer.as_ref().map(|_| OnceLock::new()) }
+        MemoryStore {
+            shared,
+            expirer: self.expirer.as_ref().map(|_| OnceLock::new()),
+        }
     }
 
     /// Lets the expirer see the new deadline, and starts it if there is none.
@@ -114,9 +120,17 @@ impl Shared {
     fn over(tree: Tree, revision: Revision, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Shared> {
         let row = tree.iter_from("").map(|entry| entry.row).max().unwrap_or(0);
         let numbers = Numbers { revision, row };
-        let writer = Writer { numbers, durable: (tree.clone(), revision), reserved: Revision(0) };
+        let writer = Writer {
+            numbers,
+            durable: (tree.clone(), revision),
+            reserved: Revision(0),
+        };
         let index = Arc::new(Index::new(tree, revision, limits.clone(), clock));
-        Arc::new(Shared { index, writer: Mutex::new(writer), limits })
+        Arc::new(Shared {
+            index,
+            writer: Mutex::new(writer),
+            limits,
+        })
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<Outcome, StoreError> {
@@ -223,7 +237,13 @@ impl Store for MemoryStore {
 }
 
 fn expires(write: &Write) -> bool {
-    matches!(write, Write::Put { expires_in: Some(_), .. })
+    matches!(
+        write,
+        Write::Put {
+            expires_in: Some(_),
+            ..
+        }
+    )
 }
 
 #[cfg(test)]
@@ -249,7 +269,10 @@ mod tests {
 
     fn open(limits: Limits) -> Memory {
         let clock = crate::ManualClock::default();
-        Memory { store: MemoryStore::with_clock(Arc::new(clock.clone()), limits), clock }
+        Memory {
+            store: MemoryStore::with_clock(Arc::new(clock.clone()), limits),
+            clock,
+        }
     }
 
     crate::conformance!(open);
@@ -270,6 +293,24 @@ mod tests {
             let asked = store.watch("/", lost).err();
             assert!(matches!(asked, Some(StoreError::Compacted { .. })), "{asked:?}");
             assert!(suite::put(&store, "/c", "again").await > after);
+        });
+    }
+
+    /// Many watchers of one prefix must not cost a copy of the data each.
+    #[test]
+    fn watchers_share_their_batches() {
+        suite::block_on(async {
+            let store = MemoryStore::new();
+            let mut watches: Vec<_> = (0..3).map(|_| store.watch("/a/", Revision(0)).unwrap()).collect();
+            suite::put(&store, "/a/1", "x").await;
+            let mut batches = Vec::new();
+            for watch in &mut watches {
+                match watch.next().await {
+                    Some(crate::WatchItem::Changes(batch)) => batches.push(batch),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(batches.iter().all(|batch| Arc::ptr_eq(batch, &batches[0])));
         });
     }
 

@@ -11,8 +11,7 @@ use std::sync::Arc;
 use crate::clock::millis;
 use crate::tree::{Entry, Tree};
 use crate::{
-    Change, Condition, Key, KeyValue, Outcome, Range, Revision, StoreError, Transaction, Write,
-    limits, prefix_range,
+    Change, Condition, Key, KeyValue, Outcome, Range, Revision, StoreError, Transaction, Write, limits, prefix_range,
 };
 
 /// All changes of one revision, shared by history and every watcher.
@@ -48,7 +47,14 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn begin(tree: Tree, revision: Revision, numbers: Numbers) -> Stage {
         let (commits, deadlines, rows) = Default::default();
-        Stage { tree, revision, numbers, commits, deadlines, rows }
+        Stage {
+            tree,
+            revision,
+            numbers,
+            commits,
+            deadlines,
+            rows,
+        }
     }
 
     /// Decides a validated transaction. A transaction that changes nothing gets no revision of its
@@ -61,8 +67,7 @@ impl Stage {
         }
         let revision = Revision(self.numbers.revision.0 + 1);
         let writes = transaction.writes.iter();
-        let changes: Vec<_> =
-            writes.filter_map(|write| self.write(write, revision, now_ms)).collect();
+        let changes: Vec<_> = writes.filter_map(|write| self.write(write, revision, now_ms)).collect();
         self.seal(changes, revision);
         Outcome::Committed(self.revision)
     }
@@ -115,7 +120,12 @@ impl Stage {
                 let created = old.as_ref().map_or(revision, |old| old.kv.created);
                 // The stored key is shared by every version of it.
                 let key = old.as_ref().map_or(key, |old| old.key()).clone();
-                let kv = KeyValue { key, value: value.clone(), created, modified: revision };
+                let kv = KeyValue {
+                    key,
+                    value: value.clone(),
+                    created,
+                    modified: revision,
+                };
                 Some(self.put(Entry { kv, expires_ms, row: 0 }, old))
             }
             Write::Delete { key } => self.delete(key, revision),
@@ -144,7 +154,12 @@ impl Stage {
         self.clear_deadline(Some(&old));
         self.rows.insert(old.row, None);
         let (key, previous) = (old.key().clone(), Some(old.kv.clone()));
-        Some(Change { key, revision, value: None, previous })
+        Some(Change {
+            key,
+            revision,
+            value: None,
+            previous,
+        })
     }
 
     fn clear_deadline(&mut self, old: Option<&Entry>) {
@@ -184,11 +199,17 @@ pub(crate) fn validate(transaction: &Transaction) -> Result<(), StoreError> {
 fn validate_sizes(transaction: &Transaction) -> Result<(), StoreError> {
     let largest = transaction.writes.iter().map(value_bytes).max().unwrap_or(0);
     if largest > limits::VALUE_BYTES_MAX {
-        return Err(StoreError::TooLarge { size: largest, limit: limits::VALUE_BYTES_MAX });
+        return Err(StoreError::TooLarge {
+            size: largest,
+            limit: limits::VALUE_BYTES_MAX,
+        });
     }
     let size = transaction_bytes(transaction);
     if size > limits::TRANSACTION_BYTES_MAX {
-        return Err(StoreError::TooLarge { size, limit: limits::TRANSACTION_BYTES_MAX });
+        return Err(StoreError::TooLarge {
+            size,
+            limit: limits::TRANSACTION_BYTES_MAX,
+        });
     }
     Ok(())
 }

@@ -39,14 +39,26 @@ impl Groups {
         *self.lengths.entry(prefix.len()).or_default() += 1;
         let prefix: Arc<str> = prefix.into();
         let (ring, wake) = Default::default();
-        let group = Arc::new(Group { prefix: prefix.clone(), ring, wake });
-        self.by_prefix.insert(prefix, Member { group: group.clone(), watchers: 1 });
+        let group = Arc::new(Group {
+            prefix: prefix.clone(),
+            ring,
+            wake,
+        });
+        self.by_prefix.insert(
+            prefix,
+            Member {
+                group: group.clone(),
+                watchers: 1,
+            },
+        );
         group
     }
 
     /// Counts a watcher out; the last one takes the group with it.
     pub(crate) fn leave(&mut self, group: &Group) {
-        let Some(member) = self.by_prefix.get_mut(&group.prefix) else { return };
+        let Some(member) = self.by_prefix.get_mut(&group.prefix) else {
+            return;
+        };
         member.watchers -= 1;
         if member.watchers == 0 {
             self.by_prefix.remove(&group.prefix);
@@ -55,7 +67,9 @@ impl Groups {
     }
 
     fn forget_length(&mut self, length: usize) {
-        let Some(count) = self.lengths.get_mut(&length) else { return };
+        let Some(count) = self.lengths.get_mut(&length) else {
+            return;
+        };
         *count -= 1;
         if *count == 0 {
             self.lengths.remove(&length);
@@ -103,7 +117,9 @@ impl Groups {
         for key in commit.iter().map(|change| &change.key) {
             for cut in self.lengths.keys().take_while(|length| **length <= key.len()) {
                 let member = key.get(..*cut).and_then(|prefix| self.by_prefix.get(prefix));
-                let Some(group) = member.map(|member| &member.group) else { continue };
+                let Some(group) = member.map(|member| &member.group) else {
+                    continue;
+                };
                 if !found.iter().any(|had| Arc::ptr_eq(had, group)) {
                     found.push(group);
                 }
@@ -188,7 +204,15 @@ impl Watcher {
     pub(crate) fn new(index: Arc<Index>, group: Arc<Group>, joined: Revision) -> Watcher {
         let next = group.ring().next_number();
         let (backlog, told, overrun) = Default::default();
-        Watcher { index, group, backlog, joined, told, next, overrun }
+        Watcher {
+            index,
+            group,
+            backlog,
+            joined,
+            told,
+            next,
+            overrun,
+        }
     }
 
     /// Fills in what happened after `after` and before the watcher joined. No lock is needed.
@@ -276,7 +300,10 @@ mod tests {
         let (one, two, other) = (groups.join("/a/"), groups.join("/a/"), groups.join("/b/"));
         assert!(Arc::ptr_eq(&one, &two));
         groups.leave(&one);
-        assert_eq!((groups.by_prefix.len(), &groups.lengths), (2, &BTreeMap::from([(3, 2)])));
+        assert_eq!(
+            (groups.by_prefix.len(), &groups.lengths),
+            (2, &BTreeMap::from([(3, 2)]))
+        );
         groups.leave(&two);
         groups.leave(&other);
         assert!(groups.by_prefix.is_empty() && groups.lengths.is_empty());

@@ -21,12 +21,13 @@ impl Checksum {
     pub(super) fn bytes(self, bytes: &[u8]) -> Checksum {
         // The length first, so that no byte can move between two fields.
         let mut sum = self.number(bytes.len() as u64);
-        let mut words = bytes.chunks_exact(8);
-        for word in words.by_ref() {
-            sum = sum.number(word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            sum = sum.number(u64::from_le_bytes(*word));
         }
-        let rest = words.remainder();
-        sum.number(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        sum.number(u64::from_le_bytes(last))
     }
 
     pub(super) fn finish(self) -> u64 {

@@ -83,12 +83,7 @@ impl Disk {
     }
 
     /// Writes rows (those of `newer` win) and marks in one transaction; durable on return.
-    pub(super) fn write(
-        &mut self,
-        older: &Rows,
-        newer: &Rows,
-        marks: Marks,
-    ) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, older: &Rows, newer: &Rows, marks: Marks) -> Result<(), StoreError> {
         let path = &self.path;
         let rows = older.iter().filter(|(row, _)| !newer.contains_key(row)).chain(newer);
         write_rows(&mut self.connection, rows, marks).map_err(|error| store_error(error, path))
@@ -96,7 +91,9 @@ impl Disk {
 
     /// Moves the log into the main file and closes.
     pub(super) fn close(self) -> Result<(), StoreError> {
-        self.connection.close().map_err(|(_, error)| store_error(error, &self.path))
+        self.connection
+            .close()
+            .map_err(|(_, error)| store_error(error, &self.path))
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -112,7 +109,10 @@ impl Disk {
             return Err(corrupt(&self.path, &format!("{} is there twice", twice[0].key())));
         }
         let revision = marks.revision.max(marks.reserved);
-        Ok(Loaded { tree: Tree::from_sorted(entries), numbers: Numbers { revision, row } })
+        Ok(Loaded {
+            tree: Tree::from_sorted(entries),
+            numbers: Numbers { revision, row },
+        })
     }
 
     fn marks(&self) -> rusqlite::Result<Marks> {
@@ -120,7 +120,11 @@ impl Disk {
         self.connection.query_row(sql, [], |row| {
             let number = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
             let (revision, reserved) = (Revision(number(0)?), Revision(number(1)?));
-            Ok(Marks { revision, reserved, keys: number(2)? as usize })
+            Ok(Marks {
+                revision,
+                reserved,
+                keys: number(2)? as usize,
+            })
         })
     }
 
@@ -165,10 +169,15 @@ fn write_rows<'a>(
 }
 
 fn write_marks(transaction: &Transaction<'_>, marks: Marks) -> rusqlite::Result<()> {
-    let Marks { revision, reserved, keys } = marks;
+    let Marks {
+        revision,
+        reserved,
+        keys,
+    } = marks;
     let keys = (keys as u64).cast_signed();
     let mut put = transaction.prepare_cached(PUT_NUMBERS)?;
-    put.execute(params![revision.0.cast_signed(), reserved.0.cast_signed(), keys]).map(drop)
+    put.execute(params![revision.0.cast_signed(), reserved.0.cast_signed(), keys])
+        .map(drop)
 }
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -180,7 +189,11 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         modified: Revision(number(4)?),
     };
     let expires_ms = row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned);
-    let entry = Entry { kv, expires_ms, row: number(0)? };
+    let entry = Entry {
+        kv,
+        expires_ms,
+        row: number(0)?,
+    };
     if checksum(&entry) == number(6)? {
         return Ok(entry);
     }
@@ -213,7 +226,11 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     fs::rename(&fresh, path).map_err(failed)?;
     for dir in [Some(dir), dir.parent()].into_iter().flatten() {
         // A relative directory's parent is empty.
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     }
     Ok(())
@@ -234,8 +251,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     // Exclusive before the first read: the log's index then lives in memory and not in a file.
     connection.pragma_update(None, "locking_mode", "exclusive")?;
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         let text = format!("the journal mode stays {mode}, write-ahead log is needed");
         return Err(failure(rusqlite::ffi::SQLITE_CANTOPEN, text));
@@ -264,9 +280,10 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), StoreError> 
 fn refuse_remains(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => Err(corrupt(path, "it is empty")),
-        Err(_) if log_of(path).exists() => {
-            Err(corrupt(path, &format!("it is missing and {} is not", log_of(path).display())))
-        }
+        Err(_) if log_of(path).exists() => Err(corrupt(
+            path,
+            &format!("it is missing and {} is not", log_of(path).display()),
+        )),
         _ => Ok(()),
     }
 }

@@ -40,9 +40,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::stage::{transaction_bytes, validate};
-use crate::{
-    BoxFuture, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch,
-};
+use crate::{BoxFuture, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch};
 use disk::Disk;
 use lock::DirectoryLock;
 use writer::{Request, Writer};
@@ -91,7 +89,11 @@ impl EmbeddedStore {
     /// [`StoreError::Corrupt`] if the files are damaged (nothing is changed then), and with
     /// [`StoreError::Disk`] if they cannot be written.
     pub fn open(dir: &Path, options: EmbeddedOptions) -> Result<EmbeddedStore, StoreError> {
-        let EmbeddedOptions { clock, limits, relaxed_flush_after } = options;
+        let EmbeddedOptions {
+            clock,
+            limits,
+            relaxed_flush_after,
+        } = options;
         lock::make_private_dir(dir)?;
         let lock = DirectoryLock::take(dir)?;
         let (disk, loaded) = Disk::open(dir)?;

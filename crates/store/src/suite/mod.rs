@@ -18,8 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    BoxFuture, Change, Condition, Durability, Key, Outcome, Revision, Store, Transaction, Watch,
-    WatchItem, Write,
+    BoxFuture, Change, Condition, Durability, Key, Outcome, Revision, Store, Transaction, Watch, WatchItem, Write,
 };
 
 /// A store under test, and the clock that it runs on.
@@ -43,8 +42,9 @@ macro_rules! conformance {
             compacted_and_future_revisions_are_refused, history_is_bounded);
         $crate::conformance!(@ $open, watches:
             a_watch_tells_every_change_once_with_its_past, a_watch_resumes_without_gaps,
-            a_transaction_comes_in_one_batch, quiet_watchers_learn_the_revision,
-            slow_watchers_are_overrun, shutdown_ends_watches_and_refuses_the_rest);
+            a_transaction_comes_in_one_batch, watchers_rebuild_the_state_of_racing_writers,
+            quiet_watchers_learn_the_revision, slow_watchers_are_overrun,
+            shutdown_ends_watches_and_refuses_the_rest);
         $crate::conformance!(@ $open, expiry:
             keys_expire_at_revisions_of_their_own, a_rewrite_moves_the_deadline);
     };
@@ -76,12 +76,19 @@ pub fn block_on<T>(case: impl Future<Output = T>) -> T {
 
 /// A transaction of writes without conditions.
 pub fn writes(writes: impl IntoIterator<Item = Write>) -> Transaction {
-    Transaction { writes: writes.into_iter().collect(), ..Transaction::default() }
+    Transaction {
+        writes: writes.into_iter().collect(),
+        ..Transaction::default()
+    }
 }
 
 /// A write of a value.
 pub fn put_of(key: &str, value: impl Into<Bytes>) -> Write {
-    Write::Put { key: key.into(), value: value.into(), expires_in: None }
+    Write::Put {
+        key: key.into(),
+        value: value.into(),
+        expires_in: None,
+    }
 }
 
 /// A write that removes a key.
@@ -103,7 +110,14 @@ pub async fn put(store: &dyn Store, key: &str, value: &str) -> Revision {
 
 pub async fn put_relaxed(store: &dyn Store, key: &str, value: &str) -> Revision {
     let transaction = writes([put_of(key, value.to_owned())]);
-    committed(store, Transaction { durability: Durability::Relaxed, ..transaction }).await
+    committed(
+        store,
+        Transaction {
+            durability: Durability::Relaxed,
+            ..transaction
+        },
+    )
+    .await
 }
 
 pub async fn put_expiring(store: &dyn Store, key: &str, value: &str, after: Duration) -> Revision {
@@ -118,7 +132,10 @@ pub async fn delete(store: &dyn Store, key: &str) -> Revision {
 /// Commits under a condition and returns what became of it.
 pub async fn put_if(store: &dyn Store, condition: Condition, key: &str, value: &str) -> Outcome {
     let transaction = writes([put_of(key, value.to_owned())]);
-    let transaction = Transaction { conditions: vec![condition], ..transaction };
+    let transaction = Transaction {
+        conditions: vec![condition],
+        ..transaction
+    };
     store.commit(transaction).await.expect("decided")
 }
 
