@@ -27,22 +27,29 @@ fi
 
 dirs="/run/netns /run/containerd /var/lib/containerd /var/lib/kubelet /var/lib/cni /etc/cni /opt/cni
     /var/log/pods /var/log/containers"
-made=()
+# Mount points that are missing are made, and listed in the lock file; the last sandbox to end removes them (rmdir
+# of a directory would detach what another sandbox has mounted on it).
+lock=/run/everynode-sandbox.lock
+exec 8>>"$lock"
+flock -s 8
 for dir in $dirs; do
-    [ -d "$dir" ] || { mkdir -p "$dir" && made+=("$dir"); }
+    [ -d "$dir" ] || { mkdir -p "$dir" && echo "$dir" >>"$lock"; }
 done
 child=
 cleanup() {
     # Dies with process 1 of its own process namespace; nothing of it survives.
-    if [ -n "$child" ]; then kill -KILL "$child" 2>/dev/null && wait "$child" 2>/dev/null; fi
-    # Only what was made here, and only if nobody put anything in it meanwhile.
-    [ ${#made[@]} -eq 0 ] || rmdir "${made[@]}" 2>/dev/null || true
+    if [ -n "$child" ]; then kill -KILL "$child" 2>/dev/null && wait "$child" 2>/dev/null || true; fi
+    if flock -n -x 8; then
+        # Not what somebody has put something into meanwhile.
+        sort -ru "$lock" | while read -r dir; do rmdir "$dir" 2>/dev/null || true; done
+        : >"$lock"
+    fi
 }
 trap cleanup EXIT
 trap 'exit 143' TERM INT
 
 EVERYNODE_SANDBOX=starting SANDBOX_DIRS=$dirs \
-    unshare --mount --net --ipc --uts --pid --fork --kill-child --mount-proc --propagation private "$0" "$@" &
+    unshare --mount --net --ipc --uts --pid --fork --kill-child --mount-proc --propagation private "$0" "$@" 8>&- &
 child=$!
 code=0
 wait "$child" || code=$?
