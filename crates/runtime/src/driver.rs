@@ -1,0 +1,336 @@
+//! The driver: one [`Reconciler`], its queue, and the plans that are being carried out.
+//!
+//! One task owns everything that one key remembers: memory, own writes, timers. Plans run in tasks
+//! of their own, as many as there are workers, and hand their result back. Informers only put keys
+//! into the queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use everynode_api::kinds::Kind;
+use everynode_api::meta::Key;
+use everynode_api::reconcile::Reconciler;
+use everynode_api::view::{Change, View};
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::awaited::Awaited;
+use crate::cache::{Cache, Subscriber};
+use crate::clock::{Env, later};
+use crate::execute::{Executor, Outcome};
+use crate::metrics::{QueueNumbers, count};
+use crate::queue::Queue;
+use crate::shutdown::Shutdown;
+
+/// How a reconciler is driven.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Keys that are planned at the same time (DS-F03).
+    pub workers: usize,
+    /// All keys are planned again so often, whatever woke them or did not.
+    pub full_pass: Duration,
+    /// The longest back-off of a key that fails (DS-F02).
+    pub retry_max: Duration,
+    /// Whether plans are audited before they are carried out; as the build is, by default.
+    pub audit: bool,
+    /// The component that its events name; `NAME-controller` by default.
+    pub event_component: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            workers: 2,
+            full_pass: Duration::from_secs(300),
+            retry_max: Duration::from_secs(1000),
+            audit: cfg!(debug_assertions),
+            event_component: None,
+        }
+    }
+}
+
+/// What others may see and do of a driver.
+pub struct Handle<N> {
+    queue: Mutex<Queue>,
+    woken: Notify,
+    notes: Mutex<BTreeMap<Key, Arc<[N]>>>,
+    env: Env,
+}
+
+impl<N> Handle<N> {
+    /// What the last plan of `key` had to say; `None` if there was none.
+    pub fn notes(&self, key: &Key) -> Option<Arc<[N]>> {
+        lock(&self.notes).get(key).cloned()
+    }
+
+    /// Plans `key` soon.
+    pub fn wake(&self, key: Key) {
+        lock(&self.queue).add(key, self.env.now());
+        self.woken.notify_one();
+    }
+
+    /// The queue's numbers now.
+    pub fn numbers(&self) -> QueueNumbers {
+        lock(&self.queue).numbers(self.env.now())
+    }
+}
+
+/// A mutex whose holder never panics between two consistent states.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the driver's task, its plans and the informers share.
+struct Shared<R: Reconciler> {
+    reconciler: R,
+    kinds: Vec<Kind>,
+    options: Options,
+    cache: Arc<Cache>,
+    env: Env,
+    handle: Arc<Handle<R::Note>>,
+    started: AtomicBool,
+    executor: Executor,
+}
+
+impl<R: Reconciler> Subscriber for Shared<R> {
+    fn changed(&self, view: &View, kind: &Kind, changes: &[Change]) {
+        if !self.started.load(Ordering::Acquire) {
+            return;
+        }
+        if self.kinds.contains(kind) {
+            let now = self.env.now();
+            let keys = changes.iter().flat_map(|change| self.reconciler.wake(view, change));
+            let mut queue = lock(&self.handle.queue);
+            keys.for_each(|key| queue.add(key, now));
+        }
+        // Also without a key: somebody may be waiting for the revision.
+        self.handle.woken.notify_one();
+    }
+}
+
+/// The result of one plan.
+enum Run<R: Reconciler> {
+    /// The key concerns nothing any more.
+    Forget,
+    /// The audit found fault.
+    Refused,
+    Planned { memory: R::Memory, notes: Vec<R::Note>, wake_at: Option<Timestamp>, outcome: Outcome },
+}
+
+/// A reconciler with everything that drives it.
+pub(crate) struct Driver<R: Reconciler> {
+    shared: Arc<Shared<R>>,
+    memories: BTreeMap<Key, Arc<R::Memory>>,
+    /// Own writes that the cache may not show yet.
+    awaited: BTreeMap<Key, Awaited>,
+    /// Keys that are due and wait for their own writes.
+    held: BTreeSet<Key>,
+    running: BTreeMap<Id, Key>,
+    tasks: JoinSet<Run<R>>,
+}
+
+impl<R: Reconciler> Driver<R> {
+    pub fn new(reconciler: R, options: Options, cache: Arc<Cache>, env: Env, executor: Executor) -> Self {
+        let handle = Arc::new(Handle {
+            queue: Mutex::new(Queue::new(options.retry_max)),
+            woken: Notify::new(),
+            notes: Mutex::new(BTreeMap::new()),
+            env: env.clone(),
+        });
+        let kinds = reconciler.watches();
+        let shared = Shared { reconciler, kinds, options, cache, env, handle, started: AtomicBool::new(false), executor };
+        let shared = Arc::new(shared);
+        shared.cache.subscribe(shared.clone());
+        Driver {
+            shared,
+            memories: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            held: BTreeSet::new(),
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    pub fn handle(&self) -> Arc<Handle<R::Note>> {
+        self.shared.handle.clone()
+    }
+
+    /// Runs until shutdown; returns when the last plan is over.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let shared = self.shared.clone();
+        tokio::select! {
+            biased;
+            () = shutdown.wait() => return,
+            () = shared.cache.wait_synced(&shared.kinds) => {}
+        }
+        shared.started.store(true, Ordering::Release);
+        let mut pass_at = shared.env.now();
+        loop {
+            let now = shared.env.now();
+            if now >= pass_at {
+                pass_at = later(now, shared.options.full_pass);
+                self.add_all(now);
+            }
+            self.release(now);
+            self.start(now);
+            let due = self.next_due(pass_at);
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => break,
+                Some(done) = self.tasks.join_next_with_id() => self.finish(done),
+                () = shared.handle.woken.notified() => {}
+                () = shared.env.sleep_until(due) => {}
+            }
+        }
+        while let Some(done) = self.tasks.join_next_with_id().await {
+            self.finish(done);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.shared.handle.queue)
+    }
+
+    fn add_all(&self, now: Timestamp) {
+        let keys = self.shared.reconciler.all(&self.shared.cache.read());
+        let mut queue = self.queue();
+        keys.into_iter().for_each(|key| queue.add(key, now));
+    }
+
+    fn next_due(&self, pass_at: Timestamp) -> Timestamp {
+        let held = self.held.iter().filter_map(|key| self.awaited.get(key)?.deadline());
+        let timer = self.queue().next_due().filter(|_| self.running.len() < self.shared.options.workers);
+        held.chain(timer).fold(pass_at, Timestamp::min)
+    }
+
+    /// Puts held keys back whose own writes the cache shows by now, or whose patience has ended.
+    fn release(&mut self, now: Timestamp) {
+        if self.held.is_empty() {
+            return;
+        }
+        let (cache, view) = (&self.shared.cache, self.shared.cache.read());
+        let mut ready = Vec::new();
+        for key in &self.held {
+            let Some(awaited) = self.awaited.get_mut(key) else {
+                ready.push(key.clone());
+                continue;
+            };
+            if !awaited.is_met(cache, &view) && awaited.give_up(cache, now) {
+                count(&self.shared.executor.counters.stale_relists_total);
+                tracing::warn!(controller = self.shared.reconciler.name(), %key, "the cache lags behind; listing");
+            }
+            if awaited.is_empty() {
+                ready.push(key.clone());
+            }
+        }
+        drop(view);
+        for key in ready {
+            self.held.remove(&key);
+            self.awaited.remove(&key);
+            self.queue().add(key, now);
+        }
+    }
+
+    /// Starts plans while workers are free.
+    fn start(&mut self, now: Timestamp) {
+        while self.running.len() < self.shared.options.workers {
+            let Some(key) = self.queue().take(now) else { return };
+            match self.may_plan(&key, now) {
+                true => self.spawn(key),
+                false => {
+                    count(&self.shared.executor.counters.stale_sync_skips_total);
+                    self.queue().done(&key, now);
+                    self.held.insert(key);
+                }
+            }
+        }
+    }
+
+    fn may_plan(&mut self, key: &Key, now: Timestamp) -> bool {
+        let Some(awaited) = self.awaited.get_mut(key) else { return true };
+        if awaited.is_met(&self.shared.cache, &self.shared.cache.read()) {
+            self.awaited.remove(key);
+            return true;
+        }
+        awaited.begin(now);
+        false
+    }
+
+    fn spawn(&mut self, key: Key) {
+        let memory = self.memories.get(&key).cloned().unwrap_or_default();
+        let task = self.tasks.spawn(reconcile(self.shared.clone(), key.clone(), memory));
+        self.running.insert(task.id(), key);
+    }
+
+    fn finish(&mut self, done: Result<(Id, Run<R>), JoinError>) {
+        let now = self.shared.env.now();
+        let (id, run) = match done {
+            Ok((id, run)) => (id, Some(run)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(key) = self.running.remove(&id) else { return };
+        match run {
+            Some(Run::Forget) => self.forget(&key),
+            Some(Run::Planned { memory, notes, wake_at, outcome }) => {
+                self.memories.insert(key.clone(), Arc::new(memory));
+                lock(&self.shared.handle.notes).insert(key.clone(), notes.into());
+                self.settle(&key, wake_at, outcome, now);
+            }
+            Some(Run::Refused) => self.queue().retry(&key, now),
+            None => {
+                count(&self.shared.executor.counters.panics_total);
+                tracing::error!(controller = self.shared.reconciler.name(), %key, "a plan panicked");
+                self.queue().retry(&key, now);
+            }
+        }
+        self.queue().done(&key, now);
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.memories.remove(key);
+        lock(&self.shared.handle.notes).remove(key);
+        self.queue().succeed(key);
+    }
+
+    fn settle(&mut self, key: &Key, wake_at: Option<Timestamp>, outcome: Outcome, now: Timestamp) {
+        let mut queue = lock(&self.shared.handle.queue);
+        match outcome.wants_retry() {
+            true => queue.retry(key, now),
+            false => queue.succeed(key),
+        }
+        if let Some(at) = wake_at {
+            queue.add_at(key, at);
+        }
+        drop(queue);
+        if let Some(error) = &outcome.first_error {
+            let (controller, errors) = (self.shared.reconciler.name(), outcome.errors);
+            tracing::warn!(controller, %key, errors, %error, "not everything went well; trying again");
+        }
+        if !outcome.awaited.is_empty() {
+            self.awaited.insert(key.clone(), outcome.awaited);
+        }
+    }
+}
+
+/// Gathers, decides, judges, carries out.
+async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<R::Memory>) -> Run<R> {
+    let now = shared.env.now();
+    let Some(seen) = shared.reconciler.see(&shared.cache.read(), &key) else { return Run::Forget };
+    let plan = shared.reconciler.plan(&seen, &memory, now);
+    count(&shared.executor.counters.plans_total);
+    if shared.options.audit {
+        let violations = shared.reconciler.audit(&seen, &plan);
+        if !violations.is_empty() {
+            count(&shared.executor.counters.audit_violations_total);
+            let controller = shared.reconciler.name();
+            tracing::error!(controller, %key, ?violations, "the audit found fault with a plan; it is not carried out");
+            return Run::Refused;
+        }
+    }
+    drop(seen);
+    let outcome = shared.executor.execute(plan.actions, plan.status).await;
+    Run::Planned { memory: plan.memory, notes: plan.notes, wake_at: plan.wake_at, outcome }
+}

@@ -1,0 +1,159 @@
+//! From an HTTP answer, or the lack of one, to a result.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everynode_api::ports::ApiError;
+use everynode_api::status::Status;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::response::Parts;
+
+/// How much of a failure that is not a Status is quoted.
+const QUOTE_CHARS_MAX: usize = 200;
+
+/// An answer that was read whole.
+#[derive(Debug)]
+pub(super) struct Answer {
+    code: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+/// What an answer means for the request.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Final(Result<Bytes, ApiError>),
+    /// The server did nothing and asks to come back after this long.
+    Later(Duration),
+}
+
+impl Answer {
+    pub fn new(parts: &Parts, body: Bytes) -> Answer {
+        let header = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = header.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        Answer { code: parts.status, retry_after, body }
+    }
+
+    /// `Retry-After` with 429 or 503 is obeyed where repeating is harmless (client-go).
+    pub fn judge(self, is_repeatable: bool) -> Verdict {
+        let busy = matches!(self.code, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        match self.retry_after {
+            Some(after) if busy && is_repeatable => Verdict::Later(after),
+            _ => Verdict::Final(self.result()),
+        }
+    }
+
+    pub fn result(self) -> Result<Bytes, ApiError> {
+        match self.code.is_success() {
+            true => Ok(self.body),
+            false => Err(failure(self.code.as_u16(), &self.body).into()),
+        }
+    }
+}
+
+/// The failure that the server told, or one made from what a proxy on the way said.
+fn failure(code: u16, body: &[u8]) -> Status {
+    let told = serde_json::from_slice::<Status>(body).ok().filter(|status| status.kind == "Status");
+    let mut status = told.unwrap_or_else(|| {
+        let quote: String = String::from_utf8_lossy(body).trim().chars().take(QUOTE_CHARS_MAX).collect();
+        Status::failure(code, "", format!("the server answered {code}: {quote}"))
+    });
+    status.code = code;
+    if status.reason.is_empty() {
+        status.reason = reason_of(code).into();
+    }
+    status
+}
+
+/// The reason that Kubernetes gives with a code (DS-I41).
+fn reason_of(code: u16) -> &'static str {
+    match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        405 => "MethodNotAllowed",
+        406 => "NotAcceptable",
+        409 => "Conflict",
+        410 => "Expired",
+        413 => "RequestEntityTooLarge",
+        415 => "UnsupportedMediaType",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "Unknown",
+    }
+}
+
+/// Tells requests that were surely not sent (no connection, no credentials) from those that may
+/// have been carried out.
+pub(super) fn transport_error(error: kube::Error) -> ApiError {
+    let text = explain(&error);
+    match &error {
+        kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => ApiError::Unreachable(text),
+        _ if chain(&error).any(is_unsent) => ApiError::Unreachable(text),
+        _ => ApiError::UnknownOutcome(text),
+    }
+}
+
+fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    let auth = error.downcast_ref::<kube::client::AuthError>().is_some();
+    auth || error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| <dyn Error>::source(*error))
+}
+
+/// The error with its causes, each text once.
+pub(super) fn explain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in chain(error).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16, retry_after: Option<&str>, body: &'static str) -> Answer {
+        let mut builder = http::Response::builder().status(code);
+        if let Some(value) = retry_after {
+            builder = builder.header(RETRY_AFTER, value);
+        }
+        let (parts, ()) = builder.body(()).unwrap().into_parts();
+        Answer::new(&parts, Bytes::from_static(body.as_bytes()))
+    }
+
+    #[test]
+    fn failures_are_what_the_server_told() {
+        // DS-I41
+        let told = r#"{"kind":"Status","status":"Failure","reason":"AlreadyExists","code":409,"message":"m"}"#;
+        assert!(answer(409, None, told).result().unwrap_err().is_already_exists());
+        let proxied = answer(404, None, "<html>no</html>").result().unwrap_err();
+        assert!(proxied.is_not_found());
+        assert_eq!(proxied.to_string(), "the server answered 404: <html>no</html>");
+        assert!(answer(410, None, "").result().unwrap_err().is_expired());
+    }
+
+    #[test]
+    fn waits_only_when_told_and_harmless() {
+        let later = |answer: Answer, is_repeatable| matches!(answer.judge(is_repeatable), Verdict::Later(_));
+        assert!(later(answer(429, Some("2"), ""), true));
+        assert!(later(answer(503, Some("2"), ""), true));
+        assert!(!later(answer(429, Some("2"), ""), false));
+        assert!(!later(answer(503, None, ""), true));
+        assert!(!later(answer(500, Some("2"), ""), true));
+    }
+}

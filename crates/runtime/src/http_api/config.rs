@@ -1,0 +1,138 @@
+//! Where the server is and who we are: kubeconfig, explicit, or in-cluster.
+
+use std::path::{Path, PathBuf};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+use super::HttpApi;
+use crate::clock::Env;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot use the kubeconfig")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    #[error("this does not seem to be a pod of a cluster")]
+    InCluster(#[source] kube::config::InClusterError),
+    #[error("cannot use the server's address or the credentials")]
+    Client(#[source] kube::Error),
+    #[error("the certificate or key is not text")]
+    NotPem,
+}
+
+/// A server and an identity, given in parts.
+#[derive(Clone, Debug, Default)]
+pub struct ServerConfig {
+    /// `https://10.0.0.1:6443`
+    pub server: String,
+    /// Certificates that the server's must be signed by, in PEM; `None`: the machine's own.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Client certificate (with its chain) and its key, in PEM.
+    pub client_pem: Option<(Vec<u8>, Vec<u8>)>,
+    pub token: Option<String>,
+    /// A file with a token that is read again when it changes.
+    pub token_file: Option<PathBuf>,
+    /// The name to expect in the server's certificate, if not the host of `server`.
+    pub tls_server_name: Option<String>,
+}
+
+impl HttpApi {
+    /// From a kubeconfig file; without a path, where kubectl looks for one. Credential plugins
+    /// are run as the file says. Call it inside a tokio runtime.
+    pub async fn from_kubeconfig(path: Option<&Path>, context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
+        let file = match path {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        HttpApi::from_loaded(file.map_err(ConfigError::Kubeconfig)?, context, env).await
+    }
+
+    /// From explicit parts. Call it inside a tokio runtime.
+    pub async fn connect(config: &ServerConfig, env: Env) -> Result<HttpApi, ConfigError> {
+        let file = serde_json::from_value(kubeconfig_of(config)).map_err(|_| ConfigError::NotPem)?;
+        HttpApi::from_loaded(file, None, env).await
+    }
+
+    /// As a pod of the cluster: service-account token and CA at their standard paths.
+    pub fn in_cluster(env: Env) -> Result<HttpApi, ConfigError> {
+        HttpApi::from_config(kube::Config::incluster().map_err(ConfigError::InCluster)?, env)
+    }
+
+    async fn from_loaded(file: Kubeconfig, context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(ConfigError::Kubeconfig)?;
+        HttpApi::from_config(config, env)
+    }
+
+    fn from_config(mut config: kube::Config, env: Env) -> Result<HttpApi, ConfigError> {
+        config.default_retry = false; // `perform` knows better what may be repeated.
+        let client = kube::Client::try_from(config).map_err(ConfigError::Client)?;
+        Ok(HttpApi::new(client, env))
+    }
+}
+
+/// The kubeconfig that says what `config` says.
+fn kubeconfig_of(config: &ServerConfig) -> Value {
+    let mut cluster = json!({"server": config.server});
+    let mut user = json!({});
+    set(&mut cluster, "certificate-authority-data", config.ca_pem.as_deref().map(base64));
+    set(&mut cluster, "tls-server-name", config.tls_server_name.clone());
+    if let Some((certificate, key)) = &config.client_pem {
+        set(&mut user, "client-certificate-data", Some(base64(certificate)));
+        set(&mut user, "client-key-data", Some(base64(key)));
+    }
+    set(&mut user, "token", config.token.clone());
+    set(&mut user, "tokenFile", config.token_file.as_ref().map(|path| path.to_string_lossy().into_owned()));
+    json!({
+        "kind": "Config",
+        "apiVersion": "v1",
+        "current-context": "everynode",
+        "clusters": [{"name": "everynode", "cluster": cluster}],
+        "users": [{"name": "everynode", "user": user}],
+        "contexts": [{"name": "everynode", "context": {"cluster": "everynode", "user": "everynode"}}],
+    })
+}
+
+fn set(object: &mut Value, name: &str, value: Option<String>) {
+    if let Some(value) = value {
+        object[name] = value.into();
+    }
+}
+
+/// Standard base64 with padding (RFC 4648, 4).
+fn base64(data: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(data.len().div_ceil(3) * 4);
+    for chunk in data.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            match place <= chunk.len() {
+                true => out.push(ALPHABET[(word >> (18 - 6 * place) & 63) as usize].into()),
+                false => out.push('='),
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_the_rfc_has_it() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn the_parts_make_a_kubeconfig() {
+        let config = ServerConfig { server: "https://a".into(), token: Some("t".into()), ..ServerConfig::default() };
+        let file: Kubeconfig = serde_json::from_value(kubeconfig_of(&config)).unwrap();
+        assert_eq!(file.current_context.as_deref(), Some("everynode"));
+        assert!(file.auth_infos[0].auth_info.as_ref().unwrap().token.is_some());
+    }
+}
