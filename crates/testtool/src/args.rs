@@ -1,6 +1,7 @@
 //! Arguments: `--name value`, `--name=value`, `-k value`, and the words that remain.
 
 /// A command's arguments. An option is taken with its value; `--stderr` and other flags have none.
+#[derive(Clone)]
 pub(crate) struct Args {
     options: Vec<(String, String)>,
     words: Vec<String>,

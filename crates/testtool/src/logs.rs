@@ -48,9 +48,7 @@ pub(crate) fn collector(args: &Args) -> Outcome {
     let counters = Arc::new(Counters::default());
     serve_counters(args, &counters)?;
     if let Some(url) = args.get("api") {
-        let status = api::ask(url, "/version", args).map_or_else(report, |(status, _)| status);
-        println!("log-collector: {url}/version answers {status}");
-        counters.api_status.store(u64::from(status), Ordering::Relaxed);
+        greet_api(url.to_owned(), args.clone(), Arc::clone(&counters));
     }
     println!("log-collector: following {dir}/*.log");
     let mut followed = BTreeMap::new();
@@ -60,9 +58,20 @@ pub(crate) fn collector(args: &Args) -> Outcome {
     }
 }
 
-fn report(error: String) -> u16 {
-    println!("log-collector: {error}");
-    0
+/// Asks the API who it is, again and again until it answers; collecting does not wait for that.
+fn greet_api(url: String, args: Args, counters: Arc<Counters>) {
+    thread::spawn(move || {
+        loop {
+            match api::ask(&url, "/version", &args) {
+                Ok((status, _)) => {
+                    println!("log-collector: {url}/version answers {status}");
+                    return counters.api_status.store(u64::from(status), Ordering::Relaxed);
+                }
+                Err(error) => println!("log-collector: {error}"),
+            }
+            thread::sleep(Duration::from_secs(2));
+        }
+    });
 }
 
 fn serve_counters(args: &Args, counters: &Arc<Counters>) -> Result<(), String> {
