@@ -24,8 +24,11 @@
 pub mod config;
 pub mod container;
 pub mod cri;
+pub mod host;
+pub mod logs;
 pub mod ports;
 pub mod sync;
+pub mod worker;
 
 pub mod env;
 pub mod forward;

@@ -22,6 +22,7 @@ use crate::sync::{SPEC_HASH_ANNOTATION, container_spec_hash};
 
 pub(crate) use hosts::hosts_file;
 pub(crate) use resources::{PodLimits, cgroup_v2_weight, pod_limits};
+pub(crate) use resources::cgroup_parent;
 pub(crate) use sandbox::sandbox_config;
 
 /// Which agent a sandbox or container belongs to: several agents may share one runtime.

@@ -55,6 +55,14 @@ pub fn apply(outcome: Outcome, observed: &mut Observed, memory: &mut Memory, now
     note_failure(memory, slot, failure, now);
 }
 
+impl Memory {
+    /// Frees a slot whose work came to nothing.
+    pub fn release(&mut self, slot: &Slot, message: &str, now: Timestamp) {
+        self.busy.remove(slot);
+        note_failure(self, slot.clone(), Some(message.to_owned()), now);
+    }
+}
+
 /// A failure makes the slot wait, longer each time; a success forgets the failures.
 fn note_failure(memory: &mut Memory, slot: Slot, failure: Option<String>, now: Timestamp) {
     let Some(message) = failure else {

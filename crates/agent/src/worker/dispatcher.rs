@@ -1,0 +1,248 @@
+//! Which pods have workers, and who is told what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::pod::{Glance, Look, PodWorker, Start, Told};
+use super::relist::{Looked, Relist, Resync};
+use super::{Context, PodUpdate};
+use crate::ports::PodRef;
+use crate::sync::{Memory, Observed};
+
+/// Logs of a pod that is gone stay this long, so that log collectors can read their end.
+const LOG_LINGER: Duration = Duration::from_secs(60);
+
+/// Owns the workers.
+pub struct Dispatcher {
+    context: Arc<Context>,
+    workers: BTreeMap<String, Worker>,
+    tasks: JoinSet<PodRef>,
+    /// The latest look at every pod, with and without a worker.
+    observed: BTreeMap<String, Look>,
+    resync: Resync,
+    inspector: Inspector,
+    /// Whether the pods of this node are known: only then can a sandbox be an orphan.
+    listed: bool,
+    lingering: JoinSet<()>,
+}
+
+struct Worker {
+    told: watch::Sender<Told>,
+    looks: watch::Sender<Look>,
+}
+
+/// What the agent's server may know about pods.
+#[derive(Clone, Default)]
+pub struct Inspector(Arc<Mutex<BTreeMap<String, watch::Receiver<Glance>>>>);
+
+impl Inspector {
+    /// Every pod with a worker.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        self.glances().into_iter().map(|glance| glance.pod).collect()
+    }
+
+    /// The pod of this name, and what the runtime has of it.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<Glance> {
+        let is = |glance: &Glance| {
+            let metadata = &glance.pod.metadata;
+            metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
+        };
+        self.glances().into_iter().find(is)
+    }
+
+    fn glances(&self) -> Vec<Glance> {
+        let map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        map.values().map(|glance| glance.borrow().clone()).collect()
+    }
+
+    fn set(&self, uid: &str, glance: watch::Receiver<Glance>) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(uid.to_owned(), glance);
+    }
+
+    fn remove(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(uid);
+    }
+}
+
+impl Dispatcher {
+    pub fn new(context: Arc<Context>) -> Self {
+        Dispatcher {
+            context,
+            workers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            observed: BTreeMap::new(),
+            resync: Resync::default(),
+            inspector: Inspector::default(),
+            listed: false,
+            lingering: JoinSet::new(),
+        }
+    }
+
+    pub fn inspector(&self) -> Inspector {
+        self.inspector.clone()
+    }
+
+    /// Runs until `updates` ends; then the workers end too and the containers run on. `poke` makes
+    /// the next look at the runtime happen at once.
+    pub async fn run(mut self, mut updates: mpsc::Receiver<PodUpdate>, poke: Arc<Notify>) {
+        let (sender, mut looks) = mpsc::channel(1);
+        let relist = Relist::new(self.context.clone(), self.resync.clone());
+        let relist = tokio::spawn(relist.run(poke, sender));
+        // Nothing is decided before the runtime was seen once: what runs must be known.
+        let mut seen_once = false;
+        loop {
+            tokio::select! {
+                Some(looked) = looks.recv() => {
+                    seen_once = true;
+                    self.looked(looked);
+                }
+                update = updates.recv(), if seen_once => match update {
+                    Some(update) => self.update(update),
+                    None => break,
+                },
+                Some(Ok(pod)) = self.tasks.join_next(), if !self.tasks.is_empty() => self.finished(pod),
+                Some(_) = self.lingering.join_next(), if !self.lingering.is_empty() => {}
+            }
+        }
+        relist.abort();
+        self.tasks.shutdown().await;
+    }
+
+    fn looked(&mut self, looked: Looked) {
+        let Looked { begun, changed } = looked;
+        for (uid, observed) in changed {
+            let look = Look { begun, observed };
+            if let Some(worker) = self.workers.get(&uid) {
+                worker.looks.send_replace(look.clone());
+            }
+            self.observed.insert(uid, look);
+        }
+        self.observed.retain(|_, look| !look.observed.sandboxes.is_empty() || !look.observed.containers.is_empty());
+        self.adopt_orphans();
+    }
+
+    fn update(&mut self, update: PodUpdate) {
+        match update {
+            PodUpdate::Set(pod) => self.set(pod),
+            PodUpdate::Gone { uid } => self.gone(&uid),
+            PodUpdate::Replace(pods) => {
+                let uids: BTreeSet<String> = pods.iter().map(|pod| PodRef::of(pod).uid).collect();
+                let gone: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+                gone.iter().for_each(|uid| self.gone(uid));
+                pods.into_iter().for_each(|pod| self.set(pod));
+                self.listed = true;
+                self.adopt_orphans();
+            }
+        }
+    }
+
+    fn set(&mut self, pod: Arc<Pod>) {
+        let uid = PodRef::of(&pod).uid;
+        match self.workers.get(&uid) {
+            Some(worker) => drop(worker.told.send_replace(Told { pod, gone: false })),
+            None => {
+                let memory = self.first_memory(&pod, &uid);
+                self.spawn(&uid, Told { pod, gone: false }, memory);
+            }
+        }
+    }
+
+    /// A pod whose containers run is known; a new one must be admitted (DS-H09).
+    fn first_memory(&self, pod: &Arc<Pod>, uid: &str) -> Memory {
+        if let Some(look) = self.observed.get(uid) {
+            return Memory::adopt(&look.observed, pod.status.as_ref());
+        }
+        let mut memory = Memory::default();
+        let ended = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if pod.metadata.deletion_timestamp.is_none() && !matches!(ended, Some("Failed" | "Succeeded")) {
+            let others: Vec<Arc<Pod>> = self.workers.values().map(|worker| worker.told.borrow().pod.clone()).collect();
+            if let Err(rejection) = self.context.admission.admit(pod, &others) {
+                self.context.emit_pod(
+                    pod,
+                    crate::ports::Severity::Warning,
+                    "FailedAdmission",
+                    format!("{}: {}", rejection.reason, rejection.message),
+                );
+                memory.reject(rejection);
+            }
+        }
+        memory
+    }
+
+    fn gone(&mut self, uid: &str) {
+        if let Some(worker) = self.workers.get(uid) {
+            worker.told.send_modify(|told| told.gone = true);
+        }
+    }
+
+    /// Sandboxes of this node whose pod does not exist get a worker that ends them.
+    fn adopt_orphans(&mut self) {
+        if !self.listed {
+            return;
+        }
+        let orphans: Vec<String> = self.observed.keys().filter(|uid| !self.workers.contains_key(*uid)).cloned().collect();
+        for uid in orphans {
+            let Some(pod) = self.observed.get(&uid).and_then(|look| orphan(&look.observed)) else { continue };
+            tracing::info!(pod = %PodRef::of(&pod), "ending a pod that does not exist any more");
+            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true }, Memory::default());
+        }
+    }
+
+    fn spawn(&mut self, uid: &str, told: Told, memory: Memory) {
+        let look = self.observed.get(uid).cloned();
+        let look = look.unwrap_or_else(|| Look { begun: Instant::now(), observed: Arc::default() });
+        let reference = PodRef::of(&told.pod);
+        let (glance_sender, glance) = watch::channel(Glance {
+            pod: told.pod.clone(),
+            observed: Observed::clone(&look.observed),
+        });
+        let (told_sender, told) = watch::channel(told);
+        let (looks_sender, looks) = watch::channel(look);
+        let worker = PodWorker::new(Start {
+            context: self.context.clone(),
+            told,
+            looks,
+            glance: glance_sender,
+            memory,
+            resync: self.resync.clone(),
+        });
+        self.tasks.spawn(async move {
+            worker.run().await;
+            reference
+        });
+        self.inspector.set(uid, glance);
+        self.workers.insert(uid.to_owned(), Worker { told: told_sender, looks: looks_sender });
+    }
+
+    /// A worker has ended: nothing of its pod is left but its logs.
+    fn finished(&mut self, pod: PodRef) {
+        self.workers.remove(&pod.uid);
+        self.observed.remove(&pod.uid);
+        self.inspector.remove(&pod.uid);
+        let context = self.context.clone();
+        self.lingering.spawn(async move {
+            tokio::time::sleep(LOG_LINGER).await;
+            context.host.remove_logs(&pod);
+        });
+    }
+}
+
+/// A stand-in for an object that does not exist: enough to end its containers.
+fn orphan(observed: &Observed) -> Option<Pod> {
+    let from_sandbox = observed.sandboxes.first().map(|sandbox| PodRef {
+        namespace: sandbox.namespace.clone(),
+        name: sandbox.pod.clone(),
+        uid: sandbox.uid.clone(),
+    });
+    let PodRef { namespace, name, uid } = from_sandbox.or_else(|| observed.containers.first().and_then(crate::host::pod_of))?;
+    let metadata =
+        ObjectMeta { namespace: Some(namespace), name: Some(name), uid: Some(uid), ..ObjectMeta::default() };
+    Some(Pod { metadata, spec: Some(PodSpec::default()), status: None })
+}

@@ -1,0 +1,95 @@
+//! Writing a pod's status: one write at a time, the newest one next, only what differs.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
+use tokio::task::JoinHandle;
+
+use super::Context;
+use crate::ports::WriteError;
+
+/// The delay after a failed write grows to this.
+const RETRY_SECONDS_MAX: i64 = 10;
+
+/// The conditions that the agent owns; all others are somebody else's.
+pub(super) const OWN_CONDITIONS: [&str; 5] =
+    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/// Keeps one pod's status at the API server up to date.
+pub(super) struct StatusWriter {
+    context: Arc<Context>,
+    /// The last status that the server has for sure.
+    written: Option<PodStatus>,
+    under_way: Option<(Arc<Pod>, JoinHandle<Result<(), WriteError>>)>,
+    failures: i64,
+    retry_at: Option<Timestamp>,
+}
+
+impl StatusWriter {
+    pub fn new(context: Arc<Context>, _pod: &Pod) -> Self {
+        StatusWriter { context, written: None, under_way: None, failures: 0, retry_at: None }
+    }
+
+    /// Begins to write `status` unless it is there already or another write is under way.
+    pub fn offer(&mut self, pod: &Arc<Pod>, status: PodStatus, now: Timestamp) {
+        let waits = self.retry_at.is_some_and(|until| until > now);
+        if waits || self.under_way.is_some() || self.written.as_ref() == Some(&status) {
+            return;
+        }
+        self.retry_at = None;
+        let (context, pod) = (self.context.clone(), pod.clone());
+        let target = Arc::new(Pod { status: Some(status), ..Pod::clone(&pod) });
+        let written = target.clone();
+        let task = tokio::spawn(async move {
+            let status = target.status.clone().unwrap_or_default();
+            context.writer.write_status(&pod, &status).await
+        });
+        self.under_way = Some((written, task));
+    }
+
+    /// Waits for the write under way, for ever if there is none. Answers the pod as written.
+    /// Cancel-safe.
+    pub async fn written(&mut self) -> Option<Arc<Pod>> {
+        let Some((_, task)) = &mut self.under_way else { return std::future::pending().await };
+        let result = task.await.unwrap_or_else(|error| Err(WriteError::Retry(error.to_string())));
+        let (pod, _) = self.under_way.take()?;
+        match result {
+            Ok(()) => {
+                self.failures = 0;
+                self.written.clone_from(&pod.status);
+                Some(pod)
+            }
+            // The watch will tell that the pod is gone; until then nothing is written again.
+            Err(WriteError::Gone) => {
+                self.written.clone_from(&pod.status);
+                None
+            }
+            Err(WriteError::Retry(error)) => {
+                tracing::debug!(%error, pod = ?pod.metadata.name, "cannot write a pod's status");
+                self.failures += 1;
+                let delay = SignedDuration::from_secs(self.failures.min(RETRY_SECONDS_MAX));
+                self.retry_at = self.context.clock.now().saturating_add(delay).ok();
+                None
+            }
+        }
+    }
+
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        self.retry_at
+    }
+
+    /// The pod as the server sent it, but with the status that was last written: what comes through
+    /// the watch may be older. What others own is taken from the server.
+    pub fn merge(&self, pod: Arc<Pod>) -> Arc<Pod> {
+        let Some(written) = &self.written else { return pod };
+        let server = pod.status.clone().unwrap_or_default();
+        let terminal = matches!(server.phase.as_deref(), Some("Failed" | "Succeeded"));
+        let mut status = if terminal { server.clone() } else { written.clone() };
+        let is_own = |condition: &&PodCondition| OWN_CONDITIONS.contains(&condition.type_.as_str());
+        let own = written.conditions.iter().flatten().filter(is_own);
+        let others = server.conditions.iter().flatten().filter(|condition| !is_own(condition));
+        status.conditions = Some(own.chain(others).cloned().collect());
+        Arc::new(Pod { status: Some(status), ..Pod::clone(&pod) })
+    }
+}
