@@ -1,0 +1,160 @@
+//! Conditions: what the original never writes. `Progressing`, `Available` and `Degraded`, each with a reason and a
+//! message that names nodes. Conditions of other types are kept.
+
+use std::sync::Arc;
+
+use everynode_api::time::rfc3339;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::explain::names;
+use crate::status::Counts;
+
+/// A rollout without progress for so long is called stalled; Deployments have the same default.
+pub(crate) const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
+/// A started pod that is not ready for so long is called failing.
+pub(crate) const START_GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// Messages name at most this many nodes.
+pub(crate) const NODES_NAMED: usize = 5;
+
+/// What the conditions are made from.
+pub(crate) struct Facts {
+    pub counts: Counts,
+    pub max_unavailable: i64,
+    pub on_delete: bool,
+    /// Nodes where a pod is in back-off, or has not been ready for a while though it was started.
+    pub failing: Vec<Arc<str>>,
+    /// Desired nodes without an available pod.
+    pub unavailable: Vec<Arc<str>>,
+    /// Nodes that the rollout waits for.
+    pub blockers: Vec<Arc<str>>,
+    /// Since when nothing moved.
+    pub since: Timestamp,
+    pub now: Timestamp,
+}
+
+/// The first few names, and how many more there are.
+pub(crate) fn few(nodes: &[Arc<str>]) -> (Vec<Arc<str>>, usize) {
+    let named: Vec<_> = nodes.iter().take(NODES_NAMED).cloned().collect();
+    let more = nodes.len() - named.len();
+    (named, more)
+}
+
+fn list(nodes: &[Arc<str>]) -> String {
+    let (named, more) = few(nodes);
+    names(&named, more)
+}
+
+impl Facts {
+    fn is_complete(&self) -> bool {
+        let counts = &self.counts;
+        (self.on_delete || counts.updated >= counts.desired) && counts.available >= counts.desired
+    }
+
+    /// Not complete, and no progress within the deadline.
+    pub fn is_stalled(&self) -> bool {
+        !self.is_complete() && self.now.duration_since(self.since) >= PROGRESS_DEADLINE
+    }
+
+    /// When the rollout would be called stalled.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let deadline = self.since.saturating_add(PROGRESS_DEADLINE).ok();
+        deadline.filter(|deadline| !self.is_complete() && *deadline > self.now)
+    }
+
+    fn progressing(&self) -> (&'static str, &'static str, String) {
+        let counts = &self.counts;
+        let numbers = || {
+            format!(
+                "{} of {} nodes updated, {} available",
+                counts.updated, counts.desired, counts.available
+            )
+        };
+        if self.is_complete() {
+            return (
+                "True",
+                "Complete",
+                format!("all {} nodes have an available pod", counts.desired),
+            );
+        }
+        if self.is_stalled() {
+            let because = if self.blockers.is_empty() {
+                &self.unavailable
+            } else {
+                &self.blockers
+            };
+            let because = if because.is_empty() {
+                String::new()
+            } else {
+                format!(", because of {}", list(because))
+            };
+            return (
+                "False",
+                "Stalled",
+                format!("no progress since {}: {}{because}", rfc3339(self.since), numbers()),
+            );
+        }
+        ("True", "RollingOut", numbers())
+    }
+
+    fn available(&self) -> (&'static str, &'static str, String) {
+        let counts = &self.counts;
+        let missing = counts.desired - counts.available;
+        match () {
+            () if missing == 0 => (
+                "True",
+                "AllAvailable",
+                format!("available on all {} nodes", counts.desired),
+            ),
+            () if missing <= self.max_unavailable => (
+                "True",
+                "EnoughAvailable",
+                format!("not available on {}", list(&self.unavailable)),
+            ),
+            () => (
+                "False",
+                "TooFewAvailable",
+                format!("not available on {}", list(&self.unavailable)),
+            ),
+        }
+    }
+
+    fn degraded(&self) -> (&'static str, &'static str, String) {
+        match () {
+            () if !self.failing.is_empty() => (
+                "True",
+                "PodsFailing",
+                format!("the pod does not work on {}", list(&self.failing)),
+            ),
+            () if self.is_stalled() => ("True", "Stalled", format!("no progress since {}", rfc3339(self.since))),
+            () => ("False", "AsExpected", String::new()),
+        }
+    }
+
+    /// Our three conditions merged into those that are there.
+    pub fn merge(&self, present: Option<&Vec<Value>>) -> Vec<Value> {
+        let mut conditions = present.cloned().unwrap_or_default();
+        let ours = [
+            ("Progressing", self.progressing()),
+            ("Available", self.available()),
+            ("Degraded", self.degraded()),
+        ];
+        for (kind, (status, reason, message)) in ours {
+            let now = rfc3339(self.now);
+            let found = conditions.iter_mut().find(|condition| condition["type"] == kind);
+            let since = match &found {
+                Some(old) if old["status"] == status => old["lastTransitionTime"].as_str().unwrap_or(&now).to_owned(),
+                _ => now,
+            };
+            let mut new = json!({ "type": kind, "status": status, "lastTransitionTime": since, "reason": reason });
+            if !message.is_empty() {
+                new["message"] = message.into();
+            }
+            match found {
+                Some(old) => *old = new,
+                None => conditions.push(new),
+            }
+        }
+        conditions
+    }
+}

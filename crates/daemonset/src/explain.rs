@@ -1,0 +1,320 @@
+//! Notes: what a plan does and why, and every "not now" and "not here", as values; one sentence each.
+
+use std::fmt;
+use std::sync::Arc;
+
+use everynode_api::time::rfc3339;
+use everynode_placement::Reason;
+use jiff::Timestamp;
+
+/// One thing that a plan has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// The set is being deleted: nothing is done (DS-C03).
+    SetTerminating,
+    /// The selector is `{}` (DS-C02).
+    SelectingAll,
+    /// The selector is absent or cannot be read.
+    SelectsNothing,
+    /// The template has no labels: its pods could not be found again (DS-C63).
+    NoTemplateLabels,
+    /// The newest template gets its revision first; pods follow in the next pass.
+    CreatingRevision {
+        name: String,
+        revision: i64,
+    },
+    /// Another template has the revision's name: the next one is hashed anew (DS-D51).
+    Collision {
+        name: String,
+        count: i32,
+    },
+    Adopt {
+        object: Arc<str>,
+    },
+    Release {
+        object: Arc<str>,
+    },
+    /// An orphan that may be one because its set was just deleted (DS-C14).
+    AdoptionWaits {
+        object: Arc<str>,
+    },
+    Relabel {
+        pod: Arc<str>,
+        revision: Arc<str>,
+    },
+    Create {
+        node: Arc<str>,
+        pod: Arc<str>,
+        why: Want,
+        bound: bool,
+    },
+    Delete {
+        pod: Arc<str>,
+        node: Arc<str>,
+        why: Why,
+    },
+    /// A pod that stays for now though it is not what is wanted.
+    Hold {
+        pod: Arc<str>,
+        node: Arc<str>,
+        why: Hold,
+    },
+    /// No pod here.
+    Skip {
+        node: Arc<str>,
+        reasons: Vec<Reason>,
+    },
+    /// A pod that may stay on a node that would not get one (DS-B04).
+    Stays {
+        pod: Arc<str>,
+        node: Arc<str>,
+        reasons: Vec<Reason>,
+    },
+    /// The node gets its pod when this one is gone (DS-C22).
+    Leaving {
+        pod: Arc<str>,
+        node: Arc<str>,
+    },
+    /// Every name that was tried is taken by a pod that is not ours.
+    NameTaken {
+        node: Arc<str>,
+        pod: Arc<str>,
+    },
+    /// The rollout cannot go on.
+    Stalled {
+        nodes: Vec<Arc<str>>,
+        more: usize,
+        unavailable: i64,
+        allowed: i64,
+        since: Timestamp,
+    },
+    /// More in the next plan.
+    Truncated {
+        left: usize,
+    },
+}
+
+/// Why a pod is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    Missing,
+    /// Beside the outdated pod (DS-D26).
+    Surge,
+    /// In place of an outdated pod that does not work anyway (DS-D23).
+    Replace,
+}
+
+/// Why a pod is deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    /// The node must not run it (DS-C24).
+    NotEligible {
+        reasons: Vec<Reason>,
+    },
+    /// Unbound, for a node that does not exist (DS-C23).
+    NodeGone,
+    /// The node object was replaced by another one of the same name.
+    NodeReplaced,
+    Failed,
+    Succeeded,
+    /// Another pod of the set is on the node (DS-C27, DS-C30).
+    Duplicate {
+        of: Arc<str>,
+    },
+    /// Its replacement is available (DS-C31, DS-D25).
+    Replaced {
+        by: Arc<str>,
+    },
+    /// It is not ready and its replacement is there (DS-C31).
+    Superseded {
+        by: Arc<str>,
+    },
+    /// Outdated; `number` of `allowed` places of the budget.
+    Outdated {
+        number: i64,
+        allowed: i64,
+    },
+    /// Outdated and not serving.
+    OutdatedUnavailable,
+    /// Outdated, on a node that would not get a pod now (DS-D27).
+    OutdatedMisplaced,
+}
+
+/// Why a pod stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Outdated; the budget is spent.
+    Budget { unavailable: i64, allowed: i64 },
+    /// Outdated; the surge is spent.
+    Surge { surging: i64, allowed: i64 },
+    /// Outdated; its node's agent is silent. It is caught up when the node is back.
+    NodeSilent,
+    /// Outdated; other pods must be available first (DS-D27).
+    NeededElsewhere,
+    /// Failed; it is replaced when the back-off ends.
+    BackOff { until: Timestamp },
+    /// Outdated under `OnDelete`: it is replaced when somebody deletes it (DS-D01).
+    OnDelete,
+    /// It was only adopted in this pass.
+    Adopting,
+    /// A pod of the new revision is here and not available yet.
+    AwaitingReplacement,
+}
+
+impl Note {
+    /// The node that the note is about.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Note::Create { node, .. }
+            | Note::Delete { node, .. }
+            | Note::Hold { node, .. }
+            | Note::Skip { node, .. }
+            | Note::Stays { node, .. }
+            | Note::Leaving { node, .. }
+            | Note::NameTaken { node, .. } => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The pod that the note is about.
+    pub fn pod(&self) -> Option<&str> {
+        match self {
+            Note::Create { pod, .. }
+            | Note::Delete { pod, .. }
+            | Note::Hold { pod, .. }
+            | Note::Stays { pod, .. }
+            | Note::Leaving { pod, .. }
+            | Note::Relabel { pod, .. }
+            | Note::NameTaken { pod, .. } => Some(pod),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::SetTerminating => f.write_str("the set is being deleted: its pods are left to garbage collection"),
+            Note::SelectingAll => f.write_str("the selector selects all pods: nothing is done"),
+            Note::SelectsNothing => f.write_str("the selector is missing or cannot be read: nothing is done"),
+            Note::NoTemplateLabels => f.write_str("unable to create pods, no labels"),
+            Note::CreatingRevision { name, revision } => {
+                write!(f, "recording the template as revision {revision}, {name}")
+            }
+            Note::Collision { name, count } => {
+                write!(
+                    f,
+                    "revision name {name} is taken by another template: collision count becomes {count}"
+                )
+            }
+            Note::Adopt { object } => write!(f, "adopting {object}, which matches the selector and has no controller"),
+            Note::Release { object } => write!(f, "releasing {object}, which no longer matches the selector"),
+            Note::AdoptionWaits { object } => {
+                write!(
+                    f,
+                    "{object} matches the selector and has no controller; adopted once it is certain that the set still exists"
+                )
+            }
+            Note::Relabel { pod, revision } => write!(f, "{pod} is relabelled: its revision is the same as {revision}"),
+            Note::Create { node, pod, why, bound } => {
+                let bound = if *bound { ", bound" } else { "" };
+                write!(f, "creating {pod} for node {node}: {why}{bound}")
+            }
+            Note::Delete { pod, node, why } => write!(f, "deleting {pod} on node {node}: {why}"),
+            Note::Hold { pod, node, why } => write!(f, "{pod} on node {node} stays: {why}"),
+            Note::Skip { node, reasons } => write!(f, "no pod on node {node}: {}", join(reasons)),
+            Note::Stays { pod, node, reasons } => {
+                write!(
+                    f,
+                    "{pod} may stay on node {node}, which would get no pod now: {}",
+                    join(reasons)
+                )
+            }
+            Note::Leaving { pod, node } => write!(f, "node {node} gets a pod when {pod} has ended"),
+            Note::NameTaken { node, pod } => {
+                write!(f, "no pod for node {node}: the name {pod} is taken by another pod")
+            }
+            Note::Stalled {
+                nodes,
+                more,
+                unavailable,
+                allowed,
+                since,
+            } => {
+                write!(f, "the rollout stands still since {}: ", rfc3339(*since))?;
+                write!(
+                    f,
+                    "{unavailable} unavailable, {allowed} allowed, because of {}",
+                    names(nodes, *more)
+                )
+            }
+            Note::Truncated { left } => write!(f, "{left} more in the next pass"),
+        }
+    }
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Want::Missing => "it has none",
+            Want::Surge => "beside the outdated one",
+            Want::Replace => "the outdated one is not available",
+        })
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::NotEligible { reasons } => write!(f, "it must not run there: {}", join(reasons)),
+            Why::NodeGone => f.write_str("its node does not exist"),
+            Why::NodeReplaced => f.write_str("its node was replaced by another of the same name"),
+            Why::Failed => f.write_str("it failed"),
+            Why::Succeeded => f.write_str("it ended"),
+            Why::Duplicate { of } => write!(f, "{of} is there already"),
+            Why::Replaced { by } => write!(f, "its replacement {by} is available"),
+            Why::Superseded { by } => write!(f, "it is not ready and its replacement {by} is there"),
+            Why::Outdated { number, allowed } => write!(f, "outdated, budget {number} of {allowed}"),
+            Why::OutdatedUnavailable => f.write_str("outdated and not ready"),
+            Why::OutdatedMisplaced => f.write_str("outdated, and its node would get no pod now"),
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hold::Budget { unavailable, allowed } => {
+                write!(
+                    f,
+                    "outdated; waiting for the budget: {unavailable} unavailable, {allowed} allowed"
+                )
+            }
+            Hold::Surge { surging, allowed } => {
+                write!(
+                    f,
+                    "outdated; waiting for the surge: {surging} surging, {allowed} allowed"
+                )
+            }
+            Hold::NodeSilent => f.write_str("outdated; its node is silent and is caught up when it is back"),
+            Hold::NeededElsewhere => f.write_str("outdated; it goes when enough other pods are available"),
+            Hold::BackOff { until } => write!(f, "failed; replaced at {}", rfc3339(*until)),
+            Hold::OnDelete => f.write_str("outdated; replaced when somebody deletes it (OnDelete)"),
+            Hold::Adopting => f.write_str("it is being adopted"),
+            Hold::AwaitingReplacement => f.write_str("its replacement is not available yet"),
+        }
+    }
+}
+
+fn join(reasons: &[Reason]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// `a, b and 3 more`
+pub(crate) fn names(nodes: &[Arc<str>], more: usize) -> String {
+    let list = nodes.join(", ");
+    match more {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
+}

@@ -1,0 +1,162 @@
+//! One node: which pods go, and whether one is missing (behaviour.md C.3, C.4).
+
+use everynode_api::view::PodPhase;
+use jiff::Timestamp;
+
+use crate::backoff::BackOffs;
+use crate::explain::{Hold, Want, Why};
+use crate::memory::Memory;
+use crate::sites::{Judge, PodState, Site};
+
+/// What to do on one node, before any rollout.
+#[derive(Default)]
+pub(crate) struct Managed<'p, 'a> {
+    pub create: Option<Want>,
+    pub deletes: Vec<(&'p PodState<'a>, Why)>,
+    pub holds: Vec<(&'p PodState<'a>, Hold)>,
+    /// The end of a back-off.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Managed<'_, '_> {
+    pub fn is_idle(&self) -> bool {
+        self.create.is_none() && self.deletes.is_empty()
+    }
+}
+
+/// Decides about one node. `surge`: the strategy lets a second pod start beside the first (DS-C32).
+pub(crate) fn manage<'p, 'a>(
+    judge: &Judge<'_>,
+    memory: &Memory,
+    back_offs: &mut BackOffs,
+    surge: bool,
+    site: &Site<'a>,
+    pods: &'p [PodState<'a>],
+) -> Managed<'p, 'a> {
+    let mut managed = Managed::default();
+    if !site.eligibility.should_continue {
+        evict(judge, site, pods, &mut managed); // DS-C24
+        return managed;
+    }
+    if pods.is_empty() {
+        managed.create = site.eligibility.should_run.then_some(Want::Missing); // DS-C21
+        return managed;
+    }
+    let running = sort_out(judge, memory, back_offs, site, pods, &mut managed);
+    let waiting = !judge.strict && !managed.holds.is_empty();
+    if surge && running.is_empty() && site.eligibility.should_run && !waiting {
+        managed.create = Some(Want::Missing); // DS-C29
+    }
+    match surge {
+        true if running.len() > 1 => settle_surge(judge, site, &running, &mut managed),
+        false if running.len() > 1 => keep_first(&running, &mut managed), // DS-C27
+        _ => {}
+    }
+    managed
+}
+
+fn evict<'p, 'a>(judge: &Judge<'_>, site: &Site<'a>, pods: &'p [PodState<'a>], managed: &mut Managed<'p, 'a>) {
+    let leaving = pods.iter().filter(|state| !state.is_terminating() && !state.adopting);
+    let why = |_| Why::NotEligible {
+        reasons: judge.reasons(site.node),
+    };
+    managed.deletes = leaving.map(|state| (state, why(()))).collect();
+}
+
+/// Takes out what is failed, ended or from another machine (DS-C25); returns the running set.
+fn sort_out<'p, 'a>(
+    judge: &Judge<'_>,
+    memory: &Memory,
+    back_offs: &mut BackOffs,
+    site: &Site<'a>,
+    pods: &'p [PodState<'a>],
+    managed: &mut Managed<'p, 'a>,
+) -> Vec<&'p PodState<'a>> {
+    let mut running = Vec::new();
+    for state in pods.iter().filter(|state| !state.is_terminating()) {
+        let ended = match state.phase() {
+            PodPhase::Failed => Some(Why::Failed),
+            PodPhase::Succeeded => Some(Why::Succeeded),
+            _ if is_of_former_node(judge, memory, site, state) => Some(Why::NodeReplaced),
+            _ => None,
+        };
+        match ended {
+            _ if state.adopting => running.push(state),
+            None => running.push(state),
+            Some(why) => replace(judge, back_offs, site, state, why, managed),
+        }
+    }
+    running
+}
+
+fn replace<'p, 'a>(
+    judge: &Judge<'_>,
+    back_offs: &mut BackOffs,
+    site: &Site<'a>,
+    state: &'p PodState<'a>,
+    why: Why,
+    managed: &mut Managed<'p, 'a>,
+) {
+    // The original replaces ended pods without delay (DS-K18).
+    let backs_off = why == Why::Failed || (why == Why::Succeeded && !judge.strict);
+    if !backs_off {
+        return managed.deletes.push((state, why));
+    }
+    match back_offs.until(site.node.name(), judge.now) {
+        Some(until) => {
+            managed.holds.push((state, Hold::BackOff { until }));
+            managed.wake_at = Some(managed.wake_at.map_or(until, |at| at.min(until)));
+        }
+        None => {
+            back_offs.step(&site.node.meta.name, judge.now);
+            managed.deletes.push((state, why));
+        }
+    }
+}
+
+/// A bound pod that is older than the node object which replaced its own (DS-K25). Only a replacement that was
+/// witnessed counts: a takeover restarts nothing.
+pub(crate) fn is_of_former_node(judge: &Judge<'_>, memory: &Memory, site: &Site<'_>, state: &PodState<'_>) -> bool {
+    let replaced = |seat: &crate::memory::Seat| seat.node_uid != site.node.meta.uid;
+    !judge.strict
+        && memory.seat(site.node.name()).is_some_and(replaced)
+        && !state.pod.spec.node_name.is_empty()
+        && state.pod.meta.creation_timestamp <= site.node.meta.creation_timestamp
+}
+
+fn keep_first<'p, 'a>(running: &[&'p PodState<'a>], managed: &mut Managed<'p, 'a>) {
+    let Some((kept, others)) = running.split_first() else {
+        return;
+    };
+    delete_duplicates(kept, others, managed);
+}
+
+fn delete_duplicates<'p, 'a>(kept: &PodState<'a>, others: &[&'p PodState<'a>], managed: &mut Managed<'p, 'a>) {
+    for state in others.iter().filter(|state| !state.adopting) {
+        managed.deletes.push((state, Why::Duplicate { of: kept.name() }));
+    }
+}
+
+/// Keeps the oldest pod of the newest revision and the oldest other one; of the two, the old one goes when it is not
+/// ready or the new one is available (DS-C30, DS-C31).
+fn settle_surge<'p, 'a>(
+    judge: &Judge<'_>,
+    site: &Site<'a>,
+    running: &[&'p PodState<'a>],
+    managed: &mut Managed<'p, 'a>,
+) {
+    let (new, old): (Vec<_>, Vec<_>) = running.iter().copied().partition(|state| state.newest_hash);
+    keep_first(&new, managed);
+    keep_first(&old, managed);
+    let (Some(new), Some(old)) = (new.first(), old.first()) else {
+        return;
+    };
+    let why = match () {
+        () if old.adopting => return,
+        () if new.available => Why::Replaced { by: new.name() },
+        // What a silent node does is not known; its old pod may well be serving.
+        () if !old.ready && (site.heard || judge.strict) => Why::Superseded { by: new.name() },
+        () => return managed.holds.push((old, Hold::AwaitingReplacement)),
+    };
+    managed.deletes.push((old, why));
+}

@@ -1,0 +1,240 @@
+//! Revisions: which one is the newest, what it is called, which old ones go (behaviour.md D.4).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use everynode_api::kinds;
+use everynode_api::meta::Meta;
+use everynode_api::ports::Target;
+use everynode_api::reconcile::Action;
+use everynode_api::selector::Selector;
+use everynode_api::view::{ControllerRevision, Pod};
+use serde_json::{Value, json};
+
+use crate::claim::{Claim, claim};
+use crate::explain::Note;
+use crate::pod::HASH_LABEL;
+use crate::seen::Seen;
+use crate::{actions, names, normal};
+
+/// The revisions of the set.
+pub(crate) struct History<'a> {
+    pub current: &'a Arc<ControllerRevision>,
+    /// Other revisions with the same template (DS-D50).
+    pub duplicates: Vec<&'a Arc<ControllerRevision>>,
+    /// By number, then name.
+    pub old: Vec<&'a Arc<ControllerRevision>>,
+    pub actions: Vec<Action>,
+    pub notes: Vec<Note>,
+}
+
+/// What a pass knows of the newest revision.
+pub(crate) enum Newest<'a> {
+    Known(History<'a>),
+    /// It has to be created first (DS-D48).
+    Missing {
+        actions: Vec<Action>,
+        notes: Vec<Note>,
+    },
+    /// Its name is taken by another template: the collision count is to be raised (DS-D51).
+    Taken {
+        name: String,
+        count: i32,
+    },
+}
+
+/// Finds the newest revision, and puts labels and numbers right.
+pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
+    let mut claimed: Vec<&Arc<ControllerRevision>> = Vec::new();
+    let (mut actions, mut notes) = (Vec::new(), Vec::new());
+    for revision in &seen.revisions {
+        if claim_one(seen, selector, revision, &mut actions, &mut notes) {
+            claimed.push(revision);
+        }
+    }
+    claimed.sort_by(|a, b| (a.revision, &a.meta.name).cmp(&(b.revision, &b.meta.name)));
+    let template = &seen.set.spec.template.raw;
+    let is_current = |revision: &&Arc<ControllerRevision>| is_same(revision, template);
+    let (mut current, old): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_current);
+    let next = old.last().map_or(0, |last| last.revision) + 1;
+    let Some(newest) = current.pop() else {
+        return missing(seen, next, old, actions, notes);
+    };
+    if newest.revision < next {
+        // DS-D49: a rollback moves the revision to the top.
+        actions.push(actions::merge(
+            &kinds::CONTROLLER_REVISION,
+            &newest.meta,
+            json!({ "revision": next }),
+        ));
+    }
+    Newest::Known(History {
+        current: newest,
+        duplicates: current,
+        old,
+        actions,
+        notes,
+    })
+}
+
+/// Claims one revision; whether it is ours (DS-D45, DS-D46).
+fn claim_one(
+    seen: &Seen,
+    selector: &Selector,
+    revision: &ControllerRevision,
+    actions: &mut Vec<Action>,
+    notes: &mut Vec<Note>,
+) -> bool {
+    let (meta, set) = (&revision.meta, &seen.set.meta);
+    let object = || meta.name.clone();
+    match claim(meta, selector, seen) {
+        Claim::Own if !meta.labels.contains_key(HASH_LABEL) => {
+            let label = json!({ "metadata": { "labels": { HASH_LABEL: &*meta.name } } });
+            actions.push(actions::merge(&kinds::CONTROLLER_REVISION, meta, label));
+        }
+        Claim::Own => {}
+        Claim::Adopt => {
+            notes.push(Note::Adopt { object: object() });
+            actions.push(actions::adopt(&kinds::CONTROLLER_REVISION, meta, set));
+        }
+        Claim::Wait => notes.push(Note::AdoptionWaits { object: object() }),
+        Claim::Release => {
+            notes.push(Note::Release { object: object() });
+            actions.push(actions::release(&kinds::CONTROLLER_REVISION, meta, set));
+            return false;
+        }
+        Claim::Ignore => return false,
+    }
+    true
+}
+
+fn is_same(revision: &ControllerRevision, template: &Value) -> bool {
+    normal::same_template(template, normal::template_of(&revision.data))
+}
+
+fn missing<'a>(
+    seen: &'a Seen,
+    revision: i64,
+    old: Vec<&'a Arc<ControllerRevision>>,
+    mut actions: Vec<Action>,
+    mut notes: Vec<Note>,
+) -> Newest<'a> {
+    let set = &seen.set;
+    let data = normal::revision_data(&set.spec.template.raw);
+    let bytes = serde_json::to_vec(&data).unwrap_or_default();
+    let hash = names::template_hash(&bytes, set.status.collision_count);
+    let name = format!("{}-{hash}", set.meta.name);
+    let mut others = seen.foreign_revisions.iter().chain(old.iter().copied());
+    match others.find(|other| *other.meta.name == *name) {
+        // DS-D51: the same template under somebody else's care serves as well.
+        Some(same) if is_same(same, &set.spec.template.raw) => {
+            return Newest::Known(History {
+                current: same,
+                duplicates: Vec::new(),
+                old,
+                actions,
+                notes,
+            });
+        }
+        Some(_) => {
+            let count = set.status.collision_count.unwrap_or(0).saturating_add(1);
+            return Newest::Taken { name, count };
+        }
+        None => {}
+    }
+    let target = Target::new(kinds::CONTROLLER_REVISION, &set.meta.namespace, &name);
+    let body = body(seen, &name, &hash, revision, data);
+    actions.push(Action::Create {
+        target,
+        body,
+        report: None,
+    });
+    notes.push(Note::CreatingRevision { name, revision });
+    Newest::Missing { actions, notes }
+}
+
+/// DS-D42
+fn body(seen: &Seen, name: &str, hash: &str, revision: i64, data: Value) -> Value {
+    let set = &seen.set;
+    let labels = set.spec.template.labels.with(HASH_LABEL, hash);
+    let mut metadata = json!({
+        "name": name,
+        "namespace": &*set.meta.namespace,
+        "labels": labels,
+        "ownerReferences": [actions::owner_reference(&actions::OWNER, &set.meta)],
+    });
+    if !set.meta.annotations.is_empty() {
+        metadata["annotations"] = json!(set.meta.annotations);
+    }
+    json!({
+        "apiVersion": kinds::CONTROLLER_REVISION.api_version(),
+        "kind": kinds::CONTROLLER_REVISION.kind,
+        "metadata": metadata,
+        "data": data,
+        "revision": revision,
+    })
+}
+
+/// The hash label of a revision; one that lacks it is labelled with its name (DS-D46).
+pub(crate) fn label(revision: &Meta) -> &str {
+    revision.labels.get(HASH_LABEL).unwrap_or(&revision.name)
+}
+
+impl<'a> History<'a> {
+    /// The labels of pods that are made from the newest template.
+    pub fn labels(&self) -> Vec<&'a str> {
+        let all = std::iter::once(self.current).chain(self.duplicates.iter().copied());
+        all.map(|revision| label(&revision.meta)).collect()
+    }
+
+    /// Pods of duplicate revisions are relabelled; duplicates that no pod refers to any more are deleted (DS-D50). The
+    /// original marks every pod as current, outdated ones, too (DS-K08): that is what `all` asks for.
+    pub fn merge_duplicates<'p>(
+        &self,
+        all: bool,
+        pods: impl Iterator<Item = &'p Arc<Pod>>,
+        notes: &mut Vec<Note>,
+    ) -> Vec<Action> {
+        let kept = label(&self.current.meta);
+        if self.duplicates.is_empty() {
+            return Vec::new();
+        }
+        let doubled: BTreeSet<&str> = self.duplicates.iter().map(|revision| label(&revision.meta)).collect();
+        let mut in_use = BTreeSet::new();
+        let mut actions = Vec::new();
+        for pod in pods {
+            let carried = pod.meta.labels.get(HASH_LABEL).unwrap_or("");
+            in_use.insert(carried);
+            if carried != kept && (all || doubled.contains(carried)) {
+                let body = json!({ "metadata": { "labels": { HASH_LABEL: kept } } });
+                actions.push(actions::merge(&kinds::POD, &pod.meta, body));
+                notes.push(Note::Relabel {
+                    pod: pod.meta.name.clone(),
+                    revision: kept.into(),
+                });
+            }
+        }
+        let free = self
+            .duplicates
+            .iter()
+            .filter(|revision| !in_use.contains(label(&revision.meta)));
+        actions.extend(free.map(|revision| actions::delete_revision(&revision.meta)));
+        actions
+    }
+
+    /// The oldest revisions beyond the limit that no pod refers to (DS-D52, DS-D53).
+    pub fn beyond_limit<'p>(&self, limit: i64, pods: impl Iterator<Item = &'p Arc<Pod>>) -> Vec<Action> {
+        let excess = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
+        if excess == 0 {
+            return Vec::new();
+        }
+        let in_use: BTreeSet<&str> = pods.filter_map(|pod| pod.meta.labels.get(HASH_LABEL)).collect();
+        let free = self
+            .old
+            .iter()
+            .filter(|revision| !in_use.contains(label(&revision.meta)));
+        free.take(excess)
+            .map(|revision| actions::delete_revision(&revision.meta))
+            .collect()
+    }
+}

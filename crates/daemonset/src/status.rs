@@ -1,0 +1,72 @@
+//! The status: counted anew in every pass, written if it differs (behaviour.md E).
+
+use everynode_api::ports::{Preconditions, Target};
+use everynode_api::reconcile::StatusWrite;
+use everynode_api::view::{DaemonSet, DaemonSetStatus};
+use serde_json::json;
+
+use crate::actions::OWNER;
+use crate::sites::Sites;
+
+/// The counters of DS-E02 to DS-E06.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub desired: i64,
+    pub current: i64,
+    pub misscheduled: i64,
+    pub ready: i64,
+    pub available: i64,
+    pub updated: i64,
+}
+
+pub(crate) fn count(sites: &Sites<'_>) -> Counts {
+    let mut counts = Counts::default();
+    for (site, pods) in sites.iter() {
+        match (site.eligibility.should_run, pods.first()) {
+            (false, pod) => counts.misscheduled += i64::from(pod.is_some()),
+            (true, None) => counts.desired += 1,
+            (true, Some(first)) => {
+                // DS-E03: only the first pod is examined.
+                counts.desired += 1;
+                counts.current += 1;
+                counts.ready += i64::from(first.ready);
+                counts.available += i64::from(first.available);
+                counts.updated += i64::from(first.updated);
+            }
+        }
+    }
+    counts
+}
+
+/// The status as it should be; conditions and the collision count are kept (DS-E14).
+pub(crate) fn status(set: &DaemonSet, counts: Counts) -> DaemonSetStatus {
+    DaemonSetStatus {
+        current_number_scheduled: counts.current,
+        number_misscheduled: counts.misscheduled,
+        desired_number_scheduled: counts.desired,
+        number_ready: counts.ready,
+        observed_generation: set.meta.generation,
+        updated_number_scheduled: counts.updated,
+        number_available: counts.available,
+        number_unavailable: counts.desired - counts.available,
+        collision_count: set.status.collision_count,
+        conditions: set.status.conditions.clone(),
+    }
+}
+
+/// A write, unless nothing would change (DS-E11).
+pub(crate) fn write(set: &DaemonSet, mut status: DaemonSetStatus) -> Option<StatusWrite> {
+    // A status from a newer generation is never taken back.
+    status.observed_generation = status.observed_generation.max(set.status.observed_generation);
+    if status == set.status {
+        return None;
+    }
+    Some(StatusWrite {
+        target: Target::new(OWNER, &set.meta.namespace, &set.meta.name).subresource("status"),
+        status: json!(status),
+        preconditions: Preconditions {
+            uid: Some(set.meta.uid.to_string()),
+            resource_version: Some(set.meta.resource_version).filter(|version| *version > 0),
+        },
+    })
+}

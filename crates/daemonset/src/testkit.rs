@@ -1,0 +1,1 @@
+//! Cluster text to [`crate::Seen`], plans to text.
