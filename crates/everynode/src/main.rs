@@ -1,1 +1,42 @@
-fn main() {}
+//! The one binary: arguments, wiring, telemetry, shutdown.
+
+mod args;
+mod client;
+mod commands;
+mod containerd;
+mod data;
+mod exit;
+mod files;
+mod join;
+mod manifest;
+mod node;
+mod picture;
+mod rollout;
+mod table;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let serves = matches!(
+        cli.command,
+        Command::Up(_) | Command::Server(_) | Command::Agent(_) | Command::Controller(_)
+    );
+    match telemetry::start(&cli.log, !serves).and_then(|()| run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit::code(&error) as u8)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(commands::run(command))
+}

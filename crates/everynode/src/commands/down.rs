@@ -1,0 +1,126 @@
+//! `everynode down`: stop what `up` or `agent` left running on this machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use everynode_agent::container::NODE_LABEL;
+use everynode_agent::cri::{CriRuntime, Runtime};
+
+use crate::args::DownArgs;
+use crate::containerd::{Containerd, process};
+use crate::data::{DataDir, NodeState, release_primary};
+
+/// How long one container gets between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: DownArgs) -> anyhow::Result<()> {
+    let data = DataDir::new(&args.data.data_dir);
+    if let Some(pid) = data.holder() {
+        println!("stopping everynode (process {pid})");
+        process::terminate(pid, args.timeout).await?;
+    }
+    let Some(state) = data.node_state() else {
+        println!("nothing runs from {}", data.root().display());
+        return Ok(());
+    };
+    let containerd = Containerd::new(data.root());
+    let reachable = process::accepts(Path::new(state.cri_endpoint.trim_start_matches("unix://"))).await;
+    if reachable {
+        let stopped = tokio::time::timeout(args.timeout, stop_pods(&state)).await;
+        let count = stopped
+            .with_context(|| format!("pods still run after {:?}; a larger --timeout may help", args.timeout))??;
+        println!("stopped {count} pods of node {}", state.node_name);
+    }
+    if state.private_runtime && containerd.stop().await? {
+        println!("stopped the private containerd");
+    }
+    clean_up(&data, &state)?;
+    Ok(())
+}
+
+async fn stop_pods(state: &NodeState) -> anyhow::Result<usize> {
+    let runtime: Arc<dyn Runtime> = Arc::new(CriRuntime::new(&state.cri_endpoint)?);
+    let ours = BTreeMap::from([(NODE_LABEL.to_owned(), state.node_name.clone())]);
+    let containers = runtime.list_containers(&ours).await?;
+    let mut stops = tokio::task::JoinSet::new();
+    for container in containers {
+        let runtime = runtime.clone();
+        stops.spawn(async move { runtime.stop_container(&container.id, GRACE).await });
+    }
+    while let Some(stopped) = stops.join_next().await {
+        stopped??;
+    }
+    let sandboxes = runtime.list_sandboxes(&ours).await?;
+    let count = sandboxes.len();
+    for sandbox in sandboxes {
+        runtime.stop_sandbox(&sandbox.id).await?;
+        runtime.remove_sandbox(&sandbox.id).await?;
+    }
+    Ok(count)
+}
+
+/// Unmounts volumes, removes cgroups, links and files of ours; keeps state, keys and logs.
+fn clean_up(data: &DataDir, state: &NodeState) -> anyhow::Result<()> {
+    let pods = state.kubelet_dir.join("pods");
+    process::unmount_below(&pods)?;
+    if let Err(error) = remove_pod_directories(&pods) {
+        eprintln!("warning: {error:#}");
+    }
+    remove_cgroups(&state.cgroup_root);
+    for path in &state.made {
+        let _ = std::fs::remove_file(path);
+    }
+    if state.private_runtime && !state.bridge.is_empty() {
+        let _ = std::process::Command::new("ip")
+            .args(["link", "del", &state.bridge])
+            .output();
+    }
+    if state.primary {
+        release_primary(data);
+    }
+    data.remove_node_state();
+    Ok(())
+}
+
+fn remove_pod_directories(pods: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = std::fs::read_dir(pods) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry?.path();
+        std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes our cgroups in every hierarchy; only empty ones can be removed, so nothing else is hit.
+fn remove_cgroups(root: &str) {
+    let mount = Path::new("/sys/fs/cgroup");
+    let own = Path::new(root).join("kubepods");
+    let hierarchies = std::fs::read_dir(mount)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    for hierarchy in hierarchies.chain([mount.to_owned()]).filter(|path| path.is_dir()) {
+        remove_empty(&hierarchy.join(&own));
+        let mut parent = Path::new(root);
+        while parent.file_name().is_some() {
+            let _ = std::fs::remove_dir(hierarchy.join(parent));
+            parent = parent.parent().unwrap_or(Path::new(""));
+        }
+    }
+}
+
+fn remove_empty(directory: &Path) {
+    let entries = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_empty(&entry.path());
+    }
+    let _ = std::fs::remove_dir(directory);
+}

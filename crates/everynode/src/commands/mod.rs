@@ -1,0 +1,40 @@
+//! The verbs, one module each.
+
+mod apply;
+mod delete;
+mod down;
+mod status;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command};
+use crate::data::DataDir;
+
+/// Runs one verb to its end.
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Down(args) => down::run(args).await,
+        Command::Apply(args) => apply::run(args).await,
+        Command::Delete(args) => delete::run(args).await,
+        Command::Status(args) => status::status(args).await,
+        Command::Why(args) => status::why(args).await,
+        Command::Kubeconfig(args) => kubeconfig(&args),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "everynode", &mut std::io::stdout());
+            Ok(())
+        }
+        _ => todo!(),
+    }
+}
+
+fn kubeconfig(args: &crate::args::KubeconfigArgs) -> anyhow::Result<()> {
+    let path = DataDir::new(&args.data.data_dir).admin_kubeconfig();
+    if args.path {
+        println!("{}", path.display());
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| anyhow::anyhow!("cannot read {}: {error}; `everynode up` writes it", path.display()))?;
+    print!("{text}");
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! `everynode status` and `everynode why`: the picture of the cluster, with reasons.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use everynode_api::kinds::{self, Kind};
+use everynode_api::meta::Key;
+use everynode_api::ports::{Api, Request, Selection};
+use everynode_api::view::{DaemonSet, Pod};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::args::{Output, StatusArgs, WhyArgs};
+use crate::client::Client;
+use crate::picture::{Listed, NodePicture, SetPicture, State, draw};
+use crate::table;
+
+/// Objects of a page.
+const PAGE: u32 = 500;
+
+pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<()> {
+    let client = Client::connect(&args.client).await?;
+    let namespace = args.only_namespace.then_some(args.client.namespace.as_str());
+    let listed = list_all(client.api().as_ref(), namespace).await?;
+    let pictures = draw(&listed);
+    match args.output {
+        Output::Json => println!("{}", json!({ "nodes": node_states(&listed), "daemonSets": pictures })),
+        Output::Text => print!("{}", status_text(&listed, &pictures)),
+    }
+    Ok(())
+}
+
+pub(crate) async fn why(args: WhyArgs) -> anyhow::Result<()> {
+    let client = Client::connect(&args.client).await?;
+    let namespace = args.client.namespace.as_str();
+    let mut listed = list_all(client.api().as_ref(), Some(namespace)).await?;
+    listed.sets.retain(|set| set.meta.name.as_ref() == args.name);
+    let Some(mut picture) = draw(&listed).pop() else {
+        bail!(
+            "there is no DaemonSet {namespace}/{}; `everynode status` lists all",
+            args.name
+        );
+    };
+    if let Some(name) = &args.node {
+        picture.nodes.retain(|node| node.node == *name);
+        if picture.nodes.is_empty() {
+            bail!("there is no node {name}");
+        }
+    }
+    match args.output {
+        Output::Json => println!("{}", json!(picture)),
+        Output::Text => print!("{}", why_text(&picture, listed.sets.first())),
+    }
+    Ok(())
+}
+
+async fn list_all(api: &dyn Api, namespace: Option<&str>) -> anyhow::Result<Listed> {
+    let sets = list(api, kinds::DAEMON_SET, namespace).await?;
+    let nodes = list(api, kinds::NODE, None).await?;
+    let raw: Vec<Value> = list(api, kinds::POD, None).await?;
+    let waiting = raw.iter().filter_map(waiting_container).collect();
+    let pods: Result<Vec<Pod>, _> = raw.into_iter().map(serde_json::from_value).collect();
+    Ok(Listed {
+        sets,
+        nodes,
+        pods: pods.context("the server lists a pod that cannot be read")?,
+        waiting,
+    })
+}
+
+async fn list<T: DeserializeOwned>(api: &dyn Api, kind: Kind, namespace: Option<&str>) -> anyhow::Result<Vec<T>> {
+    let mut items = Vec::new();
+    let mut continue_token = None;
+    loop {
+        let request = Request::List {
+            kind: kind.clone(),
+            selection: Selection {
+                namespace: namespace.map(str::to_owned),
+                ..Selection::default()
+            },
+            limit: PAGE,
+            continue_token,
+            resource_version: None,
+        };
+        let mut page: Value =
+            serde_json::from_slice(&api.call(request).await?).context("the server's list is not JSON")?;
+        for item in page["items"].as_array_mut().into_iter().flatten() {
+            items.push(serde_json::from_value(item.take()).with_context(|| format!("cannot read a {}", kind.kind))?);
+        }
+        continue_token = page["metadata"]["continue"]
+            .as_str()
+            .filter(|token| !token.is_empty())
+            .map(str::to_owned);
+        if continue_token.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
+/// The first container that waits, with its reason and message.
+fn waiting_container(pod: &Value) -> Option<(Key, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let statuses = ["initContainerStatuses", "containerStatuses"].into_iter();
+    let mut statuses = statuses.flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
+    let waits = |status: &&Value| {
+        let reason = status["state"]["waiting"]["reason"].as_str();
+        reason.is_some_and(|reason| reason != "PodInitializing" && reason != "ContainerCreating")
+    };
+    let status = statuses.find(waits)?;
+    let waiting = &status["state"]["waiting"];
+    let message = match text(&waiting["message"]) {
+        message if message.is_empty() => String::new(),
+        message => format!(": {message}"),
+    };
+    let key = Key::new(&text(&pod["metadata"]["namespace"]), &text(&pod["metadata"]["name"]));
+    Some((
+        key,
+        format!(
+            "container {} {}{message}",
+            text(&status["name"]),
+            text(&waiting["reason"])
+        ),
+    ))
+}
+
+fn node_states(listed: &Listed) -> BTreeMap<&str, bool> {
+    listed.nodes.iter().map(|node| (node.name(), node.is_ready())).collect()
+}
+
+fn status_text(listed: &Listed, pictures: &[SetPicture]) -> String {
+    let ready = listed.nodes.iter().filter(|node| node.is_ready()).count();
+    let mut text = format!("{ready} of {} nodes are ready", listed.nodes.len());
+    let silent: Vec<&str> = listed
+        .nodes
+        .iter()
+        .filter(|node| !node.is_ready())
+        .map(|node| node.name())
+        .collect();
+    if !silent.is_empty() {
+        text += &format!("; not ready: {}", silent.join(", "));
+    }
+    text += "\n\n";
+    if pictures.is_empty() {
+        return text + "There are no DaemonSets. `everynode apply -f FILE` makes one.\n";
+    }
+    let rows: Vec<Vec<String>> = pictures.iter().map(set_row).collect();
+    text += &table::render(
+        &["NAMESPACE", "DAEMONSET", "DESIRED", "READY", "UP-TO-DATE", "AVAILABLE"],
+        &rows,
+    );
+    let troubled = |node: &&NodePicture| !matches!(node.state, State::Ready | State::NotHere);
+    let rows: Vec<Vec<String>> = pictures
+        .iter()
+        .flat_map(|set| {
+            set.nodes
+                .iter()
+                .filter(troubled)
+                .map(move |node| trouble_row(set, node))
+        })
+        .collect();
+    if !rows.is_empty() {
+        text += "\n";
+        text += &table::render(&["NODE", "DAEMONSET", "STATE", "WHY"], &rows);
+    }
+    text
+}
+
+fn set_row(set: &SetPicture) -> Vec<String> {
+    let numbers = [set.desired, set.ready, set.updated, set.available].map(|number| number.to_string());
+    [set.namespace.clone(), set.name.clone()]
+        .into_iter()
+        .chain(numbers)
+        .collect()
+}
+
+fn trouble_row(set: &SetPicture, node: &NodePicture) -> Vec<String> {
+    let name = format!("{}/{}", set.namespace, set.name);
+    vec![
+        node.node.clone(),
+        name,
+        node.state.text().into(),
+        node.reasons.join("; "),
+    ]
+}
+
+fn why_text(picture: &SetPicture, set: Option<&DaemonSet>) -> String {
+    let left = set.and_then(crate::rollout::missing);
+    let rollout = left.map_or("the rollout is done".to_owned(), |left| {
+        format!("the rollout goes on: {left}")
+    });
+    let rows: Vec<Vec<String>> = picture
+        .nodes
+        .iter()
+        .map(|node| {
+            let why = if node.state == State::Ready {
+                node.pod.clone().unwrap_or_default()
+            } else {
+                node.reasons.join("; ")
+            };
+            vec![node.node.clone(), node.state.text().into(), why]
+        })
+        .collect();
+    format!(
+        "{}/{}: {rollout}\n\n{}",
+        picture.namespace,
+        picture.name,
+        table::render(&["NODE", "STATE", "POD, OR WHY NOT"], &rows)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_container_says_why() {
+        let pod = json!({
+            "metadata": { "namespace": "x", "name": "p" },
+            "status": { "containerStatuses": [
+                { "name": "a", "state": { "running": {} } },
+                { "name": "b", "state": { "waiting": { "reason": "ErrImagePull", "message": "no such host" } } },
+            ] },
+        });
+        let expected = (Key::new("x", "p"), "container b ErrImagePull: no such host".to_owned());
+        assert_eq!(waiting_container(&pod), Some(expected));
+    }
+}

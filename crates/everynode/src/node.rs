@@ -1,0 +1,292 @@
+//! This machine as a node: from flags and from what is there to the agent's configuration.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, LogLimits};
+
+use crate::args::NodeArgs;
+use crate::containerd::{Containerd, Network, SYSTEM_PLUGINS, process};
+use crate::data::{DataDir, NodeState, claim_primary};
+
+/// Where other runtimes serve CRI.
+const KNOWN_ENDPOINTS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/crio/crio.sock"];
+/// The kubelet's port; monitoring systems look for it there.
+const KUBELET_PORT: u16 = 10250;
+const MAX_PODS: u32 = 110;
+const PARALLEL_PULLS: usize = 3;
+const RELIST: Duration = Duration::from_secs(1);
+const STATUS: Duration = Duration::from_secs(10);
+
+/// Everything that an agent needs to start.
+pub(crate) struct NodeSetup {
+    pub(crate) config: AgentConfig,
+    pub(crate) endpoint: String,
+    /// The runtime that we run ourselves, where none was there.
+    pub(crate) private: Option<(Containerd, Network)>,
+    pub(crate) state: NodeState,
+}
+
+/// Decides where everything of this node is, and notes it for `everynode down`.
+///
+/// `towards` is the API server's address, if it is not on this machine; `service` the address of
+/// `kubernetes.default`.
+pub(crate) async fn set_up(
+    args: &NodeArgs,
+    data: &DataDir,
+    towards: Option<SocketAddr>,
+    service: SocketAddr,
+) -> anyhow::Result<NodeSetup> {
+    let hostname = hostname()?;
+    let node_name = args
+        .node_name
+        .clone()
+        .unwrap_or_else(|| hostname.to_lowercase().replace('_', "-"));
+    let wrong = everynode_api::names::dns1123_subdomain(&node_name);
+    ensure!(
+        wrong.is_empty(),
+        "`{node_name}` cannot be a node's name: {}",
+        wrong.join("; ")
+    );
+    let former = data.node_state();
+    let wants_standard = args.kubelet_dir.is_none() || args.log_dir.is_none();
+    let primary = wants_standard && claim_primary(data);
+    let node_ip = args.node_ip.unwrap_or_else(|| address_towards(towards));
+    let dirs = directories(args, data, primary);
+    let bridge = bridge_name(primary, &node_name);
+    let network = network(args, data, primary, &bridge);
+    let (endpoint, private) = runtime(args, data, former.as_ref()).await;
+    let cgroup_root = args.cgroup_root.clone().unwrap_or_else(|| match primary {
+        true => String::new(),
+        false => format!("everynode/{node_name}"),
+    });
+    let config = AgentConfig {
+        node_name: node_name.clone(),
+        node_ips: vec![node_ip],
+        hostname,
+        node_labels: labels(&args.node_labels)?,
+        dirs: dirs.clone(),
+        cgroups: Cgroups {
+            mount: "/sys/fs/cgroup".into(),
+            root: cgroup_root.trim_matches('/').to_owned(),
+        },
+        dns: ClusterDns {
+            servers: Vec::new(),
+            domain: "cluster.local".into(),
+            resolv_conf: "/etc/resolv.conf".into(),
+        },
+        extra_hosts: vec![(service.ip(), service_names())],
+        kubernetes_service: Some(service),
+        server_address: args.agent_listen.unwrap_or_else(|| free_address(node_ip)),
+        max_pods: MAX_PODS,
+        logs: LogLimits::default(),
+        parallel_pulls: PARALLEL_PULLS,
+        relist_interval: RELIST,
+        status_interval: STATUS,
+    };
+    let state = NodeState {
+        node_name,
+        cri_endpoint: endpoint.clone(),
+        private_runtime: private.is_some(),
+        kubelet_dir: dirs.root,
+        pod_logs: dirs.pod_logs,
+        container_logs: dirs.container_logs,
+        cgroup_root: config.cgroups.root.clone(),
+        bridge,
+        made: former.map(|former| former.made).unwrap_or_default(),
+        primary,
+    };
+    Ok(NodeSetup {
+        config,
+        endpoint,
+        private: private.map(|containerd| (containerd, network)),
+        state,
+    })
+}
+
+impl NodeSetup {
+    /// Starts the private runtime where there is one, and makes it found where node services look.
+    pub(crate) async fn start_runtime(&mut self, data: &DataDir) -> anyhow::Result<()> {
+        // Noted before anything is started: `down` must find what a crash leaves.
+        data.write_node_state(&self.state)?;
+        let Some((containerd, network)) = &self.private else {
+            return Ok(());
+        };
+        let conflist = network.conf_dir.join("90-everynode.conflist");
+        containerd.start(network).await?;
+        if self.state.primary {
+            let standard = Path::new(KNOWN_ENDPOINTS[0]);
+            note(&mut self.state.made, conflist);
+            if publish_socket(&containerd.socket(), standard) {
+                note(&mut self.state.made, standard.to_owned());
+            }
+        }
+        data.write_node_state(&self.state)
+    }
+}
+
+fn note(made: &mut Vec<PathBuf>, path: PathBuf) {
+    if !made.contains(&path) {
+        made.push(path);
+    }
+}
+
+/// Links the standard socket path to our runtime's, if nobody has it.
+fn publish_socket(socket: &Path, standard: &Path) -> bool {
+    let _ = standard.parent().map(std::fs::create_dir_all);
+    if std::fs::read_link(standard).is_ok_and(|target| target == socket) {
+        return true;
+    }
+    // A dangling link is a leftover of an agent whose data directory is gone.
+    if std::fs::symlink_metadata(standard).is_ok() && !standard.exists() {
+        let _ = std::fs::remove_file(standard);
+    }
+    std::os::unix::fs::symlink(socket, standard).is_ok()
+}
+
+async fn runtime(args: &NodeArgs, data: &DataDir, former: Option<&NodeState>) -> (String, Option<Containerd>) {
+    if let Some(endpoint) = &args.cri_endpoint {
+        return (endpoint.clone(), None);
+    }
+    let private = Containerd::new(data.root());
+    let was_private = former.is_some_and(|former| former.private_runtime);
+    for path in KNOWN_ENDPOINTS.map(Path::new) {
+        // A link is another everynode's private runtime, which ends with it.
+        let foreign = std::fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_symlink());
+        if foreign && !was_private && process::accepts(path).await {
+            return (format!("unix://{}", path.display()), None);
+        }
+    }
+    (private.endpoint(), Some(private))
+}
+
+fn directories(args: &NodeArgs, data: &DataDir, primary: bool) -> Directories {
+    let own = |name: &str| data.root().join(name);
+    let logs = args.log_dir.clone().or_else(|| (!primary).then(|| own("log")));
+    let standard = |name: &str| logs.clone().unwrap_or_else(|| "/var/log".into()).join(name);
+    let root = args.kubelet_dir.clone();
+    Directories {
+        root: root.unwrap_or_else(|| {
+            if primary {
+                "/var/lib/kubelet".into()
+            } else {
+                own("kubelet")
+            }
+        }),
+        pod_logs: standard("pods"),
+        container_logs: standard("containers"),
+    }
+}
+
+/// Interface names have at most 15 bytes; the first agent of a machine has the plain one.
+fn bridge_name(primary: bool, node_name: &str) -> String {
+    if primary {
+        return "everynode0".into();
+    }
+    let hash = node_name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("en-{hash:08x}")
+}
+
+fn network(args: &NodeArgs, data: &DataDir, primary: bool, bridge: &str) -> Network {
+    let own_conf = data.root().join("containerd/cni/net.d");
+    let (conf_dir, bin_dir) = match (&args.cni_conf_dir, primary) {
+        (Some(conf), _) => (conf.clone(), SYSTEM_PLUGINS.into()),
+        (None, true) => ("/etc/cni/net.d".into(), "/opt/cni/bin".into()),
+        (None, false) => (own_conf, SYSTEM_PLUGINS.into()),
+    };
+    Network {
+        bin_dir,
+        conf_dir,
+        bridge: bridge.to_owned(),
+        pod_cidr: args.pod_cidr.clone(),
+    }
+}
+
+/// The names by which pods reach the API server.
+fn service_names() -> Vec<String> {
+    [
+        "kubernetes.default.svc",
+        "kubernetes.default",
+        "kubernetes",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+/// The address of this machine that leads to `towards`, or out of the machine; the loopback
+/// address where nothing leads out. Nothing is sent: connecting a UDP socket only asks for a route.
+fn address_towards(towards: Option<SocketAddr>) -> IpAddr {
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let outside = SocketAddr::from(([192, 0, 2, 1], 9));
+    let target = towards.filter(|address| !address.ip().is_loopback()).unwrap_or(outside);
+    let any: IpAddr = if target.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0u16; 8].into()
+    };
+    let socket = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(target).map(|()| socket));
+    socket
+        .and_then(|socket| socket.local_addr())
+        .map_or(loopback, |address| address.ip())
+}
+
+/// The kubelet's port where it is free, else any.
+fn free_address(ip: IpAddr) -> SocketAddr {
+    let port = if TcpListener::bind((ip, KUBELET_PORT)).is_ok() {
+        KUBELET_PORT
+    } else {
+        0
+    };
+    SocketAddr::new(ip, port)
+}
+
+fn hostname() -> anyhow::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read this machine's name")?;
+    Ok(name.trim().to_owned())
+}
+
+fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=') else {
+            bail!("--node-labels `{pair}` is not of the form key=value");
+        };
+        let wrong: Vec<_> = [
+            everynode_api::names::qualified_name(key),
+            everynode_api::names::label_value(value),
+        ]
+        .concat();
+        ensure!(wrong.is_empty(), "--node-labels `{pair}`: {}", wrong.join("; "));
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_checked_and_named() {
+        assert_eq!(labels(&["a=b".into()]).unwrap()["a"], "b");
+        assert!(labels(&["a".into()]).unwrap_err().to_string().contains("`a`"));
+        assert!(labels(&["a=b c".into()]).is_err());
+    }
+
+    #[test]
+    fn bridge_names_fit_interfaces() {
+        assert!(bridge_name(false, &"long".repeat(40)).len() <= 15);
+        assert_ne!(bridge_name(false, "a"), bridge_name(false, "b"));
+    }
+
+    #[test]
+    fn some_address_is_always_found() {
+        assert!(!address_towards(None).is_unspecified());
+    }
+}

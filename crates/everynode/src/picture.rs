@@ -1,0 +1,223 @@
+//! The cluster as `status` and `why` show it: every DaemonSet on every node, with the reasons.
+//!
+//! Pure: from listed objects to values that print as text or JSON.
+
+use std::collections::BTreeMap;
+
+use everynode_api::meta::Key;
+use everynode_api::view::{DaemonSet, Node, Pod, PodPhase};
+use everynode_placement::{Occupancy, check, eligible, static_reasons, with_automatic_tolerations};
+use serde::Serialize;
+
+/// Everything that was listed.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) sets: Vec<DaemonSet>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) pods: Vec<Pod>,
+    /// Why a container of a pod does not run, by pod.
+    pub(crate) waiting: BTreeMap<Key, String>,
+}
+
+/// One DaemonSet everywhere.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SetPicture {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) desired: i64,
+    pub(crate) ready: i64,
+    pub(crate) updated: i64,
+    pub(crate) available: i64,
+    pub(crate) misscheduled: i64,
+    pub(crate) nodes: Vec<NodePicture>,
+}
+
+/// One DaemonSet on one node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NodePicture {
+    pub(crate) node: String,
+    pub(crate) state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<String>,
+    /// Why it does not run (well) there; empty when it does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reasons: Vec<String>,
+}
+
+/// How one DaemonSet fares on one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum State {
+    Ready,
+    /// A pod is there and not ready (yet).
+    NotReady,
+    /// It should run, and no pod is there.
+    Missing,
+    /// A pod ends.
+    Terminating,
+    /// It runs where it would not be put now.
+    Misscheduled,
+    /// It does not belong there.
+    NotHere,
+}
+
+impl State {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            State::Ready => "ready",
+            State::NotReady => "not ready",
+            State::Missing => "missing",
+            State::Terminating => "terminating",
+            State::Misscheduled => "misscheduled",
+            State::NotHere => "not here",
+        }
+    }
+}
+
+/// Draws every set on every node.
+pub(crate) fn draw(listed: &Listed) -> Vec<SetPicture> {
+    listed.sets.iter().map(|set| draw_set(listed, set)).collect()
+}
+
+fn draw_set(listed: &Listed, set: &DaemonSet) -> SetPicture {
+    let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for pod in &listed.pods {
+        let owned = pod
+            .meta
+            .controller()
+            .is_some_and(|owner| owner.uid.as_ref() == set.meta.uid.as_ref());
+        if let (true, Some(node)) = (owned, pod.target_node()) {
+            pods.entry(node).or_default().push(pod);
+        }
+    }
+    let nodes = listed.nodes.iter().map(|node| {
+        let here = pods.get(node.name()).map(Vec::as_slice).unwrap_or_default();
+        draw_node(listed, set, node, here)
+    });
+    let status = &set.status;
+    SetPicture {
+        namespace: set.meta.namespace.to_string(),
+        name: set.meta.name.to_string(),
+        desired: status.desired_number_scheduled,
+        ready: status.number_ready,
+        updated: status.updated_number_scheduled,
+        available: status.number_available,
+        misscheduled: status.number_misscheduled,
+        nodes: nodes.collect(),
+    }
+}
+
+fn draw_node(listed: &Listed, set: &DaemonSet, node: &Node, pods: &[&Pod]) -> NodePicture {
+    let template = &set.spec.template.spec;
+    let tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
+    let verdict = eligible(template, &tolerations, node);
+    let mut spec = template.as_ref().clone();
+    spec.tolerations = tolerations;
+    let live = pods
+        .iter()
+        .filter(|pod| !pod.is_terminal())
+        .min_by_key(|pod| (pod.is_terminating(), !pod.is_ready()));
+    let (state, reasons) = match live {
+        Some(pod) if pod.is_terminating() => (State::Terminating, why_pod(listed, pod)),
+        Some(_) if !verdict.should_run => (State::Misscheduled, texts(&static_reasons(&spec, node))),
+        Some(pod) if pod.is_ready() => (State::Ready, Vec::new()),
+        Some(pod) => (State::NotReady, why_pod(listed, pod)),
+        None if !verdict.should_run => (State::NotHere, texts(&static_reasons(&spec, node))),
+        None => (State::Missing, why_missing(listed, &spec, node, pods)),
+    };
+    NodePicture {
+        node: node.name().to_owned(),
+        state,
+        pod: live.map(|pod| pod.meta.name.to_string()),
+        reasons,
+    }
+}
+
+fn texts(reasons: &[everynode_placement::Reason]) -> Vec<String> {
+    reasons.iter().map(ToString::to_string).collect()
+}
+
+/// What the pod itself says about why it is not ready.
+fn why_pod(listed: &Listed, pod: &Pod) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(condition) = pod
+        .condition("PodScheduled")
+        .filter(|condition| condition.status.as_ref() == "False")
+    {
+        reasons.push(condition.message.to_string());
+    }
+    reasons.extend(listed.waiting.get(&pod.meta.key()).cloned());
+    if reasons.is_empty() {
+        reasons.push(match pod.status.phase {
+            PodPhase::Pending if pod.status.start_time.is_none() => "the node's agent has not seen the pod yet".into(),
+            PodPhase::Pending => "the pod is starting".into(),
+            _ => "the pod runs and its readiness probe does not pass".into(),
+        });
+    }
+    reasons
+}
+
+fn why_missing(listed: &Listed, spec: &everynode_api::view::PodSpec, node: &Node, pods: &[&Pod]) -> Vec<String> {
+    if let Some(failed) = pods.iter().find(|pod| pod.is_terminal()) {
+        return vec![format!(
+            "pod {} ended ({}) and is being replaced",
+            failed.meta.name, failed.status.reason
+        )];
+    }
+    let others = listed
+        .pods
+        .iter()
+        .filter(|pod| pod.spec.node_name.as_ref() == node.name() && !pod.is_terminal());
+    let mut reasons = texts(&check(spec, node, &Occupancy::of(others)).reasons);
+    if reasons.is_empty() {
+        reasons.push("the controller has not created the pod yet; see the events of the DaemonSet".into());
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed() -> Listed {
+        let set = r#"{"metadata":{"name":"web","namespace":"x","uid":"s"},"spec":{"template":{"metadata":{},"spec":{"containers":[]}}},
+            "status":{"desiredNumberScheduled":3,"numberReady":1}}"#;
+        let node = |name: &str, taints: &str| {
+            serde_json::from_str(&format!(
+            r#"{{"metadata":{{"name":"{name}"}},"spec":{{"taints":{taints}}},"status":{{"allocatable":{{"pods":"9"}}}}}}"#)).unwrap()
+        };
+        let pod = |name: &str, node: &str, ready: &str| {
+            serde_json::from_str(&format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"x","ownerReferences":[{{"uid":"s","controller":true}}]}},
+            "spec":{{"nodeName":"{node}"}},"status":{{"phase":"Pending","conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#)).unwrap()
+        };
+        Listed {
+            sets: vec![serde_json::from_str(set).unwrap()],
+            nodes: vec![
+                node("a", "[]"),
+                node("b", "[]"),
+                node("c", r#"[{"key":"k","effect":"NoSchedule"}]"#),
+                node("d", "[]"),
+            ],
+            pods: vec![pod("p", "a", "True"), pod("q", "b", "False")],
+            waiting: [(Key::new("x", "q"), "container c: ImagePullBackOff".to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn every_node_has_a_state_and_a_reason() {
+        let pictures = draw(&listed());
+        let seen: Vec<_> = pictures[0]
+            .nodes
+            .iter()
+            .map(|node| (node.node.as_str(), node.state, node.reasons.join("; ")))
+            .collect();
+        assert_eq!(seen[0], ("a", State::Ready, String::new()));
+        assert_eq!(seen[1], ("b", State::NotReady, "container c: ImagePullBackOff".into()));
+        assert_eq!(seen[2], ("c", State::NotHere, "untolerated taint k:NoSchedule".into()));
+        assert_eq!(seen[3].1, State::Missing);
+        assert!(!seen[3].2.is_empty());
+    }
+}
