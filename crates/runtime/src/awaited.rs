@@ -59,12 +59,16 @@ impl Awaited {
 
     /// Drops what the cache shows and says whether nothing is left.
     pub fn is_met(&mut self, cache: &Cache, view: &View) -> bool {
-        self.revisions.retain(|kind, revision| view.seen_revision(kind) < *revision);
+        self.revisions
+            .retain(|kind, revision| view.seen_revision(kind) < *revision);
         self.lists.retain(|kind, number| !cache.has_list(kind, *number));
         // Stops at the first that is left, so that waiting for many deletions stays linear.
         while let Some(entry) = self.deletions.first_entry() {
             let (kind, key) = entry.key();
-            if view.meta(kind, key).is_some_and(|meta| meta.uid == *entry.get() && !meta.is_terminating()) {
+            if view
+                .meta(kind, key)
+                .is_some_and(|meta| meta.uid == *entry.get() && !meta.is_terminating())
+            {
                 break;
             }
             entry.remove();
@@ -146,7 +150,10 @@ mod tests {
         };
         let cache = cache();
         assert!(!met(&mut awaited(), &cache));
-        cache.apply(&kinds::POD, vec![Delta::Upsert(pod(8, r#","deletionTimestamp":"2026-01-01T00:00:00Z""#))]);
+        cache.apply(
+            &kinds::POD,
+            vec![Delta::Upsert(pod(8, r#","deletionTimestamp":"2026-01-01T00:00:00Z""#))],
+        );
         assert!(met(&mut awaited(), &cache));
         cache.apply(&kinds::POD, vec![Delta::Remove(key(), 9)]);
         assert!(met(&mut awaited(), &cache));

@@ -19,11 +19,16 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::awaited::Awaited;
 use crate::cache::{Cache, Subscriber};
-use crate::clock::{Env, later};
+use crate::clock::{Env, later, until};
 use crate::execute::{Executor, Outcome};
 use crate::metrics::{QueueNumbers, count};
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
+
+/// A plan that cost so much lets its key rest, so that a stream of small changes to a large set is
+/// planned in batches and takes at most a third of a core.
+const REST_FROM: Duration = Duration::from_millis(1);
+const REST_FACTOR: u32 = 2;
 
 /// How a reconciler is driven.
 #[derive(Clone, Debug)]
@@ -117,7 +122,13 @@ enum Run<R: Reconciler> {
     Forget,
     /// The audit found fault.
     Refused,
-    Planned { memory: R::Memory, notes: Vec<R::Note>, wake_at: Option<Timestamp>, outcome: Outcome },
+    Planned {
+        memory: R::Memory,
+        notes: Vec<R::Note>,
+        wake_at: Option<Timestamp>,
+        outcome: Box<Outcome>,
+        cost: Duration,
+    },
 }
 
 /// A reconciler with everything that drives it.
@@ -126,6 +137,8 @@ pub(crate) struct Driver<R: Reconciler> {
     memories: BTreeMap<Key, Arc<R::Memory>>,
     /// Own writes that the cache may not show yet.
     awaited: BTreeMap<Key, Awaited>,
+    /// Until when a key rests whose plan was costly.
+    resting: BTreeMap<Key, Timestamp>,
     /// Keys that are due and wait for their own writes.
     held: BTreeSet<Key>,
     running: BTreeMap<Id, Key>,
@@ -141,13 +154,23 @@ impl<R: Reconciler> Driver<R> {
             env: env.clone(),
         });
         let kinds = reconciler.watches();
-        let shared = Shared { reconciler, kinds, options, cache, env, handle, started: AtomicBool::new(false), executor };
+        let shared = Shared {
+            reconciler,
+            kinds,
+            options,
+            cache,
+            env,
+            handle,
+            started: AtomicBool::new(false),
+            executor,
+        };
         let shared = Arc::new(shared);
         shared.cache.subscribe(shared.clone());
         Driver {
             shared,
             memories: BTreeMap::new(),
             awaited: BTreeMap::new(),
+            resting: BTreeMap::new(),
             held: BTreeSet::new(),
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -202,7 +225,10 @@ impl<R: Reconciler> Driver<R> {
 
     fn next_due(&self, pass_at: Timestamp) -> Timestamp {
         let held = self.held.iter().filter_map(|key| self.awaited.get(key)?.deadline());
-        let timer = self.queue().next_due().filter(|_| self.running.len() < self.shared.options.workers);
+        let timer = self
+            .queue()
+            .next_due()
+            .filter(|_| self.running.len() < self.shared.options.workers);
         held.chain(timer).fold(pass_at, Timestamp::min)
     }
 
@@ -238,6 +264,12 @@ impl<R: Reconciler> Driver<R> {
     fn start(&mut self, now: Timestamp) {
         while self.running.len() < self.shared.options.workers {
             let Some(key) = self.queue().take(now) else { return };
+            if let Some(at) = self.resting.remove(&key).filter(|at| *at > now) {
+                let mut queue = lock(&self.shared.handle.queue);
+                queue.done(&key, now);
+                queue.add_at(&key, at);
+                continue;
+            }
             match self.may_plan(&key, now) {
                 true => self.spawn(key),
                 false => {
@@ -250,7 +282,9 @@ impl<R: Reconciler> Driver<R> {
     }
 
     fn may_plan(&mut self, key: &Key, now: Timestamp) -> bool {
-        let Some(awaited) = self.awaited.get_mut(key) else { return true };
+        let Some(awaited) = self.awaited.get_mut(key) else {
+            return true;
+        };
         if awaited.is_met(&self.shared.cache, &self.shared.cache.read()) {
             self.awaited.remove(key);
             return true;
@@ -274,10 +308,19 @@ impl<R: Reconciler> Driver<R> {
         let Some(key) = self.running.remove(&id) else { return };
         match run {
             Some(Run::Forget) => self.forget(&key),
-            Some(Run::Planned { memory, notes, wake_at, outcome }) => {
+            Some(Run::Planned {
+                memory,
+                notes,
+                wake_at,
+                outcome,
+                cost,
+            }) => {
+                if cost >= REST_FROM {
+                    self.resting.insert(key.clone(), later(now, cost * REST_FACTOR));
+                }
                 self.memories.insert(key.clone(), Arc::new(memory));
                 lock(&self.shared.handle.notes).insert(key.clone(), notes.into());
-                self.settle(&key, wake_at, outcome, now);
+                self.settle(&key, wake_at, *outcome, now);
             }
             Some(Run::Refused) => self.queue().retry(&key, now),
             None => {
@@ -291,6 +334,7 @@ impl<R: Reconciler> Driver<R> {
 
     fn forget(&mut self, key: &Key) {
         self.memories.remove(key);
+        self.resting.remove(key);
         lock(&self.shared.handle.notes).remove(key);
         self.queue().succeed(key);
     }
@@ -318,8 +362,11 @@ impl<R: Reconciler> Driver<R> {
 /// Gathers, decides, judges, carries out.
 async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<R::Memory>) -> Run<R> {
     let now = shared.env.now();
-    let Some(seen) = shared.reconciler.see(&shared.cache.read(), &key) else { return Run::Forget };
+    let Some(seen) = shared.reconciler.see(&shared.cache.read(), &key) else {
+        return Run::Forget;
+    };
     let plan = shared.reconciler.plan(&seen, &memory, now);
+    let cost = until(now, shared.env.now());
     count(&shared.executor.counters.plans_total);
     if shared.options.audit {
         let violations = shared.reconciler.audit(&seen, &plan);
@@ -332,5 +379,11 @@ async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<
     }
     drop(seen);
     let outcome = shared.executor.execute(plan.actions, plan.status).await;
-    Run::Planned { memory: plan.memory, notes: plan.notes, wake_at: plan.wake_at, outcome }
+    Run::Planned {
+        memory: plan.memory,
+        notes: plan.notes,
+        wake_at: plan.wake_at,
+        outcome: Box::new(outcome),
+        cost,
+    }
 }

@@ -33,12 +33,19 @@ impl Answer {
     pub fn new(parts: &Parts, body: Bytes) -> Answer {
         let header = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = header.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        Answer { code: parts.status, retry_after, body }
+        Answer {
+            code: parts.status,
+            retry_after,
+            body,
+        }
     }
 
     /// `Retry-After` with 429 or 503 is obeyed where repeating is harmless (client-go).
     pub fn judge(self, is_repeatable: bool) -> Verdict {
-        let busy = matches!(self.code, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let busy = matches!(
+            self.code,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
         match self.retry_after {
             Some(after) if busy && is_repeatable => Verdict::Later(after),
             _ => Verdict::Final(self.result()),
@@ -55,9 +62,15 @@ impl Answer {
 
 /// The failure that the server told, or one made from what a proxy on the way said.
 fn failure(code: u16, body: &[u8]) -> Status {
-    let told = serde_json::from_slice::<Status>(body).ok().filter(|status| status.kind == "Status");
+    let told = serde_json::from_slice::<Status>(body)
+        .ok()
+        .filter(|status| status.kind == "Status");
     let mut status = told.unwrap_or_else(|| {
-        let quote: String = String::from_utf8_lossy(body).trim().chars().take(QUOTE_CHARS_MAX).collect();
+        let quote: String = String::from_utf8_lossy(body)
+            .trim()
+            .chars()
+            .take(QUOTE_CHARS_MAX)
+            .collect();
         Status::failure(code, "", format!("the server answered {code}: {quote}"))
     });
     status.code = code;
@@ -102,11 +115,15 @@ pub(super) fn transport_error(error: kube::Error) -> ApiError {
 
 fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     let auth = error.downcast_ref::<kube::client::AuthError>().is_some();
-    auth || error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+    auth || error
+        .downcast_ref::<hyper_util::client::legacy::Error>()
+        .is_some_and(|error| error.is_connect())
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| <dyn Error>::source(*error))
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        <dyn Error>::source(*error)
+    })
 }
 
 /// The error with its causes, each text once.

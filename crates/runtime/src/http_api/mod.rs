@@ -44,7 +44,11 @@ pub struct HttpApi {
 
 impl HttpApi {
     fn new(client: kube::Client, env: Env) -> HttpApi {
-        HttpApi { client, env, in_flight: Semaphore::new(IN_FLIGHT_MAX) }
+        HttpApi {
+            client,
+            env,
+            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+        }
     }
 
     /// One request, repeated only if the server says that it did nothing and when to come back.
@@ -77,7 +81,9 @@ impl HttpApi {
     }
 
     async fn send(&self, prepared: &Prepared) -> Result<http::Response<Body>, ApiError> {
-        let request = prepared.http().map_err(|error| ApiError::Unreachable(format!("not a request: {error}")))?;
+        let request = prepared
+            .http()
+            .map_err(|error| ApiError::Unreachable(format!("not a request: {error}")))?;
         self.client.send(request).await.map_err(answer::transport_error)
     }
 
@@ -95,7 +101,10 @@ impl HttpApi {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| ApiError::UnknownOutcome(answer::explain(error.as_ref())))?;
         let unexpected = || ApiError::Garbled("a watch that is none".into());
-        Err(Answer::new(&parts, body.to_bytes()).result().err().unwrap_or_else(unexpected))
+        Err(Answer::new(&parts, body.to_bytes())
+            .result()
+            .err()
+            .unwrap_or_else(unexpected))
     }
 }
 
