@@ -1,12 +1,88 @@
+//! Validation with Kubernetes' own paths, reasons and words (behaviour.md A.2; DS-A37, DS-I42, DS-I43).
+//!
+//! Every function expects decoded and defaulted objects: types are right, canonical forms are in place. One
+//! function per kind and occasion; the shared checks are in [`check`], pods and templates in [`pod`].
+
+mod check;
+mod core;
+mod daemon_set;
+mod metadata;
+mod pod;
+mod policy;
+#[cfg(test)]
+mod tests;
+
 use everynode_api::field::FieldError;
 use everynode_api::kinds::KindInfo;
 use serde_json::Value;
-pub(crate) fn validate_create(_kind: &KindInfo, _value: &Value) -> Vec<FieldError> {
-    Vec::new()
+
+/// Every mistake of a new object, metadata included.
+pub(crate) fn validate_create(info: &KindInfo, value: &Value) -> Vec<FieldError> {
+    let mut errors = metadata::metadata(&info.kind, value);
+    errors.extend(match id(info) {
+        ("", "Pod") => pod::pod(value),
+        _ => object(info, value),
+    });
+    errors
 }
-pub(crate) fn validate_update(_kind: &KindInfo, _new: &Value, _old: &Value) -> Vec<FieldError> {
-    Vec::new()
+
+/// Every mistake of an update of the main resource, what may not change included (DS-A25, DS-D40, DS-H22).
+pub(crate) fn validate_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = metadata::metadata(&info.kind, new);
+    errors.extend(metadata::update(new, old));
+    errors.extend(object(info, new));
+    errors.extend(match id(info) {
+        ("", "Pod") => pod::pod_update(new, old),
+        ("", "ConfigMap") => core::frozen(new, old),
+        ("", "Secret") => core::secret_update(new, old),
+        ("", "Node") => core::node_update(new, old),
+        ("", "Service") => core::service_update(new, old),
+        ("apps", "DaemonSet") => daemon_set::daemon_set_update(new, old),
+        ("apps", "ControllerRevision") => daemon_set::revision_update(new, old),
+        ("scheduling.k8s.io", "PriorityClass") => policy::priority_class_update(new, old),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => policy::binding_update(new, old),
+        _ => Vec::new(),
+    });
+    errors
 }
-pub(crate) fn validate_status_update(_kind: &KindInfo, _new: &Value, _old: &Value) -> Vec<FieldError> {
-    Vec::new()
+
+/// Every mistake of an update of `status` (DS-A39).
+pub(crate) fn validate_status_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = metadata::update(new, old);
+    errors.extend(match id(info) {
+        ("", "Pod") => pod::pod_status(new),
+        ("", "Node") => core::node_status(new),
+        ("apps", "DaemonSet") => daemon_set::daemon_set_status(new, old),
+        ("policy", "PodDisruptionBudget") => policy::disruption_budget_status(new),
+        _ => Vec::new(),
+    });
+    errors
+}
+
+fn id(info: &KindInfo) -> (&str, &str) {
+    (info.kind.group.as_ref(), info.kind.kind.as_ref())
+}
+
+/// What create and update check alike. Pods differ in both.
+fn object(info: &KindInfo, value: &Value) -> Vec<FieldError> {
+    match id(info) {
+        ("", "ConfigMap") => core::config_map(value),
+        ("", "Secret") => core::secret(value),
+        ("", "Namespace") => core::namespace(value),
+        ("", "Node") => core::node(value),
+        ("", "Service") => core::service(value),
+        ("", "Endpoints") => core::endpoints(value),
+        ("", "Event") => core::event(value, "involvedObject"),
+        ("events.k8s.io", "Event") => core::event(value, "regarding"),
+        ("apps", "DaemonSet") => daemon_set::daemon_set(value),
+        ("apps", "ControllerRevision") => daemon_set::revision(value),
+        ("coordination.k8s.io", "Lease") => policy::lease(value),
+        ("scheduling.k8s.io", "PriorityClass") => policy::priority_class(value),
+        ("policy", "PodDisruptionBudget") => policy::disruption_budget(value),
+        ("rbac.authorization.k8s.io", "Role") => policy::role(value, true),
+        ("rbac.authorization.k8s.io", "ClusterRole") => policy::role(value, false),
+        ("rbac.authorization.k8s.io", "RoleBinding") => policy::binding(value, true),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => policy::binding(value, false),
+        _ => Vec::new(),
+    }
 }

@@ -1,0 +1,116 @@
+//! Pods and pod templates (DS-A37, DS-A38), in the order in which Kubernetes checks and reports.
+
+mod affinity;
+mod container;
+mod env;
+mod handler;
+mod mount;
+mod network;
+mod resources;
+mod scheduling;
+mod security;
+mod source;
+mod update;
+mod volume;
+
+use everynode_api::field::{FieldError, Path};
+use everynode_api::names;
+use serde_json::Value;
+
+use super::check::{
+    Errors, int, labels, list, optional_name, optional_one_of, present, required_one_of, text,
+};
+use super::metadata::annotations;
+
+pub(super) use self::resources::quantity_value;
+pub(super) use self::scheduling::taints;
+pub(super) use self::update::{pod_status, pod_update};
+
+/// What the checks of parts must know of the whole.
+struct Context<'v> {
+    spec: &'v Value,
+    /// A pod itself, not the template of one.
+    is_pod: bool,
+}
+
+/// `spec.template` of a workload.
+pub(super) fn template(template: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    labels(&mut errors, &template["metadata"], path, "labels");
+    annotations(&mut errors, &template["metadata"], path);
+    let spec = &template["spec"];
+    pod_spec(&mut errors, &Context { spec, is_pod: false }, &path.child("spec"));
+    if !list(spec, "ephemeralContainers").is_empty() {
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(&path.child("spec").child("ephemeralContainers"), detail));
+    }
+    errors
+}
+
+/// A pod on create.
+pub(super) fn pod(object: &Value) -> Errors {
+    let mut errors = pod_parts(object);
+    let (spec, path) = (&object["spec"], Path::new("spec"));
+    if !list(spec, "ephemeralContainers").is_empty() {
+        errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
+    }
+    if !text(spec, "nodeName").is_empty() && !list(spec, "schedulingGates").is_empty() {
+        let detail = "cannot be set until all schedulingGates have been cleared";
+        errors.push(FieldError::forbidden(&path.child("nodeName"), detail));
+    }
+    errors
+}
+
+fn pod_parts(object: &Value) -> Errors {
+    let mut errors = Errors::new();
+    pod_spec(&mut errors, &Context { spec: &object["spec"], is_pod: true }, &Path::new("spec"));
+    errors
+}
+
+fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
+    let spec = context.spec;
+    volume::volumes(errors, spec, &path.child("volumes"));
+    container::containers(errors, context, &path.child("containers"));
+    container::init_containers(errors, context, &path.child("initContainers"));
+    container::ephemeral_containers(errors, context, &path.child("ephemeralContainers"));
+    required_one_of(errors, spec, path, "restartPolicy", &["Always", "OnFailure", "Never"]);
+    let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+    required_one_of(errors, spec, path, "dnsPolicy", &policies);
+    labels(errors, spec, path, "nodeSelector");
+    network::host_network(errors, context, path);
+    security::pod(errors, spec, path);
+    affinity::affinity(errors, &spec["affinity"], &path.child("affinity"));
+    network::dns_config(errors, spec, &path.child("dnsConfig"));
+    scheduling::readiness_gates(errors, spec, &path.child("readinessGates"));
+    scheduling::scheduling_gates(errors, spec, &path.child("schedulingGates"));
+    scheduling::topology_spread(errors, spec, &path.child("topologySpreadConstraints"));
+    identity(errors, spec, path);
+    scheduling::tolerations(errors, spec, &path.child("tolerations"));
+    network::host_aliases(errors, spec, &path.child("hostAliases"));
+    classes(errors, spec, path);
+}
+
+/// Names that the pod refers to or goes by, and its deadline.
+fn identity(errors: &mut Errors, spec: &Value, path: &Path) {
+    optional_name(errors, spec, path, "serviceAccountName", names::dns1123_subdomain);
+    optional_name(errors, spec, path, "nodeName", names::dns1123_subdomain);
+    if let Some(seconds) = int(spec, "activeDeadlineSeconds") {
+        let complaints = names::in_range(seconds, 1, i64::from(i32::MAX));
+        let path = path.child("activeDeadlineSeconds");
+        errors.extend(complaints.into_iter().map(|text| FieldError::invalid(&path, seconds, text)));
+    }
+    optional_name(errors, spec, path, "hostname", names::dns1123_label);
+    optional_name(errors, spec, path, "subdomain", names::dns1123_label);
+}
+
+fn classes(errors: &mut Errors, spec: &Value, path: &Path) {
+    optional_name(errors, spec, path, "priorityClassName", names::dns1123_subdomain);
+    optional_name(errors, spec, path, "runtimeClassName", names::dns1123_subdomain);
+    optional_one_of(errors, spec, path, "preemptionPolicy", &["PreemptLowerPriority", "Never"]);
+    if present(spec, "overhead").is_some() {
+        resources::amounts(errors, spec, "overhead", &path.child("overhead"));
+    }
+    if let Some(os) = present(spec, "os") {
+        required_one_of(errors, os, &path.child("os"), "name", &["linux", "windows"]);
+    }
+}

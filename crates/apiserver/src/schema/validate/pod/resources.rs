@@ -1,0 +1,89 @@
+//! Requests and limits.
+
+use everynode_api::field::{BadValue, FieldError, Path};
+use everynode_api::names;
+use everynode_api::quantity::Quantity;
+use serde_json::Value;
+
+use super::super::check::{Errors, entries, invalid_each, present};
+
+const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+/// `resources` of a container.
+pub(super) fn requirements(errors: &mut Errors, resources: &Value, path: &Path) {
+    amounts(errors, resources, "limits", &path.child("limits"));
+    amounts(errors, resources, "requests", &path.child("requests"));
+    for (name, request) in entries(resources, "requests") {
+        against_limit(errors, resources, name, request, path);
+    }
+    if present(resources, "claims").is_some() {
+        // Refused here, because the agent cannot prepare them: silence would start the container without.
+        let detail = "dynamic resource allocation is not supported";
+        errors.push(FieldError::forbidden(&path.child("claims"), detail));
+    }
+}
+
+/// One map from resource names to quantities.
+pub(super) fn amounts(errors: &mut Errors, owner: &Value, member: &str, path: &Path) {
+    for (name, value) in entries(owner, member) {
+        let path = path.key(name);
+        resource_name(errors, name, &path);
+        let Ok(quantity) = Quantity::from_json(value) else { continue };
+        quantity_value(errors, name, quantity, &path);
+    }
+}
+
+/// A resource's name and amount, as nodes report them too.
+pub(in super::super) fn quantity_value(errors: &mut Errors, name: &str, quantity: Quantity, path: &Path) {
+    let raw = || BadValue::from(quantity.to_string());
+    if quantity.is_negative() {
+        errors.push(FieldError::invalid(path, raw(), "must be greater than or equal to 0"));
+    }
+    if is_extended(name) && !quantity.is_whole() {
+        errors.push(FieldError::invalid(path, raw(), "must be an integer"));
+    }
+}
+
+fn resource_name(errors: &mut Errors, name: &str, path: &Path) {
+    invalid_each(errors, path, name, names::qualified_name(name));
+    let standard = STANDARD.contains(&name) || name.starts_with("hugepages-");
+    if !name.contains('/') {
+        if !standard && !matches!(name, "pods" | "storage") {
+            let detail = "must be a standard resource type or fully qualified";
+            errors.push(FieldError::invalid(path, name, detail));
+        }
+        if !standard {
+            errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
+        }
+    } else if !is_native(name) && !is_extended(name) {
+        errors.push(FieldError::invalid(path, name, "doesn't follow extended resource name standard"));
+    }
+}
+
+fn against_limit(errors: &mut Errors, resources: &Value, name: &str, request: &Value, path: &Path) {
+    let overcommit = is_native(name) && !name.starts_with("hugepages-");
+    let limit = resources.get("limits").and_then(|limits| limits.get(name));
+    let (Ok(request), Some(limit)) = (Quantity::from_json(request), limit) else {
+        if limit.is_none() && !overcommit {
+            let detail = "Limit must be set for non overcommitable resources";
+            errors.push(FieldError::required(&path.child("limits"), detail));
+        }
+        return;
+    };
+    let Ok(limit) = Quantity::from_json(limit) else { return };
+    let detail = match overcommit {
+        false if request != limit => format!("must be equal to {name} limit of {limit}"),
+        true if request > limit => format!("must be less than or equal to {name} limit of {limit}"),
+        _ => return,
+    };
+    errors.push(FieldError::invalid(&path.child("requests"), request.to_string(), detail));
+}
+
+/// Kubernetes' own resources: without a domain, or in `kubernetes.io`.
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+fn is_extended(name: &str) -> bool {
+    !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
+}
