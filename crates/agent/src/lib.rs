@@ -27,6 +27,7 @@ pub mod cri;
 pub mod host;
 pub mod logs;
 pub mod ports;
+pub mod server;
 pub mod sync;
 pub mod worker;
 

@@ -57,6 +57,16 @@ impl Inspector {
         self.glances().into_iter().find(is)
     }
 
+    /// Every container of every pod.
+    pub fn containers(&self) -> Vec<crate::cri::Container> {
+        self.glances().into_iter().flat_map(|glance| glance.observed.containers).collect()
+    }
+
+    /// One container by its id.
+    pub fn container(&self, id: &str) -> Option<crate::cri::Container> {
+        self.glances().into_iter().find_map(|glance| glance.observed.container(id).cloned())
+    }
+
     fn glances(&self) -> Vec<Glance> {
         let map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         map.values().map(|glance| glance.borrow().clone()).collect()

@@ -1,0 +1,161 @@
+//! The agent's own HTTPS server, with the paths of Kubernetes' agent: logs, exec, attach,
+//! port-forward, pods, health (DS-H52, DS-H53). Only the API server may call it: a client
+//! certificate of the given authority with the given name.
+
+mod log;
+mod request;
+mod streaming;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::cri::Runtime;
+use crate::worker::{Context, Inspector};
+use request::Route;
+
+/// Connections at the same time. Each follower of a log and each exec holds one.
+const CONNECTIONS_MAX: usize = 512;
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// A client that does not finish its request's head in this time is dropped.
+const HEAD_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
+pub(crate) type Answer = Response<Body>;
+
+/// How callers are known.
+#[derive(Clone)]
+pub struct ServerTls {
+    /// Must ask for client certificates; those without one may only ask for `/healthz`.
+    pub config: Arc<rustls::ServerConfig>,
+    /// The common name that the API server's certificate carries.
+    pub allowed_client: String,
+}
+
+/// The server, bound to its address.
+pub struct Server {
+    listener: TcpListener,
+    tls: ServerTls,
+    service: Arc<Service>,
+}
+
+/// What requests are answered from.
+pub(crate) struct Service {
+    pub inspector: Inspector,
+    pub runtime: Arc<dyn Runtime>,
+    pub context: Arc<Context>,
+}
+
+impl Server {
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: ServerTls,
+        context: Arc<Context>,
+        inspector: Inspector,
+    ) -> std::io::Result<Server> {
+        let listener = TcpListener::bind(address).await?;
+        let runtime = context.runtime.clone();
+        Ok(Server { listener, tls, service: Arc::new(Service { inspector, runtime, context }) })
+    }
+
+    /// # Errors
+    /// Of the socket.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until dropped.
+    pub async fn run(self) {
+        let acceptor = TlsAcceptor::from(self.tls.config.clone());
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let allowed: Arc<str> = self.tls.allowed_client.into();
+        loop {
+            let Ok(permit) = permits.clone().acquire_owned().await else { return };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (acceptor, service, allowed) = (acceptor.clone(), self.service.clone(), allowed.clone());
+            tokio::spawn(async move {
+                serve_connection(stream, acceptor, service, &allowed).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, service: Arc<Service>, allowed: &str) {
+    let _ = stream.set_nodelay(true);
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await else { return };
+    let trusted = is_trusted(stream.get_ref().1.peer_certificates(), allowed);
+    let handler = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(answer(&service, request, trusted).await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), handler).with_upgrades().await {
+        tracing::debug!(%error, "a connection to the agent's server ended early");
+    }
+}
+
+/// Whether the certificate, which TLS has verified, carries the API server's name.
+fn is_trusted(certificates: Option<&[CertificateDer<'_>]>, allowed: &str) -> bool {
+    let Some(certificate) = certificates.and_then(<[_]>::first) else { return false };
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    name == Some(allowed)
+}
+
+async fn answer(service: &Arc<Service>, request: Request<Incoming>, trusted: bool) -> Answer {
+    let route = request::route(request.uri().path(), request.uri().query().unwrap_or_default());
+    match route {
+        Route::Health => text(StatusCode::OK, "ok"),
+        _ if !trusted => text(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Route::Unknown => text(StatusCode::NOT_FOUND, "404 page not found"),
+        Route::Bad(message) => text(StatusCode::BAD_REQUEST, &message),
+        Route::Pods if request.method() == Method::GET => pods(service),
+        Route::Log(log) if request.method() == Method::GET => log::answer(service, log).await,
+        Route::Stream(stream) if [Method::GET, Method::POST].contains(request.method()) => {
+            streaming::answer(service, stream, request).await
+        }
+        Route::Pods | Route::Log(_) | Route::Stream(_) => text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+    }
+}
+
+/// A `PodList` of what this agent takes care of.
+fn pods(service: &Service) -> Answer {
+    let pods: Vec<_> = service.inspector.pods();
+    let items: Vec<&k8s_openapi::api::core::v1::Pod> = pods.iter().map(AsRef::as_ref).collect();
+    let list = serde_json::json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let mut answer = text(StatusCode::OK, &list.to_string());
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    answer
+}
+
+pub(crate) fn text(status: StatusCode, text: &str) -> Answer {
+    let body = Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
