@@ -80,7 +80,7 @@ pub enum Note {
         node: Arc<str>,
         pod: Arc<str>,
     },
-    /// The rollout cannot go on.
+    /// The rollout cannot go on now: why, and since when.
     Stalled {
         nodes: Vec<Arc<str>>,
         more: usize,
@@ -241,7 +241,7 @@ impl fmt::Display for Note {
                 allowed,
                 since,
             } => {
-                write!(f, "the rollout stands still since {}: ", rfc3339(*since))?;
+                write!(f, "the rollout waits since {}: ", rfc3339(*since))?;
                 write!(
                     f,
                     "{unavailable} unavailable, {allowed} allowed, because of {}",

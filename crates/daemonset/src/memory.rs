@@ -15,6 +15,8 @@ pub struct Memory {
     /// In name order; shared between plans as long as nothing changes.
     pub(crate) seats: Arc<Vec<Seat>>,
     pub(crate) progress: Option<Progress>,
+    /// When the plan was made that this is the memory of.
+    pub(crate) planned_at: Option<Timestamp>,
     /// Pods created bound, by name, whose `Scheduled` event is still to be emitted.
     pub(crate) bound: BTreeSet<Box<str>>,
 }

@@ -109,6 +109,7 @@ impl<'a> Pass<'a> {
                 back_offs: memory.back_offs.at(seen.set.meta.generation, now),
                 seats: memory.seats.clone(),
                 progress: memory.progress.clone(),
+                planned_at: Some(now),
                 bound: Default::default(),
             },
             out: Plan::default(),

@@ -1,0 +1,177 @@
+//! Whatever happens, and whoever interferes: when changes stop, every eligible node has exactly one ready pod of the
+//! newest revision, and the audit found nothing on the way (issue 3, "Proof").
+
+mod world;
+
+use everynode_api::kinds;
+use everynode_api::meta::Key;
+use everynode_api::time::rfc3339;
+use everynode_api::view::{Effect, Pod};
+use everynode_daemonset::Options;
+use serde_json::{Value, json};
+use world::{HASH, World, node, set, template};
+
+const NODES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+
+fn strategy(world: &mut World) -> Value {
+    let rolling = |unavailable: Value, surge: Value| {
+        json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": unavailable, "maxSurge": surge } })
+    };
+    match world.random.below(6) {
+        0 => rolling(json!(0), json!(1)),
+        1 => rolling(json!(0), json!("30%")),
+        2 => rolling(json!(2), json!(0)),
+        3 => rolling(json!("40%"), json!(0)),
+        _ => rolling(json!(1), json!(0)),
+    }
+}
+
+/// One thing that a user, a machine or bad luck does.
+fn disturb(world: &mut World) {
+    let set = world.set_key();
+    let pods = world.keys(&kinds::POD);
+    let pod = world.random.pick(&pods).cloned();
+    let name = *world.random.pick(&NODES).unwrap();
+    let at = Key::cluster(name);
+    let what = world.random.below(16);
+    world.log(format!("disturbance {what} at {name}, {pod:?}"));
+    match (what, pod) {
+        (0, _) => {
+            world.create(&kinds::NODE, node(name));
+        }
+        (1, _) => world.remove(&kinds::NODE, &at),
+        (2, Some(pod)) => world.delete(&kinds::POD, &pod),
+        (3, Some(pod)) => world.remove(&kinds::POD, &pod),
+        (4, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["status"]["phase"] = "Failed".into()),
+        (5, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["status"]["phase"] = "Succeeded".into()),
+        (6, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["labels"] = json!({ "app": "other" })),
+        (7, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["ownerReferences"] = json!([])),
+        (8, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["labels"][HASH] = "odd".into()),
+        (9, _) => taint(world, &at),
+        (10, _) => {
+            let labels = if world.random.chance(50) { json!({ "disk": "ssd" }) } else { json!({}) };
+            world.change(&kinds::NODE, &at, |node| node["metadata"]["labels"] = labels);
+        }
+        (11 | 12, _) => silence(world, &at),
+        (13 | 14, _) => update(world, &set),
+        (15, _) => {
+            let strategy = strategy(world);
+            world.change(&kinds::DAEMON_SET, &set, |set| set["spec"]["updateStrategy"] = strategy);
+        }
+        _ => {}
+    }
+}
+
+fn taint(world: &mut World, at: &Key) {
+    let effect = *world.random.pick(&["NoSchedule", "NoExecute", ""]).unwrap();
+    let taints = if effect.is_empty() { json!([]) } else { json!([{ "key": "k", "effect": effect }]) };
+    world.change(&kinds::NODE, at, |node| node["spec"]["taints"] = taints);
+}
+
+fn silence(world: &mut World, at: &Key) {
+    let status = *world.random.pick(&["True", "Unknown", "False"]).unwrap();
+    world.change(&kinds::NODE, at, |node| node["status"]["conditions"][0]["status"] = status.into());
+}
+
+fn update(world: &mut World, set: &Key) {
+    let image = format!("img:{}", world.random.below(5));
+    if world.random.chance(30) {
+        world.bad_images.push(image.clone());
+    }
+    let selects = world.random.chance(20);
+    world.log(format!("template {image}, bad {:?}", world.bad_images));
+    world.change(&kinds::DAEMON_SET, set, |set| {
+        set["spec"]["template"] = template(&image);
+        if selects {
+            set["spec"]["template"]["spec"]["nodeSelector"] = json!({ "disk": "ssd" });
+        }
+        let generation = set["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        set["metadata"]["generation"] = generation.into();
+    });
+}
+
+/// Everything heals, but what users decided stays.
+fn settle(world: &mut World) {
+    world.log("the world heals".into());
+    world.bad_images.clear();
+    for key in world.keys(&kinds::NODE) {
+        world.change(&kinds::NODE, &key, |node| node["status"]["conditions"][0]["status"] = "True".into());
+    }
+    let mut quiet = 0;
+    for _ in 0..1500 {
+        let (_, plan) = world.pass(false);
+        let idle = plan.actions.is_empty() && plan.status.is_none();
+        world.live(60);
+        quiet = if idle { quiet + 1 } else { 0 };
+        if quiet > 30 {
+            return;
+        }
+        if let Some(at) = plan.wake_at.filter(|at| idle && *at > world.now) {
+            world.now = at;
+        }
+    }
+    panic!("no end of changes: {}", world.story());
+}
+
+/// Exactly one ready pod of the newest revision on every eligible node; elsewhere only what may stay (DS-B04).
+fn assert_converged(world: &World) {
+    let seen = world.see();
+    let selects = seen.set.spec.template.spec.node_selector.clone();
+    for node in &seen.nodes {
+        let on: Vec<&Pod> = seen.pods.iter().map(|pod| &**pod).filter(|pod| pod.target_node() == Some(node.name())).collect();
+        let on: Vec<&Pod> = on.into_iter().filter(|pod| pod.meta.controller().is_some()).collect();
+        let effects: Vec<Effect> = node.spec.taints.iter().map(|taint| taint.effect).collect();
+        let fits = selects.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value));
+        let story = || format!("node {}: {on:#?}\n{}", node.name(), world.story());
+        match fits && !effects.contains(&Effect::NoExecute) {
+            false => assert!(on.is_empty(), "{}", story()),
+            true if effects.contains(&Effect::NoSchedule) => assert!(on.len() <= 1, "{}", story()),
+            true => {
+                let newest = newest_hash(&seen);
+                let one = on.len() == 1 && on[0].is_ready() && on[0].meta.labels.get(HASH) == Some(&*newest);
+                assert!(one, "{}", story());
+            }
+        }
+    }
+    let status = &seen.set.status;
+    assert_eq!(status.number_available, status.desired_number_scheduled, "{}", world.story());
+    assert_eq!(status.observed_generation, seen.set.meta.generation);
+}
+
+fn newest_hash(seen: &everynode_daemonset::Seen) -> String {
+    let newest = seen.revisions.iter().max_by_key(|revision| revision.revision).expect("a revision");
+    newest.meta.labels.get(HASH).unwrap_or_default().to_owned()
+}
+
+fn history(seed: u64, options: Options) {
+    let mut world = World::new(seed, options, set(json!({ "type": "RollingUpdate" }), (seed % 3) as i64 * 4));
+    for name in &NODES[..4] {
+        world.create(&kinds::NODE, node(name));
+    }
+    for _ in 0..80 {
+        if world.random.chance(25) {
+            disturb(&mut world);
+        }
+        world.pass(true);
+        world.live(50);
+        let now = rfc3339(world.now);
+        world.log(now);
+    }
+    settle(&mut world);
+    assert_converged(&world);
+}
+
+#[test]
+fn converges_after_any_history() {
+    (0..300).for_each(|seed| history(seed, Options::default()));
+}
+
+#[test]
+fn the_original_behaviour_converges_too() {
+    (1000..1150).for_each(|seed| history(seed, Options::strict()));
+}
+
+#[test]
+fn small_bursts_converge() {
+    (2000..2060).for_each(|seed| history(seed, Options { burst: 2, ..Options::default() }));
+}
