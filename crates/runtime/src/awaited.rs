@@ -26,6 +26,9 @@ pub(crate) enum Await {
     Revision(Kind, u64),
     /// The cache shows the object with this uid as gone or terminating.
     Deletion(Kind, Key, Arc<str>),
+    /// The cache shows the object at another revision than this, or not at all: it was written to
+    /// in a way that did not tell the new revision (a binding).
+    Change(Kind, Key, u64),
     /// The list with this number has been taken.
     List(Kind, u64),
 }
@@ -35,6 +38,7 @@ pub(crate) enum Await {
 pub(crate) struct Awaited {
     revisions: BTreeMap<Kind, u64>,
     deletions: BTreeMap<(Kind, Key), Arc<str>>,
+    changes: BTreeMap<(Kind, Key), u64>,
     lists: BTreeMap<Kind, u64>,
     /// When patience ends; `None` until waiting begins and after the lists were asked for.
     deadline: Option<Timestamp>,
@@ -49,36 +53,36 @@ impl Awaited {
         match await_ {
             Await::Revision(kind, revision) => raise(&mut self.revisions, kind, revision),
             Await::List(kind, number) => raise(&mut self.lists, kind, number),
+            Await::Change(kind, key, revision) => drop(self.changes.insert((kind, key), revision)),
             Await::Deletion(kind, key, uid) => drop(self.deletions.insert((kind, key), uid)),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.revisions.is_empty() && self.deletions.is_empty() && self.lists.is_empty()
+        self.lists.is_empty() && self.is_list_enough()
+    }
+
+    /// Whether nothing is left that a list would decide.
+    fn is_list_enough(&self) -> bool {
+        self.revisions.is_empty() && self.deletions.is_empty() && self.changes.is_empty()
     }
 
     /// Drops what the cache shows and says whether nothing is left.
     pub fn is_met(&mut self, cache: &Cache, view: &View) -> bool {
-        self.revisions
-            .retain(|kind, revision| view.seen_revision(kind) < *revision);
+        self.revisions.retain(|kind, revision| view.seen_revision(kind) < *revision);
         self.lists.retain(|kind, number| !cache.has_list(kind, *number));
-        // Stops at the first that is left, so that waiting for many deletions stays linear.
-        while let Some(entry) = self.deletions.first_entry() {
-            let (kind, key) = entry.key();
-            if view
-                .meta(kind, key)
-                .is_some_and(|meta| meta.uid == *entry.get() && !meta.is_terminating())
-            {
-                break;
-            }
-            entry.remove();
-        }
+        drop_met(&mut self.deletions, |(kind, key), uid| {
+            !view.meta(kind, key).is_some_and(|meta| meta.uid == *uid && !meta.is_terminating())
+        });
+        drop_met(&mut self.changes, |(kind, key), revision| {
+            !view.meta(kind, key).is_some_and(|meta| meta.resource_version == *revision)
+        });
         self.is_empty()
     }
 
     /// Waiting begins now, unless it has begun.
     pub fn begin(&mut self, now: Timestamp) {
-        if !(self.revisions.is_empty() && self.deletions.is_empty()) {
+        if !self.is_list_enough() {
             self.deadline.get_or_insert(later(now, PATIENCE));
         }
     }
@@ -94,13 +98,22 @@ impl Awaited {
         }
         self.deadline = None;
         let revisions = std::mem::take(&mut self.revisions).into_keys();
-        let deletions = std::mem::take(&mut self.deletions).into_keys().map(|(kind, _)| kind);
-        let kinds: std::collections::BTreeSet<Kind> = revisions.chain(deletions).collect();
+        let deletions = std::mem::take(&mut self.deletions).into_keys();
+        let changes = std::mem::take(&mut self.changes).into_keys();
+        let objects = deletions.chain(changes).map(|(kind, _)| kind);
+        let kinds: std::collections::BTreeSet<Kind> = revisions.chain(objects).collect();
         for kind in kinds {
             let number = cache.ask_for_list(&kind);
             self.add(Await::List(kind, number));
         }
         true
+    }
+}
+
+/// Drops entries from the front until one is not met, so that waiting for many stays linear.
+fn drop_met<K: Ord, V>(map: &mut BTreeMap<K, V>, is_met: impl Fn(&K, &V) -> bool) {
+    while map.first_key_value().is_some_and(|(key, value)| is_met(key, value)) {
+        map.pop_first();
     }
 }
 
@@ -150,13 +163,21 @@ mod tests {
         };
         let cache = cache();
         assert!(!met(&mut awaited(), &cache));
-        cache.apply(
-            &kinds::POD,
-            vec![Delta::Upsert(pod(8, r#","deletionTimestamp":"2026-01-01T00:00:00Z""#))],
-        );
+        cache.apply(&kinds::POD, vec![Delta::Upsert(pod(8, r#","deletionTimestamp":"2026-01-01T00:00:00Z""#))]);
         assert!(met(&mut awaited(), &cache));
         cache.apply(&kinds::POD, vec![Delta::Remove(key(), 9)]);
         assert!(met(&mut awaited(), &cache));
+    }
+
+    #[test]
+    fn a_binding_is_seen_as_another_revision() {
+        let cache = cache();
+        let mut awaited = Awaited::default();
+        awaited.add(Await::Change(kinds::POD, Key::new("", "a"), 3));
+        cache.apply(&kinds::POD, vec![Delta::Observe(9)]);
+        assert!(!met(&mut awaited, &cache));
+        cache.apply(&kinds::POD, vec![Delta::Upsert(pod(10, ""))]);
+        assert!(met(&mut awaited, &cache));
     }
 
     #[test]

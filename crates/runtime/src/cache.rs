@@ -107,9 +107,7 @@ impl Cache {
 
     /// Whether all of `kinds` have been listed at least once.
     pub fn is_synced(&self, kinds: &[Kind]) -> bool {
-        kinds
-            .iter()
-            .all(|kind| self.lists(kind).is_some_and(|lists| lists.counts().taken > 0))
+        kinds.iter().all(|kind| self.lists(kind).is_some_and(|lists| lists.counts().taken > 0))
     }
 
     /// Waits until all of `kinds` have been listed once (DS-F04). Cancel-safe.
@@ -134,18 +132,11 @@ impl Cache {
     }
 
     pub(crate) fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
-        self.subscribers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(subscriber);
+        self.subscribers.write().unwrap_or_else(PoisonError::into_inner).push(subscriber);
     }
 
     fn lists(&self, kind: &Kind) -> Option<Arc<Lists>> {
-        self.kinds
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(kind)
-            .cloned()
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
     }
 
     /// Asks the kind's informer for a consistent list that begins after now; returns its number.
@@ -161,10 +152,7 @@ impl Cache {
     /// Applies a batch of watch events and tells the subscribers.
     pub(crate) fn apply(&self, kind: &Kind, deltas: Vec<Delta>) {
         let mut view = self.write();
-        let changes: Vec<Change> = deltas
-            .into_iter()
-            .filter_map(|delta| apply_one(&mut view, kind, delta))
-            .collect();
+        let changes: Vec<Change> = deltas.into_iter().filter_map(|delta| apply_one(&mut view, kind, delta)).collect();
         self.tell(view, kind, &changes);
     }
 
@@ -215,10 +203,7 @@ fn apply_one(view: &mut View, kind: &Kind, delta: Delta) -> Option<Change> {
 
 /// Whether the known object is newer than `revision`; opaque revisions (0) never are.
 fn is_older(view: &View, kind: &Kind, key: &Key, revision: u64) -> bool {
-    revision != 0
-        && view
-            .meta(kind, key)
-            .is_some_and(|known| known.resource_version > revision)
+    revision != 0 && view.meta(kind, key).is_some_and(|known| known.resource_version > revision)
 }
 
 #[cfg(test)]
@@ -238,11 +223,7 @@ mod tests {
     impl Subscriber for Recorder {
         fn changed(&self, _view: &View, _kind: &Kind, changes: &[Change]) {
             let mut seen = self.0.lock().unwrap();
-            seen.extend(
-                changes
-                    .iter()
-                    .map(|change| (change.key.to_string(), change.new.is_some())),
-            );
+            seen.extend(changes.iter().map(|change| (change.key.to_string(), change.new.is_some())));
         }
     }
 
@@ -250,23 +231,10 @@ mod tests {
     fn repeated_and_reordered_events_change_nothing() {
         let (cache, recorder) = (Cache::default(), Arc::new(Recorder::default()));
         cache.subscribe(recorder.clone());
-        cache.apply(
-            &kinds::POD,
-            vec![Delta::Upsert(pod("a", 5)), Delta::Upsert(pod("a", 7))],
-        );
-        cache.apply(
-            &kinds::POD,
-            vec![Delta::Upsert(pod("a", 7)), Delta::Upsert(pod("a", 5))],
-        );
+        cache.apply(&kinds::POD, vec![Delta::Upsert(pod("a", 5)), Delta::Upsert(pod("a", 7))]);
+        cache.apply(&kinds::POD, vec![Delta::Upsert(pod("a", 7)), Delta::Upsert(pod("a", 5))]);
         cache.apply(&kinds::POD, vec![Delta::Remove(Key::new("", "a"), 6)]);
-        assert_eq!(
-            cache
-                .read()
-                .meta(&kinds::POD, &Key::new("", "a"))
-                .unwrap()
-                .resource_version,
-            7
-        );
+        assert_eq!(cache.read().meta(&kinds::POD, &Key::new("", "a")).unwrap().resource_version, 7);
         cache.apply(&kinds::POD, vec![Delta::Remove(Key::new("", "a"), 9)]);
         let expected = [("a", true), ("a", true), ("a", false)].map(|(name, present)| (name.to_string(), present));
         assert_eq!(*recorder.0.lock().unwrap(), expected);
@@ -282,10 +250,7 @@ mod tests {
         let asked = cache.ask_for_list(&kinds::POD);
         cache.replace(&kinds::POD, vec![pod("a", 3)], 9, first);
         assert!(cache.is_synced(&[kinds::POD]));
-        assert!(
-            !cache.has_list(&kinds::POD, asked),
-            "a list that began before it was asked for does not count"
-        );
+        assert!(!cache.has_list(&kinds::POD, asked), "a list that began before it was asked for does not count");
         cache.replace(&kinds::POD, vec![], 10, lists.begin());
         assert!(cache.has_list(&kinds::POD, asked));
     }

@@ -42,37 +42,21 @@ impl Env {
     /// Call it inside a current-thread runtime that was built with `start_paused(true)`: then time
     /// passes only when every task waits, and a run is a function of its seed.
     pub fn simulated(seed: u64, origin: Timestamp) -> Env {
-        Env::new(
-            Clock::Simulated {
-                origin,
-                start: Instant::now(),
-                offset_ms: AtomicI64::new(0),
-            },
-            seed,
-        )
+        Env::new(Clock::Simulated { origin, start: Instant::now(), offset_ms: AtomicI64::new(0) }, seed)
     }
 
     fn new(clock: Clock, seed: u64) -> Env {
-        Env(Arc::new(Inner {
-            clock,
-            random: Mutex::new(SplitMix(seed)),
-        }))
+        Env(Arc::new(Inner { clock, random: Mutex::new(SplitMix(seed)) }))
     }
 
     /// The wall-clock time.
     pub fn now(&self) -> Timestamp {
         match &self.0.clock {
             Clock::Wall => Timestamp::now(),
-            Clock::Simulated {
-                origin,
-                start,
-                offset_ms,
-            } => {
+            Clock::Simulated { origin, start, offset_ms } => {
                 let jumped = SignedDuration::from_millis(offset_ms.load(Ordering::Relaxed));
                 let passed = SignedDuration::try_from(start.elapsed()).unwrap_or(SignedDuration::MAX);
-                origin
-                    .checked_add(passed.saturating_add(jumped))
-                    .unwrap_or(Timestamp::MAX)
+                origin.checked_add(passed.saturating_add(jumped)).unwrap_or(Timestamp::MAX)
             }
         }
     }

@@ -154,16 +154,8 @@ impl<R: Reconciler> Driver<R> {
             env: env.clone(),
         });
         let kinds = reconciler.watches();
-        let shared = Shared {
-            reconciler,
-            kinds,
-            options,
-            cache,
-            env,
-            handle,
-            started: AtomicBool::new(false),
-            executor,
-        };
+        let shared =
+            Shared { reconciler, kinds, options, cache, env, handle, started: AtomicBool::new(false), executor };
         let shared = Arc::new(shared);
         shared.cache.subscribe(shared.clone());
         Driver {
@@ -225,10 +217,7 @@ impl<R: Reconciler> Driver<R> {
 
     fn next_due(&self, pass_at: Timestamp) -> Timestamp {
         let held = self.held.iter().filter_map(|key| self.awaited.get(key)?.deadline());
-        let timer = self
-            .queue()
-            .next_due()
-            .filter(|_| self.running.len() < self.shared.options.workers);
+        let timer = self.queue().next_due().filter(|_| self.running.len() < self.shared.options.workers);
         held.chain(timer).fold(pass_at, Timestamp::min)
     }
 
@@ -308,13 +297,7 @@ impl<R: Reconciler> Driver<R> {
         let Some(key) = self.running.remove(&id) else { return };
         match run {
             Some(Run::Forget) => self.forget(&key),
-            Some(Run::Planned {
-                memory,
-                notes,
-                wake_at,
-                outcome,
-                cost,
-            }) => {
+            Some(Run::Planned { memory, notes, wake_at, outcome, cost }) => {
                 if cost >= REST_FROM {
                     self.resting.insert(key.clone(), later(now, cost * REST_FACTOR));
                 }
@@ -379,11 +362,5 @@ async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<
     }
     drop(seen);
     let outcome = shared.executor.execute(plan.actions, plan.status).await;
-    Run::Planned {
-        memory: plan.memory,
-        notes: plan.notes,
-        wake_at: plan.wake_at,
-        outcome: Box::new(outcome),
-        cost,
-    }
+    Run::Planned { memory: plan.memory, notes: plan.notes, wake_at: plan.wake_at, outcome: Box::new(outcome), cost }
 }

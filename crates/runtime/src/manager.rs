@@ -108,10 +108,7 @@ impl Manager {
             self.kinds.entry(kind).or_default();
         }
         let name = reconciler.name();
-        let component = options
-            .event_component
-            .clone()
-            .unwrap_or_else(|| format!("{name}-controller"));
+        let component = options.event_component.clone().unwrap_or_else(|| format!("{name}-controller"));
         let executor = Executor {
             api: self.api.clone(),
             cache: self.cache.clone(),
@@ -124,8 +121,7 @@ impl Manager {
         let handle = driver.handle();
         let numbers = handle.clone();
         self.queues.push((name, Arc::new(move || numbers.numbers())));
-        self.drivers
-            .push(Box::new(move |shutdown| Box::pin(driver.run(shutdown))));
+        self.drivers.push(Box::new(move |shutdown| Box::pin(driver.run(shutdown))));
         handle
     }
 
@@ -141,10 +137,7 @@ impl Manager {
 
     /// The numbers of all reconcilers that were added so far.
     pub fn metrics(&self) -> Metrics {
-        Metrics {
-            queues: self.queues.clone(),
-            counters: self.counters.clone(),
-        }
+        Metrics { queues: self.queues.clone(), counters: self.counters.clone() }
     }
 
     /// Runs until shutdown, or until a part of it ends by itself, which it never should: then no further write is begun, those in flight are waited for, the
@@ -166,11 +159,7 @@ impl Manager {
             rest.spawn(informer.run(rest_stopped.clone()));
         }
         rest.spawn(self.event_writer.run(rest_stopped));
-        let mut drivers: JoinSet<()> = self
-            .drivers
-            .into_iter()
-            .map(|start| start(drivers_stopped.clone()))
-            .collect();
+        let mut drivers: JoinSet<()> = self.drivers.into_iter().map(|start| start(drivers_stopped.clone())).collect();
         let (stop_writes, _) = self.stop_writes;
         // A part that ends by itself has a bug: better to stop as a whole than to go on in part.
         tokio::select! {

@@ -67,12 +67,8 @@ pub fn render_queues(queues: &[(&str, QueueNumbers)]) -> String {
     scalar("adds_total", "counter", &|numbers| numbers.adds_total as f64);
     scalar("retries_total", "counter", &|numbers| numbers.retries_total as f64);
     scalar("depth", "gauge", &|numbers| numbers.depth as f64);
-    scalar("unfinished_work_seconds", "gauge", &|numbers| {
-        numbers.unfinished_work_seconds
-    });
-    scalar("longest_running_processor_seconds", "gauge", &|numbers| {
-        numbers.longest_running_processor_seconds
-    });
+    scalar("unfinished_work_seconds", "gauge", &|numbers| numbers.unfinished_work_seconds);
+    scalar("longest_running_processor_seconds", "gauge", &|numbers| numbers.longest_running_processor_seconds);
     for (name, pick) in HISTOGRAMS {
         let _ = writeln!(out, "# TYPE {name} histogram");
         for (queue, numbers) in queues {
@@ -152,10 +148,7 @@ mod tests {
     #[test]
     fn renders_as_client_go_names_them() {
         // DS-F18
-        let mut numbers = QueueNumbers {
-            adds_total: 3,
-            ..QueueNumbers::default()
-        };
+        let mut numbers = QueueNumbers { adds_total: 3, ..QueueNumbers::default() };
         numbers.work_duration.observe(Duration::from_millis(2));
         let text = render_queues(&[("daemonset", numbers)]);
         for line in [

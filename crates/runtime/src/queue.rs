@@ -113,9 +113,7 @@ impl Queue {
     /// Adds `key` again after a delay that doubles with every failure: 5 ms·2^n (DS-F02).
     pub fn retry(&mut self, key: &Key, now: Timestamp) {
         let failures = self.failures.entry(key.clone()).or_default();
-        let delay = RETRY_FIRST
-            .saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX))
-            .min(self.retry_max);
+        let delay = RETRY_FIRST.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(self.retry_max);
         *failures += 1;
         self.retries_total += 1;
         self.add_at(key, later(now, delay));
@@ -177,10 +175,7 @@ mod tests {
         queue.done(&key("a"), at(5));
         assert_eq!(queue.take(at(5)), None);
         let numbers = queue.numbers(at(13));
-        assert_eq!(
-            (numbers.adds_total, numbers.depth, numbers.queue_duration.count()),
-            (3, 0, 3)
-        );
+        assert_eq!((numbers.adds_total, numbers.depth, numbers.queue_duration.count()), (3, 0, 3));
         assert_eq!(numbers.longest_running_processor_seconds, 0.010);
     }
 

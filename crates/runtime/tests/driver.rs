@@ -13,12 +13,7 @@ use everynode_runtime::{Options, manager};
 use serde_json::json;
 
 fn fault(verb: &'static str, kind: Kind, times: usize, trouble: Trouble) -> Fault {
-    Fault {
-        verb,
-        kind: Some(kind),
-        times,
-        trouble,
-    }
+    Fault { verb, kind: Some(kind), times, trouble }
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,12 +35,7 @@ async fn every_node_gets_its_pod_and_the_status_and_events_tell() {
 async fn creates_start_slowly_and_stay_within_the_bound() {
     // DS-C52
     let cluster = Cluster::with_nodes(200);
-    cluster.api.fault(fault(
-        "create",
-        kinds::POD,
-        usize::MAX,
-        Trouble::Delay(Duration::from_millis(100)),
-    ));
+    cluster.api.fault(fault("create", kinds::POD, usize::MAX, Trouble::Delay(Duration::from_millis(100))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(350)).await; // batches of 1, 2 and 4 are through
     assert_eq!(cluster.count("create pods"), 1 + 2 + 4 + 8);
@@ -53,10 +43,7 @@ async fn creates_start_slowly_and_stay_within_the_bound() {
     assert_eq!(cluster.pods().len(), 200);
     assert_eq!(cluster.count("create pods"), 200);
     let most = cluster.api.in_flight_max();
-    assert!(
-        (33..=manager::WRITES_IN_FLIGHT + 4).contains(&most),
-        "{most} requests in flight"
-    );
+    assert!((33..=manager::WRITES_IN_FLIGHT + 4).contains(&most), "{most} requests in flight");
     cluster.stop().await;
 }
 
@@ -65,23 +52,14 @@ async fn a_failed_create_stops_its_batches_and_is_tried_again_later() {
     // DS-C52, DS-C53, DS-C07
     let cluster = Cluster::with_nodes(8);
     let refused = Status::forbidden(&kinds::POD, "", "exceeded quota");
-    cluster
-        .api
-        .fault(fault("create", kinds::POD, 3, Trouble::Refuse(Box::new(refused))));
+    cluster.api.fault(fault("create", kinds::POD, 3, Trouble::Refuse(Box::new(refused))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(1)).await;
-    assert_eq!(
-        cluster.count("create pods"),
-        1,
-        "the first one failed, no further ones were tried"
-    );
+    assert_eq!(cluster.count("create pods"), 1, "the first one failed, no further ones were tried");
     cluster.settle().await;
     assert_eq!(cluster.pods().len(), 8);
     let events = cluster.api.list(&kinds::EVENT);
-    let failed = events
-        .iter()
-        .find(|event| event["reason"] == "FailedCreate")
-        .expect("an event tells of it");
+    let failed = events.iter().find(|event| event["reason"] == "FailedCreate").expect("an event tells of it");
     assert_eq!((&failed["count"], &failed["type"]), (&json!(3), &json!("Warning")));
     assert_eq!(failed["message"], "Error creating: pods is forbidden: exceeded quota");
     cluster.stop().await;
@@ -93,12 +71,7 @@ async fn a_terminating_namespace_is_not_worth_a_word() {
     let cluster = Cluster::with_nodes(8);
     let refused = Status::forbidden(&kinds::POD, "", "the namespace is being terminated");
     let refused = refused.with_cause("NamespaceTerminating", "", "metadata.namespace");
-    cluster.api.fault(fault(
-        "create",
-        kinds::POD,
-        usize::MAX,
-        Trouble::Refuse(Box::new(refused)),
-    ));
+    cluster.api.fault(fault("create", kinds::POD, usize::MAX, Trouble::Refuse(Box::new(refused))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.settle().await;
     assert_eq!(cluster.count("create pods"), 1);
@@ -120,10 +93,7 @@ async fn bursts_are_one_plan() {
 
 #[tokio::test(start_paused = true)]
 async fn plans_wake_when_they_asked_to() {
-    let spread = Spread {
-        wake_after_ms: Some(1000),
-        ..Spread::default()
-    };
+    let spread = Spread { wake_after_ms: Some(1000), ..Spread::default() };
     let cluster = Cluster::with_nodes(0).run(spread, Options::default()).await;
     cluster.env.sleep(Duration::from_millis(500)).await;
     let before = cluster.plans();
@@ -135,10 +105,7 @@ async fn plans_wake_when_they_asked_to() {
 #[tokio::test(start_paused = true)]
 async fn a_stale_cache_never_doubles() {
     // DS-K14, DS-F17: nothing but the rule protects these pods, their names are the server's.
-    let spread = Spread {
-        generate_names: true,
-        ..Spread::default()
-    };
+    let spread = Spread { generate_names: true, ..Spread::default() };
     let cluster = Cluster::with_nodes(3).run(spread, Options::default()).await;
     cluster.settle().await;
     cluster.api.hold_watches(&kinds::POD);
@@ -147,10 +114,7 @@ async fn a_stale_cache_never_doubles() {
     assert_eq!(cluster.pods().len(), 4);
     // Woken again and again while the pod watch is silent.
     for index in 0..15 {
-        cluster.api.put(
-            &kinds::NODE,
-            json!({"metadata": {"name": "n0", "labels": {"turn": index.to_string()}}}),
-        );
+        cluster.api.put(&kinds::NODE, json!({"metadata": {"name": "n0", "labels": {"turn": index.to_string()}}}));
         cluster.env.sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(cluster.pods().len(), 4);
@@ -180,10 +144,7 @@ async fn a_lost_answer_to_a_nameless_create_waits_for_a_list() {
     let cluster = Cluster::with_nodes(3);
     cluster.api.fault(fault("create", kinds::POD, 1, Trouble::LoseAnswer));
     cluster.api.hold_watches(&kinds::POD);
-    let spread = Spread {
-        generate_names: true,
-        ..Spread::default()
-    };
+    let spread = Spread { generate_names: true, ..Spread::default() };
     let cluster = cluster.run(spread, Options::default()).await;
     cluster.settle().await;
     assert_eq!(cluster.pods().len(), 3);
@@ -195,9 +156,7 @@ async fn a_foreign_occupant_of_the_name_is_planned_around() {
     let cluster = Cluster::with_nodes(1);
     cluster.api.hold_watches(&kinds::POD);
     let cluster = cluster.run(Spread::default(), Options::default()).await;
-    cluster
-        .api
-        .put(&kinds::POD, json!({"metadata": {"name": "web-n1", "namespace": "x"}}));
+    cluster.api.put(&kinds::POD, json!({"metadata": {"name": "web-n1", "namespace": "x"}}));
     cluster.api.put(&kinds::NODE, node("n1"));
     cluster.settle().await;
     assert_eq!(cluster.pods(), ["web-n0", "web-n1", "web-n1-2"]);
@@ -216,11 +175,7 @@ async fn deletions_are_awaited_by_uid_and_a_missing_pod_is_success() {
     cluster.env.sleep(Duration::from_millis(100)).await;
     (0..5).for_each(|_| drop(cluster.api.put(&kinds::NODE, node("n0"))));
     cluster.env.sleep(Duration::from_millis(100)).await;
-    assert_eq!(
-        cluster.count("delete pods"),
-        2,
-        "one per pod, although the cache still shows them"
-    );
+    assert_eq!(cluster.count("delete pods"), 2, "one per pod, although the cache still shows them");
     cluster.settle().await;
     assert_eq!(cluster.count("delete pods"), 2);
     let events = cluster.api.list(&kinds::EVENT);
@@ -248,19 +203,8 @@ async fn a_status_conflict_is_read_once_and_written_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_fails_the_audit_is_not_carried_out() {
-    let spread = Spread {
-        suspicious: true,
-        ..Spread::default()
-    };
-    let cluster = Cluster::with_nodes(2)
-        .run(
-            spread,
-            Options {
-                audit: true,
-                ..Options::default()
-            },
-        )
-        .await;
+    let spread = Spread { suspicious: true, ..Spread::default() };
+    let cluster = Cluster::with_nodes(2).run(spread, Options { audit: true, ..Options::default() }).await;
     cluster.env.sleep(Duration::from_millis(500)).await;
     assert!(cluster.pods().is_empty());
     assert!(cluster.plans() > 3, "it is planned again, ever more rarely");
@@ -291,12 +235,7 @@ async fn watches_resume_and_lists_follow_a_410() {
 #[tokio::test(start_paused = true)]
 async fn an_unreachable_server_is_waited_for() {
     let cluster = Cluster::with_nodes(2);
-    cluster.api.fault(Fault {
-        verb: "",
-        kind: None,
-        times: 12,
-        trouble: Trouble::Unreachable,
-    });
+    cluster.api.fault(Fault { verb: "", kind: None, times: 12, trouble: Trouble::Unreachable });
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_secs(60)).await;
     assert_eq!(cluster.pods().len(), 2);
@@ -306,21 +245,12 @@ async fn an_unreachable_server_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_after_shutdown() {
     let cluster = Cluster::with_nodes(100);
-    cluster.api.fault(fault(
-        "create",
-        kinds::POD,
-        usize::MAX,
-        Trouble::Delay(Duration::from_millis(100)),
-    ));
+    cluster.api.fault(fault("create", kinds::POD, usize::MAX, Trouble::Delay(Duration::from_millis(100))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(350)).await;
     let api = cluster.api.clone();
     cluster.stop().await;
-    assert_eq!(
-        api.list(&kinds::POD).len(),
-        1 + 2 + 4 + 8,
-        "what was in flight was waited for"
-    );
+    assert_eq!(api.list(&kinds::POD).len(), 1 + 2 + 4 + 8, "what was in flight was waited for");
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,15 +21,19 @@ fn env() -> Env {
     Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap())
 }
 
-fn stand(api: &MemoryApi, env: &Env, identity: &str) -> Candidate {
-    let election = Election {
+fn election(api: &MemoryApi, env: &Env, identity: &str) -> Election {
+    Election {
         api: Arc::new(api.clone()),
         env: env.clone(),
         namespace: "kube-system".into(),
         name: "everynode-controller".into(),
         identity: identity.into(),
         timing: Timing::default(),
-    };
+    }
+}
+
+fn stand(api: &MemoryApi, env: &Env, identity: &str) -> Candidate {
+    let election = election(api, env, identity);
     let (sender, leading) = watch::channel(false);
     let (trigger, shutdown) = Shutdown::new();
     let task = tokio::spawn(async move { election.run(&sender, &shutdown).await });
@@ -37,9 +41,7 @@ fn stand(api: &MemoryApi, env: &Env, identity: &str) -> Candidate {
 }
 
 fn holder(api: &MemoryApi) -> String {
-    let lease = api
-        .get(&kinds::LEASE, &Key::new("kube-system", "everynode-controller"))
-        .unwrap();
+    let lease = api.get(&kinds::LEASE, &Key::new("kube-system", "everynode-controller")).unwrap();
     lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -71,12 +73,7 @@ async fn a_leader_that_cannot_renew_gives_up_before_another_takes_over() {
     env.sleep(Duration::from_secs(5)).await;
     assert!(*first.leading.borrow());
     // The first one is cut off: all that it asks gets lost. Nobody else asks yet.
-    api.fault(Fault {
-        verb: "",
-        kind: Some(kinds::LEASE),
-        times: usize::MAX,
-        trouble: Trouble::Unreachable,
-    });
+    api.fault(Fault { verb: "", kind: Some(kinds::LEASE), times: usize::MAX, trouble: Trouble::Unreachable });
     let cut_off = env.now();
     assert_eq!(first.task.await.unwrap(), End::Lost);
     let seconds = env.now().duration_since(cut_off).as_secs();
@@ -96,4 +93,36 @@ async fn a_leader_whose_lease_was_taken_notices() {
     api.put(&kinds::LEASE, lease);
     assert_eq!(first.task.await.unwrap(), End::Lost);
     assert_eq!(holder(&api), "thief");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leaders_work_stops_with_its_leadership() {
+    // DS-F19
+    let env = env();
+    let api = MemoryApi::new(env.clone());
+    let mut running = Vec::new();
+    for identity in ["first", "second"] {
+        let (election, shutdown) = (election(&api, &env, identity), Shutdown::new());
+        let (working, stop) = (watch::channel(false), shutdown.1.clone());
+        let (sender, works) = working;
+        let task = tokio::spawn(async move {
+            let work = async |stop: Shutdown| {
+                sender.send_replace(true);
+                stop.wait().await;
+                sender.send_replace(false);
+            };
+            election.lead(&stop, work).await
+        });
+        running.push((works, shutdown.0, task));
+        env.sleep(Duration::from_secs(1)).await;
+    }
+    env.sleep(Duration::from_secs(30)).await;
+    let works: Vec<bool> = running.iter().map(|(works, ..)| *works.borrow()).collect();
+    assert_eq!(works, [true, false]);
+    let (first, trigger, task) = running.remove(0);
+    trigger.fire();
+    assert_eq!(task.await.unwrap(), End::Released);
+    assert!(!*first.borrow());
+    env.sleep(Duration::from_secs(5)).await;
+    assert!(*running[0].0.borrow());
 }

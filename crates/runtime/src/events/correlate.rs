@@ -90,10 +90,7 @@ impl Correlator {
     }
 
     fn aggregate(&mut self, group: String, event: &Event, now: Timestamp) -> (String, String) {
-        let similar = self.similar.entry(&group, || Similar {
-            messages: BTreeSet::new(),
-            last: now,
-        });
+        let similar = self.similar.entry(&group, || Similar { messages: BTreeSet::new(), last: now });
         if until(similar.last, now).as_secs_f64() > SIMILAR_INTERVAL_SECONDS {
             similar.messages.clear();
         }
@@ -108,22 +105,12 @@ impl Correlator {
 
     fn observe(&mut self, key: &str, message: String, object: &str, now: Timestamp) -> Written {
         let suffix = now.as_nanosecond().max(self.last_suffix + 1);
-        let known = self.known.entry(key, || Known {
-            name: format!("{object}.{suffix:x}"),
-            count: 0,
-            first: now,
-        });
+        let known = self.known.entry(key, || Known { name: format!("{object}.{suffix:x}"), count: 0, first: now });
         if known.count == 0 {
             self.last_suffix = suffix;
         }
         known.count += 1;
-        Written {
-            name: known.name.clone(),
-            message,
-            count: known.count,
-            first: known.first,
-            last: now,
-        }
+        Written { name: known.name.clone(), message, count: known.count, first: known.first, last: now }
     }
 
     fn allow(&mut self, object: &str, now: Timestamp) -> bool {
@@ -140,22 +127,8 @@ impl Correlator {
 }
 
 fn object_key(source: &Source, regarding: &Regarding) -> String {
-    let Regarding {
-        kind,
-        namespace,
-        name,
-        uid,
-        field_path: _,
-    } = regarding;
-    join(&[
-        &source.component,
-        &source.host,
-        &kind.api_version(),
-        &kind.kind,
-        namespace,
-        name,
-        uid,
-    ])
+    let Regarding { kind, namespace, name, uid, field_path: _ } = regarding;
+    join(&[&source.component, &source.host, &kind.api_version(), &kind.kind, namespace, name, uid])
 }
 
 fn join(parts: &[&str]) -> String {
@@ -178,13 +151,7 @@ mod tests {
             field_path: String::new(),
         };
         let (reason, action) = ("SuccessfulCreate".into(), String::new());
-        Event {
-            regarding,
-            kind: EventType::Normal,
-            reason,
-            action,
-            message: message.into(),
-        }
+        Event { regarding, kind: EventType::Normal, reason, action, message: message.into() }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -210,27 +177,20 @@ mod tests {
     fn similar_events_are_combined() {
         // DS-C73
         let mut correlator = Correlator::new();
-        let said: Vec<_> = (0..12)
-            .map(|n| say(&mut correlator, &format!("Created pod: p{n}"), 1).unwrap())
-            .collect();
+        let said: Vec<_> = (0..12).map(|n| say(&mut correlator, &format!("Created pod: p{n}"), 1).unwrap()).collect();
         let names: BTreeSet<_> = said.iter().map(|written| written.name.clone()).collect();
         assert_eq!(names.len(), 10);
         assert_eq!(said[8].message, "Created pod: p8");
         assert_eq!(said[11].message, "(combined from similar events): Created pod: p11");
         assert_eq!(said[11].count, 3);
-        assert_eq!(
-            say(&mut correlator, "Created pod: late", 700).unwrap().message,
-            "Created pod: late"
-        );
+        assert_eq!(say(&mut correlator, "Created pod: late", 700).unwrap().message, "Created pod: late");
     }
 
     #[test]
     fn the_bucket_drops_what_is_too_much_and_refills() {
         // DS-C73
         let mut correlator = Correlator::new();
-        let written = (0..5000)
-            .filter(|n| say(&mut correlator, &format!("m{n}"), 1).is_some())
-            .count();
+        let written = (0..5000).filter(|n| say(&mut correlator, &format!("m{n}"), 1).is_some()).count();
         assert_eq!(written, 25);
         assert!(say(&mut correlator, "m", 300).is_none());
         assert!(say(&mut correlator, "m", 302).is_some());

@@ -12,12 +12,7 @@ pub(super) struct Lru<V> {
 
 impl<V> Lru<V> {
     pub fn new(limit: usize) -> Self {
-        Lru {
-            limit,
-            clock: 0,
-            entries: BTreeMap::new(),
-            by_use: BTreeMap::new(),
-        }
+        Lru { limit, clock: 0, entries: BTreeMap::new(), by_use: BTreeMap::new() }
     }
 
     /// The value of `key`, made if it is not there; now the most recently used.

@@ -54,45 +54,22 @@ impl Events {
     /// The queue and the task that empties it.
     pub fn new(api: Arc<dyn Api>, env: Env, counters: Arc<Counters>) -> (Events, EventWriter) {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        let events = Events {
-            queue: sender,
-            env: env.clone(),
-            counters: counters.clone(),
-        };
-        (
-            events,
-            EventWriter {
-                api,
-                env,
-                counters,
-                queue: receiver,
-                correlator: Correlator::new(),
-            },
-        )
+        let events = Events { queue: sender, env: env.clone(), counters: counters.clone() };
+        (events, EventWriter { api, env, counters, queue: receiver, correlator: Correlator::new() })
     }
 
     /// The voice of `component` (`daemonset-controller`, `kubelet`) on `host` (empty for
     /// controllers).
     pub fn recorder(&self, component: &str, host: &str) -> Recorder {
-        let source = Source {
-            component: component.into(),
-            host: host.into(),
-        };
-        Recorder {
-            events: self.clone(),
-            source: Arc::new(source),
-        }
+        let source = Source { component: component.into(), host: host.into() };
+        Recorder { events: self.clone(), source: Arc::new(source) }
     }
 }
 
 impl Recorder {
     /// Says `event`. Never waits: if the queue is full the event is dropped and counted.
     pub fn record(&self, event: Event) {
-        let said = Said {
-            source: self.source.clone(),
-            event,
-            at: self.events.env.now(),
-        };
+        let said = Said { source: self.source.clone(), event, at: self.events.env.now() };
         if self.events.queue.try_send(said).is_err() {
             count(&self.events.counters.events_dropped_total);
         }
@@ -174,28 +151,12 @@ impl EventWriter {
                 "message": written.message,
             });
             let (patch, preconditions) = (PatchType::Merge, Preconditions::default());
-            match self
-                .api
-                .call(Request::Patch {
-                    target: target.clone(),
-                    patch,
-                    body,
-                    preconditions,
-                })
-                .await
-            {
+            match self.api.call(Request::Patch { target: target.clone(), patch, body, preconditions }).await {
                 Err(error) if error.is_not_found() => {} // It has expired (DS-I44): say it anew.
                 other => return other.map(drop),
             }
         }
-        match self
-            .api
-            .call(Request::Create {
-                target,
-                body: body(said, written),
-            })
-            .await
-        {
+        match self.api.call(Request::Create { target, body: body(said, written) }).await {
             Err(error) if error.is_already_exists() => Ok(()), // An attempt before was not lost.
             other => other.map(drop),
         }
@@ -216,13 +177,7 @@ fn namespace(event: &Event) -> &str {
 
 /// The event as `v1 Event`, as client-go's recorder writes it.
 fn body(said: &Said, written: &Written) -> Value {
-    let Event {
-        regarding,
-        kind,
-        reason,
-        action,
-        ..
-    } = &said.event;
+    let Event { regarding, kind, reason, action, .. } = &said.event;
     let mut involved = json!({
         "kind": regarding.kind.kind,
         "name": regarding.name,

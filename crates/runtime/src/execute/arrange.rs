@@ -54,17 +54,8 @@ mod tests {
     use super::*;
 
     fn create(kind: &Kind, subresource: Option<&'static str>) -> Action {
-        let target = Target {
-            kind: kind.clone(),
-            namespace: "x".into(),
-            name: "a".into(),
-            subresource,
-        };
-        Action::Create {
-            target,
-            body: Value::Null,
-            report: None,
-        }
+        let target = Target { kind: kind.clone(), namespace: "x".into(), name: "a".into(), subresource };
+        Action::Create { target, body: Value::Null, report: None }
     }
 
     fn patch(kind: &Kind) -> Action {

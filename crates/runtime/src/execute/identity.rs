@@ -66,10 +66,7 @@ mod tests {
                 {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]}}})
         };
         let planned = Identity::of(&pod(json!({"affinity": pin("n1")}), "u"));
-        assert_eq!(
-            planned,
-            Identity::of(&pod(json!({"affinity": pin("n1"), "nodeName": "n1"}), "u"))
-        );
+        assert_eq!(planned, Identity::of(&pod(json!({"affinity": pin("n1"), "nodeName": "n1"}), "u")));
         assert_ne!(planned, Identity::of(&pod(json!({"affinity": pin("n2")}), "u")));
         assert_ne!(planned, Identity::of(&pod(json!({"affinity": pin("n1")}), "v")));
     }

@@ -91,12 +91,7 @@ impl Executor {
     /// Carries out a plan.
     pub async fn execute(&self, actions: Vec<Action>, status: Option<StatusWrite>) -> Outcome {
         let mut outcome = Outcome::default();
-        let Arranged {
-            groups,
-            pods,
-            deletes,
-            events,
-        } = arrange(actions);
+        let Arranged { groups, pods, deletes, events } = arrange(actions);
         let mut prepared = true;
         for group in groups {
             let creates = matches!(group.first(), Some(Action::Create { .. }));
@@ -156,25 +151,18 @@ impl Executor {
             Ok(written) => outcome.note(written),
             Err(error) => {
                 count(&self.counters.panics_total);
-                outcome.note((
-                    Written::Failed(ApiError::Garbled(format!("a write panicked: {error}"))),
-                    None,
-                ))
+                outcome.note((Written::Failed(ApiError::Garbled(format!("a write panicked: {error}"))), None))
             }
         }
     }
 
     /// Waiting for a revision makes sense only for kinds that the cache has.
     fn await_revision(&self, kind: &Kind, revision: u64) -> Option<Await> {
-        self.cache
-            .watches(kind)
-            .then(|| Await::Revision(kind.clone(), revision))
+        self.cache.watches(kind).then(|| Await::Revision(kind.clone(), revision))
     }
 
     /// Asks for a list that will show what became of a write.
     fn await_list(&self, kind: &Kind) -> Option<Await> {
-        self.cache
-            .watches(kind)
-            .then(|| Await::List(kind.clone(), self.cache.ask_for_list(kind)))
+        self.cache.watches(kind).then(|| Await::List(kind.clone(), self.cache.ask_for_list(kind)))
     }
 }

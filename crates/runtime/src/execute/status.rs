@@ -40,10 +40,7 @@ impl Executor {
         match self.api.call(request).await {
             Ok(answer) => {
                 count(&self.counters.writes_total);
-                (
-                    Written::Done,
-                    self.await_revision(&write.target.kind, meta_of(&answer).resource_version),
-                )
+                (Written::Done, self.await_revision(&write.target.kind, meta_of(&answer).resource_version))
             }
             Err(error) if is_stale(&error, &write.preconditions) => (Written::Stale, None),
             Err(error) => {
@@ -60,20 +57,12 @@ impl Executor {
             Err(error) => return (Written::Failed(error), None),
         };
         let metadata = &live["metadata"];
-        if write
-            .preconditions
-            .uid
-            .as_deref()
-            .is_some_and(|uid| metadata["uid"] != uid)
-        {
+        if write.preconditions.uid.as_deref().is_some_and(|uid| metadata["uid"] != uid) {
             return (Written::Done, None); // Another object of the same name: not ours to speak of.
         }
         let revision = metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok());
         if live["status"] == write.status {
-            return (
-                Written::Done,
-                self.await_revision(&write.target.kind, revision.unwrap_or(0)),
-            );
+            return (Written::Done, self.await_revision(&write.target.kind, revision.unwrap_or(0)));
         }
         write.preconditions.resource_version = revision;
         self.try_status(&write).await

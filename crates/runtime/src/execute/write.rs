@@ -22,22 +22,11 @@ impl Executor {
         }
         let result = match action {
             Action::Create { target, body, report } => self.create(target, body, report).await,
-            Action::Patch {
-                target,
-                patch,
-                body,
-                preconditions,
-                report,
-            } => self.patch(target, patch, body, preconditions, report).await,
-            Action::Delete {
-                target,
-                preconditions,
-                grace_period_seconds,
-                propagation,
-                report,
-            } => {
-                self.delete(target, preconditions, grace_period_seconds, propagation, report)
-                    .await
+            Action::Patch { target, patch, body, preconditions, report } => {
+                self.patch(target, patch, body, preconditions, report).await
+            }
+            Action::Delete { target, preconditions, grace_period_seconds, propagation, report } => {
+                self.delete(target, preconditions, grace_period_seconds, propagation, report).await
             }
             Action::Emit(event) => {
                 self.recorder.record(event);
@@ -54,32 +43,46 @@ impl Executor {
 
     async fn create(&self, target: Target, body: Value, report: Option<Report>) -> Result {
         let name = body["metadata"]["name"].as_str().unwrap_or(&target.name).to_owned();
-        let wanted = Wanted {
-            target: Target { name, ..target.clone() },
-            identity: Identity::of(&body),
-            report,
-        };
-        let is_object = target.subresource.is_none();
+        let wanted = Wanted { target: Target { name, ..target.clone() }, identity: Identity::of(&body), report };
+        match target.subresource {
+            None => self.create_object(target, body, wanted).await,
+            Some(_) => self.post(target, body, wanted.report).await,
+        }
+    }
+
+    async fn create_object(&self, target: Target, body: Value, wanted: Wanted) -> Result {
         match self.api.call(Request::Create { target, body }).await {
             Ok(answer) => {
                 let meta = meta_of(&answer);
-                let name = if meta.name.is_empty() {
-                    wanted.target.name.as_str()
-                } else {
-                    &meta.name
-                };
-                self.tell_success(&wanted.report, name);
-                (
-                    Written::Done,
-                    is_object
-                        .then(|| self.await_revision(&wanted.target.kind, meta.resource_version))
-                        .flatten(),
-                )
+                self.tell_success(&wanted.report, &meta.name);
+                (Written::Done, self.await_revision(&wanted.target.kind, meta.resource_version))
             }
-            Err(error) if error.is_already_exists() && is_object => self.collide(wanted, error).await,
-            Err(error @ ApiError::UnknownOutcome(_)) if is_object => self.look_up_create(wanted, error).await,
+            Err(error) if error.is_already_exists() => self.collide(wanted, error).await,
+            Err(error @ ApiError::UnknownOutcome(_)) => self.look_up_create(wanted, error).await,
             Err(error) if is_namespace_terminating(&error) => (Written::Refused, None),
             Err(error) => self.fail(&wanted.report, error, None),
+        }
+    }
+
+    /// Posts to a subresource. The answer does not tell the object's new revision, so the cache
+    /// has to show any other than the one it shows now.
+    async fn post(&self, target: Target, body: Value, report: Option<Report>) -> Result {
+        let (kind, key) = (target.kind.clone(), Key::new(&target.namespace, &target.name));
+        let known = self.cache.read().meta(&kind, &key).map(|meta| meta.resource_version);
+        let changes_object = matches!(target.subresource, Some("binding" | "eviction"));
+        match self.api.call(Request::Create { target, body }).await {
+            Ok(_) => {
+                self.tell_success(&report, &key.name);
+                let known = known.filter(|_| changes_object);
+                (Written::Done, known.map(|revision| Await::Change(kind, key, revision)))
+            }
+            // Bound by somebody else, or gone.
+            Err(error) if error.is_conflict() || error.is_not_found() => (Written::Stale, None),
+            Err(error @ ApiError::UnknownOutcome(_)) => {
+                count(&self.counters.unknown_outcomes_total);
+                self.fail(&None, error, self.await_list(&kind))
+            }
+            Err(error) => self.fail(&report, error, None),
         }
     }
 
@@ -109,15 +112,9 @@ impl Executor {
         match live {
             Ok(live) if wanted.is(&live) => {
                 self.tell_success(&wanted.report, &wanted.target.name);
-                (
-                    Written::Done,
-                    self.await_revision(&wanted.target.kind, revision_of(&live)),
-                )
+                (Written::Done, self.await_revision(&wanted.target.kind, revision_of(&live)))
             }
-            Ok(live) => (
-                Written::Stale,
-                self.await_revision(&wanted.target.kind, revision_of(&live)),
-            ),
+            Ok(live) => (Written::Stale, self.await_revision(&wanted.target.kind, revision_of(&live))),
             // It may still arrive; then the name collides.
             Err(_) => self.fail(&wanted.report, error, self.await_list(&wanted.target.kind)),
         }
@@ -131,19 +128,11 @@ impl Executor {
         preconditions: Preconditions,
         report: Option<Report>,
     ) -> Result {
-        let request = Request::Patch {
-            target: target.clone(),
-            patch,
-            body,
-            preconditions: preconditions.clone(),
-        };
+        let request = Request::Patch { target: target.clone(), patch, body, preconditions: preconditions.clone() };
         match self.api.call(request).await {
             Ok(answer) => {
                 self.tell_success(&report, &target.name);
-                (
-                    Written::Done,
-                    self.await_revision(&target.kind, meta_of(&answer).resource_version),
-                )
+                (Written::Done, self.await_revision(&target.kind, meta_of(&answer).resource_version))
             }
             Err(error) if is_stale(&error, &preconditions) => (Written::Stale, None),
             // What became of it is in a list that begins now; the plan decides from that.
@@ -198,13 +187,7 @@ impl Executor {
 
     /// The object as the server has it now.
     pub(super) async fn live(&self, target: &Target) -> std::result::Result<Value, ApiError> {
-        let answer = self
-            .api
-            .call(Request::Get(Target {
-                subresource: None,
-                ..target.clone()
-            }))
-            .await?;
+        let answer = self.api.call(Request::Get(Target { subresource: None, ..target.clone() })).await?;
         serde_json::from_slice(&answer).map_err(|error| ApiError::Garbled(error.to_string()))
     }
 
@@ -215,40 +198,18 @@ impl Executor {
     }
 
     fn tell_success(&self, report: &Option<Report>, name: &str) {
-        if let Some(Report {
-            regarding,
-            success: Some((reason, message)),
-            ..
-        }) = report
-        {
+        if let Some(Report { regarding, success: Some((reason, message)), .. }) = report {
             let (reason, message) = ((*reason).to_owned(), message.replace("{}", name));
             let (regarding, action) = (regarding.clone(), String::new());
-            self.recorder.record(Event {
-                regarding,
-                kind: EventType::Normal,
-                reason,
-                action,
-                message,
-            });
+            self.recorder.record(Event { regarding, kind: EventType::Normal, reason, action, message });
         }
     }
 
     fn fail(&self, report: &Option<Report>, error: ApiError, awaits: Option<Await>) -> Result {
-        if let Some(Report {
-            regarding,
-            failure: Some((reason, message)),
-            ..
-        }) = report
-        {
+        if let Some(Report { regarding, failure: Some((reason, message)), .. }) = report {
             let (reason, message) = ((*reason).to_owned(), message.replace("{}", &error.to_string()));
             let (regarding, action) = (regarding.clone(), String::new());
-            self.recorder.record(Event {
-                regarding,
-                kind: EventType::Warning,
-                reason,
-                action,
-                message,
-            });
+            self.recorder.record(Event { regarding, kind: EventType::Warning, reason, action, message });
         }
         (Written::Failed(error), awaits)
     }
@@ -287,23 +248,16 @@ fn is_failed_guard(error: &ApiError) -> bool {
     };
     let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
     causes.is_empty()
-        || causes
-            .iter()
-            .any(|cause| cause.field == "metadata.uid" || cause.field == "metadata.resourceVersion")
+        || causes.iter().any(|cause| cause.field == "metadata.uid" || cause.field == "metadata.resourceVersion")
 }
 
 /// DS-C54
 fn is_namespace_terminating(error: &ApiError) -> bool {
-    error
-        .status()
-        .is_some_and(|status| status.has_cause("NamespaceTerminating"))
+    error.status().is_some_and(|status| status.has_cause("NamespaceTerminating"))
 }
 
 fn revision_of(object: &Value) -> u64 {
-    object["metadata"]["resourceVersion"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
+    object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 pub(super) fn meta_of(answer: &[u8]) -> everynode_api::meta::Meta {

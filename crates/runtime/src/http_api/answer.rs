@@ -10,6 +10,8 @@ use http::StatusCode;
 use http::header::RETRY_AFTER;
 use http::response::Parts;
 
+use super::request::Repeat;
+
 /// How much of a failure that is not a Status is quoted.
 const QUOTE_CHARS_MAX: usize = 200;
 
@@ -33,21 +35,18 @@ impl Answer {
     pub fn new(parts: &Parts, body: Bytes) -> Answer {
         let header = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = header.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        Answer {
-            code: parts.status,
-            retry_after,
-            body,
-        }
+        Answer { code: parts.status, retry_after, body }
     }
 
     /// `Retry-After` with 429 or 503 is obeyed where repeating is harmless (client-go).
-    pub fn judge(self, is_repeatable: bool) -> Verdict {
-        let busy = matches!(
-            self.code,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        );
+    pub fn judge(self, repeat: Repeat) -> Verdict {
+        let harmless = match self.code {
+            StatusCode::TOO_MANY_REQUESTS => repeat != Repeat::Never,
+            StatusCode::SERVICE_UNAVAILABLE => repeat == Repeat::Always,
+            _ => false,
+        };
         match self.retry_after {
-            Some(after) if busy && is_repeatable => Verdict::Later(after),
+            Some(after) if harmless => Verdict::Later(after),
             _ => Verdict::Final(self.result()),
         }
     }
@@ -62,15 +61,9 @@ impl Answer {
 
 /// The failure that the server told, or one made from what a proxy on the way said.
 fn failure(code: u16, body: &[u8]) -> Status {
-    let told = serde_json::from_slice::<Status>(body)
-        .ok()
-        .filter(|status| status.kind == "Status");
+    let told = serde_json::from_slice::<Status>(body).ok().filter(|status| status.kind == "Status");
     let mut status = told.unwrap_or_else(|| {
-        let quote: String = String::from_utf8_lossy(body)
-            .trim()
-            .chars()
-            .take(QUOTE_CHARS_MAX)
-            .collect();
+        let quote: String = String::from_utf8_lossy(body).trim().chars().take(QUOTE_CHARS_MAX).collect();
         Status::failure(code, "", format!("the server answered {code}: {quote}"))
     });
     status.code = code;
@@ -115,15 +108,11 @@ pub(super) fn transport_error(error: kube::Error) -> ApiError {
 
 fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     let auth = error.downcast_ref::<kube::client::AuthError>().is_some();
-    auth || error
-        .downcast_ref::<hyper_util::client::legacy::Error>()
-        .is_some_and(|error| error.is_connect())
+    auth || error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        <dyn Error>::source(*error)
-    })
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| <dyn Error>::source(*error))
 }
 
 /// The error with its causes, each text once.
@@ -166,11 +155,13 @@ mod tests {
 
     #[test]
     fn waits_only_when_told_and_harmless() {
-        let later = |answer: Answer, is_repeatable| matches!(answer.judge(is_repeatable), Verdict::Later(_));
-        assert!(later(answer(429, Some("2"), ""), true));
-        assert!(later(answer(503, Some("2"), ""), true));
-        assert!(!later(answer(429, Some("2"), ""), false));
-        assert!(!later(answer(503, None, ""), true));
-        assert!(!later(answer(500, Some("2"), ""), true));
+        let later = |answer: Answer, repeat| matches!(answer.judge(repeat), Verdict::Later(_));
+        assert!(later(answer(429, Some("2"), ""), Repeat::Always));
+        assert!(later(answer(429, Some("2"), ""), Repeat::IfRejected));
+        assert!(!later(answer(429, Some("2"), ""), Repeat::Never));
+        assert!(later(answer(503, Some("2"), ""), Repeat::Always));
+        assert!(!later(answer(503, Some("2"), ""), Repeat::IfRejected));
+        assert!(!later(answer(503, None, ""), Repeat::Always));
+        assert!(!later(answer(500, Some("2"), ""), Repeat::Always));
     }
 }

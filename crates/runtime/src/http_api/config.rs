@@ -60,13 +60,8 @@ impl HttpApi {
     }
 
     async fn from_loaded(file: Kubeconfig, context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
-        let options = KubeConfigOptions {
-            context: context.map(str::to_owned),
-            ..KubeConfigOptions::default()
-        };
-        let config = kube::Config::from_custom_kubeconfig(file, &options)
-            .await
-            .map_err(ConfigError::Kubeconfig)?;
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(ConfigError::Kubeconfig)?;
         HttpApi::from_config(config, env)
     }
 
@@ -81,25 +76,14 @@ impl HttpApi {
 fn kubeconfig_of(config: &ServerConfig) -> Value {
     let mut cluster = json!({"server": config.server});
     let mut user = json!({});
-    set(
-        &mut cluster,
-        "certificate-authority-data",
-        config.ca_pem.as_deref().map(base64),
-    );
+    set(&mut cluster, "certificate-authority-data", config.ca_pem.as_deref().map(base64));
     set(&mut cluster, "tls-server-name", config.tls_server_name.clone());
     if let Some((certificate, key)) = &config.client_pem {
         set(&mut user, "client-certificate-data", Some(base64(certificate)));
         set(&mut user, "client-key-data", Some(base64(key)));
     }
     set(&mut user, "token", config.token.clone());
-    set(
-        &mut user,
-        "tokenFile",
-        config
-            .token_file
-            .as_ref()
-            .map(|path| path.to_string_lossy().into_owned()),
-    );
+    set(&mut user, "tokenFile", config.token_file.as_ref().map(|path| path.to_string_lossy().into_owned()));
     json!({
         "kind": "Config",
         "apiVersion": "v1",
@@ -139,24 +123,14 @@ mod tests {
 
     #[test]
     fn base64_as_the_rfc_has_it() {
-        for (plain, coded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
 
     #[test]
     fn the_parts_make_a_kubeconfig() {
-        let config = ServerConfig {
-            server: "https://a".into(),
-            token: Some("t".into()),
-            ..ServerConfig::default()
-        };
+        let config = ServerConfig { server: "https://a".into(), token: Some("t".into()), ..ServerConfig::default() };
         let file: Kubeconfig = serde_json::from_value(kubeconfig_of(&config)).unwrap();
         assert_eq!(file.current_context.as_deref(), Some("everynode"));
         assert!(file.auth_infos[0].auth_info.as_ref().unwrap().token.is_some());

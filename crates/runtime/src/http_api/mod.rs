@@ -44,11 +44,7 @@ pub struct HttpApi {
 
 impl HttpApi {
     fn new(client: kube::Client, env: Env) -> HttpApi {
-        HttpApi {
-            client,
-            env,
-            in_flight: Semaphore::new(IN_FLIGHT_MAX),
-        }
+        HttpApi { client, env, in_flight: Semaphore::new(IN_FLIGHT_MAX) }
     }
 
     /// One request, repeated only if the server says that it did nothing and when to come back.
@@ -57,7 +53,7 @@ impl HttpApi {
         // The semaphore is never closed.
         let _permit = self.in_flight.acquire().await;
         for _ in 1..ATTEMPTS_MAX {
-            match self.attempt(&prepared).await?.judge(prepared.is_repeatable) {
+            match self.attempt(&prepared).await?.judge(prepared.repeat) {
                 Verdict::Final(result) => return result,
                 Verdict::Later(after) => self.env.sleep(after.min(RETRY_AFTER_MAX)).await,
             }
@@ -81,9 +77,7 @@ impl HttpApi {
     }
 
     async fn send(&self, prepared: &Prepared) -> Result<http::Response<Body>, ApiError> {
-        let request = prepared
-            .http()
-            .map_err(|error| ApiError::Unreachable(format!("not a request: {error}")))?;
+        let request = prepared.http().map_err(|error| ApiError::Unreachable(format!("not a request: {error}")))?;
         self.client.send(request).await.map_err(answer::transport_error)
     }
 
@@ -101,10 +95,7 @@ impl HttpApi {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| ApiError::UnknownOutcome(answer::explain(error.as_ref())))?;
         let unexpected = || ApiError::Garbled("a watch that is none".into());
-        Err(Answer::new(&parts, body.to_bytes())
-            .result()
-            .err()
-            .unwrap_or_else(unexpected))
+        Err(Answer::new(&parts, body.to_bytes()).result().err().unwrap_or_else(unexpected))
     }
 }
 

@@ -22,8 +22,18 @@ pub(super) struct Prepared {
     pub path: String,
     pub content_type: &'static str,
     pub body: Bytes,
-    /// Whether carrying it out twice does what carrying it out once does.
-    pub is_repeatable: bool,
+    pub repeat: Repeat,
+}
+
+/// When a request may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Its refusals are answers (an eviction that a budget forbids).
+    Never,
+    /// Once a 429 says that it was not carried out.
+    IfRejected,
+    /// Carrying it out twice does what carrying it out once does.
+    Always,
 }
 
 impl Prepared {
@@ -31,13 +41,7 @@ impl Prepared {
         match request {
             Request::Get(target) => Prepared::get(target.path()),
             Request::Raw { path } => Prepared::get(path),
-            Request::List {
-                kind,
-                selection,
-                limit,
-                continue_token,
-                resource_version,
-            } => {
+            Request::List { kind, selection, limit, continue_token, resource_version } => {
                 let mut query = Query::of(&selection);
                 query.add("limit", Some(limit).filter(|limit| *limit > 0));
                 query.add("continue", continue_token);
@@ -47,13 +51,11 @@ impl Prepared {
             Request::Create { target, body } => {
                 let content = body.to_string().into();
                 let path = create_path(&target);
-                Prepared {
-                    method: Method::POST,
-                    path,
-                    content_type: JSON,
-                    body: content,
-                    is_repeatable: false,
-                }
+                let repeat = match target.subresource {
+                    Some("eviction") => Repeat::Never,
+                    _ => Repeat::IfRejected,
+                };
+                Prepared { method: Method::POST, path, content_type: JSON, body: content, repeat }
             }
             Request::Update { target, body } => {
                 let content = body.to_string().into();
@@ -62,27 +64,17 @@ impl Prepared {
                     path: target.path(),
                     content_type: JSON,
                     body: content,
-                    is_repeatable: true,
+                    repeat: Repeat::Always,
                 }
             }
-            Request::Patch {
-                target,
-                patch,
-                body,
-                preconditions,
-            } => Prepared {
+            Request::Patch { target, patch, body, preconditions } => Prepared {
                 method: Method::PATCH,
                 path: target.path(),
                 content_type: patch.content_type(),
                 body: guarded(patch, body, &preconditions).to_string().into(),
-                is_repeatable: true,
+                repeat: Repeat::Always,
             },
-            Request::Delete {
-                target,
-                preconditions,
-                grace_period_seconds,
-                propagation,
-            } => {
+            Request::Delete { target, preconditions, grace_period_seconds, propagation } => {
                 let propagation = propagation.map(|propagation| propagation.as_str());
                 let options = delete_options(&preconditions, grace_period_seconds, propagation);
                 let content = options.to_string().into();
@@ -91,20 +83,14 @@ impl Prepared {
                     path: target.path(),
                     content_type: JSON,
                     body: content,
-                    is_repeatable: true,
+                    repeat: Repeat::Always,
                 }
             }
         }
     }
 
     fn get(path: String) -> Prepared {
-        Prepared {
-            method: Method::GET,
-            path,
-            content_type: "",
-            body: Bytes::new(),
-            is_repeatable: true,
-        }
+        Prepared { method: Method::GET, path, content_type: "", body: Bytes::new(), repeat: Repeat::Always }
     }
 
     pub fn watch(request: &WatchRequest, env: &Env) -> Prepared {
@@ -112,10 +98,7 @@ impl Prepared {
         query.add("watch", Some(true));
         query.add("resourceVersion", request.resource_version);
         query.add("allowWatchBookmarks", Some(true).filter(|_| request.bookmarks));
-        query.add(
-            "timeoutSeconds",
-            Some(WATCH_SECONDS_MIN + env.random() % WATCH_SECONDS_MIN),
-        );
+        query.add("timeoutSeconds", Some(WATCH_SECONDS_MIN + env.random() % WATCH_SECONDS_MIN));
         Prepared::get(query.path(request.kind.path(request.selection.namespace.as_deref(), None, None)))
     }
 
@@ -144,10 +127,7 @@ fn create_path(target: &Target) -> String {
 fn guarded(patch: PatchType, body: Value, preconditions: &Preconditions) -> Value {
     let guards = [
         ("uid", preconditions.uid.clone()),
-        (
-            "resourceVersion",
-            preconditions.resource_version.map(|revision| revision.to_string()),
-        ),
+        ("resourceVersion", preconditions.resource_version.map(|revision| revision.to_string())),
     ];
     let guards = guards.into_iter().filter_map(|(name, value)| Some((name, value?)));
     match (patch, body) {
@@ -233,24 +213,13 @@ mod tests {
     use super::*;
 
     fn preconditions() -> Preconditions {
-        Preconditions {
-            uid: Some("u".into()),
-            resource_version: Some(7),
-        }
+        Preconditions { uid: Some("u".into()), resource_version: Some(7) }
     }
 
     fn patch(patch: PatchType, body: Value) -> Value {
         let target = Target::new(kinds::POD, "x", "a");
-        let prepared = Prepared::new(Request::Patch {
-            target,
-            patch,
-            body,
-            preconditions: preconditions(),
-        });
-        assert_eq!(
-            (prepared.method, prepared.content_type),
-            (Method::PATCH, patch.content_type())
-        );
+        let prepared = Prepared::new(Request::Patch { target, patch, body, preconditions: preconditions() });
+        assert_eq!((prepared.method, prepared.content_type), (Method::PATCH, patch.content_type()));
         serde_json::from_slice(&prepared.body).unwrap()
     }
 
@@ -263,13 +232,8 @@ mod tests {
             field_selector: Some("spec.nodeName=n".into()),
         };
         let (kind, continue_token) = (kinds::POD, Some("t=".into()));
-        let prepared = Prepared::new(Request::List {
-            kind,
-            selection,
-            limit: 500,
-            continue_token,
-            resource_version: None,
-        });
+        let prepared =
+            Prepared::new(Request::List { kind, selection, limit: 500, continue_token, resource_version: None });
         let expected = "/api/v1/namespaces/x/pods?labelSelector=app%20in%20%28a%2Cb%29&fieldSelector=spec.nodeName%3Dn\
             &limit=500&continue=t%3D";
         assert_eq!(prepared.path, expected);
@@ -278,46 +242,27 @@ mod tests {
     #[test]
     fn preconditions_travel_in_the_patch() {
         let merge = patch(PatchType::Merge, json!({"spec": {}}));
-        assert_eq!(
-            merge,
-            json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {}})
-        );
+        assert_eq!(merge, json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {}}));
         let operations = patch(PatchType::Json, json!([{"op": "remove", "path": "/spec"}]));
         assert_eq!(operations.as_array().unwrap().len(), 3);
-        assert_eq!(
-            operations[1],
-            json!({"op": "test", "path": "/metadata/resourceVersion", "value": "7"})
-        );
+        assert_eq!(operations[1], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "7"}));
     }
 
     #[test]
     fn deletes_carry_options_and_creates_go_to_the_collection() {
         let target = Target::new(kinds::POD, "x", "a");
         let (grace_period_seconds, propagation) = (Some(0), Some(Propagation::Background));
-        let request = Request::Delete {
-            target,
-            preconditions: preconditions(),
-            grace_period_seconds,
-            propagation,
-        };
+        let request = Request::Delete { target, preconditions: preconditions(), grace_period_seconds, propagation };
         let options: Value = serde_json::from_slice(&Prepared::new(request).body).unwrap();
         let expected = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
             "propagationPolicy": "Background", "preconditions": {"uid": "u", "resourceVersion": "7"}});
         assert_eq!(options, expected);
-        let create = |target| {
-            Prepared::new(Request::Create {
-                target,
-                body: json!({}),
-            })
-        };
-        assert_eq!(
-            create(Target::new(kinds::POD, "x", "a")).path,
-            "/api/v1/namespaces/x/pods"
-        );
+        let create = |target| Prepared::new(Request::Create { target, body: json!({}) });
+        assert_eq!(create(Target::new(kinds::POD, "x", "a")).path, "/api/v1/namespaces/x/pods");
         let binding = create(Target::new(kinds::POD, "x", "a").subresource("binding"));
         assert_eq!(
-            (binding.path.as_str(), binding.is_repeatable),
-            ("/api/v1/namespaces/x/pods/a/binding", false)
+            (binding.path.as_str(), binding.repeat),
+            ("/api/v1/namespaces/x/pods/a/binding", Repeat::IfRejected)
         );
     }
 }

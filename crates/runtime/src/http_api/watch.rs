@@ -24,11 +24,7 @@ pub(super) struct HttpEvents {
 
 impl HttpEvents {
     pub fn new(body: Body) -> Self {
-        HttpEvents {
-            body,
-            lines: Lines::default(),
-            ended: false,
-        }
+        HttpEvents { body, lines: Lines::default(), ended: false }
     }
 
     /// Cancel-safe: what was read is in `lines`.
@@ -102,9 +98,7 @@ impl Lines {
         }
         self.searched = self.buffer.len();
         match self.searched > LINE_BYTES_MAX {
-            true => Err(ApiError::Garbled(format!(
-                "a watch event of more than {LINE_BYTES_MAX} bytes"
-            ))),
+            true => Err(ApiError::Garbled(format!("a watch event of more than {LINE_BYTES_MAX} bytes"))),
             false => Ok(None),
         }
     }
@@ -130,14 +124,10 @@ fn event(line: &Bytes) -> Result<WatchEvent, ApiError> {
         "DELETED" => Ok(WatchEvent::Deleted(object())),
         "BOOKMARK" => {
             let meta = serde_json::from_slice::<MetaOnly>(json).map_err(garbled)?.metadata;
-            Ok(WatchEvent::Bookmark {
-                resource_version: meta.resource_version,
-            })
+            Ok(WatchEvent::Bookmark { resource_version: meta.resource_version })
         }
         "ERROR" => Err(serde_json::from_slice::<Status>(json).map_err(garbled)?.into()),
-        other => Err(ApiError::Garbled(format!(
-            "a watch event of the unknown type {other:?}"
-        ))),
+        other => Err(ApiError::Garbled(format!("a watch event of the unknown type {other:?}"))),
     }
 }
 
@@ -152,10 +142,7 @@ mod tests {
     #[test]
     fn events_are_typed_and_keep_the_objects_bytes() {
         // DS-I32, DS-I34
-        assert_eq!(
-            decode(r#"{"type":"ADDED","object":{"a": 1}}"#).unwrap(),
-            WatchEvent::Added(r#"{"a": 1}"#.into())
-        );
+        assert_eq!(decode(r#"{"type":"ADDED","object":{"a": 1}}"#).unwrap(), WatchEvent::Added(r#"{"a": 1}"#.into()));
         let bookmark = decode(r#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"12"}}}"#);
         assert_eq!(bookmark.unwrap(), WatchEvent::Bookmark { resource_version: 12 });
     }
@@ -167,10 +154,7 @@ mod tests {
             r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}"#;
         assert!(decode(expired).unwrap_err().is_expired());
         assert!(matches!(decode("{}"), Err(ApiError::Garbled(_))));
-        assert!(matches!(
-            decode(r#"{"type":"WHAT","object":{}}"#),
-            Err(ApiError::Garbled(_))
-        ));
+        assert!(matches!(decode(r#"{"type":"WHAT","object":{}}"#), Err(ApiError::Garbled(_))));
     }
 
     #[test]

@@ -42,10 +42,7 @@ pub(crate) fn page(kind: &Kind, body: &[u8], errors: &AtomicU64) -> Result<Page,
     let list: RawList<'_> = serde_json::from_slice(body).map_err(|error| ApiError::Garbled(error.to_string()))?;
     let items = list.items.unwrap_or_default();
     Ok(Page {
-        items: items
-            .into_iter()
-            .filter_map(|item| item_of(kind, item.get().as_bytes(), errors))
-            .collect(),
+        items: items.into_iter().filter_map(|item| item_of(kind, item.get().as_bytes(), errors)).collect(),
         revision: list.metadata.resource_version.parse().unwrap_or(0),
         continue_token: Some(list.metadata.continue_token).filter(|token| !token.is_empty()),
     })
@@ -94,12 +91,7 @@ fn meta_of(json: &[u8]) -> Meta {
     let value: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
     let text = |name: &str| value["metadata"][name].as_str().unwrap_or_default();
     let Key { namespace, name } = Key::new(text("namespace"), text("name"));
-    Meta {
-        name,
-        namespace,
-        resource_version: text("resourceVersion").parse().unwrap_or(0),
-        ..Meta::default()
-    }
+    Meta { name, namespace, resource_version: text("resourceVersion").parse().unwrap_or(0), ..Meta::default() }
 }
 
 #[cfg(test)]
@@ -118,10 +110,7 @@ mod tests {
             {"metadata":{"name":"bad","resourceVersion":"2"},"spec":{"containers":"none"}},
             {"metadata":{"name":"worse","labels":7}}]}"#;
         let page = page(&kinds::POD, body, &errors).unwrap();
-        assert_eq!(
-            (page.items.len(), page.revision, page.continue_token.as_deref()),
-            (1, 9, Some("t"))
-        );
+        assert_eq!((page.items.len(), page.revision, page.continue_token.as_deref()), (1, 9, Some("t")));
         assert_eq!(errors.load(Ordering::Relaxed), 2);
         let bad = WatchEvent::Modified(r#"{"metadata":{"name":"a","labels":7,"resourceVersion":"12"}}"#.into());
         assert!(matches!(delta(&kinds::POD, bad, &errors), Delta::Observe(12)));
@@ -130,12 +119,7 @@ mod tests {
     #[test]
     fn an_empty_list_may_be_null() {
         let errors = AtomicU64::new(0);
-        let found = page(
-            &kinds::POD,
-            br#"{"metadata":{"resourceVersion":"9"},"items":null}"#,
-            &errors,
-        )
-        .unwrap();
+        let found = page(&kinds::POD, br#"{"metadata":{"resourceVersion":"9"},"items":null}"#, &errors).unwrap();
         assert!(found.items.is_empty() && found.continue_token.is_none());
         assert!(page(&kinds::POD, b"<html>", &errors).is_err());
     }

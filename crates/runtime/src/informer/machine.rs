@@ -23,10 +23,7 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) enum State {
     /// Pages are being collected. A failure drops them and starts over.
-    Listing {
-        items: Vec<Item>,
-        continue_token: Option<String>,
-    },
+    Listing { items: Vec<Item>, continue_token: Option<String> },
     /// Everything up to `revision` is known and no watch is open. Ends in `Watching`, or in
     /// `Listing` if the server says that the revision has expired.
     Listed { revision: u64 },
@@ -39,10 +36,7 @@ pub(crate) enum State {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     /// Get a page; the first one when there is no token. `paged` is false after a token expired.
-    List {
-        continue_token: Option<String>,
-        paged: bool,
-    },
+    List { continue_token: Option<String>, paged: bool },
     /// Open a watch for what came after this revision.
     Watch { revision: u64 },
     /// Read from the open watch.
@@ -67,20 +61,14 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub fn new() -> Machine {
-        Machine {
-            state: EMPTY,
-            paged: true,
-            failures: 0,
-            pause: None,
-        }
+        Machine { state: EMPTY, paged: true, failures: 0, pause: None }
     }
 
     pub fn step(&self) -> Step {
         match &self.state {
-            State::Listing { continue_token, .. } => Step::List {
-                continue_token: continue_token.clone(),
-                paged: self.paged,
-            },
+            State::Listing { continue_token, .. } => {
+                Step::List { continue_token: continue_token.clone(), paged: self.paged }
+            }
             State::Listed { revision } => Step::Watch { revision: *revision },
             State::Watching { .. } => Step::Read,
         }
@@ -118,13 +106,8 @@ impl Machine {
         }
         let items = std::mem::take(items);
         self.paged = true;
-        self.state = State::Listed {
-            revision: page.revision,
-        };
-        Some(Listed {
-            items,
-            revision: page.revision,
-        })
+        self.state = State::Listed { revision: page.revision };
+        Some(Listed { items, revision: page.revision })
     }
 
     /// A watch was opened, or could not be.
@@ -188,10 +171,7 @@ impl Machine {
     }
 }
 
-const EMPTY: State = State::Listing {
-    items: Vec::new(),
-    continue_token: None,
-};
+const EMPTY: State = State::Listing { items: Vec::new(), continue_token: None };
 
 /// Whether the watch may be resumed after this error. What could not be understood would come
 /// again from the same revision, and a revision that the server does not have yet (a history
@@ -211,11 +191,7 @@ mod tests {
     use super::*;
 
     fn page(revision: u64, token: Option<&str>) -> Result<Page, ApiError> {
-        Ok(Page {
-            items: vec![],
-            revision,
-            continue_token: token.map(str::to_owned),
-        })
+        Ok(Page { items: vec![], revision, continue_token: token.map(str::to_owned) })
     }
 
     fn expired() -> ApiError {
@@ -223,10 +199,7 @@ mod tests {
     }
 
     fn first_page() -> Step {
-        Step::List {
-            continue_token: None,
-            paged: true,
-        }
+        Step::List { continue_token: None, paged: true }
     }
 
     fn watching(revision: u64) -> Machine {
@@ -241,13 +214,7 @@ mod tests {
         let mut machine = Machine::new();
         assert_eq!(machine.step(), first_page());
         assert!(machine.on_page(page(5, Some("t"))).is_none());
-        assert_eq!(
-            machine.step(),
-            Step::List {
-                continue_token: Some("t".into()),
-                paged: true
-            }
-        );
+        assert_eq!(machine.step(), Step::List { continue_token: Some("t".into()), paged: true });
         assert_eq!(machine.on_page(page(5, Some(""))).unwrap().revision, 5);
         assert_eq!(machine.step(), Step::Watch { revision: 5 });
         machine.on_opened(Ok(()));
@@ -259,10 +226,7 @@ mod tests {
         let mut machine = watching(5);
         machine.on_events(8);
         machine.on_closed();
-        assert_eq!(
-            (machine.take_pause(), machine.step()),
-            (None, Step::Watch { revision: 8 })
-        );
+        assert_eq!((machine.take_pause(), machine.step()), (None, Step::Watch { revision: 8 }));
         machine.on_opened(Ok(()));
         machine.on_error(&ApiError::UnknownOutcome("reset".into()));
         assert!(machine.take_pause().is_some());
@@ -288,9 +252,7 @@ mod tests {
         assert_eq!(machine.step(), first_page());
         let mut machine = watching(5);
         machine.on_error(
-            &Status::failure(504, "Timeout", "Too large")
-                .with_cause("ResourceVersionTooLarge", "", "")
-                .into(),
+            &Status::failure(504, "Timeout", "Too large").with_cause("ResourceVersionTooLarge", "", "").into(),
         );
         assert_eq!(machine.step(), first_page());
         let mut machine = watching(5);
@@ -304,13 +266,7 @@ mod tests {
         let mut machine = Machine::new();
         machine.on_page(page(5, Some("t")));
         machine.on_page(Err(expired()));
-        assert_eq!(
-            machine.step(),
-            Step::List {
-                continue_token: None,
-                paged: false
-            }
-        );
+        assert_eq!(machine.step(), Step::List { continue_token: None, paged: false });
         machine.on_page(page(9, None)).unwrap();
         machine.start_over();
         assert_eq!(machine.step(), first_page());

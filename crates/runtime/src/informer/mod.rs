@@ -52,12 +52,7 @@ impl Informer {
     /// Runs until shutdown.
     pub async fn run(self, shutdown: Shutdown) {
         let lists = self.cache.register(&self.kind);
-        let mut running = Running {
-            machine: Machine::new(),
-            stream: None,
-            number: 0,
-            list_at: Timestamp::MAX,
-        };
+        let mut running = Running { machine: Machine::new(), stream: None, number: 0, list_at: Timestamp::MAX };
         loop {
             let (known, list_at) = (!running.machine.is_listing(), running.list_at);
             tokio::select! {
@@ -73,11 +68,7 @@ impl Informer {
     /// One step, after the pause that the last one asked for. Dropping it midway is harmless: the machine
     /// still stands before the step.
     async fn advance(&self, running: &mut Running, lists: &Lists) {
-        if let Some(until) = running
-            .machine
-            .take_pause()
-            .map(|pause| later(self.env.now(), self.env.jitter(pause)))
-        {
+        if let Some(until) = running.machine.take_pause().map(|pause| later(self.env.now(), self.env.jitter(pause))) {
             self.env.sleep_until(until).await;
         }
         match running.machine.step() {
@@ -107,11 +98,9 @@ impl Informer {
         if let Some(listed) = running.machine.on_page(page) {
             count(&self.counters.lists_total);
             tracing::debug!(kind = %self.kind.kind, revision = listed.revision, objects = listed.items.len(), "listed");
-            self.cache
-                .replace(&self.kind, listed.items, listed.revision, running.number);
-            running.list_at = self
-                .list_every
-                .map_or(Timestamp::MAX, |every| later(self.env.now(), self.env.jitter(every)));
+            self.cache.replace(&self.kind, listed.items, listed.revision, running.number);
+            running.list_at =
+                self.list_every.map_or(Timestamp::MAX, |every| later(self.env.now(), self.env.jitter(every)));
         }
     }
 

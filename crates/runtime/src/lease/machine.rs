@@ -26,11 +26,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         let [lease_duration, renew_deadline, retry_period] = [15, 10, 2].map(Duration::from_secs);
-        Timing {
-            lease_duration,
-            renew_deadline,
-            retry_period,
-        }
+        Timing { lease_duration, renew_deadline, retry_period }
     }
 }
 
@@ -66,12 +62,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub fn new(identity: String, timing: Timing) -> Machine {
-        Machine {
-            identity,
-            timing,
-            observed: None,
-            renewed: None,
-        }
+        Machine { identity, timing, observed: None, renewed: None }
     }
 
     /// Whether we lead: as of our last write, and not past the deadline.
@@ -87,10 +78,7 @@ impl Machine {
     /// The Lease was read; `written` is `now` in the Lease's own form.
     pub fn on_read(&mut self, lease: Option<Record>, now: Timestamp, written: &str) -> Step {
         let Some(lease) = lease else {
-            return Step::Write {
-                record: self.record(written, None),
-                exists: false,
-            };
+            return Step::Write { record: self.record(written, None), exists: false };
         };
         if self.observed.as_ref().is_none_or(|(known, _)| *known != lease) {
             self.observed = Some((lease.clone(), now));
@@ -100,19 +88,14 @@ impl Machine {
             self.renewed = None;
         }
         match is_ours || lease.holder.is_empty() || self.has_run_out(&lease, now) {
-            true => Step::Write {
-                record: self.record(written, Some(&lease)),
-                exists: true,
-            },
+            true => Step::Write { record: self.record(written, Some(&lease)), exists: true },
             false => Step::Leave,
         }
     }
 
     fn has_run_out(&self, lease: &Record, now: Timestamp) -> bool {
         let duration = Duration::from_secs(lease.duration_seconds);
-        self.observed
-            .as_ref()
-            .is_some_and(|(_, since)| later(*since, duration) <= now)
+        self.observed.as_ref().is_some_and(|(_, since)| later(*since, duration) <= now)
     }
 
     fn record(&self, written: &str, old: Option<&Record>) -> Record {
@@ -177,25 +160,13 @@ mod tests {
     fn takes_what_nobody_holds_and_keeps_it_while_renewing() {
         // DS-F19
         let mut machine = machine();
-        let Step::Write { record, exists: false } = machine.on_read(None, at(0), "t0") else {
-            panic!("no write")
-        };
-        assert_eq!(
-            (record.holder.as_str(), record.transitions, record.duration_seconds),
-            ("me", 0, 15)
-        );
+        let Step::Write { record, exists: false } = machine.on_read(None, at(0), "t0") else { panic!("no write") };
+        assert_eq!((record.holder.as_str(), record.transitions, record.duration_seconds), ("me", 0, 15));
         machine.on_written(at(0));
         let Step::Write { record, exists: true } = machine.on_read(Some(record), at(2), "t2") else {
             panic!("no write")
         };
-        assert_eq!(
-            (
-                record.acquire_time.as_str(),
-                record.renew_time.as_str(),
-                record.transitions
-            ),
-            ("t0", "t2", 0)
-        );
+        assert_eq!((record.acquire_time.as_str(), record.renew_time.as_str(), record.transitions), ("t0", "t2", 0));
         machine.on_written(at(2));
         assert!(machine.is_leader(at(11)) && !machine.is_leader(at(12)));
     }
@@ -210,10 +181,7 @@ mod tests {
         let Step::Write { record, exists: true } = machine.on_read(Some(other("b")), at(25), "now") else {
             panic!("no write")
         };
-        assert_eq!(
-            (record.transitions, record.revision, record.acquire_time.as_str()),
-            (4, 7, "now")
-        );
+        assert_eq!((record.transitions, record.revision, record.acquire_time.as_str()), (4, 7, "now"));
     }
 
     #[test]
@@ -229,10 +197,7 @@ mod tests {
     fn releases_only_its_own() {
         let machine = machine();
         assert_eq!(machine.release(&other("a"), "t"), None);
-        let ours = Record {
-            holder: "me".into(),
-            ..other("a")
-        };
+        let ours = Record { holder: "me".into(), ..other("a") };
         assert_eq!(machine.release(&ours, "t").unwrap().holder, "");
     }
 }

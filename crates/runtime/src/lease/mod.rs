@@ -3,6 +3,7 @@
 
 mod machine;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use everynode_api::kinds;
@@ -57,6 +58,32 @@ struct Spec {
 }
 
 impl Election {
+    /// Stands, and carries out `work` while leading. When leadership ends, `work` is told to stop
+    /// and waited for.
+    pub async fn lead<W: Future<Output = ()>>(&self, shutdown: &Shutdown, work: impl FnOnce(Shutdown) -> W) -> End {
+        let (leading, leads) = watch::channel(false);
+        let (trigger, stop) = Shutdown::new();
+        let working = async move {
+            // An error means that the election is over.
+            if leads.clone().wait_for(|leads| *leads).await.is_ok() {
+                work(stop).await;
+            }
+        };
+        let mut working = std::pin::pin!(working);
+        let end = tokio::select! {
+            biased;
+            end = self.run(&leading, shutdown) => end,
+            () = &mut working => {
+                tracing::error!(lease = %self.name, "the work of the leader ended by itself");
+                return End::Lost;
+            }
+        };
+        drop(leading);
+        trigger.fire();
+        working.await;
+        end
+    }
+
     /// Stands until leadership is lost or shutdown. `leading` is true while we lead.
     pub async fn run(&self, leading: &watch::Sender<bool>, shutdown: &Shutdown) -> End {
         let mut machine = Machine::new(self.identity.clone(), self.timing.clone());

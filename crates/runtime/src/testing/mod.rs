@@ -68,13 +68,7 @@ pub struct Fault {
 impl MemoryApi {
     pub fn new(env: Env) -> MemoryApi {
         let (changed, _) = channel::channel(());
-        MemoryApi {
-            inner: Arc::new(Inner {
-                env,
-                state: Mutex::default(),
-                changed,
-            }),
-        }
+        MemoryApi { inner: Arc::new(Inner { env, state: Mutex::default(), changed }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -214,8 +208,7 @@ impl State {
     fn begin(&mut self, verb: &'static str, target: &Target) -> Option<Trouble> {
         let subresource = target.subresource.map(|name| format!("/{name}")).unwrap_or_default();
         let key = Key::new(&target.namespace, &target.name);
-        self.requests
-            .push(format!("{verb} {}{subresource} {key}", target.kind.plural));
+        self.requests.push(format!("{verb} {}{subresource} {key}", target.kind.plural));
         self.in_flight += 1;
         self.in_flight_max = self.in_flight_max.max(self.in_flight);
         take_fault(&mut self.faults, verb, &target.kind)

@@ -58,24 +58,15 @@ impl Reconciler for Spread {
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
         let set = &view.daemon_set(key)?.meta;
-        let owned: Vec<_> = view
-            .pods()
-            .owned_by(&set.uid)
-            .filter(|pod| !pod.is_terminating())
-            .collect();
+        let owned: Vec<_> = view.pods().owned_by(&set.uid).filter(|pod| !pod.is_terminating()).collect();
         let name = |node: &str| {
             let first = format!("{}-{node}", set.name);
             let taken = |name: &str| view.pods().get(&Key::new(&set.namespace, name)).is_some();
             if taken(&first) { format!("{first}-2") } else { first }
         };
         let has_pod = |node: &str| owned.iter().any(|pod| pod.target_node() == Some(node));
-        let missing = view
-            .nodes()
-            .map(|node| node.meta.name.to_string())
-            .filter(|node| !has_pod(node));
-        let stray = owned
-            .iter()
-            .filter(|pod| pod.target_node().is_none_or(|node| view.node(node).is_none()));
+        let missing = view.nodes().map(|node| node.meta.name.to_string()).filter(|node| !has_pod(node));
+        let stray = owned.iter().filter(|pod| pod.target_node().is_none_or(|node| view.node(node).is_none()));
         Some(Seen {
             set: Regarding {
                 kind: kinds::DAEMON_SET,
@@ -87,9 +78,7 @@ impl Reconciler for Spread {
             revision: set.resource_version,
             ready: Some(view.daemon_set(key)?.status.number_ready),
             missing: missing.map(|node| (name(&node), node)).collect(),
-            stray: stray
-                .map(|pod| (pod.meta.name.to_string(), pod.meta.uid.to_string()))
-                .collect(),
+            stray: stray.map(|pod| (pod.meta.name.to_string(), pod.meta.uid.to_string())).collect(),
             pods: owned.len() as i64,
         })
     }
@@ -97,10 +86,7 @@ impl Reconciler for Spread {
     fn plan(&self, seen: &Seen, memory: &u64, now: Timestamp) -> Plan<String, u64> {
         let creates = seen.missing.iter().map(|(name, node)| self.create(seen, name, node));
         let deletes = seen.stray.iter().map(|(name, uid)| delete(seen, name, uid));
-        let guards = Preconditions {
-            uid: Some(seen.set.uid.clone()),
-            resource_version: Some(seen.revision),
-        };
+        let guards = Preconditions { uid: Some(seen.set.uid.clone()), resource_version: Some(seen.revision) };
         Plan {
             actions: creates.chain(deletes).collect(),
             status: (seen.ready != Some(seen.pods)).then(|| StatusWrite {
@@ -108,14 +94,8 @@ impl Reconciler for Spread {
                 status: json!({"numberReady": seen.pods}),
                 preconditions: guards,
             }),
-            notes: seen
-                .missing
-                .iter()
-                .map(|(_, node)| format!("{node} had no pod"))
-                .collect(),
-            wake_at: self
-                .wake_after_ms
-                .map(|ms| later(now, std::time::Duration::from_millis(ms))),
+            notes: seen.missing.iter().map(|(_, node)| format!("{node} had no pod")).collect(),
+            wake_at: self.wake_after_ms.map(|ms| later(now, std::time::Duration::from_millis(ms))),
             memory: memory + 1,
         }
     }
@@ -144,11 +124,7 @@ impl Spread {
             body["metadata"]["name"] = Value::Null;
             body["metadata"]["generateName"] = format!("{}-", set.name).into();
         }
-        let report = report(
-            seen,
-            ("SuccessfulCreate", "Created pod: {}"),
-            ("FailedCreate", "Error creating: {}"),
-        );
+        let report = report(seen, ("SuccessfulCreate", "Created pod: {}"), ("FailedCreate", "Error creating: {}"));
         Action::Create { target, body, report }
     }
 }
@@ -156,24 +132,13 @@ impl Spread {
 fn delete(seen: &Seen, name: &str, uid: &str) -> Action {
     Action::Delete {
         target: Target::new(kinds::POD, &seen.set.namespace, name),
-        preconditions: Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        },
+        preconditions: Preconditions { uid: Some(uid.to_owned()), resource_version: None },
         grace_period_seconds: None,
         propagation: None,
-        report: report(
-            seen,
-            ("SuccessfulDelete", "Deleted pod: {}"),
-            ("FailedDelete", "Error deleting: {}"),
-        ),
+        report: report(seen, ("SuccessfulDelete", "Deleted pod: {}"), ("FailedDelete", "Error deleting: {}")),
     }
 }
 
 fn report(seen: &Seen, success: (&'static str, &'static str), failure: (&'static str, &'static str)) -> Option<Report> {
-    Some(Report {
-        regarding: seen.set.clone(),
-        success: Some(success),
-        failure: Some(failure),
-    })
+    Some(Report { regarding: seen.set.clone(), success: Some(success), failure: Some(failure) })
 }

@@ -50,10 +50,7 @@ impl State {
     }
 
     pub fn all(&self, kind: &Kind) -> impl Iterator<Item = &Value> {
-        self.objects
-            .get(kind)
-            .into_iter()
-            .flat_map(|objects| objects.values().map(Arc::as_ref))
+        self.objects.get(kind).into_iter().flat_map(|objects| objects.values().map(Arc::as_ref))
     }
 
     pub fn compact(&mut self) {
@@ -74,30 +71,18 @@ impl State {
         match request {
             Request::Get(target) => self.existing(&target).cloned(),
             Request::Raw { .. } => Err(Status::no_such_path().into()),
-            Request::List {
-                kind,
-                selection,
-                limit,
-                continue_token,
-                ..
-            } => self.list(&kind, &selection, limit, continue_token),
+            Request::List { kind, selection, limit, continue_token, .. } => {
+                self.list(&kind, &selection, limit, continue_token)
+            }
             Request::Create { target, body } => self.create(target, body, now),
             Request::Update { target, body } => self.update(&target, body),
-            Request::Patch {
-                target,
-                patch,
-                body,
-                preconditions,
-            } => {
+            Request::Patch { target, patch, body, preconditions } => {
                 let old = self.existing(&target)?.clone();
                 self.update(&target, patch::apply(&target.kind, old, patch, body, &preconditions)?)
             }
-            Request::Delete {
-                target,
-                preconditions,
-                grace_period_seconds,
-                ..
-            } => self.delete(&target, &preconditions, grace_period_seconds, now),
+            Request::Delete { target, preconditions, grace_period_seconds, .. } => {
+                self.delete(&target, &preconditions, grace_period_seconds, now)
+            }
         }
     }
 
@@ -110,11 +95,7 @@ impl State {
         let filter = Filter::new(selection)?;
         let start: usize = token.and_then(|token| token.parse().ok()).unwrap_or(0);
         let matching: Vec<&Value> = self.all(kind).filter(|object| filter.matches(object)).collect();
-        let end = if limit == 0 {
-            matching.len()
-        } else {
-            (start + limit as usize).min(matching.len())
-        };
+        let end = if limit == 0 { matching.len() } else { (start + limit as usize).min(matching.len()) };
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
         if end < matching.len() {
             metadata["continue"] = end.to_string().into();
@@ -145,10 +126,7 @@ impl State {
     }
 
     fn name(&mut self, body: &mut Value) {
-        if let Some(prefix) = body["metadata"]["generateName"]
-            .as_str()
-            .filter(|_| body["metadata"]["name"].is_null())
-        {
+        if let Some(prefix) = body["metadata"]["generateName"].as_str().filter(|_| body["metadata"]["name"].is_null()) {
             self.uids += 1;
             body["metadata"]["name"] = format!("{prefix}{:05}", self.uids).into();
         }
@@ -167,15 +145,11 @@ impl State {
     fn update(&mut self, target: &Target, mut body: Value) -> Answer {
         let old = self.existing(target)?.clone();
         let known = |field: &str, body: &Value| {
-            body["metadata"][field]
-                .as_str()
-                .is_none_or(|text| text.is_empty() || old["metadata"][field] == text)
+            body["metadata"][field].as_str().is_none_or(|text| text.is_empty() || old["metadata"][field] == text)
         };
         if !known("uid", &body) {
             let status = Status::failure(422, "Invalid", "metadata.uid: field is immutable");
-            return Err(status
-                .with_cause("FieldValueInvalid", "field is immutable", "metadata.uid")
-                .into());
+            return Err(status.with_cause("FieldValueInvalid", "field is immutable", "metadata.uid").into());
         }
         if !known("resourceVersion", &body) {
             return Err(Status::modified(&target.kind, &target.name).into());
@@ -229,9 +203,7 @@ impl State {
     fn fill_in(&mut self, kind: &Kind, object: &mut Value, now: Timestamp) {
         object["kind"] = kind.kind.as_ref().into();
         object["apiVersion"] = kind.api_version().into();
-        let known = self
-            .get(kind, &key_of(object))
-            .map(|known| known["metadata"]["uid"].clone());
+        let known = self.get(kind, &key_of(object)).map(|known| known["metadata"]["uid"].clone());
         let metadata = &mut object["metadata"];
         if metadata["uid"].is_null() {
             self.uids += 1;
@@ -250,11 +222,7 @@ impl State {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let new = Arc::new(object);
-        let old = self
-            .objects
-            .entry(kind.clone())
-            .or_default()
-            .insert(key_of(&new), new.clone());
+        let old = self.objects.entry(kind.clone()).or_default().insert(key_of(&new), new.clone());
         self.history.push(Record {
             revision: self.revision,
             kind: kind.clone(),
@@ -288,7 +256,5 @@ fn key_of(object: &Value) -> Key {
 }
 
 fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|list| !list.is_empty())
+    object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
 }

@@ -37,24 +37,13 @@ impl MemoryEvents {
             match request.resource_version {
                 Some(revision) if revision < state.compacted => return Err(expired()),
                 Some(revision) => (revision, state.generation, VecDeque::new()),
-                None => (
-                    state.revision,
-                    state.generation,
-                    all().map(|object| WatchEvent::Added(bytes(object))).collect(),
-                ),
+                None => {
+                    (state.revision, state.generation, all().map(|object| WatchEvent::Added(bytes(object))).collect())
+                }
             }
         };
         let (kind, bookmarks) = (request.kind, request.bookmarks);
-        Ok(MemoryEvents {
-            api,
-            kind,
-            filter,
-            bookmarks,
-            position,
-            generation,
-            initial,
-            changed,
-        })
+        Ok(MemoryEvents { api, kind, filter, bookmarks, position, generation, initial, changed })
     }
 
     async fn next_event(&mut self) -> Next {
@@ -101,9 +90,7 @@ impl MemoryEvents {
         let due = self.bookmarks && self.position < state.bookmark;
         due.then(|| {
             self.position = state.bookmark;
-            WatchEvent::Bookmark {
-                resource_version: state.bookmark,
-            }
+            WatchEvent::Bookmark { resource_version: state.bookmark }
         })
     }
 

@@ -35,10 +35,7 @@ impl Cluster {
     pub fn with_nodes(count: usize) -> Cluster {
         let env = Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap());
         let api = MemoryApi::new(env.clone());
-        api.put(
-            &kinds::DAEMON_SET,
-            json!({"metadata": {"name": "web", "namespace": "x"}}),
-        );
+        api.put(&kinds::DAEMON_SET, json!({"metadata": {"name": "web", "namespace": "x"}}));
         (0..count).for_each(|index| drop(api.put(&kinds::NODE, node(&format!("n{index}")))));
         Cluster { api, env }
     }
@@ -50,14 +47,7 @@ impl Cluster {
         let metrics = manager.metrics();
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(manager.run(shutdown));
-        Running {
-            api,
-            env,
-            handle,
-            metrics,
-            trigger,
-            task,
-        }
+        Running { api, env, handle, metrics, trigger, task }
     }
 }
 
@@ -73,25 +63,16 @@ impl Running {
     }
 
     pub fn set(&self) -> Value {
-        self.api
-            .get(&kinds::DAEMON_SET, &Key::new("x", "web"))
-            .unwrap_or_default()
+        self.api.get(&kinds::DAEMON_SET, &Key::new("x", "web")).unwrap_or_default()
     }
 
     /// How many requests there were whose line in the log begins so.
     pub fn count(&self, prefix: &str) -> usize {
-        self.api
-            .requests()
-            .iter()
-            .filter(|line| line.starts_with(&format!("{prefix} ")))
-            .count()
+        self.api.requests().iter().filter(|line| line.starts_with(&format!("{prefix} "))).count()
     }
 
     pub fn plans(&self) -> u64 {
-        self.metrics
-            .counters()
-            .plans_total
-            .load(std::sync::atomic::Ordering::Relaxed)
+        self.metrics.counters().plans_total.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     pub fn manager_metrics(&self) -> String {
