@@ -1,8 +1,19 @@
-//! Discovery: which groups, versions and resources are served.
+//! Discovery: which groups, versions and resources are served, in the old form and the aggregated one (DS-I01 to
+//! DS-I03). Everything follows from the table of kinds; [`resources`] adds subresources and reviews.
+
+mod forms;
+pub(crate) mod resources;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
+use serde_json::Value;
 
-/// A finished answer to a GET. `etag` is without quotes' interpretation: compare it with `If-None-Match` as it is.
+use self::forms::Aggregated;
+
+/// A finished answer to a GET. `etag` includes its quotes: compare it with `If-None-Match` as it is.
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
@@ -10,6 +21,83 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-pub(crate) fn respond(_path: &str, _accept: &str) -> Option<Answer> {
-    None
+impl Answer {
+    /// A JSON document with an ETag of its content.
+    pub(crate) fn json(content_type: &'static str, document: &Value) -> Answer {
+        Answer::bytes(content_type, document.to_string().into())
+    }
+
+    pub(crate) fn bytes(content_type: &'static str, body: Bytes) -> Answer {
+        let etag = format!("\"{}\"", content_hash(&body));
+        Answer { status: 200, content_type, etag: Some(etag), body }
+    }
 }
+
+/// The form of an answer that a client can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Plain,
+    V2,
+    V2Beta1,
+}
+
+const FORMS: [(Form, &str, &str); 2] = [
+    (Form::V2, "v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+    (Form::V2Beta1, "v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
+];
+
+/// Answers `/api`, `/api/v1`, `/apis`, `/apis/G` and `/apis/G/V`; `None` where nothing is served.
+pub(crate) fn respond(path: &str, accept: &str) -> Option<Answer> {
+    let path = path.trim_end_matches('/');
+    let form = match path {
+        "/api" | "/apis" => wanted(accept),
+        _ => Form::Plain,
+    };
+    answers().get(&(path.to_owned(), form)).cloned()
+}
+
+/// The first form in the Accept header that there is; plain JSON otherwise.
+fn wanted(accept: &str) -> Form {
+    for choice in accept.split(',') {
+        let parameters: Vec<&str> = choice.split(';').map(str::trim).collect();
+        let aggregated = parameters.contains(&"g=apidiscovery.k8s.io");
+        let form = FORMS.iter().find(|(_, version, _)| parameters.contains(&format!("v={version}").as_str()));
+        match form {
+            Some((form, _, _)) if aggregated => return *form,
+            _ if !aggregated && matches!(parameters[0], "application/json" | "*/*") => return Form::Plain,
+            _ => {}
+        }
+    }
+    Form::Plain
+}
+
+/// Every answer, made with the first request.
+fn answers() -> &'static BTreeMap<(String, Form), Answer> {
+    static ANSWERS: OnceLock<BTreeMap<(String, Form), Answer>> = OnceLock::new();
+    ANSWERS.get_or_init(|| {
+        let versions = resources::group_versions();
+        let mut answers = BTreeMap::new();
+        for (path, document) in forms::plain(&versions) {
+            answers.insert((path, Form::Plain), Answer::json("application/json", &document));
+        }
+        for (form, version, content_type) in FORMS {
+            let Aggregated { core, groups } = forms::aggregated(&versions, version);
+            answers.insert(("/api".into(), form), Answer::json(content_type, &core));
+            answers.insert(("/apis".into(), form), Answer::json(content_type, &groups));
+        }
+        answers
+    })
+}
+
+/// A hash for ETags and the like: 128 bits of FNV-1a in two halves, not meant against malice.
+pub(crate) fn content_hash(bytes: &[u8]) -> String {
+    format!("{:016X}{:016X}", fnv(0xcbf2_9ce4_8422_2325, bytes), fnv(0x9ae1_6a3b_2f90_404f, bytes))
+}
+
+/// 64-bit FNV-1a from a starting value.
+pub(crate) fn fnv(start: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;

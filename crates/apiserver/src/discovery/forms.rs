@@ -1,0 +1,140 @@
+//! The documents of discovery: `APIVersions`, `APIGroupList`, `APIResourceList`, and `APIGroupDiscoveryList`.
+
+use serde_json::{Map, Value, json};
+
+use super::fnv;
+use super::resources::{Body, GroupVersion, Resource, Subresource};
+
+/// The two aggregated documents.
+pub(super) struct Aggregated {
+    /// `/api`
+    pub(super) core: Value,
+    /// `/apis`
+    pub(super) groups: Value,
+}
+
+/// Every path of the old form and its document.
+pub(super) fn plain(versions: &[GroupVersion]) -> Vec<(String, Value)> {
+    let named = || versions.iter().filter(|version| !version.group.is_empty());
+    let addresses = json!([{ "clientCIDR": "0.0.0.0/0", "serverAddress": "" }]);
+    let core =
+        json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses });
+    let groups: Vec<Value> = named().map(group).collect();
+    let list = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups });
+    let mut documents = vec![("/api".to_owned(), core), ("/apis".to_owned(), list)];
+    for version in named() {
+        let mut document = group(version);
+        document["kind"] = "APIGroup".into();
+        document["apiVersion"] = "v1".into();
+        documents.push((format!("/apis/{}", version.group), document));
+    }
+    documents.extend(versions.iter().map(|version| (version.path(), resource_list(version))));
+    documents
+}
+
+fn group(version: &GroupVersion) -> Value {
+    let entry = json!({ "groupVersion": version.name(), "version": version.version });
+    json!({ "name": version.group, "versions": [entry], "preferredVersion": entry })
+}
+
+fn resource_list(version: &GroupVersion) -> Value {
+    let mut resources = Vec::new();
+    for resource in &version.resources {
+        resources.push(entry(resource));
+        resources.extend(resource.subresources.iter().map(|sub| sub_entry(version, resource, sub)));
+    }
+    resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version.name(), "resources": resources })
+}
+
+fn entry(resource: &Resource) -> Value {
+    let mut entry = json!({
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.body.kind,
+        "verbs": resource.verbs,
+    });
+    names(&mut entry, resource);
+    if resource.stored {
+        entry["storageVersionHash"] = storage_hash(resource.body).into();
+    }
+    entry
+}
+
+fn sub_entry(version: &GroupVersion, resource: &Resource, sub: &Subresource) -> Value {
+    let mut entry = json!({
+        "name": format!("{}/{}", resource.plural, sub.name),
+        "singularName": "",
+        "namespaced": resource.namespaced,
+        "kind": sub.body.kind,
+        "verbs": sub.verbs,
+    });
+    if (sub.body.group, sub.body.version) != (version.group, version.version) {
+        entry["group"] = sub.body.group.into();
+        entry["version"] = sub.body.version.into();
+    }
+    entry
+}
+
+fn names(entry: &mut Value, resource: &Resource) {
+    for (name, list) in [("shortNames", resource.short_names), ("categories", resource.categories)] {
+        if !list.is_empty() {
+            entry[name] = list.into();
+        }
+    }
+}
+
+/// Opaque to clients: it only has to differ between kinds.
+fn storage_hash(body: Body) -> String {
+    let text = format!("{}/{}/{}", body.group, body.version, body.kind);
+    crate::schema::base64::encode(&fnv(0xcbf2_9ce4_8422_2325, text.as_bytes()).to_be_bytes())
+}
+
+/// The aggregated documents in one version of their own API.
+pub(super) fn aggregated(versions: &[GroupVersion], version: &str) -> Aggregated {
+    let document = |wanted: fn(&GroupVersion) -> bool| {
+        let items: Vec<Value> = versions.iter().filter(|version| wanted(version)).map(discovered_group).collect();
+        json!({
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+            "metadata": {},
+            "items": items,
+        })
+    };
+    Aggregated { core: document(|v| v.group.is_empty()), groups: document(|v| !v.group.is_empty()) }
+}
+
+fn discovered_group(version: &GroupVersion) -> Value {
+    let mut metadata = Map::new();
+    if !version.group.is_empty() {
+        metadata.insert("name".into(), version.group.into());
+    }
+    let resources: Vec<Value> = version.resources.iter().map(discovered).collect();
+    let entry = json!({ "version": version.version, "resources": resources, "freshness": "Current" });
+    json!({ "metadata": metadata, "versions": [entry] })
+}
+
+fn discovered(resource: &Resource) -> Value {
+    let mut entry = json!({
+        "resource": resource.plural,
+        "responseKind": response_kind(resource.body),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
+    });
+    names(&mut entry, resource);
+    let subresources: Vec<Value> = resource.subresources.iter().map(discovered_sub).collect();
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
+}
+
+fn discovered_sub(sub: &Subresource) -> Value {
+    json!({ "subresource": sub.name, "responseKind": response_kind(sub.body), "verbs": sub.verbs })
+}
+
+fn response_kind(body: Body) -> Value {
+    json!({ "group": body.group, "version": body.version, "kind": body.kind })
+}
