@@ -163,7 +163,8 @@ impl Audit<'_> {
             node.counts && new && old && !settled
         };
         let before = self.facts.nodes.iter().filter(doubled).count() as i64;
-        let beside = |node: &&NodeFacts<'_>| !node.creates.is_empty() && node.pods.iter().any(|p| p.stays() && serves(p));
+        let staying = |node: &NodeFacts<'_>| node.pods.iter().any(|pod| pod.lives() && !pod.deleted && serves(pod));
+        let beside = |node: &&NodeFacts<'_>| !node.creates.is_empty() && staying(node);
         let started = self.facts.nodes.iter().filter(beside).count() as i64;
         let allowed = self.facts.max_surge;
         if started > 0 && before + started > allowed {

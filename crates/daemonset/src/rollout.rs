@@ -262,9 +262,8 @@ fn surge<'p, 'a>(
 
 /// DS-D25
 fn beside<'p, 'a>(new: &'p PodState<'a>, old: &'p PodState<'a>, rollout: &mut Rollout<'p, 'a>) {
-    match new.available {
-        true if !old.adopting => rollout.deletes.push((old, Why::Replaced { by: new.name() })),
-        _ => rollout.holds.push((old, Hold::AwaitingReplacement)),
+    if new.available && !old.adopting {
+        rollout.deletes.push((old, Why::Replaced { by: new.name() }));
     }
 }
 

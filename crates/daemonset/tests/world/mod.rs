@@ -55,10 +55,6 @@ pub struct World {
     pub history: Vec<String>,
 }
 
-pub fn pods() -> Kind {
-    kinds::POD
-}
-
 impl World {
     pub fn new(seed: u64, options: Options, set: Value) -> World {
         let mut world = World {
