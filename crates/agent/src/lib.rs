@@ -15,21 +15,28 @@
 //! logs/      reading and rotating container logs
 //! server/    the agent's own HTTPS server: logs, exec, attach, port-forward
 //! node/      the Node object: registration, status, lease
+//! pods       the node's pods, from the API server
+//! writer     pod statuses and deletions, to the API server
+//! host/      cgroups, directories, hosts files, termination messages
 //! agent      wires all of them to an API server
 //! ```
 //!
 //! What is not here: networks and images themselves (the runtime's work), scheduling, any decision
 //! about which pods belong on the node.
 
+pub mod agent;
 pub mod config;
 pub mod container;
 pub mod cri;
+mod events;
 pub mod host;
 pub mod logs;
+mod pods;
 pub mod ports;
 pub mod server;
 pub mod sync;
 pub mod worker;
+mod writer;
 
 pub mod env;
 pub mod forward;

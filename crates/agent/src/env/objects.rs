@@ -25,19 +25,24 @@ impl Objects {
     /// # Errors
     /// The API server cannot be asked, or refuses.
     pub(crate) async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Data>, String> {
+        Ok(self.config_map_and_immutable(namespace, name).await?.map(|(data, _)| data))
+    }
+
+    /// As [`Objects::config_map`], and whether it can never change.
+    ///
+    /// # Errors
+    /// As [`Objects::config_map`].
+    pub(crate) async fn config_map_and_immutable(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(Data, bool)>, String> {
         let found: Option<ConfigMap> = self.get(kinds::CONFIG_MAP, namespace, name).await?;
         Ok(found.map(|object| {
-            let texts = object
-                .data
-                .into_iter()
-                .flatten()
-                .map(|(key, value)| (key, value.into_bytes()));
-            let binaries = object
-                .binary_data
-                .into_iter()
-                .flatten()
-                .map(|(key, value)| (key, value.0));
-            texts.chain(binaries).collect()
+            let immutable = object.immutable == Some(true);
+            let texts = object.data.into_iter().flatten().map(|(key, value)| (key, value.into_bytes()));
+            let binaries = object.binary_data.into_iter().flatten().map(|(key, value)| (key, value.0));
+            (texts.chain(binaries).collect(), immutable)
         }))
     }
 
@@ -46,13 +51,21 @@ impl Objects {
     /// # Errors
     /// As [`Objects::config_map`].
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Data>, String> {
+        Ok(self.secret_and_immutable(namespace, name).await?.map(|(data, _)| data))
+    }
+
+    /// As [`Objects::secret`], and whether it can never change.
+    ///
+    /// # Errors
+    /// As [`Objects::config_map`].
+    pub(crate) async fn secret_and_immutable(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(Data, bool)>, String> {
         Ok(self.whole_secret(namespace, name).await?.map(|object| {
-            object
-                .data
-                .into_iter()
-                .flatten()
-                .map(|(key, value)| (key, value.0))
-                .collect()
+            let data = object.data.into_iter().flatten().map(|(key, value)| (key, value.0));
+            (data.collect(), object.immutable == Some(true))
         }))
     }
 

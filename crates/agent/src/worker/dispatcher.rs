@@ -105,7 +105,10 @@ impl Dispatcher {
         let (sender, mut looks) = mpsc::channel(1);
         let relist = Relist::new(self.context.clone(), self.resync.clone());
         let relist = tokio::spawn(relist.run(poke, sender));
-        // Nothing is decided before the runtime was seen once: what runs must be known.
+        // Nothing is decided before the runtime was seen once: what runs must be known, and so must
+        // the runtime's name, which is part of container ids.
+        let mut facts = self.context.facts.clone();
+        let _ = facts.wait_for(|facts| !facts.runtime.is_empty()).await;
         let mut seen_once = false;
         loop {
             tokio::select! {
