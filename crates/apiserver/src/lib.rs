@@ -1,6 +1,31 @@
-//! everynode-apiserver.
+//! The API server: what kubectl, agents and controllers speak to.
+//!
+//! Reading order: [`server`] (the whole as one value), `registry` (verbs and strategies), `hub`
+//! (watch fan-out), `http` (sockets, routes, forms), `auth`, `pki`, `inproc`. What objects look
+//! like is in `schema`, how they are shown in `tables`, what is served in `discovery` and
+//! `openapi`.
 
+mod auth;
+mod base64;
+mod bootstrap;
 mod discovery;
+mod env;
+mod http;
+mod hub;
+mod inproc;
+mod keys;
+mod object;
 mod openapi;
+mod patching;
+mod pki;
+mod registry;
 mod schema;
+mod server;
+mod stored;
 mod tables;
+
+pub use auth::User;
+pub use env::{Environment, SystemEnvironment};
+pub use http::{ServeError, ServeOptions};
+pub use pki::{Credentials, Pki, PkiError};
+pub use server::{ApiServer, Config, StartError};

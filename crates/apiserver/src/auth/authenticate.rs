@@ -1,0 +1,72 @@
+//! From what a connection and a request show to a user.
+
+use everynode_api::kinds::find;
+use everynode_api::status::Status;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{AUTHENTICATED, User};
+use crate::keys;
+use crate::object;
+use crate::registry::Registry;
+
+/// The user that a verified client certificate names: CN is the name, each O a group.
+pub(crate) fn certificate_user(der: &[u8]) -> Option<User> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let subject = certificate.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+    let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
+    let groups = groups.map(str::to_owned).chain([AUTHENTICATED.to_owned()]).collect();
+    Some(User { name, groups, ..User::default() })
+}
+
+/// The user of a bearer token, or 401.
+pub(crate) fn token_user(registry: &Registry, join_token: &str, token: &str) -> Result<User, Status> {
+    if same(token.as_bytes(), join_token.as_bytes()) {
+        return Ok(User::new("system:bootstrap:everynode", &["system:bootstrappers"]));
+    }
+    service_account_user(registry, token, &[]).ok_or_else(Status::unauthorized)
+}
+
+/// Compares secrets in a time that depends on their length only.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    !b.is_empty() && a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+/// The user of a service-account token whose account (and pod, secret or node) still exists.
+pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: &[String]) -> Option<User> {
+    let claims = registry.tokens.check(token, audiences, registry.env.now())?;
+    let bound = &claims.bound;
+    let namespace = bound.namespace.as_str();
+    exists(registry, "serviceaccounts", namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid)?;
+    let mut user = User::service_account(namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid);
+    if let Some(pod) = &bound.pod {
+        exists(registry, "pods", namespace, &pod.name, &pod.uid)?;
+        user.extra.insert("authentication.kubernetes.io/pod-name".into(), vec![pod.name.clone()]);
+        user.extra.insert("authentication.kubernetes.io/pod-uid".into(), vec![pod.uid.clone()]);
+    }
+    if let Some(secret) = &bound.secret {
+        exists(registry, "secrets", namespace, &secret.name, &secret.uid)?;
+    }
+    if let Some(node) = &bound.node {
+        user.extra.insert("authentication.kubernetes.io/node-name".into(), vec![node.name.clone()]);
+    }
+    Some(user)
+}
+
+fn exists(registry: &Registry, plural: &str, namespace: &str, name: &str, uid: &str) -> Option<()> {
+    let key = keys::object(find("", plural)?, namespace, name);
+    let kv = registry.store.get(&key, None).ok()??;
+    let value = crate::stored::decode(&kv.value, kv.modified).ok()?;
+    (object::meta(&value, "uid") == uid).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        assert!(same(b"abc", b"abc"));
+        assert!(!same(b"abc", b"abd") && !same(b"ab", b"abc") && !same(b"", b""));
+    }
+}

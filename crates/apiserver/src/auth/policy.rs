@@ -1,0 +1,127 @@
+//! The roles and bindings that exist from the start, as Kubernetes names them.
+
+use serde_json::{Value, json};
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
+
+fn role(name: &str, rules: Value) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+           "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+                        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}},
+           "rules": rules})
+}
+
+fn binding(name: &str, subjects: Value) -> Value {
+    bind(name, name, subjects)
+}
+
+fn bind(name: &str, role: &str, subjects: Value) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+           "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+                        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}},
+           "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+           "subjects": subjects})
+}
+
+fn groups(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name})).collect()
+}
+
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
+    json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
+}
+
+fn paths(urls: &[&str]) -> Value {
+    json!({"nonResourceURLs": urls, "verbs": ["get"]})
+}
+
+const CORE_READ: &[&str] = &[
+    "configmaps", "endpoints", "events", "pods", "pods/log", "pods/status", "serviceaccounts", "services", "services/status",
+];
+const CORE_WRITE: &[&str] = &[
+    "configmaps", "endpoints", "events", "pods", "pods/attach", "pods/eviction", "pods/exec", "pods/portforward", "secrets",
+    "serviceaccounts", "services",
+];
+const APPS: &[&str] = &["daemonsets", "daemonsets/status", "controllerrevisions"];
+const BUDGETS: &[&str] = &["poddisruptionbudgets", "poddisruptionbudgets/status"];
+
+fn view_rules() -> Vec<Value> {
+    vec![
+        rule(&[""], CORE_READ, &READ),
+        rule(&[""], &["namespaces"], &READ),
+        rule(&["apps"], APPS, &READ),
+        rule(&["policy"], BUDGETS, &READ),
+        rule(&["events.k8s.io"], &["events"], &READ),
+    ]
+}
+
+fn edit_rules() -> Vec<Value> {
+    let mut rules = view_rules();
+    rules.extend([
+        rule(&[""], &["secrets", "pods/attach", "pods/exec", "pods/portforward"], &READ),
+        rule(&[""], CORE_WRITE, &WRITE),
+        rule(&[""], &["serviceaccounts"], &["impersonate"]),
+        rule(&[""], &["serviceaccounts/token"], &["create"]),
+        rule(&["apps"], &["daemonsets"], &WRITE),
+        rule(&["policy"], &["poddisruptionbudgets"], &WRITE),
+        rule(&["coordination.k8s.io"], &["leases"], &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]),
+    ]);
+    rules
+}
+
+fn admin_rules() -> Vec<Value> {
+    let mut rules = edit_rules();
+    rules.extend([
+        rule(&["rbac.authorization.k8s.io"], &["roles", "rolebindings"], &READ),
+        rule(&["rbac.authorization.k8s.io"], &["roles", "rolebindings"], &WRITE),
+        rule(&["authorization.k8s.io"], &["localsubjectaccessreviews"], &["create"]),
+    ]);
+    rules
+}
+
+const DISCOVERY: &[&str] = &["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"];
+const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
+
+/// The ClusterRoles that exist from the start.
+pub(crate) fn cluster_roles() -> Vec<Value> {
+    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
+    let reviews = rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]);
+    let whoami = rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]);
+    vec![
+        role("cluster-admin", everything),
+        role("admin", admin_rules().into()),
+        role("edit", edit_rules().into()),
+        role("view", view_rules().into()),
+        role("system:discovery", json!([paths(DISCOVERY)])),
+        role("system:public-info-viewer", json!([paths(PUBLIC)])),
+        role("system:basic-user", json!([reviews, whoami])),
+        role("system:monitoring", json!([paths(&["/metrics", "/livez", "/readyz", "/healthz"])])),
+        role("system:auth-delegator", json!([
+            rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+            rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"])])),
+        role("system:controller:daemon-set-controller", json!([
+            rule(&["apps"], &["daemonsets"], &READ),
+            rule(&["apps"], &["daemonsets/status"], &["update", "patch"]),
+            rule(&["apps"], &["daemonsets/finalizers"], &["update"]),
+            rule(&[""], &["nodes"], &["list", "watch", "get"]),
+            rule(&[""], &["pods"], &["create", "delete", "get", "list", "patch", "watch"]),
+            rule(&[""], &["pods/binding"], &["create"]),
+            rule(&["apps"], &["controllerrevisions"], &["create", "delete", "get", "list", "patch", "update", "watch"]),
+            rule(&["", "events.k8s.io"], &["events"], &["create", "patch", "update"])])),
+    ]
+}
+
+/// The ClusterRoleBindings that exist from the start.
+pub(crate) fn cluster_role_bindings() -> Vec<Value> {
+    let everybody = groups(&["system:authenticated", "system:unauthenticated"]);
+    let controller = "system:controller:daemon-set-controller";
+    vec![
+        binding("cluster-admin", groups(&["system:masters"])),
+        binding("system:discovery", groups(&["system:authenticated"])),
+        binding("system:basic-user", groups(&["system:authenticated"])),
+        binding("system:public-info-viewer", everybody),
+        binding("system:monitoring", groups(&["system:monitoring"])),
+        bind(controller, controller, json!([{"kind": "ServiceAccount", "name": "daemon-set-controller", "namespace": "kube-system"}])),
+    ]
+}

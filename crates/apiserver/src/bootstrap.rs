@@ -1,0 +1,103 @@
+//! What exists in every cluster: namespaces, roles and bindings, priority classes, the
+//! `kubernetes` service and its endpoints. Made at start where it is missing.
+
+use std::net::SocketAddr;
+
+use everynode_api::kinds::find_by_kind;
+use everynode_api::status::Status;
+use serde_json::{Value, json};
+
+use crate::auth::User;
+use crate::auth::policy;
+use crate::registry::{Body, Caller, Registry, Target};
+use crate::schema::FieldValidation;
+
+/// Name, value and description of the built-in priority classes (DS-B53).
+pub(crate) const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+    ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+];
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Makes what is missing. All creates run at once, so that they share few disk writes.
+pub(crate) async fn run(registry: &std::sync::Arc<Registry>, advertised: Option<SocketAddr>) -> Result<(), Status> {
+    let namespaces = NAMESPACES.iter().map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    create_all(registry, namespaces.collect()).await?;
+    let mut rest: Vec<Value> = PRIORITY_CLASSES.iter().map(priority_class).collect();
+    rest.extend(policy::cluster_roles());
+    rest.extend(policy::cluster_role_bindings());
+    rest.push(kubernetes_service(registry));
+    create_all(registry, rest).await?;
+    match advertised {
+        Some(address) => publish_endpoints(registry, address).await,
+        None => Ok(()),
+    }
+}
+
+fn priority_class(class: &(&str, i64, &str)) -> Value {
+    json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": class.0},
+           "value": class.1, "description": class.2, "preemptionPolicy": "PreemptLowerPriority"})
+}
+
+fn service_ip(registry: &Registry) -> String {
+    let [a, b, c] = registry.settings.service_network;
+    format!("{a}.{b}.{c}.1")
+}
+
+fn kubernetes_service(registry: &Registry) -> Value {
+    json!({"apiVersion": "v1", "kind": "Service",
+           "metadata": {"name": "kubernetes", "namespace": "default",
+                        "labels": {"component": "apiserver", "provider": "kubernetes"}},
+           "spec": {"type": "ClusterIP", "clusterIP": service_ip(registry), "sessionAffinity": "None",
+                    "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]}})
+}
+
+/// The endpoints of the `kubernetes` service name this server; a changed address replaces the old one.
+async fn publish_endpoints(registry: &Registry, address: SocketAddr) -> Result<(), Status> {
+    let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address.ip().to_string()}],
+                     "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}]}]});
+    let (user, target) = (User::internal("system:apiserver"), target(&endpoints, "kubernetes")?);
+    match registry.update(&caller(&user), &target, Body::Value(endpoints.clone())).await {
+        Err(status) if status.is_not_found() => {}
+        result => return result.map(|_| ()),
+    }
+    registry.create(&caller(&user), &target, Body::Value(endpoints)).await.map(|_| ())
+}
+
+fn caller(user: &User) -> Caller<'_> {
+    Caller { user, dry_run: false, validation: FieldValidation::Ignore }
+}
+
+fn target(object: &Value, name: &str) -> Result<Target, Status> {
+    let text = |name: &str| object[name].as_str().unwrap_or("");
+    let info = find_by_kind(text("apiVersion"), text("kind")).ok_or_else(Status::no_such_path)?;
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
+    Ok(Target { info, namespace, name: name.to_owned(), subresource: String::new() })
+}
+
+async fn create_all(registry: &std::sync::Arc<Registry>, objects: Vec<Value>) -> Result<(), Status> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for object in objects {
+        let name = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        let target = target(&object, &name)?;
+        let held = registry.store.get(&target.key(), None).map_err(|error| crate::registry::store_failure(&error))?;
+        if held.is_none() {
+            let registry = registry.clone();
+            tasks.spawn(async move {
+                let user = User::internal("system:apiserver");
+                registry.create(&caller(&user), &target, Body::Value(object)).await
+            });
+        }
+    }
+    while let Some(result) = tasks.join_next().await {
+        match result.map_err(Status::internal)? {
+            Err(status) if !status.is_already_exists() => return Err(status),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+

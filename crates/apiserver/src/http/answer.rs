@@ -1,0 +1,123 @@
+//! Answers: values become bytes with the right headers.
+
+use bytes::Bytes;
+use everynode_api::kinds::KindInfo;
+use everynode_api::status::Status;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WARNING};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::body::{OutBody, whole};
+use super::negotiate::{Accepted, Encoding, Shape};
+use crate::object;
+use crate::registry::read::list_meta;
+use crate::registry::{ListPage, Reply, read};
+use crate::tables::{self, IncludeObject};
+
+pub(crate) type Answer = Response<OutBody>;
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+/// Warnings beyond these are dropped: header blocks are bounded.
+const WARNINGS_MAX: usize = 32;
+
+/// Bytes with a content type.
+pub(crate) fn bytes(code: u16, content_type: &str, body: Bytes) -> Answer {
+    let mut answer = Response::new(whole(body));
+    *answer.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    answer
+}
+
+pub(crate) fn text(code: u16, body: impl Into<String>) -> Answer {
+    bytes(code, "text/plain; charset=utf-8", Bytes::from(body.into()))
+}
+
+/// A failure; always JSON, as kubectl and client-go expect.
+pub(crate) fn failure(status: &Status) -> Answer {
+    let mut answer = bytes(status.code, JSON, serde_json::to_vec(status).unwrap_or_default().into());
+    let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if wait > 0 || status.code == 429 {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.max(1)));
+    }
+    answer
+}
+
+/// JSON bytes in the encoding that was asked for.
+fn encoded(code: u16, encoding: Encoding, json: Bytes) -> Result<Answer, Status> {
+    match encoding {
+        Encoding::Json => Ok(bytes(code, JSON, json)),
+        Encoding::Yaml => {
+            let value: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
+            let text = serde_saphyr::to_string(&value).map_err(Status::internal)?;
+            Ok(bytes(code, YAML, text.into()))
+        }
+    }
+}
+
+/// The answer to a request about one object.
+pub(crate) fn reply(info: &KindInfo, reply: Reply, accepted: Accepted, include: IncludeObject, now: jiff::Timestamp) -> Result<Answer, Status> {
+    let json = match accepted.shape {
+        Shape::Whole => reply.json,
+        _ if !reply.is_object => reply.json,
+        Shape::Table => {
+            let value: Value = serde_json::from_slice(&reply.json).map_err(Status::internal)?;
+            let meta = json!({"resourceVersion": object::meta(&value, "resourceVersion")});
+            to_bytes(&tables::table(info, vec![value], meta, include, true, now))?
+        }
+        Shape::Metadata => {
+            let value: Value = serde_json::from_slice(&reply.json).map_err(Status::internal)?;
+            to_bytes(&partial(value))?
+        }
+    };
+    let mut answer = encoded(reply.code, accepted.encoding, json)?;
+    add_warnings(&mut answer, &reply.warnings);
+    Ok(answer)
+}
+
+/// A list in the form that was asked for.
+pub(crate) fn list(info: &KindInfo, page: &ListPage, accepted: Accepted, include: IncludeObject, now: jiff::Timestamp) -> Result<Answer, Status> {
+    let json = match accepted.shape {
+        Shape::Whole => read::list_body(info, page)?,
+        Shape::Table => to_bytes(&tables::table(info, values(info, page)?, list_meta(page), include, true, now))?,
+        Shape::Metadata => {
+            let items: Vec<Value> = values(info, page)?.into_iter().map(partial).collect();
+            to_bytes(&json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list_meta(page), "items": items}))?
+        }
+    };
+    encoded(200, accepted.encoding, json)
+}
+
+fn values(info: &KindInfo, page: &ListPage) -> Result<Vec<Value>, Status> {
+    let value = |item: &std::sync::Arc<crate::hub::Item>| {
+        serde_json::from_slice(&read::external(info, &item.kv.value, item.kv.modified)?).map_err(Status::internal)
+    };
+    page.items.iter().map(value).collect()
+}
+
+/// Only the metadata of an object.
+pub(crate) fn partial(mut value: Value) -> Value {
+    let metadata = object::remove(&mut value, "metadata").unwrap_or_default();
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+}
+
+pub(crate) fn to_bytes(value: &Value) -> Result<Bytes, Status> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(Status::internal)
+}
+
+/// `Warning: 299 - "text"` (RFC 7234, DS-I40).
+fn add_warnings(answer: &mut Answer, warnings: &[String]) {
+    for text in warnings.iter().take(WARNINGS_MAX) {
+        let escaped: String = text.chars().filter(|c| !c.is_control()).flat_map(|c| match c {
+            '"' | '\\' => vec!['\\', c],
+            c => vec![c],
+        }).collect();
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
+            answer.headers_mut().append(WARNING, value);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! One request from end to end: who, may they, do it, say it, count it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use everynode_api::status::Status;
+use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
+use http::{HeaderMap, Method, Request};
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::answer::{self, Answer};
+use super::metrics::Labels;
+use super::query::Query;
+use super::route::{self, Route, Verb};
+use super::serve::Shared;
+use super::{body, resource, system};
+use crate::auth::authorize::Attributes;
+use crate::auth::{User, authenticate, join, reviews};
+use crate::server::ApiServer;
+
+/// Requests served at once, beyond which 429 is answered: kube-apiserver's defaults doubled, since ours are cheaper.
+const READING_MAX: i64 = 800;
+const WRITING_MAX: i64 = 800;
+/// Watches, logs and streams have a bound of their own: the machine's open files.
+const LONG_RUNNING_MAX: i64 = 30_000;
+
+/// What a connection says about its client.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    /// From the client certificate.
+    pub(crate) user: Option<User>,
+}
+
+/// A request taken apart.
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query_text: String,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Answers a request, whatever it is; never fails.
+pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer {
+    let started = Instant::now();
+    let head = Head::of(&request);
+    let route = route::read(&head.method, &head.path, &head.query);
+    let labels = labels(&route, &head);
+    let long_running = matches!(&route, Route::Resource(Verb::Watch, _)) || super::proxy::is_proxied(&route);
+    let answer = match Slot::take(&shared, &head.method, long_running) {
+        Some(slot) => {
+            // Long-running answers keep their slot in the stream.
+            let result = serve(&shared, &connection, &head, route, request, slot).await;
+            result.unwrap_or_else(|status| answer::failure(&status))
+        }
+        None => answer::failure(&Status::too_many_requests("too many requests, please try again later", 1)),
+    };
+    shared.server.metrics.finished(&labels, answer.status().as_u16(), started.elapsed());
+    tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
+    answer
+}
+
+impl Head {
+    fn of(request: &Request<Incoming>) -> Head {
+        let uri = request.uri();
+        let query_text = uri.query().unwrap_or("").to_owned();
+        Head {
+            method: request.method().clone(),
+            path: uri.path().to_owned(),
+            query: Query::parse(&query_text),
+            query_text,
+            headers: request.headers().clone(),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &http::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+}
+
+/// A place among the requests that are served at once; given back when dropped.
+pub(crate) struct Slot {
+    shared: Arc<Shared>,
+    kind: SlotKind,
+}
+
+#[derive(Clone, Copy)]
+enum SlotKind {
+    Reading,
+    Writing,
+    LongRunning,
+}
+
+impl Slot {
+    fn take(shared: &Arc<Shared>, method: &Method, long_running: bool) -> Option<Slot> {
+        let (kind, limit) = match (long_running, method) {
+            (true, _) => (SlotKind::LongRunning, LONG_RUNNING_MAX),
+            (_, &Method::GET | &Method::HEAD) => (SlotKind::Reading, READING_MAX),
+            _ => (SlotKind::Writing, WRITING_MAX),
+        };
+        let slot = Slot { shared: shared.clone(), kind };
+        (slot.gauge().fetch_add(1, Ordering::Relaxed) < limit).then_some(slot)
+    }
+
+    fn gauge(&self) -> &AtomicI64 {
+        let metrics = &self.shared.server.metrics;
+        match self.kind {
+            SlotKind::Reading => &metrics.reading,
+            SlotKind::Writing => &metrics.writing,
+            SlotKind::LongRunning => &metrics.long_running,
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.gauge().fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    head: &Head,
+    route: Route,
+    request: Request<Incoming>,
+    slot: Slot,
+) -> Result<Answer, Status> {
+    let server = &shared.server;
+    let user = identify(server, connection, head)?;
+    match route {
+        Route::Resource(verb, target) => {
+            let verb = super::proxy::verb(verb, &target);
+            server.authorize(&user, &route::attributes(verb, &target, &head.query))?;
+            resource::serve(shared, &user, head, verb, target, request, slot).await
+        }
+        Route::Review { group, resource, namespace } => {
+            let attributes = Attributes { verb: "create".into(), resource: resource.clone(), group, namespace, ..Attributes::default() };
+            server.authorize(&user, &attributes)?;
+            let body = read_value(head, request).await?;
+            let review = reviews::answer(&server.registry, &server.rbac, &user, &resource, body)?;
+            Ok(answer::bytes(201, "application/json", answer::to_bytes(&review)?))
+        }
+        Route::Path if head.path == join::PATH && head.method == Method::POST => {
+            let body = read_value(head, request).await?;
+            let joined = join::answer(&server.pki, &user, &body, server.registry.env.now())?;
+            tracing::info!(node = %joined["nodeName"], peer = %connection.peer, "a node was given a certificate");
+            Ok(answer::bytes(200, "application/json", answer::to_bytes(&joined)?))
+        }
+        Route::Path => path(server, &user, head),
+        Route::Unknown => {
+            let attributes = Attributes { verb: head.method.as_str().to_lowercase(), path: head.path.clone(), ..Attributes::default() };
+            server.authorize(&user, &attributes)?;
+            Err(Status::no_such_path())
+        }
+    }
+}
+
+fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> {
+    if !system::is_public(&head.path) {
+        let verb = head.method.as_str().to_lowercase();
+        let attributes = Attributes { verb, path: head.path.clone(), ..Attributes::default() };
+        server.authorize(user, &attributes)?;
+    }
+    if head.method != Method::GET && head.method != Method::HEAD {
+        return Err(Status::failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+    }
+    let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
+    system::get(server, &head.path, &head.query_text, accept, if_none_match).ok_or_else(Status::no_such_path)
+}
+
+/// Reads a small request object of a kind without schema (reviews, delete options, bindings …).
+pub(crate) async fn read_value(head: &Head, request: Request<Incoming>) -> Result<Value, Status> {
+    let media = super::negotiate::media(&head.headers)?;
+    let bytes = body::read(request.into_body()).await?;
+    parse(&bytes, media)
+}
+
+pub(crate) fn parse(bytes: &[u8], media: crate::schema::Media) -> Result<Value, Status> {
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    match media {
+        crate::schema::Media::Json => serde_json::from_slice(bytes).map_err(|error| Status::bad_request(error.to_string())),
+        crate::schema::Media::Yaml => {
+            let text = std::str::from_utf8(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|error| Status::bad_request(error.to_string()))
+        }
+    }
+}
+
+/// A bearer token wins over a certificate; a bad one is 401 and never anonymous.
+fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<User, Status> {
+    let bearer = head.header(&AUTHORIZATION).strip_prefix("Bearer ").map(str::trim);
+    let user = match (bearer, &connection.user) {
+        (Some(token), _) => authenticate::token_user(&server.registry, server.pki.join_token(), token)?,
+        (None, Some(user)) => user.clone(),
+        (None, None) => User::anonymous(),
+    };
+    if user.is_anonymous() && !system::is_public(&head.path) {
+        return Err(Status::unauthorized());
+    }
+    impersonate(server, user, head)
+}
+
+/// `kubectl --as`: allowed to those who may impersonate that user and each of those groups.
+fn impersonate(server: &ApiServer, user: User, head: &Head) -> Result<User, Status> {
+    let name = head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).unwrap_or("");
+    let groups: Vec<String> =
+        head.headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
+    if name.is_empty() && groups.is_empty() {
+        return Ok(user);
+    }
+    let ask = |resource: &str, namespace: &str, name: &str| {
+        let own = str::to_owned;
+        let attributes =
+            Attributes { verb: own("impersonate"), resource: own(resource), namespace: own(namespace), name: own(name), ..Attributes::default() };
+        server.authorize(&user, &attributes)
+    };
+    let account = name.strip_prefix(crate::auth::SERVICE_ACCOUNT_PREFIX).and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) => ask("serviceaccounts", namespace, name)?,
+        None => ask("users", "", name)?,
+    }
+    for group in &groups {
+        ask("groups", "", group)?;
+    }
+    let mut other = match account {
+        Some((namespace, name)) => User::service_account(namespace, name, ""),
+        None => User::new(name, &[]),
+    };
+    other.groups.extend(groups);
+    Ok(other)
+}
+
+fn labels(route: &Route, head: &Head) -> Labels {
+    let write_verb = match head.method {
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "GET",
+    };
+    let Route::Resource(verb, target) = route else {
+        return Labels { verb: write_verb, ..Labels::default() };
+    };
+    let verb = match verb {
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+        _ if super::proxy::is_proxied(route) => "CONNECT",
+        _ => write_verb,
+    };
+    let kind = &target.info.kind;
+    let scope = match (target.name.is_empty(), target.namespace.is_empty()) {
+        (false, _) => "resource",
+        (true, false) => "namespace",
+        (true, true) => "cluster",
+    };
+    Labels {
+        verb,
+        group: kind.group.to_string(),
+        version: kind.version.to_string(),
+        resource: kind.plural.to_string(),
+        subresource: target.subresource.split('/').next().unwrap_or("").to_owned(),
+        scope,
+        dry_run: head.query.has("dryRun"),
+    }
+}

@@ -1,0 +1,122 @@
+//! Counts of what was served, in Prometheus' text form (DS-J11).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of the latency buckets, seconds.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// The labels that requests are counted by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Labels {
+    pub(crate) verb: &'static str,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) resource: String,
+    pub(crate) subresource: String,
+    /// `resource`, `namespace` or `cluster`
+    pub(crate) scope: &'static str,
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Default)]
+struct Histogram {
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    sum: f64,
+}
+
+/// All counters of the server.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    requests: Mutex<BTreeMap<(Labels, u16), u64>>,
+    durations: Mutex<BTreeMap<Labels, Histogram>>,
+    pub(crate) reading: AtomicI64,
+    pub(crate) writing: AtomicI64,
+    pub(crate) long_running: AtomicI64,
+    watch_events: AtomicU64,
+    panics: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Metrics {
+    /// Counts a finished request.
+    pub(crate) fn finished(&self, labels: &Labels, code: u16, took: Duration) {
+        *lock(&self.requests).entry((labels.clone(), code)).or_default() += 1;
+        let mut durations = lock(&self.durations);
+        let histogram = durations.entry(labels.clone()).or_default();
+        let seconds = took.as_secs_f64();
+        for (bucket, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
+            *bucket += u64::from(seconds <= bound);
+        }
+        histogram.count += 1;
+        histogram.sum += seconds;
+    }
+
+    pub(crate) fn watch_event(&self) {
+        self.watch_events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The whole in text form; `objects` is the number of stored objects by resource.
+    pub(crate) fn text(&self, objects: &[(String, usize)]) -> String {
+        let mut out = String::with_capacity(16 << 10);
+        head(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource and code.");
+        for ((labels, code), count) in lock(&self.requests).iter() {
+            let _ = writeln!(out, "apiserver_request_total{{{},code=\"{code}\"}} {count}", labels.text());
+        }
+        self.write_durations(&mut out);
+        head(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests being served now.");
+        for (kind, gauge) in [("readOnly", &self.reading), ("mutating", &self.writing)] {
+            let value = gauge.load(Ordering::Relaxed);
+            let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {value}");
+        }
+        head(&mut out, "apiserver_longrunning_requests", "gauge", "Watches, logs and streams being served now.");
+        let _ = writeln!(out, "apiserver_longrunning_requests {}", self.long_running.load(Ordering::Relaxed));
+        head(&mut out, "apiserver_watch_events_total", "counter", "Watch events sent.");
+        let _ = writeln!(out, "apiserver_watch_events_total {}", self.watch_events.load(Ordering::Relaxed));
+        head(&mut out, "everynode_apiserver_panics_total", "counter", "Requests that failed by a defect of the server.");
+        let _ = writeln!(out, "everynode_apiserver_panics_total {}", self.panics.load(Ordering::Relaxed));
+        head(&mut out, "apiserver_storage_objects", "gauge", "Stored objects by resource.");
+        for (resource, count) in objects {
+            let _ = writeln!(out, "apiserver_storage_objects{{resource=\"{resource}\"}} {count}");
+        }
+        out
+    }
+
+    fn write_durations(&self, out: &mut String) {
+        let name = "apiserver_request_duration_seconds";
+        head(out, name, "histogram", "Time from a request's head to its answer's head.");
+        for (labels, histogram) in lock(&self.durations).iter() {
+            let labels = labels.text();
+            for (bucket, bound) in histogram.buckets.iter().zip(BUCKETS) {
+                let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {bucket}");
+            }
+            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", histogram.count);
+            let _ = writeln!(out, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {}", histogram.sum, histogram.count);
+        }
+    }
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+impl Labels {
+    fn text(&self) -> String {
+        let dry_run = if self.dry_run { "All" } else { "" };
+        format!(
+            "component=\"apiserver\",dry_run=\"{dry_run}\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"",
+            self.group, self.resource, self.scope, self.subresource, self.verb, self.version
+        )
+    }
+}

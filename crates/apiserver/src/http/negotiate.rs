@@ -1,0 +1,129 @@
+//! Which form a request's body has and which the answer shall have (DS-I06, DS-I38).
+
+use everynode_api::ports::PatchType;
+use everynode_api::status::Status;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+
+use crate::schema::Media;
+use crate::tables::IncludeObject;
+
+/// The encoding of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Yaml,
+}
+
+/// How objects are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Whole,
+    Table,
+    /// `PartialObjectMetadata`, or its list.
+    Metadata,
+}
+
+/// What the client accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) encoding: Encoding,
+    pub(crate) shape: Shape,
+}
+
+/// What is answered to those who accept none of it.
+const OFFERED: &str = "application/json, application/yaml";
+
+/// The first form in `Accept` that is served. Without a header it is JSON.
+pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, Status> {
+    let text = header(headers, ACCEPT.as_str());
+    if text.trim().is_empty() {
+        return Ok(Accepted { encoding: Encoding::Json, shape: Shape::Whole });
+    }
+    text.split(',').find_map(clause).ok_or_else(|| Status::not_acceptable(OFFERED))
+}
+
+/// Several headers of a name count as one list.
+fn header(headers: &HeaderMap, name: &str) -> String {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
+}
+
+fn clause(text: &str) -> Option<Accepted> {
+    let mut parts = text.split(';').map(str::trim);
+    let encoding = match parts.next()? {
+        "application/json" | "*/*" | "application/*" | "text/*" => Encoding::Json,
+        "application/yaml" | "text/yaml" | "application/x-yaml" => Encoding::Yaml,
+        _ => return None,
+    };
+    let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
+    let get = |name: &str| parameters.iter().find(|(held, _)| *held == name).map(|(_, value)| *value);
+    let of_meta = get("g") == Some("meta.k8s.io") && matches!(get("v"), Some("v1" | "v1beta1"));
+    let shape = match get("as") {
+        None => Shape::Whole,
+        Some("Table") if of_meta => Shape::Table,
+        Some("PartialObjectMetadata" | "PartialObjectMetadataList") if of_meta => Shape::Metadata,
+        Some(_) => return None,
+    };
+    Some(Accepted { encoding, shape })
+}
+
+/// `includeObject` of a table.
+pub(crate) fn include_object(text: &str) -> Result<IncludeObject, Status> {
+    match text {
+        "" | "Metadata" => Ok(IncludeObject::Metadata),
+        "None" => Ok(IncludeObject::None),
+        "Object" => Ok(IncludeObject::Object),
+        other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+    }
+}
+
+/// The form of a request's object; JSON where nothing is said.
+pub(crate) fn media(headers: &HeaderMap) -> Result<Media, Status> {
+    let text = header(headers, CONTENT_TYPE.as_str());
+    match text.split(';').next().unwrap_or("").trim() {
+        "" | "application/json" | "text/json" => Ok(Media::Json),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => Ok(Media::Yaml),
+        _ => Err(Status::unsupported_media_type(OFFERED)),
+    }
+}
+
+const PATCHES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+
+/// The form of a patch. Server-side apply is refused by name: ignoring it would lose what it promises.
+pub(crate) fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
+    let text = header(headers, CONTENT_TYPE.as_str());
+    match text.split(';').next().unwrap_or("").trim() {
+        "application/json-patch+json" => Ok(PatchType::Json),
+        "application/merge-patch+json" => Ok(PatchType::Merge),
+        "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
+        "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
+            let mut status = Status::unsupported_media_type(PATCHES);
+            status.message = format!("server-side apply is not supported by this server yet; use client-side apply: {}", status.message);
+            Err(status)
+        }
+        _ => Err(Status::unsupported_media_type(PATCHES)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: &str) -> Option<Accepted> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, accept.parse().unwrap());
+        accepted(&headers).ok()
+    }
+
+    #[test]
+    fn the_first_served_form_is_taken() {
+        let json = Accepted { encoding: Encoding::Json, shape: Shape::Whole };
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+        assert_eq!(check(table), Some(Accepted { shape: Shape::Table, ..json })); // DS-I38
+        assert_eq!(check("application/vnd.kubernetes.protobuf,application/json"), Some(json)); // DS-I06
+        assert_eq!(check("application/vnd.kubernetes.protobuf"), None);
+        assert_eq!(check("application/json;as=Table;v=v9;g=meta.k8s.io, */*"), Some(json));
+        assert_eq!(check("application/yaml").map(|a| a.encoding), Some(Encoding::Yaml));
+    }
+}

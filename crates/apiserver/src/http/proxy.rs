@@ -1,0 +1,286 @@
+//! Logs, exec, attach and port-forward: passed on to the node's agent.
+//!
+//! The API server speaks to the agent at the Node's InternalIP and kubelet port, with its own
+//! client certificate, and checks the agent's certificate against the CA for the *node's name*.
+//! Upgraded connections (SPDY and WebSocket) are tunnelled byte for byte.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_api::kinds::{NODE, POD, find};
+use everynode_api::status::Status;
+use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::answer::Answer;
+use super::handle::{Head, Slot};
+use super::query::Query;
+use super::route::{Route, Verb};
+use super::serve::Shared;
+use crate::object::{at, items, text};
+use crate::pki::{Pki, PkiError};
+use crate::registry::{Registry, Target};
+
+/// An agent that does not answer by then is not reachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How agents are reached.
+pub(crate) struct Agents(TlsConnector);
+
+impl Agents {
+    pub(crate) fn new(pki: &Pki) -> Result<Agents, PkiError> {
+        Ok(Agents(TlsConnector::from(Arc::new(pki.agent_config()?))))
+    }
+}
+
+const STREAMS: [&str; 4] = ["log", "exec", "attach", "portforward"];
+
+pub(crate) fn is_proxied_target(target: &Target) -> bool {
+    let first = target.subresource.split('/').next().unwrap_or("");
+    (target.info.kind == POD && STREAMS.contains(&first)) || (target.info.kind == NODE && first == "proxy")
+}
+
+pub(crate) fn is_proxied(route: &Route) -> bool {
+    matches!(route, Route::Resource(_, target) if is_proxied_target(target))
+}
+
+/// exec, attach and port-forward over WebSocket are GETs that RBAC knows as `create` (KEP-4006: since 1.35).
+pub(crate) fn verb(verb: Verb, target: &Target) -> Verb {
+    match target.subresource.as_str() {
+        "exec" | "attach" | "portforward" if target.info.kind == POD => Verb::Create,
+        _ => verb,
+    }
+}
+
+/// Passes a request on to the agent of the pod's (or the) node.
+pub(crate) async fn serve(
+    shared: &Arc<Shared>,
+    head: &Head,
+    target: &Target,
+    request: Request<Incoming>,
+    slot: Slot,
+) -> Result<Answer, Status> {
+    let registry = &shared.server.registry;
+    let (node, path) = destination(registry, head, target)?;
+    let address = agent_address(registry, &node)?;
+    let stream = connect(&shared.agents, &node, address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| unreachable(&node, address, &error))?;
+    tokio::spawn(connection.with_upgrades());
+    let (mut parts, body) = request.into_parts();
+    let client_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let upgrades = parts.headers.contains_key(UPGRADE);
+    let outgoing = outgoing(parts, body, &path, address)?;
+    let answer = sender.send_request(outgoing).await.map_err(|error| unreachable(&node, address, &error))?;
+    let (parts, incoming) = answer.into_parts();
+    if upgrades && parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let agent = Response::from_parts(parts.clone(), incoming);
+        if let Some(client) = client_upgrade {
+            tokio::spawn(tunnel(client, agent, slot));
+        }
+        return Ok(Response::from_parts(parts, super::body::whole(bytes::Bytes::new())));
+    }
+    Ok(Response::from_parts(strip(parts), Streamed { body: incoming, _slot: slot }.boxed_unsync()))
+}
+
+/// Hop-by-hop headers are this connection's own.
+fn strip(mut parts: http::response::Parts) -> http::response::Parts {
+    for name in [CONNECTION, http::header::TRANSFER_ENCODING] {
+        parts.headers.remove(name);
+    }
+    parts.version = http::Version::default();
+    parts
+}
+
+fn outgoing(parts: http::request::Parts, body: Incoming, path: &str, address: SocketAddr) -> Result<Request<Incoming>, Status> {
+    let uri: Uri = path.parse().map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = parts.headers;
+    let headers = request.headers_mut();
+    // The caller's credentials are for this server only.
+    headers.remove(AUTHORIZATION);
+    let host = address.to_string().parse().map_err(Status::internal)?;
+    headers.insert(HOST, host);
+    Ok(request)
+}
+
+async fn tunnel(client: hyper::upgrade::OnUpgrade, agent: Response<Incoming>, _slot: Slot) {
+    let (Ok(client), Ok(agent)) = tokio::join!(client, hyper::upgrade::on(agent)) else { return };
+    let (mut client, mut agent) = (TokioIo::new(client), TokioIo::new(agent));
+    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut agent).await {
+        tracing::debug!(%error, "a stream to an agent ended");
+    }
+}
+
+/// An agent's answer on its way to the client; holds its slot until it ends.
+struct Streamed {
+    body: Incoming,
+    _slot: Slot,
+}
+
+impl hyper::body::Body for Streamed {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        // An agent that breaks off ends the stream; the client sees a short body.
+        std::pin::Pin::new(&mut self.body).poll_frame(context).map(|frame| frame.and_then(Result::ok).map(Ok))
+    }
+}
+
+async fn connect(agents: &Agents, node: &str, address: SocketAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Status> {
+    let name = ServerName::try_from(node.to_owned()).map_err(Status::internal)?;
+    let connected = async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        agents.0.connect(name, stream).await
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, connected).await {
+        Ok(result) => result.map_err(|error| unreachable(node, address, &error)),
+        Err(_) => Err(unreachable(node, address, &"it does not answer")),
+    }
+}
+
+fn unreachable(node: &str, address: SocketAddr, error: &dyn std::fmt::Display) -> Status {
+    Status::failure(502, "ServiceUnavailable", format!("error dialing the agent of node {node} at {address}: {error}"))
+}
+
+/// The node, and path and query at its agent.
+fn destination(registry: &Registry, head: &Head, target: &Target) -> Result<(String, String), Status> {
+    if target.info.kind == NODE {
+        let rest = target.subresource.strip_prefix("proxy").unwrap_or("");
+        let path = if rest.is_empty() { "/" } else { rest };
+        return Ok((target.name.clone(), with_query(path, &head.query_text)));
+    }
+    let (_, pod) = registry.current_value(&Target { subresource: String::new(), ..target.clone() })?;
+    let node = text(&pod, &["spec", "nodeName"]).to_owned();
+    if node.is_empty() {
+        let text = format!("pod {} does not have a host assigned", target.name);
+        return Err(Status::bad_request(text));
+    }
+    let path = match target.subresource.as_str() {
+        "portforward" => format!("/portForward/{}/{}", target.namespace, target.name),
+        kind => {
+            let container = container(target, &pod, &head.query)?;
+            let kind = if kind == "log" { "containerLogs" } else { kind };
+            format!("/{kind}/{}/{}/{container}", target.namespace, target.name)
+        }
+    };
+    Ok((node, with_query(&path, &agent_query(target, &head.query_text))))
+}
+
+fn with_query(path: &str, query: &str) -> String {
+    match query {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
+/// exec and attach name their streams `input`, `output`, `error` and `tty` at the agent.
+fn agent_query(target: &Target, query: &str) -> String {
+    let renamed = |part: &str| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let on = matches!(value, "1" | "true");
+        match (target.subresource.as_str(), name) {
+            ("exec" | "attach", "container") => None,
+            ("exec" | "attach", "stdin") => on.then(|| "input=1".to_owned()),
+            ("exec" | "attach", "stdout") => on.then(|| "output=1".to_owned()),
+            ("exec" | "attach", "stderr") => on.then(|| "error=1".to_owned()),
+            ("exec" | "attach", "tty") => on.then(|| "tty=1".to_owned()),
+            ("log", "container") => None,
+            _ => Some(part.to_owned()),
+        }
+    };
+    query.split('&').filter(|part| !part.is_empty()).filter_map(renamed).collect::<Vec<_>>().join("&")
+}
+
+/// The container asked for, or the only one (or the one that the pod names as its default).
+fn container(target: &Target, pod: &Value, query: &Query) -> Result<String, Status> {
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    let names = |list: &str| items(pod, &["spec", list]).iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>();
+    let wanted = query.get("container");
+    if !wanted.is_empty() {
+        let known = lists.iter().any(|list| names(list).contains(&wanted));
+        return if known {
+            waiting(target, pod, wanted).map(|()| wanted.to_owned())
+        } else {
+            Err(Status::bad_request(format!("container {wanted} is not valid for pod {}", target.name)))
+        };
+    }
+    let all = names("containers");
+    let default = text(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]);
+    let chosen = match all.as_slice() {
+        [only] => only,
+        many if many.contains(&default) => default,
+        many => {
+            let text = format!("a container name must be specified for pod {}, choose one of: [{}]", target.name, many.join(" "));
+            return Err(Status::bad_request(text));
+        }
+    };
+    waiting(target, pod, chosen).map(|()| chosen.to_owned())
+}
+
+/// DS-H52: a container that has not started has no log.
+fn waiting(target: &Target, pod: &Value, container: &str) -> Result<(), Status> {
+    if target.subresource != "log" {
+        return Ok(());
+    }
+    let lists = ["containerStatuses", "initContainerStatuses"];
+    let mut statuses = lists.iter().flat_map(|list| items(pod, &["status", list])).filter(|status| status["name"] == container);
+    let Some(status) = statuses.next() else { return Ok(()) };
+    let ran = at(status, &["containerID"]).as_str().is_some_and(|id| !id.is_empty()) || status["restartCount"].as_i64().unwrap_or(0) > 0;
+    match status["state"]["waiting"]["reason"].as_str() {
+        Some(reason) if !ran => {
+            let text = format!("container {container:?} in pod {:?} is waiting to start: {reason}", target.name);
+            Err(Status::bad_request(text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where a node's agent listens.
+fn agent_address(registry: &Registry, node: &str) -> Result<SocketAddr, Status> {
+    let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
+    let target = Target { info, namespace: String::new(), name: node.to_owned(), subresource: String::new() };
+    let (_, object) = registry.current_value(&target)?;
+    let addresses = items(&object, &["status", "addresses"]);
+    let internal = addresses.iter().find(|address| address["type"] == "InternalIP").and_then(|address| address["address"].as_str());
+    let ip: Option<IpAddr> = internal.and_then(|text| text.parse().ok());
+    let port = at(&object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).as_u64().and_then(|port| u16::try_from(port).ok());
+    match (ip, port) {
+        (Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
+        _ => Err(Status::failure(502, "ServiceUnavailable", format!("node {node} has not said where its agent listens"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_put_in_the_agents_words() {
+        let target = |subresource: &str| Target {
+            info: find("", "pods").unwrap(),
+            namespace: "x".into(),
+            name: "a".into(),
+            subresource: subresource.into(),
+        };
+        let query = "command=ls&command=-l&container=web&stdin=true&stdout=true&stderr=false&tty=1";
+        assert_eq!(agent_query(&target("exec"), query), "command=ls&command=-l&input=1&output=1&tty=1");
+        assert_eq!(agent_query(&target("log"), "container=web&follow=true"), "follow=true");
+    }
+}

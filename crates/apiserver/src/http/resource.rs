@@ -1,0 +1,193 @@
+//! Verbs on stored objects, from request to answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_api::status::Status;
+use http::Request;
+use hyper::body::Incoming;
+
+use super::answer::{self, Answer};
+use super::handle::{Head, Slot, parse, read_value};
+use super::negotiate;
+use super::query::Query;
+use super::route::Verb;
+use super::serve::Shared;
+use super::{body, proxy, watch};
+use crate::auth::User;
+use crate::hub::Filter;
+use crate::registry::read::At;
+use crate::registry::{Body, Caller, DeleteOptions, ListOptions, PatchBody, Registry, Reply, Target, WatchParameters};
+use crate::schema::FieldValidation;
+
+/// Serves an authorised request.
+pub(crate) async fn serve(
+    shared: &Arc<Shared>,
+    user: &User,
+    head: &Head,
+    verb: Verb,
+    target: Target,
+    request: Request<Incoming>,
+    slot: Slot,
+) -> Result<Answer, Status> {
+    let registry = &shared.server.registry;
+    if proxy::is_proxied_target(&target) {
+        return proxy::serve(shared, head, &target, request, slot).await;
+    }
+    let accepted = negotiate::accepted(&head.headers)?;
+    let include = negotiate::include_object(head.query.get("includeObject"))?;
+    let now = registry.env.now();
+    match verb {
+        Verb::Watch => return watch::serve(shared, head, &target, accepted, include, slot).await,
+        Verb::List => {
+            let options = list_options(&target, &head.query)?;
+            let page = registry.list(target.info, &options).await?;
+            return answer::list(target.info, &page, accepted, include, now);
+        }
+        _ => {}
+    }
+    let reply = single(registry, user, head, verb, &target, request).await?;
+    answer::reply(target.info, reply, accepted, include, now)
+}
+
+/// Verbs that are answered with one object (or a Status).
+async fn single(registry: &Registry, user: &User, head: &Head, verb: Verb, target: &Target, request: Request<Incoming>) -> Result<Reply, Status> {
+    let caller = caller(user, &head.query)?;
+    match verb {
+        Verb::Get => registry.get(target),
+        Verb::Create if !target.name.is_empty() && target.subresource.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
+        Verb::Create if target.subresource.is_empty() => {
+            let (target, body) = (placed(target)?, object(head, request).await?);
+            registry.create(&caller, target, body).await
+        }
+        Verb::Create => registry.create_subresource(&caller, target, read_value(head, request).await?).await,
+        Verb::Update | Verb::Delete | Verb::Patch if target.name.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
+        Verb::Update => registry.update(&caller, target, object(head, request).await?).await,
+        Verb::Patch => {
+            let form = negotiate::patch_type(&head.headers)?;
+            let bytes = body::read(request.into_body()).await?;
+            registry.patch(&caller, target, PatchBody::Bytes(form, bytes)).await
+        }
+        Verb::Delete if !target.subresource.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
+        Verb::Delete => {
+            let options = delete_options(head, request).await?;
+            registry.delete(&caller, target, &options).await
+        }
+        Verb::DeleteCollection => {
+            let filter = filter(target, &head.query)?;
+            let options = delete_options(head, request).await?;
+            registry.delete_collection(&caller, target, filter, &options).await
+        }
+        Verb::List | Verb::Watch => Err(Status::method_not_allowed(&target.info.kind)),
+    }
+}
+
+/// Namespaced objects are created in a namespace.
+fn placed(target: &Target) -> Result<&Target, Status> {
+    match target.info.kind.namespaced && target.namespace.is_empty() {
+        true => Err(Status::method_not_allowed(&target.info.kind)),
+        false => Ok(target),
+    }
+}
+
+async fn object(head: &Head, request: Request<Incoming>) -> Result<Body, Status> {
+    let media = negotiate::media(&head.headers)?;
+    Ok(Body::Bytes(body::read(request.into_body()).await?, media))
+}
+
+fn caller<'a>(user: &'a User, query: &Query) -> Result<Caller<'a>, Status> {
+    let validation = match query.get("fieldValidation") {
+        "" | "Warn" => FieldValidation::Warn,
+        "Strict" => FieldValidation::Strict,
+        "Ignore" => FieldValidation::Ignore,
+        other => {
+            let text = format!("fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Warn\", \"Strict\"");
+            return Err(Status::failure(422, "Invalid", text));
+        }
+    };
+    // DS-I21
+    let dry_run = match query.get("dryRun") {
+        "" => false,
+        "All" => true,
+        other => return Err(Status::failure(422, "Invalid", format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+    };
+    Ok(Caller { user, dry_run, validation })
+}
+
+async fn delete_options(head: &Head, request: Request<Incoming>) -> Result<DeleteOptions, Status> {
+    let query = &head.query;
+    let propagation = match query.get("propagationPolicy") {
+        "" => None,
+        text => Some(crate::registry::propagation(text)?),
+    };
+    let from_query = DeleteOptions {
+        grace_period_seconds: query.number("gracePeriodSeconds")?,
+        propagation,
+        orphan_dependents: query.flag("orphanDependents"),
+        ..DeleteOptions::default()
+    };
+    let media = negotiate::media(&head.headers)?;
+    let bytes = body::read(request.into_body()).await?;
+    from_query.read(&parse(&bytes, media)?)
+}
+
+pub(super) fn filter(target: &Target, query: &Query) -> Result<Filter, Status> {
+    let namespace = Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty());
+    let fields = crate::registry::stored_field_selector(target.info, query.get("fieldSelector"));
+    Filter::parse(target.info, namespace, query.get("labelSelector"), &fields)
+}
+
+/// DS-I30, DS-I31
+fn list_options(target: &Target, query: &Query) -> Result<ListOptions, Status> {
+    let version = resource_version(query)?;
+    let continued = Some(query.get("continue").to_owned()).filter(|token| !token.is_empty());
+    let at = match (query.get("resourceVersionMatch"), version) {
+        ("", None | Some(0)) => At::Newest,
+        ("", Some(revision)) | ("NotOlderThan", Some(revision)) => At::NotOlderThan(revision),
+        ("Exact", Some(revision)) if revision > 0 => At::Exactly(revision),
+        ("Exact" | "NotOlderThan", _) => {
+            return Err(invalid_list_options("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        }
+        (other, _) => return Err(invalid_list_options(&format!("resourceVersionMatch: Unsupported value: {other:?}"))),
+    };
+    if continued.is_some() && version.is_some_and(|version| version > 0) {
+        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    let limit: usize = query.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
+    Ok(ListOptions { filter: filter(target, query)?, at, limit, continue_token: continued })
+}
+
+fn invalid_list_options(text: &str) -> Status {
+    Status::failure(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"))
+}
+
+fn resource_version(query: &Query) -> Result<Option<u64>, Status> {
+    match query.get("resourceVersion") {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| invalid_list_options(&format!("resourceVersion: Invalid value: {text:?}"))),
+    }
+}
+
+/// DS-I32 to DS-I35
+pub(super) fn watch_parameters(registry: &Registry, target: &Target, query: &Query) -> Result<WatchParameters, Status> {
+    let send_initial_events = query.flag("sendInitialEvents");
+    let matching = query.get("resourceVersionMatch");
+    if send_initial_events.is_some() && matching != "NotOlderThan" {
+        return Err(invalid_list_options(
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ));
+    }
+    if send_initial_events.is_none() && !matching.is_empty() {
+        return Err(invalid_list_options("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+    }
+    // Between half an hour and an hour, so that clients do not all come back at once.
+    let own = 1800 + registry.env.below(1800);
+    let timeout = query.number::<u64>("timeoutSeconds")?.filter(|seconds| *seconds > 0).unwrap_or(own);
+    Ok(WatchParameters {
+        filter: filter(target, query)?,
+        resource_version: resource_version(query)?,
+        send_initial_events,
+        bookmarks: query.flag("allowWatchBookmarks") == Some(true),
+        timeout: Some(Duration::from_secs(timeout)),
+    })
+}

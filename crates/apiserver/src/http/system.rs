@@ -1,0 +1,105 @@
+//! Paths that are about no object: health, version, metrics, discovery, OpenAPI.
+
+use everynode_api::kinds::KINDS;
+use serde_json::json;
+
+use super::answer::{self, Answer};
+use super::query::Query;
+use crate::discovery;
+use crate::server::ApiServer;
+
+/// The level of Kubernetes that is spoken.
+const MINOR: &str = "36";
+
+/// Whether anybody may ask for this path.
+pub(crate) fn is_public(path: &str) -> bool {
+    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
+        || ["/healthz/", "/livez/", "/readyz/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Discovery and OpenAPI documents.
+pub(crate) fn document(path: &str, query: &str, accept: &str) -> Option<discovery::Answer> {
+    if path.starts_with("/openapi/") {
+        return crate::openapi::respond(path, query, accept);
+    }
+    discovery::respond(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path), accept)
+}
+
+/// The answer to a GET; `None`: no such path.
+pub(crate) fn get(server: &ApiServer, path: &str, query_text: &str, accept: &str, if_none_match: &str) -> Option<Answer> {
+    let query = Query::parse(query_text);
+    match path {
+        "/version" | "/version/" => Some(version()),
+        "/metrics" => Some(metrics(server)),
+        "/" => Some(root()),
+        _ if is_public(path) => Some(health(server, path, &query)),
+        _ => document(path, query_text, accept).map(|found| conditional(found, if_none_match)),
+    }
+}
+
+fn version() -> Answer {
+    let version = env!("CARGO_PKG_VERSION");
+    let body = json!({
+        "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+everynode-{version}"), "gitCommit": "", "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64"
+    });
+    answer::bytes(200, "application/json", body.to_string().into())
+}
+
+fn root() -> Answer {
+    let paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    answer::bytes(200, "application/json", json!({"paths": paths}).to_string().into())
+}
+
+/// `ok`, or what is wrong; `?verbose` names the checks (DS-I01).
+fn health(server: &ApiServer, path: &str, query: &Query) -> Answer {
+    let about_ready = path.starts_with("/readyz");
+    let good = !about_ready || server.ready();
+    let checks = [("ping", true), ("store", true), ("shutdown", good)];
+    let name = path.trim_start_matches('/').split('/').next().unwrap_or("healthz");
+    if good && query.flag("verbose").is_none() {
+        return answer::text(200, "ok");
+    }
+    let line = |(check, good): &(&str, bool)| match good {
+        true => format!("[+]{check} ok\n"),
+        false => format!("[-]{check} failed: the server is shutting down\n"),
+    };
+    let lines: String = checks.iter().map(line).collect();
+    match good {
+        true => answer::text(200, format!("{lines}{name} check passed\n")),
+        false => answer::text(503, format!("{lines}{name} check failed\n")),
+    }
+}
+
+fn metrics(server: &ApiServer) -> Answer {
+    let mut objects: Vec<(String, usize)> = Vec::new();
+    for info in KINDS {
+        let count = server.registry.hub.topic(info.storage).map_or(0, |topic| topic.len());
+        let name = info.kind.qualified_resource();
+        // Events have two names and one store.
+        if info.kind != everynode_api::kinds::EVENTS_EVENT {
+            objects.push((name, count));
+        }
+    }
+    let body = server.metrics.text(&objects);
+    answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", body.into())
+}
+
+/// 304 where the client has the document already (DS-I02).
+fn conditional(found: discovery::Answer, if_none_match: &str) -> Answer {
+    let etag = found.etag.unwrap_or_default();
+    let same = !etag.is_empty() && if_none_match.split(',').any(|held| held.trim() == etag);
+    let mut answer = match same {
+        true => answer::bytes(304, found.content_type, bytes::Bytes::new()),
+        false => answer::bytes(found.status, found.content_type, found.body),
+    };
+    let headers = answer.headers_mut();
+    if let Ok(value) = http::HeaderValue::from_str(&etag)
+        && !etag.is_empty()
+    {
+        headers.insert(http::header::ETAG, value);
+        headers.insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("public"));
+    }
+    headers.insert(http::header::VARY, http::HeaderValue::from_static("Accept"));
+    answer
+}

@@ -1,0 +1,195 @@
+//! Watches over HTTP: a stream of JSON lines (DS-I32).
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use everynode_api::kinds::KindInfo;
+use everynode_api::status::Status;
+use everynode_store::Revision;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::answer::{Answer, partial};
+use super::handle::{Head, Slot};
+use super::negotiate::{Accepted, Encoding, Shape};
+use super::resource::watch_parameters;
+use super::serve::{Shared, stopped};
+use crate::hub::{self, Delivery, EventKind, Form, Watcher};
+use crate::registry::{Target, read};
+use crate::tables::{self, IncludeObject};
+use crate::object;
+
+/// The annotation of the bookmark that ends the initial events (DS-I35).
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+pub(crate) async fn serve(
+    shared: &Arc<Shared>,
+    head: &Head,
+    target: &Target,
+    accepted: Accepted,
+    include: IncludeObject,
+    slot: Slot,
+) -> Result<Answer, Status> {
+    if accepted.encoding == Encoding::Yaml {
+        return Err(Status::not_acceptable("application/json"));
+    }
+    let registry = &shared.server.registry;
+    let parameters = watch_parameters(registry, target, &head.query)?;
+    let watcher = registry.watch(target.info, parameters).await?;
+    let form = match accepted.shape {
+        Shape::Table => Form::Table(include),
+        Shape::Metadata => Form::Metadata,
+        Shape::Whole if read::is_converted(target.info) => Form::EventsV1,
+        Shape::Whole => Form::Json,
+    };
+    let writer = Writer { shared: shared.clone(), info: target.info, form, columns_sent: false, _slot: slot };
+    let stopping = shared.stopping.subscribe();
+    let stream = WatchBody { state: State::Idle(Box::new((watcher, stopping))), writer };
+    let mut response = Response::new(stream.boxed_unsync());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+type Source = Box<(Watcher, watch::Receiver<bool>)>;
+type Waiting = Pin<Box<dyn Future<Output = (Source, Option<Delivery>)> + Send>>;
+
+/// Waiting for the next delivery, or not.
+enum State {
+    Idle(Source),
+    Waiting(Waiting),
+    Ended,
+}
+
+/// The body of a watch's answer.
+struct WatchBody {
+    state: State,
+    writer: Writer,
+}
+
+async fn wait(mut source: Source) -> (Source, Option<Delivery>) {
+    let (watcher, stopping) = &mut *source;
+    let delivery = tokio::select! {
+        delivery = watcher.next() => delivery,
+        () = stopped(stopping) => None,
+    };
+    (source, delivery)
+}
+
+impl Body for WatchBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        loop {
+            let delivery = match std::mem::replace(&mut this.state, State::Ended) {
+                State::Ended => return Poll::Ready(None),
+                State::Idle(mut source) => match source.0.poll() {
+                    // What is there needs no waiting, and no future is made for it.
+                    Some(delivery) => {
+                        this.state = State::Idle(source);
+                        delivery
+                    }
+                    None => {
+                        this.state = State::Waiting(Box::pin(wait(source)));
+                        continue;
+                    }
+                },
+                State::Waiting(mut future) => match future.as_mut().poll(context) {
+                    Poll::Pending => {
+                        this.state = State::Waiting(future);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((_, None)) => return Poll::Ready(None),
+                    Poll::Ready((source, Some(delivery))) => {
+                        this.state = State::Idle(source);
+                        delivery
+                    }
+                },
+            };
+            if let Some(line) = this.writer.line(delivery) {
+                return Poll::Ready(Some(Ok(Frame::data(line))));
+            }
+        }
+    }
+}
+
+/// Turns deliveries into lines of the form asked for.
+struct Writer {
+    shared: Arc<Shared>,
+    info: &'static KindInfo,
+    form: Form,
+    columns_sent: bool,
+    /// Held as long as the watch runs.
+    _slot: Slot,
+}
+
+impl Writer {
+    fn line(&mut self, delivery: Delivery) -> Option<Bytes> {
+        self.shared.server.metrics.watch_event();
+        match delivery {
+            Delivery::Initial(item) => self.object(EventKind::Added, &item.kv.value, item.kv.modified),
+            Delivery::InitialEnd(revision) => Some(self.bookmark(revision, true)),
+            Delivery::Bookmark(revision) => Some(self.bookmark(revision, false)),
+            Delivery::Event(kind, event) => {
+                let (value, revision) = event.object(kind)?;
+                // The first frame of a table has columns and is nobody else's.
+                if matches!(self.form, Form::Table(_)) && !self.columns_sent {
+                    return self.object(kind, value, revision);
+                }
+                Some(event.frame(self.form, kind, || self.frame(kind, value, revision).unwrap_or_default()))
+            }
+            Delivery::Expired(status) => serde_json::to_vec(&status).ok().map(|json| hub::frame_of_type("ERROR", &json)),
+        }
+    }
+
+    fn object(&mut self, kind: EventKind, value: &[u8], revision: Revision) -> Option<Bytes> {
+        let frame = self.frame(kind, value, revision);
+        self.columns_sent = true;
+        frame
+    }
+
+    fn frame(&self, kind: EventKind, value: &[u8], revision: Revision) -> Option<Bytes> {
+        let shown = match self.form {
+            Form::Json => return Some(hub::json_frame(kind, value, revision)),
+            Form::EventsV1 => return read::external(self.info, value, revision).ok().map(|json| hub::frame(kind, &json)),
+            Form::Metadata => partial(self.external(value, revision)?),
+            Form::Table(include) => {
+                let value = self.external(value, revision)?;
+                let meta = json!({"resourceVersion": object::meta(&value, "resourceVersion")});
+                let now = self.shared.server.registry.env.now();
+                tables::table(self.info, vec![value], meta, include, !self.columns_sent, now)
+            }
+        };
+        serde_json::to_vec(&shown).ok().map(|json| hub::frame(kind, &json))
+    }
+
+    fn external(&self, value: &[u8], revision: Revision) -> Option<Value> {
+        let json = read::external(self.info, value, revision).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    fn bookmark(&self, revision: u64, ends_initial: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if ends_initial {
+            metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+        }
+        let object = match self.form {
+            Form::Json | Form::EventsV1 => {
+                json!({"kind": self.info.kind.kind, "apiVersion": self.info.kind.api_version(), "metadata": metadata})
+            }
+            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
+            Form::Table(_) => {
+                json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": [], "rows": []})
+            }
+        };
+        hub::frame_of_type("BOOKMARK", object.to_string().as_bytes())
+    }
+}

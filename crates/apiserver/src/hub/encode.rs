@@ -1,0 +1,70 @@
+//! Watch frames: one JSON line per event (DS-I32).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use everynode_api::canonical;
+use everynode_store::Revision;
+
+use super::event::EventKind;
+use crate::tables::IncludeObject;
+
+/// The form in which a watcher wants objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    /// `PartialObjectMetadata`
+    Metadata,
+    /// `Table` without column definitions (only the first frame has them).
+    Table(IncludeObject),
+    /// An event in the shape of `events.k8s.io/v1`.
+    EventsV1,
+}
+
+fn opening(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Added => "{\"type\":\"ADDED\",\"object\":",
+        EventKind::Modified => "{\"type\":\"MODIFIED\",\"object\":",
+        EventKind::Deleted => "{\"type\":\"DELETED\",\"object\":",
+    }
+}
+
+const CLOSING: &str = "}\n";
+
+/// A frame around stored bytes.
+pub(crate) fn json_frame(kind: EventKind, value: &[u8], revision: Revision) -> Bytes {
+    let mut out = Vec::with_capacity(value.len() + 96);
+    out.extend_from_slice(opening(kind).as_bytes());
+    canonical::splice_resource_version_into(&mut out, value, revision.0);
+    out.extend_from_slice(CLOSING.as_bytes());
+    out.into()
+}
+
+/// A frame around an object that is already encoded.
+pub(crate) fn frame(kind: EventKind, object: &[u8]) -> Bytes {
+    frame_of_type(kind.as_str(), object)
+}
+
+/// A frame of any type (`BOOKMARK`, `ERROR`).
+pub(crate) fn frame_of_type(kind: &str, object: &[u8]) -> Bytes {
+    let parts: [&[u8]; 5] = [b"{\"type\":\"", kind.as_bytes(), b"\",\"object\":", object, CLOSING.as_bytes()];
+    parts.concat().into()
+}
+
+/// Where the object lies within a frame of `length` bytes.
+pub(crate) fn object_range(kind: EventKind, length: usize) -> Range<usize> {
+    opening(kind).len()..length - CLOSING.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_is_a_part_of_the_frame() {
+        let frame = json_frame(EventKind::Modified, br#"{"metadata":{"name":"a"}}"#, Revision(7));
+        let object = br#"{"metadata":{"resourceVersion":"7","name":"a"}}"#;
+        assert_eq!(frame.slice(object_range(EventKind::Modified, frame.len())), &object[..]);
+        assert_eq!(frame, super::frame(EventKind::Modified, object));
+    }
+}

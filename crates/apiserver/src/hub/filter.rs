@@ -1,0 +1,97 @@
+//! Which objects a list or watch is about.
+
+use everynode_api::kinds::KindInfo;
+use everynode_api::selector::{FieldSelector, Selector};
+use everynode_api::status::Status;
+
+use super::event::Item;
+use super::traits::fields_of;
+use crate::keys;
+
+/// Namespace, labels and fields that select objects of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    pub(crate) namespace: Option<String>,
+    labels: Selector,
+    fields: FieldSelector,
+}
+
+/// All fields that objects of a kind can be selected by (DS-I36).
+pub(crate) fn supported_fields(storage: &str) -> Vec<&'static str> {
+    ["metadata.name", "metadata.namespace"].iter().chain(fields_of(storage)).copied().collect()
+}
+
+/// How a watcher can be found without asking it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Route {
+    Everything,
+    Namespace(Box<str>),
+    /// By `metadata.name`, in any namespace.
+    Name(Box<str>),
+    /// By a pod's `spec.nodeName`.
+    Node(Box<str>),
+}
+
+impl Filter {
+    /// Selects every object.
+    pub(crate) fn everything() -> Filter {
+        Filter { namespace: None, labels: Selector::everything(), fields: FieldSelector::default() }
+    }
+
+    /// Parses the query parameters; what cannot be understood or selected by is a 400.
+    pub(crate) fn parse(info: &KindInfo, namespace: Option<String>, labels: &str, fields: &str) -> Result<Filter, Status> {
+        let labels = match labels {
+            "" => Selector::everything(),
+            text => Selector::parse(text)
+                .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?,
+        };
+        let fields = FieldSelector::parse(fields).map_err(Status::bad_request)?;
+        fields.check_supported(&supported_fields(info.storage)).map_err(Status::bad_request)?;
+        Ok(Filter { namespace, labels, fields })
+    }
+
+    /// Whether there is anything to select beyond the namespace.
+    pub(crate) fn selects(&self) -> bool {
+        !self.labels.is_everything() || !self.fields.is_everything()
+    }
+
+    pub(crate) fn matches(&self, item: &Item) -> bool {
+        let (namespace, name) = item.namespace_and_name();
+        self.namespace.as_deref().is_none_or(|wanted| wanted == namespace)
+            && (self.labels.is_everything() || self.labels.matches(|key| item.traits().labels.get(key)))
+            && self.fields.matches(|field| match field {
+                "metadata.name" => Some(name),
+                "metadata.namespace" => Some(namespace),
+                field => item.traits().field(field),
+            })
+    }
+
+    /// The most specific route that finds everything this filter can match.
+    pub(crate) fn route(&self) -> Route {
+        if let Some(node) = self.node() {
+            return Route::Node(node.into());
+        }
+        if let Some(name) = self.name() {
+            return Route::Name(name.into());
+        }
+        match self.namespace.as_deref().or(self.fields.exact("metadata.namespace")) {
+            Some(namespace) => Route::Namespace(namespace.into()),
+            None => Route::Everything,
+        }
+    }
+
+    /// The one name that can match.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.fields.exact("metadata.name")
+    }
+
+    /// The one node that can match.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.fields.exact("spec.nodeName")
+    }
+
+    /// The range of keys that can match.
+    pub(crate) fn prefix(&self, info: &KindInfo) -> String {
+        keys::collection(info, self.namespace.as_deref())
+    }
+}

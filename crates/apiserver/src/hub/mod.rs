@@ -1,0 +1,137 @@
+//! The watch hub: one stream of the store's changes, fanned out to every watcher.
+//!
+//! One feeder task follows the whole registry and sorts changes into topics, one per stored kind.
+//! A topic knows the current objects, a bounded ring of recent events, and its watchers by what
+//! they can be looked up by (a node name, an object name, a namespace, or nothing), so that an
+//! event costs one lookup and not one comparison per watcher. Events are shared; their encoded
+//! frames are made once per form (see [`event`]). Watchers filter on their own side and their
+//! queues are bounded: one that falls behind catches up from the ring, and is told 410 when the
+//! ring no longer reaches back to it.
+
+mod encode;
+mod event;
+mod filter;
+mod queue;
+mod topic;
+mod traits;
+mod watcher;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use everynode_api::kinds::KINDS;
+use everynode_store::{Change, Revision, Store, StoreError, Watch, WatchItem, prefix_range};
+use tokio::sync::watch;
+
+use crate::keys;
+
+pub(crate) use encode::{Form, frame, frame_of_type, json_frame};
+pub(crate) use event::{EventKind, Item};
+pub(crate) use filter::Filter;
+pub(crate) use topic::Topic;
+pub(crate) use watcher::{Delivery, Start, WatchOptions, Watcher};
+
+/// All topics, and how far the hub has followed the store.
+pub(crate) struct Hub {
+    topics: HashMap<&'static str, Arc<Topic>>,
+    /// Every change up to this revision has been handed to all topics.
+    revision: watch::Sender<u64>,
+}
+
+impl Hub {
+    /// Reads the registry and opens the store's watch; [`Feeder::run`] then has to be driven.
+    pub(crate) fn open(store: &Arc<dyn Store>) -> Result<(Arc<Hub>, Feeder), StoreError> {
+        let topics = KINDS.iter().map(|info| (info.storage, Topic::new(info.storage))).collect();
+        let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0) });
+        let watch = hub.reload(store)?;
+        Ok((hub.clone(), Feeder { hub, store: store.clone(), watch }))
+    }
+
+    /// Takes the registry's state anew and watches from there.
+    fn reload(&self, store: &Arc<dyn Store>) -> Result<Box<dyn Watch>, StoreError> {
+        let page = store.range(&prefix_range(keys::REGISTRY), None, 0)?;
+        let watch = store.watch(keys::REGISTRY, page.revision)?;
+        let mut sorted: HashMap<&'static str, Vec<Item>> = HashMap::new();
+        for kv in page.items {
+            if let Some((storage, _)) = keys::split(&kv.key) {
+                sorted.entry(storage).or_default().push(Item::new(storage, kv));
+            }
+        }
+        for (storage, topic) in &self.topics {
+            topic.reset(sorted.remove(storage).unwrap_or_default(), page.revision.0);
+        }
+        self.revision.send_replace(page.revision.0);
+        Ok(watch)
+    }
+
+    pub(crate) fn topic(&self, storage: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(storage)
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        *self.revision.borrow()
+    }
+
+    /// A receiver that follows the hub's revision.
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Waits until everything up to `revision` has reached the topics.
+    pub(crate) async fn reached(&self, revision: Revision) {
+        let mut follow = self.revision.subscribe();
+        // The sender lives as long as `self`: waiting cannot fail.
+        let _ = follow.wait_for(|at| *at >= revision.0).await;
+    }
+
+    fn apply(&self, changes: &[Change]) {
+        let mut at = 0;
+        for change in changes {
+            at = at.max(change.revision.0);
+            let topic = keys::split(&change.key).and_then(|(storage, _)| self.topics.get(storage));
+            if let Some(topic) = topic {
+                topic.apply(change);
+            }
+        }
+        self.advance(at);
+    }
+
+    fn advance(&self, revision: u64) {
+        self.revision.send_if_modified(|at| {
+            let newer = revision > *at;
+            *at = revision.max(*at);
+            newer
+        });
+    }
+
+    fn close(&self) {
+        self.topics.values().for_each(|topic| topic.close());
+    }
+}
+
+/// The one task that follows the store.
+pub(crate) struct Feeder {
+    hub: Arc<Hub>,
+    store: Arc<dyn Store>,
+    watch: Box<dyn Watch>,
+}
+
+impl Feeder {
+    /// Follows the store until it shuts down; then every watch ends.
+    pub(crate) async fn run(mut self) {
+        while let Some(item) = self.watch.next().await {
+            match item {
+                WatchItem::Changes(changes) => self.hub.apply(&changes),
+                WatchItem::Progress(revision) => self.hub.advance(revision.0),
+                WatchItem::Overrun => match self.hub.reload(&self.store) {
+                    Ok(watch) => self.watch = watch,
+                    Err(error) => {
+                        tracing::error!(%error, "the watch hub cannot read the store again");
+                        break;
+                    }
+                },
+            }
+        }
+        self.hub.close();
+    }
+}

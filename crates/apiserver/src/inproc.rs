@@ -1,0 +1,194 @@
+//! The API for parts of this process: no sockets, no HTTP, no serialisation detours.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everynode_api::kinds::{Kind, KindInfo, find};
+use everynode_api::ports::{self, Api, ApiError, BoxFuture, EventStream, PatchType, Preconditions, Request, Selection, WatchEvent, WatchRequest};
+use everynode_api::status::Status;
+use serde_json::{Value, json};
+
+use crate::auth::User;
+use crate::auth::authorize::Attributes;
+use crate::hub::{Delivery, Filter, Watcher};
+use crate::registry::read::{At, list_body};
+use crate::registry::{Body, Caller, DeleteOptions, ListOptions, PatchBody, Target, WatchParameters};
+use crate::schema::FieldValidation;
+use crate::server::ApiServer;
+
+/// One identity's access to the server.
+pub(crate) struct InProcess {
+    pub(crate) server: Arc<ApiServer>,
+    pub(crate) user: User,
+}
+
+fn info(kind: &Kind) -> Result<&'static KindInfo, Status> {
+    find(&kind.group, &kind.plural).ok_or_else(Status::no_such_path)
+}
+
+fn target(target: ports::Target) -> Result<Target, Status> {
+    let subresource = target.subresource.unwrap_or("").to_owned();
+    Ok(Target { info: info(&target.kind)?, namespace: target.namespace, name: target.name, subresource })
+}
+
+fn filter(info: &KindInfo, selection: &Selection) -> Result<Filter, Status> {
+    let text = |selector: &Option<String>| selector.clone().unwrap_or_default();
+    Filter::parse(info, selection.namespace.clone(), &text(&selection.label_selector), &text(&selection.field_selector))
+}
+
+impl Api for InProcess {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Bytes, ApiError>> {
+        Box::pin(async move { self.carry_out(request).await.map_err(ApiError::from) })
+    }
+
+    fn watch(&self, request: WatchRequest) -> BoxFuture<'_, Result<Box<dyn EventStream>, ApiError>> {
+        Box::pin(async move {
+            let watcher = self.open_watch(request).await.map_err(ApiError::from)?;
+            Ok(Box::new(Stream(watcher)) as Box<dyn EventStream>)
+        })
+    }
+}
+
+impl InProcess {
+    fn caller(&self) -> Caller<'_> {
+        Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore }
+    }
+
+    fn authorize(&self, verb: &str, target: &Target) -> Result<(), Status> {
+        if self.user.is_in(crate::auth::MASTERS) {
+            return Ok(());
+        }
+        let kind = &target.info.kind;
+        let attributes = Attributes {
+            verb: verb.into(),
+            resource: kind.plural.to_string(),
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            subresource: target.subresource.clone(),
+            ..Attributes::default()
+        };
+        self.server.authorize(&self.user, &attributes)
+    }
+
+    fn authorize_selection(&self, verb: &str, info: &'static KindInfo, filter: &Filter) -> Result<(), Status> {
+        if self.user.is_in(crate::auth::MASTERS) {
+            return Ok(());
+        }
+        let kind = &info.kind;
+        let attributes = Attributes {
+            verb: verb.into(),
+            resource: kind.plural.to_string(),
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            namespace: filter.namespace.clone().unwrap_or_default(),
+            selected_node: filter.node().unwrap_or("").into(),
+            selected_name: filter.name().unwrap_or("").into(),
+            ..Attributes::default()
+        };
+        self.server.authorize(&self.user, &attributes)
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Bytes, Status> {
+        let registry = &self.server.registry;
+        let reply = match request {
+            Request::Get(wanted) => {
+                let target = target(wanted)?;
+                self.authorize("get", &target)?;
+                registry.get(&target)?
+            }
+            Request::List { kind, selection, limit, continue_token, resource_version } => {
+                let info = info(&kind)?;
+                let filter = filter(info, &selection)?;
+                self.authorize_selection("list", info, &filter)?;
+                let at = match resource_version {
+                    None | Some(0) => At::Newest,
+                    Some(revision) => At::NotOlderThan(revision),
+                };
+                let options = ListOptions { filter, at, limit: limit as usize, continue_token };
+                return list_body(info, &registry.list(info, &options).await?);
+            }
+            Request::Create { target: wanted, body } => {
+                let target = target(wanted)?;
+                self.authorize("create", &target)?;
+                match target.subresource.is_empty() {
+                    true => registry.create(&self.caller(), &target, Body::Value(body)).await?,
+                    false => registry.create_subresource(&self.caller(), &target, body).await?,
+                }
+            }
+            Request::Update { target: wanted, body } => {
+                let target = target(wanted)?;
+                self.authorize("update", &target)?;
+                registry.update(&self.caller(), &target, Body::Value(body)).await?
+            }
+            Request::Patch { target: wanted, patch, body, preconditions } => {
+                let target = target(wanted)?;
+                self.authorize("patch", &target)?;
+                let body = with_preconditions(patch, body, &preconditions);
+                registry.patch(&self.caller(), &target, PatchBody::Value(patch, body)).await?
+            }
+            Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
+                let target = target(wanted)?;
+                self.authorize("delete", &target)?;
+                let options = DeleteOptions { grace_period_seconds, propagation, orphan_dependents: None, preconditions };
+                registry.delete(&self.caller(), &target, &options).await?
+            }
+            Request::Raw { path } => return self.server.raw(&self.user, &path),
+        };
+        Ok(reply.json)
+    }
+
+    async fn open_watch(&self, request: WatchRequest) -> Result<Watcher, Status> {
+        let info = info(&request.kind)?;
+        let filter = filter(info, &request.selection)?;
+        self.authorize_selection("watch", info, &filter)?;
+        let parameters = WatchParameters {
+            filter,
+            resource_version: request.resource_version,
+            send_initial_events: None,
+            bookmarks: request.bookmarks,
+            timeout: None,
+        };
+        self.server.registry.watch(info, parameters).await
+    }
+}
+
+/// Preconditions of a patch travel in its metadata; a JSON patch tests for them.
+fn with_preconditions(form: PatchType, mut body: Value, preconditions: &Preconditions) -> Value {
+    let version = preconditions.resource_version.map(|version| version.to_string());
+    let pairs = [("uid", preconditions.uid.clone()), ("resourceVersion", version)];
+    for (name, value) in pairs.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        match (form, &mut body) {
+            (PatchType::Json, Value::Array(operations)) => {
+                operations.insert(0, json!({"op": "test", "path": format!("/metadata/{name}"), "value": value}));
+            }
+            (PatchType::Json, _) => {}
+            _ => crate::object::set_meta(&mut body, name, value),
+        }
+    }
+    body
+}
+
+/// A watch of this process.
+struct Stream(Watcher);
+
+impl EventStream for Stream {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<WatchEvent, ApiError>>> {
+        Box::pin(async move {
+            loop {
+                let event = match self.0.next().await? {
+                    Delivery::Initial(item) => WatchEvent::Added(item.json()),
+                    Delivery::InitialEnd(revision) | Delivery::Bookmark(revision) => WatchEvent::Bookmark { resource_version: revision },
+                    Delivery::Event(kind, event) => match event.port(kind) {
+                        Some(event) => event,
+                        None => continue,
+                    },
+                    Delivery::Expired(status) => return Some(Err(status.into())),
+                };
+                return Some(Ok(event));
+            }
+        })
+    }
+}
+

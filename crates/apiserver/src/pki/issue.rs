@@ -1,0 +1,206 @@
+//! Making certificates, and deciding whether those on disk still do.
+
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::{Credentials, PkiError, RENEW_BEFORE, certificates, files};
+
+const CA_DAYS: i64 = 3650;
+const LEAF_DAYS: i64 = 365;
+
+/// What a certificate may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Client,
+    Server,
+    Both,
+}
+
+/// Whom a certificate is for.
+pub(super) struct Subject<'a> {
+    pub(super) name: &'a str,
+    pub(super) groups: &'a [&'a str],
+    /// DNS names and IP addresses.
+    pub(super) names: &'a [String],
+    pub(super) purpose: Purpose,
+}
+
+/// An answered certificate request.
+pub(crate) struct Signed {
+    pub(crate) certificate: String,
+    /// RFC 3339
+    pub(crate) expires: String,
+}
+
+/// The cluster's certificate authority.
+pub(super) struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl From<rcgen::Error> for PkiError {
+    fn from(error: rcgen::Error) -> Self {
+        PkiError::Make(error.to_string())
+    }
+}
+
+impl Authority {
+    /// Reads the CA, or makes one.
+    pub(super) fn open(directory: &Path, now: Timestamp) -> Result<Authority, PkiError> {
+        let (certificate_path, key_path) = (directory.join("ca.crt"), directory.join("ca.key"));
+        let (certificate, key) = match (files::read(&certificate_path)?, files::read(&key_path)?) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (None, None) => {
+                let (certificate, key) = make_ca(now)?;
+                files::write(&key_path, &key, files::PRIVATE)?;
+                files::write(&certificate_path, &certificate, files::PUBLIC)?;
+                (certificate, key)
+            }
+            // One without the other: making a new CA would silently lock out every node.
+            (None, Some(_)) => return Err(unusable(&certificate_path, "it is missing while ca.key is there")),
+            (Some(_), None) => return Err(unusable(&key_path, "it is missing while ca.crt is there")),
+        };
+        let key = KeyPair::from_pem(&key).map_err(|error| unusable(&key_path, error))?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| unusable(&certificate_path, error))?;
+        Ok(Authority { certificate, issuer })
+    }
+
+    pub(super) fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// SHA-256 of the CA certificate (DER), lower-case hexadecimal.
+    pub(super) fn fingerprint(&self) -> Result<String, PkiError> {
+        let certificates = certificates(&self.certificate)?;
+        let der = certificates.first().ok_or_else(|| PkiError::Make("ca.crt is empty".to_owned()))?;
+        Ok(super::sha256_hex(der))
+    }
+
+    /// Reads a certificate and its key, or makes them if they are missing, near their end, or for other names.
+    pub(super) fn credentials(&self, directory: &Path, name: &str, subject: &Subject<'_>, now: Timestamp) -> Result<Credentials, PkiError> {
+        let (certificate_path, key_path) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+        if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?)
+            && self.still_good(&certificate, &key, subject, now)
+        {
+            return Ok(Credentials { certificate, key });
+        }
+        let key = KeyPair::generate()?;
+        let certificate = params(subject, now)?.signed_by(&key, &self.issuer)?.pem();
+        let key = key.serialize_pem();
+        files::write(&key_path, &key, files::PRIVATE)?;
+        files::write(&certificate_path, &certificate, files::PUBLIC)?;
+        Ok(Credentials { certificate, key })
+    }
+
+    fn still_good(&self, certificate: &str, key: &str, subject: &Subject<'_>, now: Timestamp) -> bool {
+        let fits = || -> Option<bool> {
+            let ders = certificates(certificate).ok()?;
+            let (_, parsed) = X509Certificate::from_der(ders.first()?).ok()?;
+            let ca_ders = certificates(&self.certificate).ok()?;
+            let (_, ca) = X509Certificate::from_der(ca_ders.first()?).ok()?;
+            let ours = parsed.verify_signature(Some(ca.public_key())).is_ok() && KeyPair::from_pem(key).is_ok();
+            let ends = Timestamp::from_second(parsed.validity.not_after.timestamp()).ok()?;
+            Some(ours && ends > now + RENEW_BEFORE && names_of(&parsed) == sorted(subject.names))
+        };
+        fits().unwrap_or(false)
+    }
+
+    /// Signs a request's public key for `subject`; nothing else in the request counts.
+    pub(super) fn sign(&self, request: &str, subject: &Subject<'_>, now: Timestamp) -> Result<Signed, PkiError> {
+        let mut request = CertificateSigningRequestParams::from_pem(request)?;
+        request.params = params(subject, now)?;
+        let certificate = request.signed_by(&self.issuer)?.pem();
+        let expires = everynode_api::time::rfc3339(now + SignedDuration::from_hours(24 * LEAF_DAYS));
+        Ok(Signed { certificate, expires })
+    }
+}
+
+fn unusable(path: &Path, reason: impl std::fmt::Display) -> PkiError {
+    PkiError::Unusable { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn make_ca(now: Timestamp) -> Result<(String, String), PkiError> {
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "everynode");
+    set_validity(&mut params, now, CA_DAYS);
+    let key = KeyPair::generate()?;
+    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+}
+
+fn params(subject: &Subject<'_>, now: Timestamp) -> Result<CertificateParams, PkiError> {
+    let mut params = CertificateParams::new(subject.names.to_vec())?;
+    params.distinguished_name = DistinguishedName::new();
+    for group in subject.groups {
+        params.distinguished_name.push(DnType::OrganizationName, *group);
+    }
+    params.distinguished_name.push(DnType::CommonName, subject.name);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = match subject.purpose {
+        Purpose::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+        Purpose::Both => vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
+    };
+    params.use_authority_key_identifier_extension = true;
+    set_validity(&mut params, now, LEAF_DAYS);
+    Ok(params)
+}
+
+/// From yesterday until so many days from now, at midnight UTC: rcgen's own time type is made from dates.
+fn set_validity(params: &mut CertificateParams, now: Timestamp, days: i64) {
+    let date = |days: i64| (now + SignedDuration::from_hours(24 * days)).to_zoned(TimeZone::UTC).date();
+    let (from, to) = (date(-1), date(days));
+    params.not_before = rcgen::date_time_ymd(from.year().into(), from.month().unsigned_abs(), from.day().unsigned_abs());
+    params.not_after = rcgen::date_time_ymd(to.year().into(), to.month().unsigned_abs(), to.day().unsigned_abs());
+}
+
+fn sorted(names: &[String]) -> Vec<String> {
+    let canonical = |name: &String| name.parse::<std::net::IpAddr>().map_or_else(|_| name.clone(), |ip| ip.to_string());
+    let mut names: Vec<String> = names.iter().map(canonical).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The DNS names and addresses in a certificate, sorted.
+fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    let names = extension.iter().flat_map(|extension| &extension.value.general_names);
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    };
+    sorted(&names.filter_map(text).collect::<Vec<_>>())
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    let four = <[u8; 4]>::try_from(bytes).map(|octets| std::net::IpAddr::from(octets).to_string());
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(|octets| std::net::IpAddr::from(octets).to_string())).ok()
+}
+
+/// The key that signs service-account tokens: (private, public), PEM.
+pub(super) fn account_key(directory: &Path) -> Result<(String, String), PkiError> {
+    let path = directory.join("sa.key");
+    let key = match files::read(&path)? {
+        Some(text) => KeyPair::from_pem(&text).map_err(|error| unusable(&path, error))?,
+        None => {
+            let key = KeyPair::generate()?;
+            files::write(&path, &key.serialize_pem(), files::PRIVATE)?;
+            key
+        }
+    };
+    let public = key.public_key_pem();
+    files::write(&directory.join("sa.pub"), &public, files::PUBLIC)?;
+    Ok((key.serialize_pem(), public))
+}

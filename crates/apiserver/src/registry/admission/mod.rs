@@ -1,0 +1,89 @@
+//! Admission: what the cluster adds to, or refuses in, a request that is well-formed.
+//!
+//! Order as in kube-apiserver: namespace lifecycle, (limit ranges: absent, their place is before
+//! the service account), service account, node restriction, priority, default tolerations. Quotas
+//! and webhooks are absent; their place is last.
+
+mod node_restriction;
+mod pod;
+mod service_account;
+
+use everynode_api::kinds::{NAMESPACE, PRIORITY_CLASS, find};
+use everynode_api::status::Status;
+use everynode_store::Condition;
+use serde_json::Value;
+
+use super::{Caller, Registry, Target, store_failure};
+use crate::keys;
+use crate::object;
+
+impl Registry {
+    /// Before an object is created.
+    pub(super) fn admit_create(&self, caller: &Caller<'_>, target: &Target, value: &mut Value) -> Result<(), Status> {
+        // An early answer; the transaction checks again.
+        self.admit_namespace(target)?;
+        match target.info.storage {
+            "pods" => {
+                self.admit_service_account(target, value)?;
+                node_restriction::create(caller.user, target, value)?;
+                self.admit_priority(target, value)?;
+                pod::default_tolerations(value);
+                Ok(())
+            }
+            "priorityclasses" => admit_priority_class(value),
+            _ => node_restriction::create(caller.user, target, value),
+        }
+    }
+
+    /// Before an object or its status is replaced.
+    pub(super) fn admit_update(&self, caller: &Caller<'_>, target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
+        node_restriction::update(caller.user, target, new, old)
+    }
+
+    /// Before an object is deleted.
+    pub(super) fn admit_delete(&self, caller: &Caller<'_>, target: &Target, old: &Value) -> Result<(), Status> {
+        if target.info.storage == "namespaces" && super::kinds::namespace::is_protected(&target.name) {
+            return Err(Status::forbidden(&NAMESPACE, &target.name, "this namespace may not be deleted"));
+        }
+        node_restriction::delete(caller.user, target, old)
+    }
+
+    /// A namespaced object needs a namespace that is not terminating (DS-I26). The condition makes the answer hold
+    /// until the object is written.
+    pub(super) fn admit_namespace(&self, target: &Target) -> Result<Option<Condition>, Status> {
+        if !target.info.kind.namespaced {
+            return Ok(None);
+        }
+        let Some(info) = find(&NAMESPACE.group, &NAMESPACE.plural) else { return Ok(None) };
+        let key = keys::object(info, "", &target.namespace);
+        let kv = self.store.get(&key, None).map_err(|error| store_failure(&error))?;
+        let kv = kv.ok_or_else(|| Status::not_found(&NAMESPACE, &target.namespace))?;
+        let condition = Condition::ModifiedAt(key, kv.modified);
+        let item = self.topic(info)?.item(kv);
+        match item.traits().field("status.phase") {
+            Some("Terminating") => Err(terminating(target)),
+            _ => Ok(Some(condition)),
+        }
+    }
+}
+
+/// The cause that controllers know to be silent about (DS-C54).
+fn terminating(target: &Target) -> Status {
+    let namespace = &target.namespace;
+    let text = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    Status::forbidden(&target.info.kind, &target.name, &text).with_cause(
+        "NamespaceTerminating",
+        &format!("namespace {namespace} is being terminated"),
+        "metadata.namespace",
+    )
+}
+
+/// Names that begin with `system-` are the cluster's own (DS-B53).
+fn admit_priority_class(value: &Value) -> Result<(), Status> {
+    let name = object::meta(value, "name");
+    let built_in = crate::bootstrap::PRIORITY_CLASSES.iter().any(|class| class.0 == name && value["value"] == class.1);
+    match name.starts_with("system-") && !built_in {
+        true => Err(Status::forbidden(&PRIORITY_CLASS, name, "priority class names with 'system-' prefix are reserved for system use only")),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,94 @@
+//! Every pod has a service account, and its token mounted (DS-H37, DS-L05).
+
+use everynode_api::kinds::{POD, SERVICE_ACCOUNT, find};
+use everynode_api::status::Status;
+use serde_json::{Value, json};
+
+use crate::keys;
+use crate::object::{self, items, text};
+use crate::registry::{Registry, Target, store_failure};
+
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const VOLUME_PREFIX: &str = "kube-api-access-";
+/// Seven seconds over an hour, so that components can tell these tokens from asked-for ones; as Kubernetes does.
+const TOKEN_SECONDS: i64 = 3607;
+
+impl Registry {
+    pub(super) fn admit_service_account(&self, target: &Target, pod: &mut Value) -> Result<(), Status> {
+        if pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string() {
+            return Ok(());
+        }
+        object::object_mut(pod, "spec");
+        let name = match text(pod, &["spec", "serviceAccountName"]) {
+            "" => "default".to_owned(),
+            name => name.to_owned(),
+        };
+        for field in ["serviceAccountName", "serviceAccount"] {
+            pod["spec"][field] = name.as_str().into();
+        }
+        let account = self.service_account(target, pod, &name)?;
+        if wants_token(pod, &account) {
+            self.mount_token(pod);
+        }
+        if items(pod, &["spec", "imagePullSecrets"]).is_empty() && account["imagePullSecrets"].is_array() {
+            pod["spec"]["imagePullSecrets"] = account["imagePullSecrets"].clone();
+        }
+        Ok(())
+    }
+
+    fn service_account(&self, target: &Target, pod: &Value, name: &str) -> Result<Value, Status> {
+        let namespace = &target.namespace;
+        let key = find("", &SERVICE_ACCOUNT.plural).map(|info| keys::object(info, namespace, name)).unwrap_or_else(|| "".into());
+        let kv = self.store.get(&key, None).map_err(|error| store_failure(&error))?;
+        let kv = kv.ok_or_else(|| {
+            let text = format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
+            Status::forbidden(&POD, shown_name(pod), &text)
+        })?;
+        crate::stored::decode(&kv.value, kv.modified)
+    }
+
+    fn mount_token(&self, pod: &mut Value) {
+        let mut existing = items(pod, &["spec", "volumes"]).iter().filter_map(|volume| volume["name"].as_str());
+        let existing = existing.find(|name| name.starts_with(VOLUME_PREFIX)).map(str::to_owned);
+        let name = existing.clone().unwrap_or_else(|| format!("{VOLUME_PREFIX}{}", self.env.name_suffix(5)));
+        let mut used = false;
+        for list in ["initContainers", "containers"] {
+            for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+                used |= mount(container, &name);
+            }
+        }
+        if used && existing.is_none() {
+            object::list_mut(&mut pod["spec"], "volumes").push(volume(&name));
+        }
+    }
+}
+
+fn shown_name(pod: &Value) -> &str {
+    match object::meta(pod, "name") {
+        "" => object::meta(pod, "generateName"),
+        name => name,
+    }
+}
+
+fn wants_token(pod: &Value, account: &Value) -> bool {
+    let pod_says = pod["spec"]["automountServiceAccountToken"].as_bool();
+    pod_says.or(account["automountServiceAccountToken"].as_bool()).unwrap_or(true)
+}
+
+/// Whether the mount was added: something else may be mounted there.
+fn mount(container: &mut Value, name: &str) -> bool {
+    if items(container, &["volumeMounts"]).iter().any(|mount| mount["mountPath"] == MOUNT_PATH) {
+        return false;
+    }
+    let mount = json!({"name": name, "readOnly": true, "mountPath": MOUNT_PATH});
+    object::list_mut(container, "volumeMounts").push(mount);
+    true
+}
+
+fn volume(name: &str) -> Value {
+    json!({"name": name, "projected": {"defaultMode": 0o644, "sources": [
+        {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ]}})
+}

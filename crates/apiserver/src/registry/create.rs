@@ -1,0 +1,198 @@
+//! Create.
+
+use everynode_api::status::Status;
+use everynode_store::{Condition, Durability, KeyValue, Outcome, Transaction, Write};
+use serde_json::Value;
+
+use super::claims::{self, Claim};
+use super::strategy::{self, Strategy};
+use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, store_failure};
+use crate::{object, schema, stored};
+
+/// Attempts to find a free generated name (DS-C60).
+const NAME_ATTEMPTS: usize = 8;
+/// Generated names keep so much of `generateName` (DS-C60).
+const GENERATED_BASE_MAX: usize = 58;
+
+impl Registry {
+    /// Creates an object.
+    pub(crate) async fn create(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
+        let (value, warnings) = decode(target.info, body, caller.validation)?;
+        let value = super::events::to_stored(target.info, value);
+        let (mut value, generated) = self.name_and_place(target, value)?;
+        schema::default(target.info, &mut value);
+        self.admit_create(caller, target, &mut value)?;
+        self.begin_life(target, &mut value)?;
+        let strategy = strategy::of(target.info);
+        let base = object::meta(&value, "generateName").to_owned();
+        for attempt in 1.. {
+            if generated {
+                let name = self.generated_name(&base);
+                object::set_meta(&mut value, "name", name);
+            }
+            match self.try_create(caller, target, strategy, &value).await {
+                Err(status) if generated && status.is_already_exists() && attempt < NAME_ATTEMPTS && !is_refusal(&status) => {}
+                result => return result.map(|reply| reply.with_warnings(warnings)),
+            }
+        }
+        Err(Status::internal("no name was tried"))
+    }
+
+    /// Checks name and namespace against the URL. Whether the name is to be generated comes along.
+    fn name_and_place(&self, target: &Target, mut value: Value) -> Result<(Value, bool), Status> {
+        place(target, &mut value)?;
+        let name = object::meta(&value, "name");
+        if !target.name.is_empty() && name != target.name {
+            let text = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
+            return Err(Status::bad_request(text));
+        }
+        let generated = name.is_empty() && !object::meta(&value, "generateName").is_empty();
+        if name.is_empty() && !generated {
+            let path = everynode_api::field::Path::new("metadata").child("name");
+            let error = everynode_api::field::FieldError::required(&path, "name or generateName is required");
+            return Err(Status::invalid(&target.info.kind, "", &[error]));
+        }
+        Ok((value, generated))
+    }
+
+    fn generated_name(&self, base: &str) -> String {
+        let mut end = base.len().min(GENERATED_BASE_MAX);
+        while !base.is_char_boundary(end) {
+            end -= 1;
+        }
+        format!("{}{}", &base[..end], self.env.name_suffix(5))
+    }
+
+    /// The metadata that only the server gives (DS-A10, DS-I10), and the kind's own beginnings.
+    fn begin_life(&self, target: &Target, value: &mut Value) -> Result<(), Status> {
+        for name in ["resourceVersion", "selfLink", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+            object::remove_meta(value, name);
+        }
+        object::set_meta(value, "uid", self.env.uid());
+        object::set_meta(value, "creationTimestamp", self.env.now_text());
+        let strategy = strategy::of(target.info);
+        if strategy.counts_generations() {
+            object::set_meta(value, "generation", 1);
+        }
+        strategy.prepare_create(self, value)
+    }
+
+    async fn try_create(&self, caller: &Caller<'_>, target: &Target, strategy: &dyn Strategy, value: &Value) -> Result<Reply, Status> {
+        let name = object::meta(value, "name");
+        let errors = schema::validate_create(target.info, value);
+        if !errors.is_empty() {
+            return Err(Status::invalid(&target.info.kind, name, &errors));
+        }
+        let target = &Target { name: name.to_owned(), ..target.clone() };
+        if caller.dry_run {
+            return self.pretend_create(target, value);
+        }
+        for _ in 0..WRITE_ATTEMPTS {
+            if let Some(reply) = self.commit_create(target, strategy, value).await? {
+                return Ok(reply);
+            }
+        }
+        Err(Status::too_many_requests("the namespace changes too often, try again", 1))
+    }
+
+    fn pretend_create(&self, target: &Target, value: &Value) -> Result<Reply, Status> {
+        let existing = self.store.get(&target.key(), None).map_err(|error| store_failure(&error))?;
+        match existing {
+            Some(_) => Err(Status::already_exists(&target.info.kind, &target.name)),
+            None => Ok(Reply { is_object: true, ..Reply::value(201, &super::events::to_external(target.info, value.clone())) }),
+        }
+    }
+
+    /// One attempt; `None`: the namespace changed in between.
+    async fn commit_create(&self, target: &Target, strategy: &dyn Strategy, value: &Value) -> Result<Option<Reply>, Status> {
+        let key = target.key();
+        let bytes = stored::encode(value);
+        let mut transaction = Transaction {
+            conditions: vec![Condition::Absent(key.clone())],
+            writes: vec![Write::Put { key: key.clone(), value: bytes.clone(), expires_in: strategy.expires_in() }],
+            durability: durability(target),
+        };
+        let namespace = self.admit_namespace(target)?;
+        transaction.conditions.extend(namespace.clone());
+        let first_claim = transaction.conditions.len();
+        let wanted = strategy.claims(value);
+        claims::take_all(&mut transaction, &wanted, &claims::holder(value));
+        match self.commit(transaction).await? {
+            Outcome::Committed(revision) => {
+                let kv = KeyValue { key, value: bytes, created: revision, modified: revision };
+                Reply::stored(201, target.info, &kv).map(Some)
+            }
+            Outcome::Refused { condition: 0, .. } => Err(Status::already_exists(&target.info.kind, &target.name)),
+            Outcome::Refused { condition, current } if condition >= first_claim => {
+                self.claim_refused(target, value, &wanted[condition - first_claim], current).await.map(|()| None)
+            }
+            Outcome::Refused { .. } => Ok(None),
+        }
+    }
+
+    /// A claim is held by another. `Ok`: it was freed, try again.
+    async fn claim_refused(&self, target: &Target, value: &Value, claim: &Claim, held: Option<KeyValue>) -> Result<(), Status> {
+        let Some(held) = held else { return Ok(()) };
+        if self.free_if_orphaned(target, value, &held).await? {
+            return Ok(());
+        }
+        Err(refused(target, claim, &held))
+    }
+
+    /// Frees a claim whose holder may be overtaken. A terminating pod of a set that surges does not block its
+    /// successor (DS-C29).
+    async fn free_if_orphaned(&self, target: &Target, value: &Value, held: &KeyValue) -> Result<bool, Status> {
+        if target.info.storage != "pods" || !super::kinds::pod::may_overtake(self, value, held)? {
+            return Ok(false);
+        }
+        let transaction = Transaction {
+            conditions: vec![Condition::ModifiedAt(held.key.clone(), held.modified)],
+            writes: vec![Write::Delete { key: held.key.clone() }],
+            durability: Durability::Fsync,
+        };
+        self.commit(transaction).await.map(|_| true)
+    }
+}
+
+/// The cause of a create that was refused because of a claim.
+const CLAIM_HELD: &str = "ClaimHeld";
+
+/// 409 with the holder in the cause (design "At most one").
+pub(crate) fn refused(target: &Target, claim: &Claim, held: &KeyValue) -> Status {
+    let holder = String::from_utf8_lossy(&held.value).into_owned();
+    let what = match claim.path.split('/').next() {
+        Some("daemonpods") => "a live pod of the same daemon set, node and revision exists",
+        _ => "what it asks for is already allocated",
+    };
+    let message = format!("{} \"{}\" already exists in effect: {what}: {holder}", target.info.kind.qualified_resource(), target.name);
+    let mut status = Status::already_exists(&target.info.kind, &target.name).with_cause(CLAIM_HELD, &holder, "metadata.ownerReferences");
+    status.message = message;
+    status
+}
+
+fn is_refusal(status: &Status) -> bool {
+    status.has_cause(CLAIM_HELD)
+}
+
+/// Puts the URL's namespace into the object, or refuses a different one.
+pub(crate) fn place(target: &Target, value: &mut Value) -> Result<(), Status> {
+    let given = object::meta(value, "namespace");
+    if target.namespace.is_empty() {
+        object::remove_meta(value, "namespace");
+        return Ok(());
+    }
+    if !given.is_empty() && given != target.namespace {
+        let text = format!("the namespace of the provided object does not match the namespace sent on the request");
+        return Err(Status::bad_request(text));
+    }
+    object::set_meta(value, "namespace", target.namespace.as_str());
+    Ok(())
+}
+
+/// Node leases may be acknowledged before their fsync (design "The store"); leader leases never.
+pub(crate) fn durability(target: &Target) -> Durability {
+    match target.info.storage == "leases" && target.namespace == "kube-node-lease" {
+        true => Durability::Relaxed,
+        false => Durability::Fsync,
+    }
+}

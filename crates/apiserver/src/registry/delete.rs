@@ -1,0 +1,226 @@
+//! Delete and deletecollection: preconditions, finalizers, grace (DS-I23, DS-I24, DS-H24, DS-C80 to DS-C82).
+
+use everynode_api::ports::{Preconditions, Propagation};
+use everynode_api::status::Status;
+use everynode_store::{Condition, KeyValue, Transaction};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::create::durability;
+use super::read::ListOptions;
+use super::strategy::{self, Grace};
+use super::update::Attempt;
+use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS};
+use crate::hub::Filter;
+use crate::object;
+
+/// `DeleteOptions`, from body or query.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeleteOptions {
+    pub(crate) grace_period_seconds: Option<i64>,
+    pub(crate) propagation: Option<Propagation>,
+    pub(crate) orphan_dependents: Option<bool>,
+    pub(crate) preconditions: Preconditions,
+}
+
+impl DeleteOptions {
+    /// Reads the body of a DELETE over what the query said.
+    pub(crate) fn read(mut self, body: &Value) -> Result<DeleteOptions, Status> {
+        self.grace_period_seconds = body["gracePeriodSeconds"].as_i64().or(self.grace_period_seconds);
+        self.orphan_dependents = body["orphanDependents"].as_bool().or(self.orphan_dependents);
+        if let Some(text) = body["propagationPolicy"].as_str() {
+            self.propagation = Some(propagation(text)?);
+        }
+        let wanted = &body["preconditions"];
+        self.preconditions.uid = wanted["uid"].as_str().map(str::to_owned);
+        if let Some(version) = wanted["resourceVersion"].as_str() {
+            let number = version.parse().map_err(|_| Status::bad_request(format!("invalid resource version {version:?}")))?;
+            self.preconditions.resource_version = Some(number);
+        }
+        if self.propagation.is_some() && self.orphan_dependents.is_some() {
+            return Err(invalid_options("propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set"));
+        }
+        if self.grace_period_seconds.is_some_and(|seconds| seconds < 0) {
+            self.grace_period_seconds = Some(1);
+        }
+        Ok(self)
+    }
+
+    fn orphans(&self, had: bool) -> bool {
+        match (self.orphan_dependents, self.propagation) {
+            (Some(orphan), _) => orphan,
+            (None, Some(propagation)) => propagation == Propagation::Orphan,
+            (None, None) => had,
+        }
+    }
+
+    fn foreground(&self, had: bool) -> bool {
+        match (self.orphan_dependents, self.propagation) {
+            (Some(_), _) => false,
+            (None, Some(propagation)) => propagation == Propagation::Foreground,
+            (None, None) => had,
+        }
+    }
+}
+
+/// Reads `propagationPolicy`.
+pub(crate) fn propagation(text: &str) -> Result<Propagation, Status> {
+    match text {
+        "Background" => Ok(Propagation::Background),
+        "Foreground" => Ok(Propagation::Foreground),
+        "Orphan" => Ok(Propagation::Orphan),
+        _ => Err(invalid_options(&format!(
+            "propagationPolicy: Unsupported value: {text:?}: supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\""
+        ))),
+    }
+}
+
+fn invalid_options(text: &str) -> Status {
+    Status::failure(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}"))
+}
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+impl Registry {
+    /// Deletes one object, or marks it for deletion.
+    pub(crate) async fn delete(&self, caller: &Caller<'_>, target: &Target, options: &DeleteOptions) -> Result<Reply, Status> {
+        for _ in 0..WRITE_ATTEMPTS {
+            let (kv, old) = self.current_value(target)?;
+            check_preconditions(target, options, &old, &kv)?;
+            self.admit_delete(caller, target, &old)?;
+            match self.try_delete(caller, target, options, &kv, old).await? {
+                Attempt::Done(reply) => return Ok(reply),
+                Attempt::Raced => {}
+            }
+        }
+        Err(Status::modified(&target.info.kind, &target.name))
+    }
+
+    async fn try_delete(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        options: &DeleteOptions,
+        kv: &KeyValue,
+        old: Value,
+    ) -> Result<Attempt, Status> {
+        let strategy = strategy::of(target.info);
+        let mut new = old.clone();
+        object::remove_meta(&mut new, "resourceVersion");
+        set_finalizers(&mut new, options);
+        let grace = strategy.grace(&old, options.grace_period_seconds);
+        let held = !object::finalizers(&new).is_empty();
+        let stays = match grace {
+            Grace::Immediate | Grace::Seconds(0) => held,
+            Grace::Seconds(_) => true,
+            Grace::UntilEmpty => held || !strategy.may_go(&new),
+        };
+        if !stays {
+            let transaction = Transaction {
+                conditions: vec![Condition::ModifiedAt(kv.key.clone(), kv.modified)],
+                writes: Vec::new(),
+                durability: durability(target),
+            };
+            let attempt = self.remove(caller, target, strategy, transaction, kv, &new).await?;
+            return Ok(answer(target, attempt, &old, strategy.returns_deleted()));
+        }
+        mark(&mut new, grace, self.env.now());
+        strategy.mark_deleted(&mut new);
+        self.write(caller, target, strategy, new, kv, &old).await
+    }
+
+    /// Deletes every object that the filter matches; each by the rules of a single deletion.
+    pub(crate) async fn delete_collection(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        filter: Filter,
+        options: &DeleteOptions,
+    ) -> Result<Reply, Status> {
+        let page = self.list(target.info, &ListOptions { filter, ..ListOptions::everything() }).await?;
+        for item in &page.items {
+            let (namespace, name) = item.namespace_and_name();
+            let one = Target { namespace: namespace.into(), name: name.into(), ..target.clone() };
+            match self.delete(caller, &one, options).await {
+                Ok(_) => {}
+                Err(status) if status.is_not_found() => {}
+                Err(status) => return Err(status),
+            }
+        }
+        let json = super::read::list_body(target.info, &page)?;
+        Ok(Reply { code: 200, json, is_object: false, warnings: Vec::new() })
+    }
+}
+
+/// DELETE of something that is gone at once answers with a Status for most kinds (DS-I10).
+fn answer(target: &Target, attempt: Attempt, old: &Value, returns_object: bool) -> Attempt {
+    match attempt {
+        Attempt::Done(_) if !returns_object => {
+            let kind = &target.info.kind;
+            let mut details = json!({"name": target.name, "kind": kind.plural, "uid": object::meta(old, "uid")});
+            if !kind.group.is_empty() {
+                details["group"] = kind.group.as_ref().into();
+            }
+            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+            Attempt::Done(Reply::value(200, &status))
+        }
+        attempt => attempt,
+    }
+}
+
+fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value, kv: &KeyValue) -> Result<(), Status> {
+    let conflict = |text: String| Err(Status::conflict(&target.info.kind, &target.name, &text));
+    let held = object::meta(old, "uid");
+    match (&options.preconditions.uid, options.preconditions.resource_version) {
+        (Some(uid), _) if uid != held => {
+            conflict(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {held}"))
+        }
+        (_, Some(version)) if version != kv.modified.0 => conflict(format!(
+            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            kv.modified.0
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The propagation policy becomes finalizers (DS-C81, DS-C82).
+fn set_finalizers(value: &mut Value, options: &DeleteOptions) {
+    let names: Vec<String> = object::finalizers(value).into_iter().map(str::to_owned).collect();
+    let had = |name: &str| names.iter().any(|held| held == name);
+    let (orphan, foreground) = (options.orphans(had(ORPHAN)), options.foreground(had(FOREGROUND)));
+    let mut kept: Vec<Value> =
+        names.iter().filter(|name| !matches!(name.as_str(), ORPHAN | FOREGROUND)).map(|name| name.as_str().into()).collect();
+    if orphan {
+        kept.push(ORPHAN.into());
+    }
+    if foreground && !orphan {
+        kept.push(FOREGROUND.into());
+    }
+    match kept.is_empty() {
+        true => object::remove_meta(value, "finalizers"),
+        false => object::set_meta(value, "finalizers", kept),
+    }
+}
+
+/// Sets deletionTimestamp and grace; a grace period that runs is only ever shortened (DS-H24).
+fn mark(value: &mut Value, grace: Grace, now: Timestamp) {
+    let seconds = match grace {
+        Grace::Seconds(seconds) => seconds,
+        Grace::Immediate | Grace::UntilEmpty => 0,
+    };
+    let marked = object::meta_time(value, "deletionTimestamp");
+    let running = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    let deadline = match marked {
+        Some(_) if running <= seconds => return,
+        // From when the deletion was asked for, not from now.
+        Some(deadline) => deadline - SignedDuration::from_secs(running) + SignedDuration::from_secs(seconds),
+        None => now + SignedDuration::from_secs(seconds),
+    };
+    object::set_meta(value, "deletionTimestamp", everynode_api::time::rfc3339(deadline));
+    object::set_meta(value, "deletionGracePeriodSeconds", seconds);
+    if object::generation(value) > 0 {
+        let generation = object::generation(value) + 1;
+        object::set_meta(value, "generation", generation);
+    }
+}

@@ -1,0 +1,41 @@
+//! Kinds with one rule each.
+
+use std::time::Duration;
+
+use everynode_api::status::Status;
+use serde_json::{Value, json};
+
+use crate::registry::Registry;
+use crate::registry::strategy::Strategy;
+
+pub(crate) struct Events;
+
+/// DS-I44
+const EVENT_TTL: Duration = Duration::from_secs(3600);
+
+impl Strategy for Events {
+    fn expires_in(&self) -> Option<Duration> {
+        Some(EVENT_TTL)
+    }
+}
+
+pub(crate) struct ServiceAccounts;
+
+impl Strategy for ServiceAccounts {
+    fn returns_deleted(&self) -> bool {
+        true
+    }
+}
+
+pub(crate) struct PodDisruptionBudgets;
+
+impl Strategy for PodDisruptionBudgets {
+    fn counts_generations(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
+        value["status"] = json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0});
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! The verb pipeline: everything that can be done to stored objects, whoever asks and however.
+//!
+//! ```text
+//! decode (schema) → default → admission → strategy → validate → one store transaction
+//! ```
+//! Reading order: this file, [`strategy`], [`create`], [`update`], [`delete`], [`read`],
+//! [`subresource`], then `kinds/` for what is special.
+
+mod admission;
+pub(crate) mod claims;
+mod create;
+mod delete;
+mod events;
+mod kinds;
+mod patch;
+pub(crate) mod read;
+mod strategy;
+mod subresource;
+mod update;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everynode_api::kinds::KindInfo;
+use everynode_api::status::Status;
+use everynode_store::{KeyValue, Outcome, Store, StoreError, Transaction};
+use serde_json::Value;
+
+use crate::auth::User;
+use crate::env::Env;
+use crate::hub::Hub;
+use crate::schema::{FieldValidation, Media};
+use crate::{keys, stored};
+
+pub(crate) use delete::{DeleteOptions, propagation};
+pub(crate) use events::stored_field_selector;
+pub(crate) use patch::PatchBody;
+pub(crate) use read::{ListOptions, ListPage, WatchParameters};
+
+/// Attempts to carry out a write that does not insist on a revision before it is given up with a conflict.
+pub(crate) const WRITE_ATTEMPTS: usize = 6;
+
+/// Stored objects and everything that can be done to them.
+pub(crate) struct Registry {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) env: Env,
+    pub(crate) settings: Settings,
+    pub(crate) tokens: Arc<crate::auth::token::Issuer>,
+}
+
+/// What the registry has to know of the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The first three bytes of the service network (`10.96.0.0/24` is allocated from).
+    pub(crate) service_network: [u8; 3],
+}
+
+/// Which object or collection, of which kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) info: &'static KindInfo,
+    /// Empty for cluster-scoped kinds and for all namespaces.
+    pub(crate) namespace: String,
+    /// Empty for collections.
+    pub(crate) name: String,
+    /// Empty for the object itself.
+    pub(crate) subresource: String,
+}
+
+impl Target {
+    pub(crate) fn key(&self) -> everynode_store::Key {
+        keys::object(self.info, &self.namespace, &self.name)
+    }
+
+    pub(crate) fn not_found(&self) -> Status {
+        Status::not_found(&self.info.kind, &self.name)
+    }
+}
+
+/// Who writes, and how.
+pub(crate) struct Caller<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) dry_run: bool,
+    pub(crate) validation: FieldValidation,
+}
+
+/// The object that a request carries.
+pub(crate) enum Body {
+    Bytes(Bytes, Media),
+    /// From a client in this process.
+    Value(Value),
+}
+
+/// What a request that concerns one object is answered with.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    /// A complete object: of the target's kind, or what a subresource or a deletion answers with.
+    pub(crate) json: Bytes,
+    /// Whether `json` is of the target's kind, so that it can be shown as a table.
+    pub(crate) is_object: bool,
+    /// Texts of `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Reply {
+    /// A stored object, in the form of the kind that was asked for.
+    pub(crate) fn stored(code: u16, info: &KindInfo, kv: &KeyValue) -> Result<Reply, Status> {
+        Ok(Reply { code, json: read::external(info, &kv.value, kv.modified)?, is_object: true, warnings: Vec::new() })
+    }
+
+    /// An object that was made for this answer.
+    pub(crate) fn value(code: u16, value: &Value) -> Reply {
+        let json = serde_json::to_vec(value).unwrap_or_default().into();
+        Reply { code, json, is_object: false, warnings: Vec::new() }
+    }
+
+    #[must_use]
+    pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Reply {
+        self.warnings = warnings;
+        self
+    }
+}
+
+impl Registry {
+    /// The current state of the target.
+    pub(crate) fn current(&self, target: &Target) -> Result<KeyValue, Status> {
+        let found = self.store.get(&target.key(), None).map_err(|error| store_failure(&error))?;
+        found.ok_or_else(|| target.not_found())
+    }
+
+    /// The current state of the target as JSON, with its resourceVersion.
+    pub(crate) fn current_value(&self, target: &Target) -> Result<(KeyValue, Value), Status> {
+        let kv = self.current(target)?;
+        let value = stored::decode(&kv.value, kv.modified)?;
+        Ok((kv, value))
+    }
+
+    pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Outcome, Status> {
+        self.store.commit(transaction).await.map_err(|error| store_failure(&error))
+    }
+}
+
+/// Decodes a request's object.
+pub(crate) fn decode(info: &KindInfo, body: Body, mode: FieldValidation) -> Result<(Value, Vec<String>), Status> {
+    match body {
+        Body::Bytes(bytes, media) => crate::schema::decode(info, &bytes, media, mode),
+        Body::Value(value) => crate::schema::decode_value(info, value, mode),
+    }
+}
+
+/// A failure of the store as clients see it.
+pub(crate) fn store_failure(error: &StoreError) -> Status {
+    match error {
+        StoreError::Compacted { asked, oldest } => Status::expired(format!(
+            "The provided resource version is too old: {} is before the oldest that is held, {}",
+            asked.0, oldest.0
+        )),
+        StoreError::Future { asked, current } => too_large_version(asked.0, current.0),
+        StoreError::TooLarge { limit, .. } => Status::too_large(*limit),
+        StoreError::Invalid(_) => Status::internal(error),
+        StoreError::Closed => Status::unavailable("the server is shutting down"),
+        StoreError::Disk(_) | StoreError::Corrupt(_) | StoreError::InUse(_) => {
+            tracing::error!(%error, "the store failed");
+            Status::internal(error)
+        }
+    }
+}
+
+/// A client asked for a state that has not happened (here): kube-apiserver's 504.
+pub(crate) fn too_large_version(asked: u64, current: u64) -> Status {
+    let message = format!("Too large resource version: {asked}, current: {current}");
+    let mut status = Status::failure(504, "Timeout", &message).with_cause("ResourceVersionTooLarge", "Too large resource version", "");
+    status.details.get_or_insert_default().retry_after_seconds = 1;
+    status
+}

@@ -1,0 +1,73 @@
+//! Patch: the change is applied to the newest state, again if somebody else wrote in between (DS-I13).
+
+use bytes::Bytes;
+use everynode_api::ports::PatchType;
+use everynode_api::status::Status;
+use serde_json::Value;
+
+use super::update::Attempt;
+use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
+use crate::{object, schema};
+
+/// A patch as it came.
+pub(crate) enum PatchBody {
+    Bytes(PatchType, Bytes),
+    Value(PatchType, Value),
+}
+
+impl PatchBody {
+    fn parse(self) -> Result<(PatchType, Value), Status> {
+        match self {
+            PatchBody::Value(form, value) => Ok((form, value)),
+            PatchBody::Bytes(form, bytes) => match serde_json::from_slice(&bytes) {
+                Ok(value) => Ok((form, value)),
+                Err(error) => Err(Status::bad_request(format!("error decoding patch: {error}"))),
+            },
+        }
+    }
+}
+
+impl Registry {
+    /// Applies a patch to an object or a subresource of it.
+    pub(crate) async fn patch(&self, caller: &Caller<'_>, target: &Target, body: PatchBody) -> Result<Reply, Status> {
+        let (form, patch) = body.parse()?;
+        for _ in 0..WRITE_ATTEMPTS {
+            let (kv, old) = self.current_value(target)?;
+            let shown = events::to_external(target.info, old.clone());
+            let before = object::meta(&shown, "resourceVersion").to_owned();
+            let patched = apply(target, form, &patch, shown)?;
+            // A patch that names a resourceVersion insists on it; otherwise it carries the one that was read.
+            let insists = object::meta(&patched, "resourceVersion") != before;
+            let (new, warnings) = schema::decode_value(target.info, patched, caller.validation)?;
+            let new = check_identity(target, events::to_stored(target.info, new))?;
+            match self.write_over(caller, target, new, &kv, &old).await {
+                Ok(Attempt::Done(reply)) => return Ok(reply.with_warnings(warnings)),
+                Ok(Attempt::Raced) if insists => break,
+                Ok(Attempt::Raced) => {}
+                Err(status) => return Err(status),
+            }
+        }
+        Err(Status::modified(&target.info.kind, &target.name))
+    }
+}
+
+fn apply(target: &Target, form: PatchType, patch: &Value, value: Value) -> Result<Value, Status> {
+    crate::patching::apply(target.info, form, patch, value).map_err(|mut status| {
+        if status.reason == "Invalid" && status.details.is_none() {
+            status = Status::invalid(&target.info.kind, &target.name, &[]);
+        }
+        status
+    })
+}
+
+/// A patch cannot rename.
+fn check_identity(target: &Target, value: Value) -> Result<Value, Status> {
+    let name = object::meta(&value, "name");
+    match name == target.name {
+        true => Ok(value),
+        false => Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        ))),
+    }
+}

@@ -1,0 +1,263 @@
+//! Get, list and watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use everynode_api::canonical;
+use everynode_api::kinds::KindInfo;
+use everynode_api::status::Status;
+use everynode_store::{Key, Range, Revision, prefix_range};
+
+use super::{Registry, Reply, Target, events, store_failure};
+use crate::hub::{Filter, Item, Start, Topic, WatchOptions, Watcher};
+use crate::{base64, stored};
+
+/// Pages that a client may ask for are never larger than this (0 asks for everything).
+const LIMIT_MAX: usize = 100_000;
+
+/// Which state a list shows (DS-I30).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    Newest,
+    /// The newest, if it has reached this revision.
+    NotOlderThan(u64),
+    Exactly(u64),
+}
+
+/// What to list.
+#[derive(Clone, Debug)]
+pub(crate) struct ListOptions {
+    pub(crate) filter: Filter,
+    pub(crate) at: At,
+    /// 0: everything.
+    pub(crate) limit: usize,
+    pub(crate) continue_token: Option<String>,
+}
+
+impl ListOptions {
+    pub(crate) fn everything() -> ListOptions {
+        ListOptions { filter: Filter::everything(), at: At::Newest, limit: 0, continue_token: None }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct ListPage {
+    pub(crate) items: Vec<Arc<Item>>,
+    pub(crate) revision: u64,
+    pub(crate) continue_token: Option<String>,
+    /// Absent when the page is complete or selectors make it unknown (DS-I31).
+    pub(crate) remaining: Option<u64>,
+}
+
+/// What a watch request asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct WatchParameters {
+    pub(crate) filter: Filter,
+    /// As in the query; `None`: unset.
+    pub(crate) resource_version: Option<u64>,
+    pub(crate) send_initial_events: Option<bool>,
+    pub(crate) bookmarks: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Registry {
+    /// One object, from the newest state.
+    pub(crate) fn get(&self, target: &Target) -> Result<Reply, Status> {
+        Reply::stored(200, target.info, &self.current(target)?)
+    }
+
+    pub(crate) fn topic(&self, info: &KindInfo) -> Result<&Arc<Topic>, Status> {
+        self.hub.topic(info.storage).ok_or_else(Status::no_such_path)
+    }
+
+    /// One page of a list.
+    pub(crate) async fn list(&self, info: &'static KindInfo, options: &ListOptions) -> Result<ListPage, Status> {
+        let topic = self.topic(info)?;
+        let plain = options.at == At::Newest && options.limit == 0 && options.continue_token.is_none();
+        if plain && options.filter.node().is_some() {
+            return self.list_indexed(topic, &options.filter).await;
+        }
+        let place = Place::of(info, options)?;
+        let range = Range { start: place.start.clone(), end: prefix_range(&options.filter.prefix(info)).end };
+        if let At::NotOlderThan(revision) = options.at {
+            self.check_reached(revision).await?;
+        }
+        self.collect(topic, options, range, place)
+    }
+
+    /// The lists of agents: found through the hub's index instead of by reading every pod.
+    async fn list_indexed(&self, topic: &Topic, filter: &Filter) -> Result<ListPage, Status> {
+        let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
+        self.hub.reached(newest).await;
+        let items = topic.select(filter);
+        Ok(ListPage { items, revision: newest.0, continue_token: None, remaining: None })
+    }
+
+    async fn check_reached(&self, revision: u64) -> Result<(), Status> {
+        let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
+        match revision <= newest.0 {
+            true => Ok(()),
+            false => Err(super::too_large_version(revision, newest.0)),
+        }
+    }
+
+    /// Reads pages of the store until the list's page is full or the range ends.
+    fn collect(&self, topic: &Topic, options: &ListOptions, mut range: Range, place: Place) -> Result<ListPage, Status> {
+        let limit = options.limit.min(LIMIT_MAX);
+        let mut at = place.revision;
+        let mut items: Vec<Arc<Item>> = Vec::new();
+        loop {
+            let wanted = if limit == 0 { 0 } else { limit - items.len() };
+            let page = self.store.range(&range, at, wanted).map_err(|error| expired_token(error, &place, &range))?;
+            at = Some(page.revision);
+            let last = page.items.last().map(|kv| after(&kv.key));
+            let found = topic.items(page.items);
+            items.extend(found.into_iter().filter(|item| !options.filter.selects() || options.filter.matches(item)));
+            let complete = page.remaining == 0;
+            if complete || (limit > 0 && items.len() >= limit) {
+                let token = last.filter(|_| !complete).map(|start| token(page.revision.0, &start));
+                let remaining = (!complete && !options.filter.selects()).then_some(page.remaining);
+                return Ok(ListPage { items, revision: page.revision.0, continue_token: token, remaining });
+            }
+            match last {
+                Some(start) => range.start = start,
+                None => return Ok(ListPage { items, revision: page.revision.0, continue_token: None, remaining: None }),
+            }
+        }
+    }
+
+    /// Opens a watch (DS-I33, DS-I35).
+    pub(crate) async fn watch(&self, info: &'static KindInfo, parameters: WatchParameters) -> Result<Watcher, Status> {
+        let topic = self.topic(info)?;
+        let start = match (parameters.resource_version, parameters.send_initial_events) {
+            (_, Some(true)) => Start::Everything { marked: true },
+            (None | Some(0), _) => Start::Everything { marked: false },
+            (Some(revision), _) => Start::After(revision),
+        };
+        match parameters.resource_version {
+            // Any state will do.
+            Some(0) => {}
+            None => {
+                let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
+                self.hub.reached(newest).await;
+            }
+            Some(revision) => {
+                self.check_reached(revision).await?;
+                self.hub.reached(Revision(revision)).await;
+            }
+        }
+        let options = WatchOptions {
+            bookmarks: parameters.bookmarks,
+            timeout: parameters.timeout,
+            // A minute at most, never all at once (DS-I34).
+            bookmark_every: Duration::from_millis(45_000 + self.env.below(15_000)),
+        };
+        Watcher::open(topic, self.hub.follow(), parameters.filter, start, options)
+    }
+}
+
+/// The first key after this one.
+fn after(key: &str) -> Key {
+    format!("{key}\0").into()
+}
+
+/// Where a list goes on.
+struct Place {
+    start: Key,
+    revision: Option<Revision>,
+    continued: bool,
+}
+
+impl Place {
+    fn of(info: &KindInfo, options: &ListOptions) -> Result<Place, Status> {
+        let prefix = options.filter.prefix(info);
+        let Some(token) = &options.continue_token else {
+            let revision = match options.at {
+                At::Exactly(revision) => Some(Revision(revision)),
+                At::Newest | At::NotOlderThan(_) => None,
+            };
+            return Ok(Place { start: prefix.as_str().into(), revision, continued: false });
+        };
+        let invalid = || Status::bad_request("continue key is not valid");
+        let (revision, start) = read_token(token).ok_or_else(invalid)?;
+        match start.starts_with(&prefix) {
+            // A revision of -1 stands for "no longer consistent": go on with the newest state.
+            true => Ok(Place { start: start.as_str().into(), revision: u64::try_from(revision).ok().map(Revision), continued: true }),
+            false => Err(invalid()),
+        }
+    }
+}
+
+fn token(revision: u64, start: &str) -> String {
+    base64::encode(format!("{revision} {start}").as_bytes())
+}
+
+fn read_token(token: &str) -> Option<(i64, String)> {
+    let text = String::from_utf8(base64::decode(token)?).ok()?;
+    let (revision, start) = text.split_once(' ')?;
+    Some((revision.parse().ok()?, start.to_owned()))
+}
+
+/// An expired token comes with one that goes on inconsistently (DS-I31).
+fn expired_token(error: everynode_store::StoreError, place: &Place, range: &Range) -> Status {
+    let mut status = store_failure(&error);
+    if place.continued && status.is_expired() {
+        status.message = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+                          without the continue parameter, or use the continue token in this response to retrieve the remainder of \
+                          the results. Continuing with the provided token results in an inconsistent list - objects that were \
+                          created, modified, or deleted between the time the first chunk was returned and now may show up in the \
+                          list."
+            .into();
+        status.metadata.continue_token = base64::encode(format!("-1 {}", range.start).as_bytes());
+    }
+    status
+}
+
+/// A stored object in the form of the kind asked for.
+pub(crate) fn external(info: &KindInfo, value: &[u8], revision: Revision) -> Result<Bytes, Status> {
+    if !events::is_converted(info) {
+        return Ok(stored::splice(value, revision));
+    }
+    let value = events::to_external(info, stored::decode(value, revision)?);
+    serde_json::to_vec(&value).map(Bytes::from).map_err(|error| stored::corrupt(&error))
+}
+
+/// Whether objects of this kind are shown in another form than they are stored in.
+pub(crate) fn is_converted(info: &KindInfo) -> bool {
+    events::is_converted(info)
+}
+
+/// The `…List` object of a page, assembled from stored bytes.
+pub(crate) fn list_body(info: &KindInfo, page: &ListPage) -> Result<Bytes, Status> {
+    let size: usize = page.items.iter().map(|item| item.kv.value.len() + 48).sum();
+    let mut out = Vec::with_capacity(size + 256);
+    let head = serde_json::json!({"kind": format!("{}List", info.kind.kind), "apiVersion": info.kind.api_version(), "metadata": list_meta(page)});
+    out.extend_from_slice(head.to_string().trim_end_matches('}').as_bytes());
+    // `metadata` is the last member, so its brace was trimmed too.
+    out.extend_from_slice(b"},\"items\":[");
+    for (index, item) in page.items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        match events::is_converted(info) {
+            true => out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?),
+            false => canonical::splice_resource_version_into(&mut out, &item.kv.value, item.kv.modified.0),
+        }
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out.into())
+}
+
+/// `ListMeta` of a page.
+pub(crate) fn list_meta(page: &ListPage) -> serde_json::Value {
+    let mut meta = serde_json::json!({"resourceVersion": page.revision.to_string()});
+    if let Some(token) = &page.continue_token {
+        meta["continue"] = token.as_str().into();
+    }
+    if let Some(remaining) = page.remaining {
+        meta["remainingItemCount"] = remaining.into();
+    }
+    meta
+}

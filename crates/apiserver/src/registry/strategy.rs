@@ -1,0 +1,102 @@
+//! What is special about each kind. The pipeline does the rest.
+
+use std::time::Duration;
+
+use everynode_api::kinds::KindInfo;
+use everynode_api::status::Status;
+use serde_json::Value;
+
+use super::claims::Claim;
+use super::{Registry, kinds};
+use crate::object;
+
+/// What deleting an object of a kind means, beyond finalizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grace {
+    /// The object goes at once.
+    Immediate,
+    /// The object stays, marked, for so many seconds (0: goes at once).
+    Seconds(i64),
+    /// The object stays, marked, until its contents are gone (namespaces).
+    UntilEmpty,
+}
+
+/// One kind's own rules. Every method has the answer of an ordinary kind.
+pub(crate) trait Strategy: Sync {
+    /// Whether `metadata.generation` counts changes of `spec`.
+    fn counts_generations(&self) -> bool {
+        false
+    }
+
+    /// Shapes a new object after admission: initial status, allocations.
+    fn prepare_create(&self, _registry: &Registry, _value: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Shapes an update of the main resource; `new` has the server-owned metadata of `old` already.
+    fn prepare_update(&self, _registry: &Registry, _new: &mut Value, _old: &Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Shapes an update of `/status`; by default everything but status and metadata is kept.
+    fn prepare_status(&self, new: &mut Value, old: &Value) {
+        keep_all_but_status(new, old);
+    }
+
+    /// What deletion with this requested grace period means.
+    fn grace(&self, _value: &Value, _requested: Option<i64>) -> Grace {
+        Grace::Immediate
+    }
+
+    /// Called when the object is marked for deletion and stays.
+    fn mark_deleted(&self, _value: &mut Value) {}
+
+    /// Whether a marked object without finalizers may go.
+    fn may_go(&self, value: &Value) -> bool {
+        value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+    }
+
+    /// What the object holds exclusively; kept in the same transaction as the object.
+    fn claims(&self, _value: &Value) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    /// How long objects of this kind live after their last write.
+    fn expires_in(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether DELETE answers with the object and not with a `Status`.
+    fn returns_deleted(&self) -> bool {
+        false
+    }
+}
+
+/// The strategy of a kind.
+pub(crate) fn of(info: &KindInfo) -> &'static dyn Strategy {
+    match info.storage {
+        "pods" => &kinds::pod::Pods,
+        "daemonsets" => &kinds::daemon_set::DaemonSets,
+        "namespaces" => &kinds::namespace::Namespaces,
+        "minions" => &kinds::node::Nodes,
+        "services/specs" => &kinds::service::Services,
+        "events" => &kinds::small::Events,
+        "serviceaccounts" => &kinds::small::ServiceAccounts,
+        "poddisruptionbudgets" => &kinds::small::PodDisruptionBudgets,
+        _ => &Ordinary,
+    }
+}
+
+struct Ordinary;
+impl Strategy for Ordinary {}
+
+/// Makes every top-level member but status, metadata and the type what it is in `old`.
+pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
+    let names: Vec<String> =
+        [&*new, old].iter().filter_map(|value| value.as_object()).flat_map(|map| map.keys().cloned()).collect();
+    for name in names {
+        if !matches!(name.as_str(), "status" | "metadata" | "kind" | "apiVersion") {
+            object::copy_member(new, old, &name);
+        }
+    }
+}

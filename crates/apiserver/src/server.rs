@@ -1,0 +1,122 @@
+//! The API server as a value: registry, hub, policy and keys, without any socket.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use everynode_api::ports::Api;
+use everynode_api::status::Status;
+use everynode_store::{Store, StoreError};
+
+use crate::auth::User;
+use crate::auth::authorize::{self, Attributes};
+use crate::auth::rbac::Rbac;
+use crate::auth::token::Issuer;
+use crate::env::{Env, Environment, SystemEnvironment};
+use crate::http::metrics::Metrics;
+use crate::hub::Hub;
+use crate::pki::{Pki, PkiError};
+use crate::registry::{Registry, Settings};
+use crate::{bootstrap, inproc};
+
+/// How a server is set up.
+pub struct Config {
+    /// Keys and certificates live in `DATA/pki`.
+    pub data_dir: PathBuf,
+    /// Names and addresses that clients use, beyond those that every cluster has.
+    pub server_names: Vec<String>,
+    /// Where pods reach this server: published as the endpoints of the `kubernetes` service.
+    pub advertised: Option<SocketAddr>,
+    /// The first three bytes of the /24 that services get their addresses from.
+    pub service_network: [u8; 3],
+    /// Time and randomness.
+    pub environment: Arc<dyn Environment>,
+}
+
+impl Config {
+    /// A server with its data in `data_dir` and Kubernetes' usual service network.
+    pub fn new(data_dir: PathBuf) -> Config {
+        Config {
+            data_dir,
+            server_names: Vec::new(),
+            advertised: None,
+            service_network: [10, 96, 0],
+            environment: Arc::new(SystemEnvironment),
+        }
+    }
+}
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("cannot read the store: {0}")]
+    Store(#[from] StoreError),
+    #[error("cannot prepare the cluster: {0}")]
+    Bootstrap(#[from] Status),
+}
+
+/// A running API server.
+pub struct ApiServer {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) rbac: Rbac,
+    pub(crate) pki: Pki,
+    pub(crate) metrics: Metrics,
+    ready: AtomicBool,
+}
+
+impl ApiServer {
+    /// Opens keys and hub, makes what every cluster has, and is ready. Needs a tokio runtime: the hub's feeder
+    /// runs until the store is shut down.
+    pub async fn new(store: Arc<dyn Store>, config: Config) -> Result<Arc<ApiServer>, StartError> {
+        let env = Env::new(config.environment);
+        let [a, b, c] = config.service_network;
+        let pki = Pki::open(&config.data_dir.join("pki"), &config.server_names, &format!("{a}.{b}.{c}.1"), &env)?;
+        let (private, public) = pki.account_key();
+        let tokens = Issuer::new(ISSUER, private, public, &pki.account_key_id()).map_err(|error| PkiError::Make(error.to_string()))?;
+        let (hub, feeder) = Hub::open(&store)?;
+        tokio::spawn(feeder.run());
+        let settings = Settings { service_network: config.service_network };
+        let registry = Arc::new(Registry { store, hub, env, settings, tokens: Arc::new(tokens) });
+        bootstrap::run(&registry, config.advertised).await?;
+        let server = ApiServer { registry, rbac: Rbac::default(), pki, metrics: Metrics::default(), ready: AtomicBool::new(true) };
+        Ok(Arc::new(server))
+    }
+
+    /// The API with an identity, for parts of this process.
+    pub fn client(self: &Arc<Self>, user: User) -> Arc<dyn Api> {
+        Arc::new(inproc::InProcess { server: self.clone(), user })
+    }
+
+    /// Whether requests are served.
+    pub fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// From now on `/readyz` fails, so that clients go elsewhere before the server stops.
+    pub(crate) fn stop_being_ready(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+
+    /// Keys, certificates, kubeconfigs and the join token.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    pub(crate) fn authorize(&self, user: &User, attributes: &Attributes) -> Result<(), Status> {
+        authorize::check(&self.registry, &self.rbac, user, attributes)
+    }
+
+    /// A GET by path of what is no stored object.
+    pub(crate) fn raw(&self, user: &User, path: &str) -> Result<Bytes, Status> {
+        let attributes = Attributes { verb: "get".into(), path: path.into(), ..Attributes::default() };
+        self.authorize(user, &attributes)?;
+        crate::http::document(path, "", "application/json").map(|answer| answer.body).ok_or_else(Status::no_such_path)
+    }
+}
+
+/// The issuer of service-account tokens; also their default audience, as in Kubernetes.
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
