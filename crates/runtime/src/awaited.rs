@@ -75,7 +75,7 @@ impl Awaited {
             !view.meta(kind, key).is_some_and(|meta| meta.uid == *uid && !meta.is_terminating())
         });
         drop_met(&mut self.changes, |(kind, key), revision| {
-            !view.meta(kind, key).is_some_and(|meta| meta.resource_version == *revision)
+            view.meta(kind, key).is_none_or(|meta| meta.resource_version != *revision)
         });
         self.is_empty()
     }

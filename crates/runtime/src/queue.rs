@@ -138,7 +138,7 @@ impl Queue {
             depth: self.ready.len(),
             queue_duration: self.queue_duration.clone(),
             work_duration: self.work_duration.clone(),
-            unfinished_work_seconds: running().sum(),
+            unfinished_work_seconds: running().fold(0.0, std::ops::Add::add),
             longest_running_processor_seconds: running().fold(0.0, f64::max),
         }
     }

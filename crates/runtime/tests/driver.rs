@@ -164,6 +164,42 @@ async fn a_foreign_occupant_of_the_name_is_planned_around() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_controllers_with_stale_caches_collide_instead_of_doubling() {
+    // DS-K14: equal views give equal names, and the live object decides.
+    let cluster = Cluster::with_nodes(6);
+    let (first, second) = (cluster.twin(), cluster);
+    first.api.hold_watches(&kinds::POD);
+    let first = first.run(Spread::default(), Options::default()).await;
+    let second = second.run(Spread::default(), Options::default()).await;
+    first.settle().await;
+    assert_eq!(first.pods().len(), 6);
+    assert!(first.count("create pods") > 6, "they did collide");
+    first.api.release_watches(&kinds::POD);
+    first.settle().await;
+    assert_eq!(first.pods().len(), 6);
+    assert_eq!(first.set()["status"]["numberReady"], 6);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminating_occupant_is_waited_for() {
+    let cluster = Cluster::with_nodes(1).run(Spread::default(), Options::default()).await;
+    cluster.settle().await;
+    cluster.api.hold_watches(&kinds::POD);
+    let leaving = json!({"metadata": {"name": "web-late", "namespace": "x",
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y"]}});
+    cluster.api.put(&kinds::POD, leaving);
+    cluster.api.put(&kinds::NODE, node("late"));
+    cluster.env.sleep(Duration::from_millis(100)).await;
+    assert_eq!(cluster.count("create pods"), 2);
+    cluster.api.remove(&kinds::POD, &Key::new("x", "web-late"));
+    cluster.settle().await;
+    assert_eq!(cluster.pods(), ["web-late", "web-n0"]);
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletions_are_awaited_by_uid_and_a_missing_pod_is_success() {
     // DS-C55, DS-C71
     let cluster = Cluster::with_nodes(3).run(Spread::default(), Options::default()).await;

@@ -49,7 +49,9 @@ pub enum Trouble {
     LoseRequest,
     /// Carried out, but the answer is lost.
     LoseAnswer,
-    /// Carried out after this long.
+    /// No answer comes, and it is carried out this much later.
+    Late(Duration),
+    /// Carried out and answered after this long.
     Delay(Duration),
 }
 
@@ -121,6 +123,14 @@ impl MemoryApi {
         self.state().faults.push_back(fault);
     }
 
+    /// Ends all trouble: faults, and watches that are held.
+    pub fn heal(&self) {
+        self.change(|state| {
+            state.faults.clear();
+            state.held.clear();
+        });
+    }
+
     /// From now on watches of `kind` deliver nothing: their caches become stale.
     pub fn hold_watches(&self, kind: &Kind) {
         self.change(|state| state.held.insert(kind.clone()));
@@ -165,6 +175,14 @@ impl MemoryApi {
             Some(Trouble::LoseRequest) => Err(lost()),
             Some(Trouble::LoseAnswer) => {
                 let _lost = self.carry_out(request);
+                Err(lost())
+            }
+            Some(Trouble::Late(time)) => {
+                let late = self.clone();
+                tokio::spawn(async move {
+                    late.inner.env.sleep(time).await;
+                    late.carry_out(request)
+                });
                 Err(lost())
             }
             Some(Trouble::Delay(time)) => {

@@ -1,4 +1,5 @@
 //! A DaemonSet, nodes, and a manager over the server in memory.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +34,23 @@ pub fn node(name: &str) -> Value {
 impl Cluster {
     /// A set `x/web` and nodes `n0`, `n1`, …
     pub fn with_nodes(count: usize) -> Cluster {
-        let env = Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap());
+        Cluster::seeded(1, count)
+    }
+
+    pub fn seeded(seed: u64, count: usize) -> Cluster {
+        let env = Env::simulated(seed, "2026-01-01T00:00:00Z".parse().unwrap());
         let api = MemoryApi::new(env.clone());
         api.put(&kinds::DAEMON_SET, json!({"metadata": {"name": "web", "namespace": "x"}}));
         (0..count).for_each(|index| drop(api.put(&kinds::NODE, node(&format!("n{index}")))));
         Cluster { api, env }
+    }
+
+    /// The same cluster, for a second controller.
+    pub fn twin(&self) -> Cluster {
+        Cluster {
+            api: self.api.clone(),
+            env: self.env.clone(),
+        }
     }
 
     pub async fn run(self, spread: Spread, options: Options) -> Running {
