@@ -58,3 +58,8 @@ fn is_empty(value: &Value) -> bool {
         _ => false,
     }
 }
+
+/// How strategic merge patches of a kind merge.
+pub(crate) fn merge_schema(kind: &everynode_api::kinds::KindInfo) -> everynode_api::patch::strategic::BuiltIn {
+    everynode_api::patch::strategic::BuiltIn::for_kind(&kind.kind.group, &kind.kind.kind)
+}

@@ -53,7 +53,8 @@ impl Registry {
         let name = existing.clone().unwrap_or_else(|| format!("{VOLUME_PREFIX}{}", self.env.name_suffix(5)));
         let mut used = false;
         for list in ["initContainers", "containers"] {
-            for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
+            for container in containers.into_iter().flatten() {
                 used |= mount(container, &name);
             }
         }
