@@ -26,11 +26,7 @@ pub(crate) fn owner_reference(owner: &Kind, meta: &Meta) -> Value {
 
 /// Adds the owner reference; refused if the object is not the one that was seen (DS-C13).
 pub(crate) fn adopt(kind: &Kind, object: &Meta, set: &Meta) -> Action {
-    strategic(
-        kind,
-        object,
-        json!({ "metadata": { "ownerReferences": [owner_reference(&OWNER, set)] } }),
-    )
+    strategic(kind, object, json!({ "metadata": { "ownerReferences": [owner_reference(&OWNER, set)] } }))
 }
 
 /// Removes the owner reference (DS-C11).
@@ -49,13 +45,7 @@ pub(crate) fn merge(kind: &Kind, object: &Meta, body: Value) -> Action {
 }
 
 fn patch(kind: &Kind, object: &Meta, patch: PatchType, body: Value) -> Action {
-    Action::Patch {
-        target: target(kind, object),
-        patch,
-        body,
-        preconditions: same_object(object),
-        report: None,
-    }
+    Action::Patch { target: target(kind, object), patch, body, preconditions: same_object(object), report: None }
 }
 
 /// Deletes a pod and tells of it (DS-C71).
@@ -71,10 +61,7 @@ pub(crate) fn delete_pod(set: &DaemonSet, pod: &Pod) -> Action {
 /// Deletes a revision that nobody changed meanwhile.
 pub(crate) fn delete_revision(revision: &Meta) -> Action {
     let resource_version = Some(revision.resource_version).filter(|version| *version > 0);
-    let preconditions = Preconditions {
-        resource_version,
-        ..same_object(revision)
-    };
+    let preconditions = Preconditions { resource_version, ..same_object(revision) };
     delete(&kinds::CONTROLLER_REVISION, revision, preconditions, None)
 }
 
@@ -95,32 +82,19 @@ pub(crate) fn create_pod(set: &DaemonSet, name: &str, body: Value) -> Action {
         success: Some(("SuccessfulCreate", "Created pod: {}")),
         failure: Some(("FailedCreate", "Error creating: {}")),
     };
-    Action::Create {
-        target: Target::new(kinds::POD, &set.meta.namespace, name),
-        body,
-        report: Some(report),
-    }
+    Action::Create { target: Target::new(kinds::POD, &set.meta.namespace, name), body, report: Some(report) }
 }
 
 /// An event about the set (DS-C72).
 pub(crate) fn emit(set: &DaemonSet, kind: EventType, reason: &str, message: String) -> Action {
     let regarding = regarding_set(set);
-    Action::Emit(Event {
-        regarding,
-        kind,
-        reason: reason.into(),
-        action: String::new(),
-        message,
-    })
+    Action::Emit(Event { regarding, kind, reason: reason.into(), action: String::new(), message })
 }
 
 /// The event that the scheduler would have written (DS-B46).
 pub(crate) fn scheduled(pod: &Arc<Pod>) -> Action {
     let meta = &pod.meta;
-    let message = format!(
-        "Successfully assigned {}/{} to {}",
-        meta.namespace, meta.name, pod.spec.node_name
-    );
+    let message = format!("Successfully assigned {}/{} to {}", meta.namespace, meta.name, pod.spec.node_name);
     Action::Emit(Event {
         regarding: regarding(&kinds::POD, meta),
         kind: EventType::Normal,
@@ -149,8 +123,5 @@ fn target(kind: &Kind, object: &Meta) -> Target {
 }
 
 fn same_object(object: &Meta) -> Preconditions {
-    Preconditions {
-        uid: Some(object.uid.to_string()),
-        resource_version: None,
-    }
+    Preconditions { uid: Some(object.uid.to_string()), resource_version: None }
 }

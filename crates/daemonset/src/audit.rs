@@ -121,7 +121,8 @@ impl Audit<'_> {
 
     /// What is taken down by our doing stays within the budget.
     fn budget(&mut self) {
-        let lost: Vec<&NodeFacts<'_>> = self.facts.nodes.iter().filter(|node| node.loses(|pod| pod.available)).collect();
+        let lost: Vec<&NodeFacts<'_>> =
+            self.facts.nodes.iter().filter(|node| node.loses(|pod| pod.available)).collect();
         let lost_ready = self.facts.nodes.iter().filter(|node| node.loses(|pod| pod.ready)).count() as i64;
         if !self.facts.rolling {
             if let Some(node) = lost.first() {
@@ -143,7 +144,9 @@ impl Audit<'_> {
         let soft = |node: &NodeFacts<'_>| node.pods.iter().all(|pod| !pod.updated) && node.stands(|pod| pod.ready);
         let hard = self.down().filter(|node| !soft(node)).count() as i64;
         if !self.options.strict && lost_ready > 0 && hard + lost_ready > allowed {
-            self.blame(format!("{hard} nodes are down and {lost_ready} that serve are taken down; {allowed} are allowed"));
+            self.blame(format!(
+                "{hard} nodes are down and {lost_ready} that serve are taken down; {allowed} are allowed"
+            ));
         }
     }
 
@@ -180,7 +183,8 @@ impl Audit<'_> {
         let alone = |node: &NodeFacts<'_>| node.pods.iter().filter(|pod| pod.stays()).count() == 1;
         let takes = self.facts.nodes.iter().any(|node| alone(node) && node.loses(|pod| pod.available && !pod.updated));
         let could_go = |node: &&NodeFacts<'_>| {
-            let left = |pod: &PodFacts<'_>| pod.stays() && !pod.updated && !pod.available && !pod.deleted && !pod.orphan;
+            let left =
+                |pod: &PodFacts<'_>| pod.stays() && !pod.updated && !pod.available && !pod.deleted && !pod.orphan;
             node.reachable && alone(node) && node.pods.iter().any(left)
         };
         let left = self.facts.nodes.iter().find(could_go).map(|node| node.node.name().to_owned());
@@ -224,7 +228,8 @@ impl Audit<'_> {
             return;
         }
         let is_newest = |data| normal::same_template(template, normal::template_of(data));
-        let (newest, old): (Vec<_>, Vec<_>) = self.seen.revisions.iter().partition(|revision| is_newest(&revision.data));
+        let (newest, old): (Vec<_>, Vec<_>) =
+            self.seen.revisions.iter().partition(|revision| is_newest(&revision.data));
         if newest.iter().all(|revision| deleted.contains(&*revision.meta.name)) {
             self.blame("the newest revision is deleted".into());
         }
@@ -233,7 +238,8 @@ impl Audit<'_> {
         if kept < old.len() && kept < limit {
             self.blame(format!("only {kept} old revisions are kept; the limit is {limit}"));
         }
-        let in_use: BTreeSet<&str> = self.facts.pods.iter().filter(|pod| pod.selected).filter_map(PodFacts::hash).collect();
+        let in_use: BTreeSet<&str> =
+            self.facts.pods.iter().filter(|pod| pod.selected).filter_map(PodFacts::hash).collect();
         let all = self.seen.revisions.iter().filter(|revision| deleted.contains(&*revision.meta.name));
         let wrong: Vec<_> = all.filter(|revision| in_use.contains(revision::label(&revision.meta))).collect();
         for revision in wrong {

@@ -23,9 +23,7 @@ struct Entry {
 
 impl Entry {
     fn until(&self) -> Timestamp {
-        self.stepped_at
-            .saturating_add(SignedDuration::from_secs(self.seconds))
-            .unwrap_or(Timestamp::MAX)
+        self.stepped_at.saturating_add(SignedDuration::from_secs(self.seconds)).unwrap_or(Timestamp::MAX)
     }
 
     /// Forgotten after twice the cap without a failure.
@@ -37,11 +35,7 @@ impl Entry {
 impl BackOffs {
     /// Begins a plan: another generation starts afresh, idle entries are dropped.
     pub fn at(&self, generation: i64, now: Timestamp) -> Self {
-        let mut entries = if generation == self.generation {
-            self.entries.clone()
-        } else {
-            BTreeMap::new()
-        };
+        let mut entries = if generation == self.generation { self.entries.clone() } else { BTreeMap::new() };
         entries.retain(|_, entry| !entry.is_idle(now));
         BackOffs { generation, entries }
     }
@@ -53,17 +47,8 @@ impl BackOffs {
 
     /// A failed pod is deleted now: the next one waits twice as long, up to 15 minutes.
     pub fn step(&mut self, node: &Arc<str>, now: Timestamp) {
-        let seconds = self
-            .entries
-            .get(node)
-            .map_or(FIRST_SECONDS, |entry| (entry.seconds * 2).min(LONGEST_SECONDS));
-        self.entries.insert(
-            node.clone(),
-            Entry {
-                seconds,
-                stepped_at: now,
-            },
-        );
+        let seconds = self.entries.get(node).map_or(FIRST_SECONDS, |entry| (entry.seconds * 2).min(LONGEST_SECONDS));
+        self.entries.insert(node.clone(), Entry { seconds, stepped_at: now });
     }
 }
 

@@ -44,10 +44,7 @@ pub(crate) struct Claims<'a> {
 }
 
 pub(crate) fn pods<'a>(seen: &'a Seen, selector: &Selector) -> Claims<'a> {
-    let mut claims = Claims {
-        pods: Vec::with_capacity(seen.pods.len()),
-        ..Claims::default()
-    };
+    let mut claims = Claims { pods: Vec::with_capacity(seen.pods.len()), ..Claims::default() };
     for pod in &seen.pods {
         match claim(&pod.meta, selector, seen) {
             Claim::Own => claims.pods.push((pod, false)),

@@ -64,35 +64,15 @@ impl Facts {
 
     fn progressing(&self) -> (&'static str, &'static str, String) {
         let counts = &self.counts;
-        let numbers = || {
-            format!(
-                "{} of {} nodes updated, {} available",
-                counts.updated, counts.desired, counts.available
-            )
-        };
+        let numbers =
+            || format!("{} of {} nodes updated, {} available", counts.updated, counts.desired, counts.available);
         if self.is_complete() {
-            return (
-                "True",
-                "Complete",
-                format!("all {} nodes have an available pod", counts.desired),
-            );
+            return ("True", "Complete", format!("all {} nodes have an available pod", counts.desired));
         }
         if self.is_stalled() {
-            let because = if self.blockers.is_empty() {
-                &self.unavailable
-            } else {
-                &self.blockers
-            };
-            let because = if because.is_empty() {
-                String::new()
-            } else {
-                format!(", because of {}", list(because))
-            };
-            return (
-                "False",
-                "Stalled",
-                format!("no progress since {}: {}{because}", rfc3339(self.since), numbers()),
-            );
+            let because = if self.blockers.is_empty() { &self.unavailable } else { &self.blockers };
+            let because = if because.is_empty() { String::new() } else { format!(", because of {}", list(because)) };
+            return ("False", "Stalled", format!("no progress since {}: {}{because}", rfc3339(self.since), numbers()));
         }
         ("True", "RollingOut", numbers())
     }
@@ -101,31 +81,19 @@ impl Facts {
         let counts = &self.counts;
         let missing = counts.desired - counts.available;
         match () {
-            () if missing == 0 => (
-                "True",
-                "AllAvailable",
-                format!("available on all {} nodes", counts.desired),
-            ),
-            () if missing <= self.max_unavailable => (
-                "True",
-                "EnoughAvailable",
-                format!("not available on {}", list(&self.unavailable)),
-            ),
-            () => (
-                "False",
-                "TooFewAvailable",
-                format!("not available on {}", list(&self.unavailable)),
-            ),
+            () if missing == 0 => ("True", "AllAvailable", format!("available on all {} nodes", counts.desired)),
+            () if missing <= self.max_unavailable => {
+                ("True", "EnoughAvailable", format!("not available on {}", list(&self.unavailable)))
+            }
+            () => ("False", "TooFewAvailable", format!("not available on {}", list(&self.unavailable))),
         }
     }
 
     fn degraded(&self) -> (&'static str, &'static str, String) {
         match () {
-            () if !self.failing.is_empty() => (
-                "True",
-                "PodsFailing",
-                format!("the pod does not work on {}", list(&self.failing)),
-            ),
+            () if !self.failing.is_empty() => {
+                ("True", "PodsFailing", format!("the pod does not work on {}", list(&self.failing)))
+            }
             () if self.is_stalled() => ("True", "Stalled", format!("no progress since {}", rfc3339(self.since))),
             () => ("False", "AsExpected", String::new()),
         }
@@ -134,11 +102,8 @@ impl Facts {
     /// Our three conditions merged into those that are there.
     pub fn merge(&self, present: Option<&Vec<Value>>) -> Vec<Value> {
         let mut conditions = present.cloned().unwrap_or_default();
-        let ours = [
-            ("Progressing", self.progressing()),
-            ("Available", self.available()),
-            ("Degraded", self.degraded()),
-        ];
+        let ours =
+            [("Progressing", self.progressing()), ("Available", self.available()), ("Degraded", self.degraded())];
         for (kind, (status, reason, message)) in ours {
             let now = rfc3339(self.now);
             let found = conditions.iter_mut().find(|condition| condition["type"] == kind);

@@ -151,7 +151,7 @@ pub enum Hold {
     NodeSilent,
     /// Outdated; other pods must be available first (DS-D27).
     NeededElsewhere,
-    /// Failed; it is replaced when the back-off ends.
+    /// It failed or ended; it is replaced when the back-off ends.
     BackOff { until: Timestamp },
     /// Outdated under `OnDelete`: it is replaced when somebody deletes it (DS-D01).
     OnDelete,
@@ -202,10 +202,7 @@ impl fmt::Display for Note {
                 write!(f, "recording the template as revision {revision}, {name}")
             }
             Note::Collision { name, count } => {
-                write!(
-                    f,
-                    "revision name {name} is taken by another template: collision count becomes {count}"
-                )
+                write!(f, "revision name {name} is taken by another template: collision count becomes {count}")
             }
             Note::Adopt { object } => write!(f, "adopting {object}, which matches the selector and has no controller"),
             Note::Release { object } => write!(f, "releasing {object}, which no longer matches the selector"),
@@ -224,29 +221,15 @@ impl fmt::Display for Note {
             Note::Hold { pod, node, why } => write!(f, "{pod} on node {node} stays: {why}"),
             Note::Skip { node, reasons } => write!(f, "no pod on node {node}: {}", join(reasons)),
             Note::Stays { pod, node, reasons } => {
-                write!(
-                    f,
-                    "{pod} may stay on node {node}, which would get no pod now: {}",
-                    join(reasons)
-                )
+                write!(f, "{pod} may stay on node {node}, which would get no pod now: {}", join(reasons))
             }
             Note::Leaving { pod, node } => write!(f, "node {node} gets a pod when {pod} has ended"),
             Note::NameTaken { node, pod } => {
                 write!(f, "no pod for node {node}: the name {pod} is taken by another pod")
             }
-            Note::Stalled {
-                nodes,
-                more,
-                unavailable,
-                allowed,
-                since,
-            } => {
+            Note::Stalled { nodes, more, unavailable, allowed, since } => {
                 write!(f, "the rollout waits since {}: ", rfc3339(*since))?;
-                write!(
-                    f,
-                    "{unavailable} unavailable, {allowed} allowed, because of {}",
-                    names(nodes, *more)
-                )
+                write!(f, "{unavailable} unavailable, {allowed} allowed, because of {}", names(nodes, *more))
             }
             Note::Truncated { left } => write!(f, "{left} more in the next pass"),
         }
@@ -285,20 +268,14 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hold::Budget { unavailable, allowed } => {
-                write!(
-                    f,
-                    "outdated; waiting for the budget: {unavailable} unavailable, {allowed} allowed"
-                )
+                write!(f, "outdated; waiting for the budget: {unavailable} unavailable, {allowed} allowed")
             }
             Hold::Surge { surging, allowed } => {
-                write!(
-                    f,
-                    "outdated; waiting for the surge: {surging} surging, {allowed} allowed"
-                )
+                write!(f, "outdated; waiting for the surge: {surging} surging, {allowed} allowed")
             }
             Hold::NodeSilent => f.write_str("outdated; its node is silent and is caught up when it is back"),
             Hold::NeededElsewhere => f.write_str("outdated; it goes when enough other pods are available"),
-            Hold::BackOff { until } => write!(f, "failed; replaced at {}", rfc3339(*until)),
+            Hold::BackOff { until } => write!(f, "in back-off; replaced at {}", rfc3339(*until)),
             Hold::OnDelete => f.write_str("outdated; replaced when somebody deletes it (OnDelete)"),
             Hold::Adopting => f.write_str("it is being adopted"),
             Hold::AwaitingReplacement => f.write_str("its replacement is not available yet"),

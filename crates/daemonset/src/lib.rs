@@ -69,23 +69,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            strict: false,
-            bind: Bind::Off,
-            class: None,
-            burst: 500,
-        }
+        Options { strict: false, bind: Bind::Off, class: None, burst: 500 }
     }
 }
 
 impl Options {
     /// The original's behaviour.
     pub fn strict() -> Self {
-        Options {
-            strict: true,
-            burst: 250,
-            ..Options::default()
-        }
+        Options { strict: true, burst: 250, ..Options::default() }
     }
 }
 

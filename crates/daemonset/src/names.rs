@@ -50,10 +50,7 @@ pub(crate) fn template_hash(bytes: &[u8], collisions: Option<i32>) -> String {
     if let Some(collisions) = collisions {
         collisions.to_le_bytes().into_iter().chain([0; 4]).for_each(&mut feed);
     }
-    hash.to_string()
-        .bytes()
-        .map(|digit| char::from(ALPHABET[usize::from(digit) % 27]))
-        .collect()
+    hash.to_string().bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % 27])).collect()
 }
 
 #[cfg(test)]
@@ -64,33 +61,21 @@ mod tests {
     fn names_are_valid_and_depend_on_every_part() {
         // DS-C60
         let name = |node, revision, predecessor| pod_name(&prefix("web"), "u1", node, revision, predecessor);
-        let names = [
-            name("a", "r", ""),
-            name("b", "r", ""),
-            name("a", "s", ""),
-            name("a", "r", "p"),
-            name("ar", "", ""),
-        ];
+        let names =
+            [name("a", "r", ""), name("b", "r", ""), name("a", "s", ""), name("a", "r", "p"), name("ar", "", "")];
         let distinct: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
         assert_eq!(names[0], name("a", "r", ""));
         for set in ["web", "a.b-c", &"x".repeat(253), &format!("{}.y", "x".repeat(51))] {
             let name = pod_name(&prefix(set), "u", "n", "r", "");
-            assert!(
-                name.len() <= 63 && everynode_api::names::dns1123_subdomain(&name).is_empty(),
-                "{name}"
-            );
+            assert!(name.len() <= 63 && everynode_api::names::dns1123_subdomain(&name).is_empty(), "{name}");
         }
     }
 
     #[test]
     fn template_hash_depends_on_bytes_and_collisions() {
         // DS-D43, DS-D44
-        let hashes = [
-            template_hash(b"a", None),
-            template_hash(b"b", None),
-            template_hash(b"a", Some(1)),
-        ];
+        let hashes = [template_hash(b"a", None), template_hash(b"b", None), template_hash(b"a", Some(1))];
         assert!(hashes.iter().all(|hash| hash.bytes().all(|c| ALPHABET.contains(&c))));
         assert!(hashes[0] != hashes[1] && hashes[0] != hashes[2]);
         assert_eq!(hashes[0], template_hash(b"a", None));

@@ -57,9 +57,7 @@ pub(crate) fn manage<'p, 'a>(
 
 fn evict<'p, 'a>(judge: &Judge<'_>, site: &Site<'a>, pods: &'p [PodState<'a>], managed: &mut Managed<'p, 'a>) {
     let leaving = pods.iter().filter(|state| !state.is_terminating() && !state.adopting);
-    let why = |_| Why::NotEligible {
-        reasons: judge.reasons(site.node),
-    };
+    let why = |_| Why::NotEligible { reasons: judge.reasons(site.node) };
     managed.deletes = leaving.map(|state| (state, why(()))).collect();
 }
 

@@ -73,8 +73,7 @@ fn same_members(name: &str, a: &Map<String, Value>, b: &Map<String, Value>) -> b
         (is_absent(key, value) && is_absent(key, other)) || same(key, value, other)
     };
     a.iter().all(|(key, value)| same_member(key, value, b))
-        && b.iter()
-            .all(|(key, value)| a.contains_key(key) || key == "$patch" || is_absent(key, value))
+        && b.iter().all(|(key, value)| a.contains_key(key) || key == "$patch" || is_absent(key, value))
 }
 
 fn is_absent(name: &str, value: &Value) -> bool {
@@ -113,19 +112,10 @@ mod tests {
                 json!({"metadata":{"labels":{"a":"b"}}}),
             ),
             (json!({"spec":{"securityContext":{}}}), json!({"spec":{}})),
-            (
-                json!({"spec":{"nodeSelector":{},"tolerations":[]}}),
-                json!({"spec":{"tolerations":null}}),
-            ),
+            (json!({"spec":{"nodeSelector":{},"tolerations":[]}}), json!({"spec":{"tolerations":null}})),
             (json!({"c":[{"resources":{}}]}), json!({"c":[{}]})),
-            (
-                json!({"resources":{"limits":{"cpu":"1000m"}}}),
-                json!({"resources":{"limits":{"cpu":1}}}),
-            ),
-            (
-                json!({"emptyDir":{"sizeLimit":"1024Mi"}}),
-                json!({"emptyDir":{"sizeLimit":"1Gi"}}),
-            ),
+            (json!({"resources":{"limits":{"cpu":"1000m"}}}), json!({"resources":{"limits":{"cpu":1}}})),
+            (json!({"emptyDir":{"sizeLimit":"1024Mi"}}), json!({"emptyDir":{"sizeLimit":"1Gi"}})),
             (json!({"$patch":"replace","a":1}), json!({"a":1})),
         ];
         for (a, b) in same {

@@ -1,5 +1,6 @@
 //! The narrative of one pass: guard, history, claim, nodes, rollout, cleanup, status.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use everynode_api::kinds;
@@ -22,15 +23,14 @@ use crate::{Bind, Options, Plan, Seen, actions, seen};
 /// How soon a set is looked at again while orphans wait to be adopted.
 const ADOPTION_RETRY: SignedDuration = SignedDuration::from_secs(1);
 
+/// How soon a name that is taken is tried again.
+const NAME_RETRY: SignedDuration = SignedDuration::from_secs(5);
+
 /// Decides what to do for one set.
 pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan {
     let set = &seen.set;
     let selector = seen::selector(set);
-    let silent = |note: Note| Plan {
-        notes: vec![note],
-        memory: memory.clone(),
-        ..Plan::default()
-    };
+    let silent = |note: Note| Plan { notes: vec![note], memory: memory.clone(), ..Plan::default() };
     if set.meta.is_terminating() {
         return silent(Note::SetTerminating); // DS-C03
     }
@@ -42,21 +42,10 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
     }
     match revision::newest(seen, &selector) {
         Newest::Known(history) => Pass::new(options, seen, memory, now, &selector, history).run(),
-        Newest::Missing { actions, notes } => Plan {
-            actions,
-            notes,
-            memory: memory.clone(),
-            ..Plan::default()
-        },
+        Newest::Missing { actions, notes } => Plan { actions, notes, memory: memory.clone(), ..Plan::default() },
         Newest::Taken { name, count } => {
-            let status = everynode_api::view::DaemonSetStatus {
-                collision_count: Some(count),
-                ..set.status.clone()
-            };
-            Plan {
-                status: status::write(set, status),
-                ..silent(Note::Collision { name, count })
-            }
+            let status = everynode_api::view::DaemonSetStatus { collision_count: Some(count), ..set.status.clone() };
+            Plan { status: status::write(set, status), ..silent(Note::Collision { name, count }) }
         }
     }
 }
@@ -64,12 +53,7 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
 fn selecting_all(seen: &Seen, memory: &Memory) -> Plan {
     let message = "This daemon set is selecting all pods. A non-empty selector is required.";
     let event = actions::emit(&seen.set, EventType::Warning, "SelectingAll", message.into());
-    Plan {
-        actions: vec![event],
-        notes: vec![Note::SelectingAll],
-        memory: memory.clone(),
-        ..Plan::default()
-    }
+    Plan { actions: vec![event], notes: vec![Note::SelectingAll], memory: memory.clone(), ..Plan::default() }
 }
 
 /// One pass over a set whose newest revision is known.
@@ -137,7 +121,7 @@ impl<'a> Pass<'a> {
 
         self.gone(&sites);
         self.act(&judge, &sites, &managed, &rollout);
-        self.explain(&judge, &sites, &managed, strategy);
+        self.explain(&judge, &sites, &managed, &rollout, strategy);
         self.announce_bound(&sites);
         self.cleanup(&claims);
         self.next.seats = self.seats(&judge, &sites);
@@ -171,20 +155,14 @@ impl<'a> Pass<'a> {
         out.notes.append(&mut self.history.notes);
         for pod in &self.claims.release {
             out.actions.push(actions::release(&kinds::POD, &pod.meta, set));
-            out.notes.push(Note::Release {
-                object: pod.meta.name.clone(),
-            });
+            out.notes.push(Note::Release { object: pod.meta.name.clone() });
         }
         for pod in &self.claims.adopt {
             out.actions.push(actions::adopt(&kinds::POD, &pod.meta, set));
-            out.notes.push(Note::Adopt {
-                object: pod.meta.name.clone(),
-            });
+            out.notes.push(Note::Adopt { object: pod.meta.name.clone() });
         }
         for pod in &self.claims.wait {
-            out.notes.push(Note::AdoptionWaits {
-                object: pod.meta.name.clone(),
-            });
+            out.notes.push(Note::AdoptionWaits { object: pod.meta.name.clone() });
         }
         let pods = self.claims.pods.iter().map(|(pod, _)| *pod);
         let merged = self.history.merge_duplicates(self.options.strict, pods, &mut out.notes);
@@ -224,10 +202,7 @@ impl<'a> Pass<'a> {
         managed: &[Managed<'p, 'a>],
         rollout: &Rollout<'p, 'a>,
     ) {
-        let deletes = managed
-            .iter()
-            .flat_map(|managed| &managed.deletes)
-            .chain(&rollout.deletes);
+        let deletes = managed.iter().flat_map(|managed| &managed.deletes).chain(&rollout.deletes);
         for (state, why) in deletes {
             self.delete(state, why.clone());
         }
@@ -258,21 +233,18 @@ impl<'a> Pass<'a> {
         let predecessor = last_pod(own).or_else(|| self.memory.seat(site.node.name())?.pod_uid.clone());
         let node = site.node.meta.name.clone();
         match maker.make(site.node, predecessor.as_deref().unwrap_or_default(), own) {
-            Err(name) => self.out.notes.push(Note::NameTaken { node, pod: name.into() }),
+            Err(name) => {
+                // Nothing wakes the set when a stranger goes.
+                self.wake_at(self.now + NAME_RETRY);
+                self.out.notes.push(Note::NameTaken { node, pod: name.into() });
+            }
             Ok(made) => {
                 self.creates += 1;
                 if made.bound {
                     self.next.bound.insert(made.name.as_str().into());
                 }
-                self.out
-                    .actions
-                    .push(actions::create_pod(&self.seen.set, &made.name, made.body));
-                self.out.notes.push(Note::Create {
-                    node,
-                    pod: made.name.into(),
-                    why,
-                    bound: made.bound,
-                });
+                self.out.actions.push(actions::create_pod(&self.seen.set, &made.name, made.body));
+                self.out.notes.push(Note::Create { node, pod: made.name.into(), why, bound: made.bound });
             }
         }
     }
@@ -287,11 +259,9 @@ impl<'a> Pass<'a> {
         let node: Arc<str> = pod.target_node().unwrap_or_default().into();
         let place = || format!("daemon pod {}/{} on node {node}", pod.meta.namespace, pod.meta.name);
         let event = match why {
-            Why::Failed => Some((
-                EventType::Warning,
-                "FailedDaemonPod",
-                format!("Found failed {}, will try to kill it", place()),
-            )),
+            Why::Failed => {
+                Some((EventType::Warning, "FailedDaemonPod", format!("Found failed {}, will try to kill it", place())))
+            }
             Why::Succeeded => Some((
                 EventType::Normal,
                 "SucceededDaemonPod",
@@ -299,15 +269,9 @@ impl<'a> Pass<'a> {
             )),
             _ => None,
         };
-        self.out
-            .actions
-            .extend(event.map(|(kind, reason, message)| actions::emit(set, kind, reason, message)));
+        self.out.actions.extend(event.map(|(kind, reason, message)| actions::emit(set, kind, reason, message)));
         self.out.actions.push(actions::delete_pod(set, pod));
-        self.out.notes.push(Note::Delete {
-            pod: state.name(),
-            node,
-            why,
-        });
+        self.out.notes.push(Note::Delete { pod: state.name(), node, why });
     }
 
     /// Says why there is no pod, or why one stays.
@@ -316,45 +280,32 @@ impl<'a> Pass<'a> {
         judge: &Judge<'_>,
         sites: &'p Sites<'a>,
         managed: &[Managed<'p, 'a>],
+        rollout: &Rollout<'p, 'a>,
         strategy: Strategy,
     ) {
+        let leaving: BTreeSet<&str> = rollout.deletes.iter().map(|(state, _)| &*state.pod.meta.name).collect();
         for ((site, pods), managed) in sites.iter().zip(managed) {
             let node = || site.node.meta.name.clone();
-            let hold = |(state, why): &(&PodState<'_>, Hold)| Note::Hold {
-                pod: state.name(),
-                node: node(),
-                why: why.clone(),
-            };
-            self.out.notes.extend(managed.holds.iter().map(hold));
+            let hold =
+                |(state, why): &(&PodState<'_>, Hold)| Note::Hold { pod: state.name(), node: node(), why: why.clone() };
+            let staying = |(state, _): &&(&PodState<'_>, Hold)| !leaving.contains(&*state.pod.meta.name);
+            self.out.notes.extend(managed.holds.iter().filter(staying).map(hold));
             let verdict = site.eligibility;
             match pods.first() {
                 None if !verdict.should_run => {
-                    self.out.notes.push(Note::Skip {
-                        node: node(),
-                        reasons: judge.reasons(site.node),
-                    });
+                    self.out.notes.push(Note::Skip { node: node(), reasons: judge.reasons(site.node) });
                 }
+                Some(first) if leaving.contains(&*first.pod.meta.name) => {}
                 Some(first) if !verdict.should_run && verdict.should_continue => {
                     let reasons = judge.reasons(site.node);
-                    self.out.notes.push(Note::Stays {
-                        pod: first.name(),
-                        node: node(),
-                        reasons,
-                    });
+                    self.out.notes.push(Note::Stays { pod: first.name(), node: node(), reasons });
                 }
                 Some(first) if managed.create.is_none() && pods.iter().all(PodState::is_terminating) => {
-                    self.out.notes.push(Note::Leaving {
-                        pod: first.name(),
-                        node: node(),
-                    });
+                    self.out.notes.push(Note::Leaving { pod: first.name(), node: node() });
                 }
                 Some(first) if !strategy.rolling && !first.updated && managed.is_idle() => {
                     let why = Hold::OnDelete;
-                    self.out.notes.push(Note::Hold {
-                        pod: first.name(),
-                        node: node(),
-                        why,
-                    });
+                    self.out.notes.push(Note::Hold { pod: first.name(), node: node(), why });
                 }
                 _ => {}
             }
@@ -366,13 +317,9 @@ impl<'a> Pass<'a> {
         if self.memory.bound.is_empty() {
             return;
         }
-        let bound = sites
-            .states()
-            .filter(|state| self.memory.bound.contains(&*state.pod.meta.name));
+        let bound = sites.states().filter(|state| self.memory.bound.contains(&*state.pod.meta.name));
         let bound = bound.filter(|state| !state.pod.spec.node_name.is_empty());
-        self.out
-            .actions
-            .extend(bound.map(|state| actions::scheduled(state.pod)));
+        self.out.actions.extend(bound.map(|state| actions::scheduled(state.pod)));
     }
 
     fn cleanup(&mut self, claims: &Claims<'_>) {
@@ -387,25 +334,12 @@ impl<'a> Pass<'a> {
             let old = self.memory.seat(site.node.name());
             let pods = sites.pods(site);
             let pod_uid = last_pod(sites.pods_and_ghosts(site)).or_else(|| old?.pod_uid.clone())?;
-            let former = pods
-                .iter()
-                .any(|state| node::is_of_former_node(judge, self.memory, site, state));
-            let node_uid = old
-                .filter(|_| former)
-                .map_or(&site.node.meta.uid, |old| &old.node_uid)
-                .clone();
-            Some(Seat {
-                node: site.node.meta.name.clone(),
-                node_uid,
-                pod_uid: Some(pod_uid),
-            })
+            let former = pods.iter().any(|state| node::is_of_former_node(judge, self.memory, site, state));
+            let node_uid = old.filter(|_| former).map_or(&site.node.meta.uid, |old| &old.node_uid).clone();
+            Some(Seat { node: site.node.meta.name.clone(), node_uid, pod_uid: Some(pod_uid) })
         };
         let new: Vec<Seat> = sites.sites.iter().filter_map(seat).collect();
-        if new == *self.memory.seats {
-            self.memory.seats.clone()
-        } else {
-            Arc::new(new)
-        }
+        if new == *self.memory.seats { self.memory.seats.clone() } else { Arc::new(new) }
     }
 
     /// Status, conditions, and when to look again.
@@ -418,27 +352,17 @@ impl<'a> Pass<'a> {
     ) {
         let holds = rollout.holds.iter().map(|(state, why)| {
             let node = state.pod.target_node().unwrap_or_default().into();
-            Note::Hold {
-                pod: state.name(),
-                node,
-                why: why.clone(),
-            }
+            Note::Hold { pod: state.name(), node, why: why.clone() }
         });
         self.out.notes.extend(holds);
         let counts = status::count(sites);
         let since = self.progress(counts);
         let mut status = status::status(&self.seen.set, counts);
         let facts = self.facts(sites, managed, rollout, strategy, counts, since);
-        if rollout.is_blocked() {
+        if rollout.is_blocked() && managed.iter().all(Managed::is_idle) {
             let (nodes, more) = few(&rollout.blockers);
             let (unavailable, allowed) = (rollout.spent, rollout.allowed);
-            self.out.notes.push(Note::Stalled {
-                nodes,
-                more,
-                unavailable,
-                allowed,
-                since,
-            });
+            self.out.notes.push(Note::Stalled { nodes, more, unavailable, allowed, since });
         }
         if !self.options.strict {
             status.conditions = Some(facts.merge(status.conditions.as_ref()));
@@ -470,14 +394,9 @@ impl<'a> Pass<'a> {
         };
         for ((site, pods), managed) in sites.iter().zip(managed) {
             let first = pods.first();
-            let late = first
-                .filter(|first| !first.ready && first.is_reported())
-                .and_then(not_ready_since);
+            let late = first.filter(|first| !first.ready && first.is_reported()).and_then(not_ready_since);
             let late = late.and_then(|since| since.saturating_add(START_GRACE).ok());
-            if !managed
-                .holds
-                .iter()
-                .all(|(_, hold)| !matches!(hold, Hold::BackOff { .. }))
+            if !managed.holds.iter().all(|(_, hold)| !matches!(hold, Hold::BackOff { .. }))
                 || late.is_some_and(|late| late <= self.now)
             {
                 facts.failing.push(site.node.meta.name.clone());
@@ -487,9 +406,8 @@ impl<'a> Pass<'a> {
             if site.eligibility.should_run && !first.is_some_and(|first| first.available) {
                 facts.unavailable.push(site.node.meta.name.clone());
             }
-            for state in pods
-                .iter()
-                .filter(|state| state.ready && !state.available && state.available_at < Timestamp::MAX)
+            for state in
+                pods.iter().filter(|state| state.ready && !state.available && state.available_at < Timestamp::MAX)
             {
                 self.wake_at(state.available_at); // DS-E13
             }
@@ -512,12 +430,7 @@ impl<'a> Pass<'a> {
         };
         let since = since.unwrap_or(self.now);
         let (updated, available) = (counts.updated, counts.available);
-        self.next.progress = Some(Progress {
-            revision: revision.into(),
-            updated,
-            available,
-            since,
-        });
+        self.next.progress = Some(Progress { revision: revision.into(), updated, available, since });
         since
     }
 
@@ -536,23 +449,12 @@ fn last_pod(pods: &[PodState<'_>]) -> Option<Arc<str>> {
 }
 
 fn not_ready_since(state: &PodState<'_>) -> Option<Timestamp> {
-    let condition = state
-        .pod
-        .condition("Ready")
-        .and_then(|ready| ready.last_transition_time);
+    let condition = state.pod.condition("Ready").and_then(|ready| ready.last_transition_time);
     condition.or(state.pod.status.start_time)
 }
 
 fn stalled_since(status: &everynode_api::view::DaemonSetStatus) -> Option<Timestamp> {
-    let condition = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition["type"] == "Progressing")?;
+    let condition = status.conditions.iter().flatten().find(|condition| condition["type"] == "Progressing")?;
     let stalled = condition["status"] == "False";
-    condition["lastTransitionTime"]
-        .as_str()
-        .filter(|_| stalled)?
-        .parse()
-        .ok()
+    condition["lastTransitionTime"].as_str().filter(|_| stalled)?.parse().ok()
 }

@@ -41,14 +41,7 @@ impl<'a> Maker<'a> {
         let prefix = names::prefix(&seen.set.meta.name);
         let base = base(seen, revision, &prefix, cordon);
         let binds = binds && may_bind(&seen.set.spec.template);
-        Maker {
-            seen,
-            revision,
-            prefix,
-            base,
-            spec,
-            binds,
-        }
+        Maker { seen, revision, prefix, base, spec, binds }
     }
 
     /// The pod for a node whose last pod had the uid `predecessor`; `Err` is the last name that was taken.
@@ -69,13 +62,7 @@ impl<'a> Maker<'a> {
         let mut predecessor: Arc<str> = predecessor.into();
         let mut name = String::new();
         for _ in 0..NAME_ATTEMPTS {
-            name = names::pod_name(
-                &self.prefix,
-                &self.seen.set.meta.uid,
-                node.name(),
-                self.revision,
-                &predecessor,
-            );
+            name = names::pod_name(&self.prefix, &self.seen.set.meta.uid, node.name(), self.revision, &predecessor);
             let stranger = self.seen.strangers.get(name.as_str());
             let mut own = own.iter().map(|state| state.pod);
             match stranger.or_else(|| own.find(|pod| *pod.meta.name == *name)) {
@@ -164,10 +151,7 @@ fn add_tolerations(spec: &mut Value, automatic: impl Iterator<Item = Toleration>
     for toleration in automatic {
         let same = |own: &&mut Value| {
             let own = Toleration::deserialize(&**own).unwrap_or_default();
-            Toleration {
-                toleration_seconds: None,
-                ..own
-            } == toleration
+            Toleration { toleration_seconds: None, ..own } == toleration
         };
         let mut replaced = false;
         for own in all.iter_mut().filter(same) {

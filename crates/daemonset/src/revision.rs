@@ -62,19 +62,9 @@ pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
     };
     if newest.revision < next {
         // DS-D49: a rollback moves the revision to the top.
-        actions.push(actions::merge(
-            &kinds::CONTROLLER_REVISION,
-            &newest.meta,
-            json!({ "revision": next }),
-        ));
+        actions.push(actions::merge(&kinds::CONTROLLER_REVISION, &newest.meta, json!({ "revision": next })));
     }
-    Newest::Known(History {
-        current: newest,
-        duplicates: current,
-        old,
-        actions,
-        notes,
-    })
+    Newest::Known(History { current: newest, duplicates: current, old, actions, notes })
 }
 
 /// Claims one revision; whether it is ours (DS-D45, DS-D46).
@@ -128,13 +118,7 @@ fn missing<'a>(
     match others.find(|other| *other.meta.name == *name) {
         // DS-D51: the same template under somebody else's care serves as well.
         Some(same) if is_same(same, &set.spec.template.raw) => {
-            return Newest::Known(History {
-                current: same,
-                duplicates: Vec::new(),
-                old,
-                actions,
-                notes,
-            });
+            return Newest::Known(History { current: same, duplicates: Vec::new(), old, actions, notes });
         }
         Some(_) => {
             let count = set.status.collision_count.unwrap_or(0).saturating_add(1);
@@ -144,11 +128,7 @@ fn missing<'a>(
     }
     let target = Target::new(kinds::CONTROLLER_REVISION, &set.meta.namespace, &name);
     let body = body(seen, &name, &hash, revision, data);
-    actions.push(Action::Create {
-        target,
-        body,
-        report: None,
-    });
+    actions.push(Action::Create { target, body, report: None });
     notes.push(Note::CreatingRevision { name, revision });
     Newest::Missing { actions, notes }
 }
@@ -208,16 +188,10 @@ impl<'a> History<'a> {
             if carried != kept && (all || doubled.contains(carried)) {
                 let body = json!({ "metadata": { "labels": { HASH_LABEL: kept } } });
                 actions.push(actions::merge(&kinds::POD, &pod.meta, body));
-                notes.push(Note::Relabel {
-                    pod: pod.meta.name.clone(),
-                    revision: kept.into(),
-                });
+                notes.push(Note::Relabel { pod: pod.meta.name.clone(), revision: kept.into() });
             }
         }
-        let free = self
-            .duplicates
-            .iter()
-            .filter(|revision| !in_use.contains(label(&revision.meta)));
+        let free = self.duplicates.iter().filter(|revision| !in_use.contains(label(&revision.meta)));
         actions.extend(free.map(|revision| actions::delete_revision(&revision.meta)));
         actions
     }
@@ -229,12 +203,7 @@ impl<'a> History<'a> {
             return Vec::new();
         }
         let in_use: BTreeSet<&str> = pods.filter_map(|pod| pod.meta.labels.get(HASH_LABEL)).collect();
-        let free = self
-            .old
-            .iter()
-            .filter(|revision| !in_use.contains(label(&revision.meta)));
-        free.take(excess)
-            .map(|revision| actions::delete_revision(&revision.meta))
-            .collect()
+        let free = self.old.iter().filter(|revision| !in_use.contains(label(&revision.meta)));
+        free.take(excess).map(|revision| actions::delete_revision(&revision.meta)).collect()
     }
 }

@@ -30,9 +30,7 @@ impl Strategy {
         let rolling = spec.update_strategy.kind.as_ref() == "RollingUpdate" || spec.update_strategy.kind.is_empty();
         let numbers = spec.update_strategy.rolling_update.as_ref();
         let resolve = |value: Option<&IntOrString>, default: i64, total: i64| {
-            value
-                .map_or(default, |value| value.scaled(total, Round::Up).unwrap_or(default))
-                .max(0)
+            value.map_or(default, |value| value.scaled(total, Round::Up).unwrap_or(default)).max(0)
         };
         let unavailable = numbers.and_then(|numbers| numbers.max_unavailable.as_ref());
         let surge = numbers.and_then(|numbers| numbers.max_surge.as_ref());
@@ -76,11 +74,7 @@ pub(crate) fn roll<'p, 'a>(
     sites: &'p Sites<'a>,
     busy: impl Fn(usize) -> bool,
 ) -> Rollout<'p, 'a> {
-    if strategy.max_surge > 0 {
-        surge(judge, strategy, sites, busy)
-    } else {
-        in_place(judge, strategy, sites, busy)
-    }
+    if strategy.max_surge > 0 { surge(judge, strategy, sites, busy) } else { in_place(judge, strategy, sites, busy) }
 }
 
 /// A node as a rollout sees it: its pods that are not terminating, by revision.
@@ -134,10 +128,7 @@ fn in_place<'p, 'a>(
     sites: &'p Sites<'a>,
     busy: impl Fn(usize) -> bool,
 ) -> Rollout<'p, 'a> {
-    let mut rollout = Rollout {
-        allowed: strategy.max_unavailable,
-        ..Rollout::default()
-    };
+    let mut rollout = Rollout { allowed: strategy.max_unavailable, ..Rollout::default() };
     let mut candidates = Candidates::default();
     for (number, pair) in pairs(judge, sites) {
         let unavailable = match (pair.new, pair.old) {
@@ -196,21 +187,9 @@ fn spend<'p, 'a>(rollout: &mut Rollout<'p, 'a>, candidates: Candidates<'p, 'a>) 
 fn choose<'p, 'a>(rollout: &mut Rollout<'p, 'a>, old: &'p PodState<'a>, number: &mut i64, allowed: i64) {
     if *number < allowed {
         *number += 1;
-        rollout.deletes.push((
-            old,
-            Why::Outdated {
-                number: *number,
-                allowed,
-            },
-        ));
+        rollout.deletes.push((old, Why::Outdated { number: *number, allowed }));
     } else {
-        rollout.holds.push((
-            old,
-            Hold::Budget {
-                unavailable: *number,
-                allowed,
-            },
-        ));
+        rollout.holds.push((old, Hold::Budget { unavailable: *number, allowed }));
     }
 }
 
@@ -221,10 +200,7 @@ fn surge<'p, 'a>(
     sites: &'p Sites<'a>,
     busy: impl Fn(usize) -> bool,
 ) -> Rollout<'p, 'a> {
-    let mut rollout = Rollout {
-        allowed: strategy.max_surge,
-        ..Rollout::default()
-    };
+    let mut rollout = Rollout { allowed: strategy.max_surge, ..Rollout::default() };
     let mut candidates: Candidates<'p, 'a> = Candidates::default();
     let mut misplaced = Vec::new();
     let mut available = 0;

@@ -60,9 +60,7 @@ pub(crate) fn see(options: &Options, view: &View, key: &Key) -> Option<Seen> {
 /// The set's selector; one that is absent or cannot be read selects nothing (DS-A21).
 pub(crate) fn selector(set: &DaemonSet) -> Selector {
     let structured = set.spec.selector.as_ref();
-    structured
-        .and_then(|selector| selector.to_selector().ok())
-        .unwrap_or_else(Selector::nothing)
+    structured.and_then(|selector| selector.to_selector().ok()).unwrap_or_else(Selector::nothing)
 }
 
 pub(crate) fn matches(selector: &Selector, meta: &Meta) -> bool {
@@ -71,10 +69,7 @@ pub(crate) fn matches(selector: &Selector, meta: &Meta) -> bool {
 
 fn pods(view: &View, set: &DaemonSet, selector: &Selector) -> Vec<Arc<Pod>> {
     let owned = view.pods().owned_by(&set.meta.uid);
-    let orphans = view
-        .pods()
-        .orphans_in(&set.meta.namespace)
-        .filter(|pod| matches(selector, &pod.meta));
+    let orphans = view.pods().orphans_in(&set.meta.namespace).filter(|pod| matches(selector, &pod.meta));
     owned.chain(orphans).cloned().collect()
 }
 
@@ -105,27 +100,17 @@ fn neighbours(view: &View, seen: &mut Seen) {
     let surges = surges(&seen.set);
     let mut taken: HashMap<&str, (), Fnv> = HashMap::default();
     if !surges {
-        let staying = seen
-            .pods
-            .iter()
-            .filter(|pod| !pod.is_terminal() && !pod.is_terminating());
+        let staying = seen.pods.iter().filter(|pod| !pod.is_terminal() && !pod.is_terminating());
         taken.extend(staying.filter_map(|pod| Some((pod.target_node()?, ()))));
     }
     let free = seen.nodes.iter().filter(|node| !taken.contains_key(node.name()));
-    let on_node = |node: &Arc<Node>| {
-        (
-            node.meta.name.clone(),
-            view.pods().on_node(node.name()).cloned().collect(),
-        )
-    };
+    let on_node = |node: &Arc<Node>| (node.meta.name.clone(), view.pods().on_node(node.name()).cloned().collect());
     seen.neighbours = free.map(on_node).collect();
 }
 
 fn surges(set: &DaemonSet) -> bool {
     let rolling = set.spec.update_strategy.rolling_update.as_ref();
-    rolling
-        .and_then(|rolling| rolling.max_surge.as_ref())
-        .is_some_and(|surge| !surge.is_zero())
+    rolling.and_then(|rolling| rolling.max_surge.as_ref()).is_some_and(|surge| !surge.is_zero())
 }
 
 /// A fast, seedless hash for lookups by name; nothing is ever replayed in its order.

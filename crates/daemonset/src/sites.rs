@@ -39,8 +39,7 @@ pub(crate) fn pod_spec(template: &PodSpec, respect_cordon: bool) -> PodSpec {
     spec.tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
     if respect_cordon {
         let own = &template.tolerations;
-        spec.tolerations
-            .retain(|t| own.contains(t) || t.key.as_ref() != "node.kubernetes.io/unschedulable");
+        spec.tolerations.retain(|t| own.contains(t) || t.key.as_ref() != "node.kubernetes.io/unschedulable");
     }
     spec
 }
@@ -79,9 +78,7 @@ impl Judge<'_> {
 
     /// Whether a pod carries the newest hash.
     pub fn has_newest_hash(&self, meta: &Meta) -> bool {
-        meta.labels
-            .get(HASH_LABEL)
-            .is_some_and(|hash| self.hashes.contains(&hash))
+        meta.labels.get(HASH_LABEL).is_some_and(|hash| self.hashes.contains(&hash))
     }
 
     /// Up to date (DS-D04). The generation counts only for the original's sake (DS-K28).
@@ -107,16 +104,12 @@ impl Judge<'_> {
 
     /// When a ready pod is or becomes available (DS-E04); `None` if it is not ready.
     fn available_at(&self, pod: &Pod) -> Option<Timestamp> {
-        let ready = pod
-            .condition("Ready")
-            .filter(|condition| condition.status.as_ref() == "True")?;
+        let ready = pod.condition("Ready").filter(|condition| condition.status.as_ref() == "True")?;
         if self.min_ready.is_zero() {
             return Some(Timestamp::MIN);
         }
         let since = ready.last_transition_time;
-        Some(since.map_or(Timestamp::MAX, |since| {
-            since.saturating_add(self.min_ready).unwrap_or(Timestamp::MAX)
-        }))
+        Some(since.map_or(Timestamp::MAX, |since| since.saturating_add(self.min_ready).unwrap_or(Timestamp::MAX)))
     }
 }
 
@@ -161,9 +154,7 @@ impl PodState<'_> {
     /// DS-C28: bound before unbound, then older, then smaller name.
     pub fn order(&self, other: &Self) -> Ordering {
         let key = |state: &Self| (state.pod.spec.node_name.is_empty(), state.pod.meta.creation_timestamp);
-        key(self)
-            .cmp(&key(other))
-            .then_with(|| self.pod.meta.name.cmp(&other.pod.meta.name))
+        key(self).cmp(&key(other)).then_with(|| self.pod.meta.name.cmp(&other.pod.meta.name))
     }
 }
 
@@ -190,11 +181,7 @@ impl<'a> Sites<'a> {
     pub fn new(seen: &'a Seen, claims: &Claims<'a>, judge: &Judge<'_>) -> Self {
         let mut index: HashMap<&str, u32, Fnv> = HashMap::with_capacity_and_hasher(seen.nodes.len(), Fnv::default());
         index.extend(seen.nodes.iter().zip(0..).map(|(node, number)| (node.name(), number)));
-        let mut sites = Sites {
-            sites: Vec::new(),
-            states: Vec::with_capacity(claims.pods.len()),
-            astray: Vec::new(),
-        };
+        let mut sites = Sites { sites: Vec::new(), states: Vec::with_capacity(claims.pods.len()), astray: Vec::new() };
         for (pod, adopting) in &claims.pods {
             let Some(target) = pod.target_node() else { continue }; // DS-B33
             let mut state = judge.state(pod, *adopting);
@@ -207,9 +194,7 @@ impl<'a> Sites<'a> {
             }
         }
         let place = |state: &PodState<'_>| (state.site, state.is_ghost());
-        sites
-            .states
-            .sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.order(b)));
+        sites.states.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.order(b)));
         sites.astray.sort_by(|a, b| a.pod.meta.name.cmp(&b.pod.meta.name));
         sites.lay_out(seen, judge);
         sites
@@ -261,6 +246,5 @@ impl<'a> Sites<'a> {
 
 /// Only a node whose `Ready` is `Unknown` is not heard of: `False` is what its agent itself said.
 pub(crate) fn is_heard(node: &Node) -> bool {
-    node.condition("Ready")
-        .is_none_or(|ready| ready.status.as_ref() != "Unknown")
+    node.condition("Ready").is_none_or(|ready| ready.status.as_ref() != "Unknown")
 }

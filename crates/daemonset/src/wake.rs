@@ -36,10 +36,7 @@ fn dependent(view: &View, change: &Change, keys: &mut BTreeSet<Key>) {
     let news = old.is_none_or(|old| old.labels != new.labels || old.controller().is_some());
     if news || new.is_terminating() {
         let sets = view.daemon_sets_in(&change.key.namespace);
-        keys.extend(
-            sets.filter(|set| matches(&selector(set), new))
-                .map(|set| set.meta.key()),
-        );
+        keys.extend(sets.filter(|set| matches(&selector(set), new)).map(|set| set.meta.key()));
     }
 }
 
@@ -65,11 +62,7 @@ fn node(options: &Options, view: &View, change: &Change, keys: &mut BTreeSet<Key
     let same_voice = old.map(|old| is_heard(old)) == new.map(|new| is_heard(new));
     let silent_loss = options.strict && new.is_none(); // DS-F13
     if !same_voice && !silent_loss {
-        keys.extend(
-            view.pods()
-                .on_node(&change.key.name)
-                .filter_map(|pod| owner(view, &pod.meta)),
-        );
+        keys.extend(view.pods().on_node(&change.key.name).filter_map(|pod| owner(view, &pod.meta)));
     }
 }
 

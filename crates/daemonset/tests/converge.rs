@@ -14,9 +14,7 @@ use world::{HASH, World, node, set, template};
 const NODES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
 fn strategy(world: &mut World) -> Value {
-    let rolling = |unavailable: Value, surge: Value| {
-        json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": unavailable, "maxSurge": surge } })
-    };
+    let rolling = |unavailable: Value, surge: Value| json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": unavailable, "maxSurge": surge } });
     match world.random.below(6) {
         0 => rolling(json!(0), json!(1)),
         1 => rolling(json!(0), json!("30%")),
@@ -118,7 +116,8 @@ fn assert_converged(world: &World) {
     let seen = world.see();
     let selects = seen.set.spec.template.spec.node_selector.clone();
     for node in &seen.nodes {
-        let on: Vec<&Pod> = seen.pods.iter().map(|pod| &**pod).filter(|pod| pod.target_node() == Some(node.name())).collect();
+        let on: Vec<&Pod> =
+            seen.pods.iter().map(|pod| &**pod).filter(|pod| pod.target_node() == Some(node.name())).collect();
         let on: Vec<&Pod> = on.into_iter().filter(|pod| pod.meta.controller().is_some()).collect();
         let effects: Vec<Effect> = node.spec.taints.iter().map(|taint| taint.effect).collect();
         let fits = selects.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value));

@@ -106,7 +106,8 @@ impl<'a> Facts<'a> {
             }
         }
         for node in &mut nodes {
-            let reported = |pod: &PodFacts<'_>| pod.pod.status.start_time.is_some() || pod.pod.status.container_statuses > 0;
+            let reported =
+                |pod: &PodFacts<'_>| pod.pod.status.start_time.is_some() || pod.pod.status.container_statuses > 0;
             node.counts = node.reachable || node.pods.iter().any(|pod| pod.updated && reported(pod));
         }
         let mut facts = Facts { nodes, pods, astray_creates: 0, ..strategy(seen) };

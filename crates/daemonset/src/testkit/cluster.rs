@@ -1,8 +1,8 @@
 //! The statements that describe a cluster. A statement replaces what it names.
 //!
 //! - `ds NAME …`: `rev=N` (the template; revisions 1 to N exist, with hashes `r1` … unless `revision` statements say
-//!   otherwise), `gen=N`, `maxUnavailable=`, `maxSurge=`, `OnDelete`, `minReady=SECONDS`, `limit=N`, `select=k:v`,
-//!   `label=k:v`, `nodeSelector=k:v`, `tolerate=KEY[:EFFECT]`, `tolerate-all`, `hostNetwork`, `hostPort=N`, `cpu=Q`,
+//!   otherwise), `gen=N`, `maxUnavailable=`, `maxSurge=`, `OnDelete`, `minReady=SECONDS`, `limit=N`, `select=k:v`, `select-all`, `select-none`,
+//!   `label=k:v`, `nolabels`, `nodeSelector=k:v`, `tolerate=KEY[:EFFECT]`, `tolerate-all`, `hostNetwork`, `hostPort=N`, `cpu=Q`,
 //!   `nodeName=`, `scheduler=`, `annotation=k:v`, `templateGeneration=N`, `respect-cordon`, `terminating`,
 //!   `collisions=N`, `template=JSON` (members merged into the template), `status=JSON` (the written status).
 //! - `node NAME …`: `label=k:v`, `taint=KEY[=VALUE]:EFFECT`, `cordoned`, `silent`, `notready`, `terminating`, `uid=`,
@@ -170,7 +170,11 @@ impl Cluster {
         if let Some(generation) = words.value("templateGeneration") {
             annotations["deprecated.daemonset.template.generation"] = generation.into();
         }
-        let labels = if words.has("label") { words.map("label") } else { json!({ "app": name }) };
+        let labels = match () {
+            () if words.has("nolabels") => json!({}),
+            () if words.has("label") => words.map("label"),
+            () => json!({ "app": name }),
+        };
         let select = if words.has("select") { words.map("select") } else { json!({ "app": name }) };
         let mut object = json!({
             "metadata": {
@@ -178,7 +182,7 @@ impl Cluster {
                 "generation": words.number("gen")?.unwrap_or(rev), "annotations": annotations,
             },
             "spec": {
-                "selector": { "matchLabels": select },
+                "selector": selector(words, select),
                 "template": template(rev, labels, words)?,
                 "updateStrategy": strategy(words),
                 "minReadySeconds": words.number("minReady")?.unwrap_or(0),
@@ -340,6 +344,14 @@ fn split(word: &str) -> (&str, Option<&str>) {
     match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (word, None),
+    }
+}
+
+fn selector(words: &Words<'_>, labels: Value) -> Value {
+    match () {
+        () if words.has("select-all") => json!({}),
+        () if words.has("select-none") => Value::Null,
+        () => json!({ "matchLabels": labels }),
     }
 }
 

@@ -56,9 +56,7 @@ fn note(note: &Note) -> (String, String, String) {
 /// Pods are told of by the notes; here are the events and what happens to revisions.
 fn action(cluster: &Cluster, action: &Action) -> Option<(String, String, String)> {
     match action {
-        Action::Emit(event) => {
-            Some(line("event", &event.reason, format!("{} {}", event.kind.as_str(), event.message)))
-        }
+        Action::Emit(event) => Some(line("event", &event.reason, format!("{} {}", event.kind.as_str(), event.message))),
         Action::Create { body, target, .. } if target.kind == kinds::CONTROLLER_REVISION => {
             let shown = cluster.shows("body").then(|| format!(" {body}")).unwrap_or_default();
             Some(line("record", &target.name, format!("number {}{shown}", body["revision"])))

@@ -187,7 +187,11 @@ impl World {
             Action::Patch { target, patch, body, .. } => {
                 let key = Key::new(&target.namespace, &target.name);
                 let strategic = *patch == PatchType::Strategic;
-                self.change(&target.kind, &key, |object| if strategic { reown(object, body) } else { merge(object, body) });
+                self.change(
+                    &target.kind,
+                    &key,
+                    |object| if strategic { reown(object, body) } else { merge(object, body) },
+                );
             }
             Action::Emit(_) => {}
         }
@@ -217,7 +221,9 @@ impl World {
         let silent = node.condition("Ready").is_some_and(|ready| ready.status.as_ref() == "Unknown");
         let now = rfc3339(self.now);
         match () {
-            () if pod.spec.node_name.is_empty() => self.change(&kinds::POD, key, |pod| pod["spec"]["nodeName"] = target.into()),
+            () if pod.spec.node_name.is_empty() => {
+                self.change(&kinds::POD, key, |pod| pod["spec"]["nodeName"] = target.into())
+            }
             () if silent && pod.is_ready() => self.change(&kinds::POD, key, |pod| ready(pod, false, &now)),
             () if silent => {}
             () if pod.is_terminating() => self.remove(&kinds::POD, key),
@@ -241,7 +247,8 @@ pub fn ready(pod: &mut Value, is: bool, now: &str) {
 
 fn reown(object: &mut Value, body: &Value) {
     let reference = &body["metadata"]["ownerReferences"][0];
-    object["metadata"]["ownerReferences"] = if reference["$patch"] == "delete" { json!([]) } else { json!([reference]) };
+    object["metadata"]["ownerReferences"] =
+        if reference["$patch"] == "delete" { json!([]) } else { json!([reference]) };
 }
 
 fn merge(into: &mut Value, patch: &Value) {
