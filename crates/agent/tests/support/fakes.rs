@@ -30,7 +30,7 @@ pub fn config(dir: &Path, node: &str) -> AgentConfig {
             pod_logs: dir.join("log/pods"),
             container_logs: dir.join("log/containers"),
         },
-        cgroups: Cgroups { mount: "/sys/fs/cgroup".into(), root: format!("everynode-test-{node}") },
+        cgroups: Cgroups { mount: "/sys/fs/cgroup".into(), root: cgroup_root(dir, node) },
         dns: ClusterDns { servers: Vec::new(), domain: "cluster.local".into(), resolv_conf: "/etc/resolv.conf".into() },
         extra_hosts: vec![(IpAddr::from([127, 0, 0, 7]), vec!["kubernetes.default.svc".into()])],
         kubernetes_service: None,
@@ -41,6 +41,11 @@ pub fn config(dir: &Path, node: &str) -> AgentConfig {
         relist_interval: Duration::from_millis(200),
         status_interval: Duration::from_secs(10),
     }
+}
+
+/// One per test and node; [`super::Containerd`] removes it.
+fn cgroup_root(dir: &Path, node: &str) -> String {
+    format!("everynode-{}-{node}", dir.file_name().unwrap().to_str().unwrap())
 }
 
 /// Everything that the worker's neighbours were told.
@@ -154,6 +159,7 @@ pub struct Workers {
     pub record: Arc<Record>,
     pub inspector: Inspector,
     pub config: Arc<AgentConfig>,
+    pub context: Arc<Context>,
     task: tokio::task::JoinHandle<()>,
     _facts: watch::Sender<Arc<NodeFacts>>,
 }
@@ -184,11 +190,12 @@ impl Workers {
             clock: Arc::new(SystemClock),
             facts,
         };
-        let dispatcher = Dispatcher::new(Arc::new(context));
+        let context = Arc::new(context);
+        let dispatcher = Dispatcher::new(context.clone());
         let inspector = dispatcher.inspector();
         let (updates, receiver) = mpsc::channel(16);
         let task = tokio::spawn(dispatcher.run(receiver, Arc::new(Notify::new())));
-        Workers { updates, record, inspector, config, task, _facts: facts_sender }
+        Workers { updates, record, inspector, config, context, task, _facts: facts_sender }
     }
 
     pub async fn set(&self, pod: &Pod) {
@@ -204,6 +211,12 @@ impl Workers {
     pub async fn stop(self) {
         drop(self.updates);
         self.task.await.unwrap();
+    }
+
+    /// Waits until the pod is deleted and nothing of it is left.
+    pub async fn wait_gone(&self, uid: &str) {
+        let look = || (self.record.was_deleted(uid) && self.inspector.pods().is_empty()).then_some(());
+        wait("the pod is gone", look, || format!("{:#?}", self.record.events())).await;
     }
 
     /// Waits until the pod's status satisfies `reached`.

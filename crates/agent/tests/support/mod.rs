@@ -87,6 +87,23 @@ impl Drop for Containerd {
         }
         let _ = self.process.wait();
         unmount_below(self.dir.path());
+        remove_cgroups(self.dir.path());
+        // There is one only if a pod had a network of its own.
+        let _ = Command::new("ip").args(["link", "del", &bridge(self.dir.path())]).stderr(Stdio::null()).status();
+    }
+}
+
+/// The empty cgroups that agents of this directory leave for the next run.
+fn remove_cgroups(dir: &Path) {
+    let prefix = format!("everynode-{}-", dir.file_name().unwrap().to_str().unwrap());
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(hierarchy.path()).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+                for below in ["kubepods/burstable", "kubepods/besteffort", "kubepods", ""] {
+                    let _ = std::fs::remove_dir(entry.path().join(below));
+                }
+            }
+        }
     }
 }
 
@@ -122,11 +139,14 @@ fn write_config(dir: &Path, config: &Path) {
     std::fs::write(config, text).unwrap();
     let network = dir.join("cni/net.d");
     std::fs::create_dir_all(&network).unwrap();
-    // The bridge's name has at most 15 bytes; the directory's random part makes it unique.
-    let unique: String = dir.file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).take(10).collect();
     let mut file = std::fs::File::create(network.join("90-test.conflist")).unwrap();
-    let text = CNI.replace("DIR", &dir.display().to_string()).replace("BRIDGE", &unique);
+    let text = CNI.replace("DIR", &dir.display().to_string()).replace("BRIDGE", &bridge(dir));
     file.write_all(text.as_bytes()).unwrap();
+}
+
+/// A bridge's name has at most 15 bytes; the directory's random part makes it unique.
+fn bridge(dir: &Path) -> String {
+    dir.file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).take(10).collect()
 }
 
 /// Bit 24 of the effective capabilities.
