@@ -40,13 +40,7 @@ pub(crate) struct LogArgs {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Logging")]
     pub(crate) log_format: LogFormat,
     /// The least important level to log: error, warn, info, debug, trace, or filters such as `info,everynode_agent=debug`
-    #[arg(
-        long,
-        global = true,
-        default_value = "info",
-        env = "EVERYNODE_LOG",
-        help_heading = "Logging"
-    )]
+    #[arg(long, global = true, default_value = "info", env = "EVERYNODE_LOG", help_heading = "Logging")]
     pub(crate) log_level: String,
 }
 
@@ -93,12 +87,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApiArgs {
     /// Where the API listens
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:6443",
-        help_heading = "API server"
-    )]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6443", help_heading = "API server")]
     pub(crate) listen: SocketAddr,
     /// Further names and addresses that clients reach the API by; they go into its certificate
     #[arg(long, value_name = "NAME|IP", value_delimiter = ',', help_heading = "API server")]
@@ -107,12 +96,7 @@ pub(crate) struct ApiArgs {
     #[arg(long, value_name = "FILE", help_heading = "API server")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Addresses of services; the first one is that of `kubernetes.default`
-    #[arg(
-        long,
-        value_name = "CIDR",
-        default_value = "10.96.0.0/16",
-        help_heading = "API server"
-    )]
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", help_heading = "API server")]
     pub(crate) service_cidr: String,
     /// How long the pods of a deleted node are kept in case it comes back
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "API server")]
@@ -182,12 +166,7 @@ pub(crate) struct UpArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DataArgs {
     /// Everything that everynode keeps: state, keys, logs of its runtime
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/var/lib/everynode",
-        env = "EVERYNODE_DATA_DIR"
-    )]
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/everynode", env = "EVERYNODE_DATA_DIR")]
     pub(crate) data_dir: PathBuf,
 }
 
@@ -386,9 +365,8 @@ pub(crate) struct ControllerArgs {
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| format!("`{text}` is not a duration; write for example 40s, 5m or 24h"))?;
+    let number: u64 =
+        number.parse().map_err(|_| format!("`{text}` is not a duration; write for example 40s, 5m or 24h"))?;
     let milliseconds = match unit {
         "ms" => Some(number),
         "s" | "" => number.checked_mul(1_000),
@@ -397,9 +375,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => number.checked_mul(86_400_000),
         _ => return Err(format!("`{unit}` is not a unit of time; use ms, s, m, h or d")),
     };
-    milliseconds
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("`{text}` is too long"))
+    milliseconds.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
 }
 
 #[cfg(test)]

@@ -22,10 +22,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Client> {
-        Ok(Client {
-            api: connect(args).await?,
-            namespace: args.namespace.clone(),
-        })
+        Ok(Client { api: connect(args).await?, namespace: args.namespace.clone() })
     }
 
     pub(crate) fn api(&self) -> &Arc<dyn Api> {
@@ -43,19 +40,13 @@ impl Client {
         if name.is_empty() {
             bail!("metadata.name is missing in this {}", kind.kind);
         }
-        let own = document.object["metadata"]["namespace"]
-            .as_str()
-            .unwrap_or(&self.namespace);
+        let own = document.object["metadata"]["namespace"].as_str().unwrap_or(&self.namespace);
         let namespace = if kind.namespaced { own } else { "" };
         Ok((kind.clone(), Target::new(kind, namespace, name)))
     }
 
     async fn discover(&self, version: &str, kind: &str) -> anyhow::Result<Kind> {
-        let path = if version.contains('/') {
-            format!("/apis/{version}")
-        } else {
-            format!("/api/{version}")
-        };
+        let path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
         let none = || format!("no matches for kind \"{kind}\" in version \"{version}\"");
         let list = match self.api.call(Request::Raw { path }).await {
             Ok(json) => serde_json::from_slice::<Value>(&json).with_context(none)?,
@@ -64,10 +55,7 @@ impl Client {
         };
         let resources = list["resources"].as_array().into_iter().flatten();
         let plain = |resource: &&Value| resource["name"].as_str().is_some_and(|name| !name.contains('/'));
-        let found = resources
-            .filter(plain)
-            .find(|resource| resource["kind"] == kind)
-            .with_context(none)?;
+        let found = resources.filter(plain).find(|resource| resource["kind"] == kind).with_context(none)?;
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         Ok(Kind {
             group: group.to_owned().into(),
@@ -114,9 +102,7 @@ fn kubeconfig_path(args: &ClientArgs) -> Option<PathBuf> {
     if let Some(path) = &args.kubeconfig {
         return Some(path.clone());
     }
-    let from_env = std::env::var_os("KUBECONFIG")
-        .map(PathBuf::from)
-        .filter(|path| !path.as_os_str().is_empty());
+    let from_env = std::env::var_os("KUBECONFIG").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
     let ours = DataDir::new(&args.data_dir).admin_kubeconfig();
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
     let existing = [Some(ours), home].into_iter().flatten().find(|path| path.is_file());

@@ -29,9 +29,7 @@ pub(crate) struct Containerd {
 
 impl Containerd {
     pub(crate) fn new(data_dir: &Path) -> Self {
-        Containerd {
-            directory: data_dir.join("containerd"),
-        }
+        Containerd { directory: data_dir.join("containerd") }
     }
 
     /// As the `--cri-endpoint` of an agent.
@@ -75,12 +73,8 @@ impl Containerd {
         )?;
         config::write(&self.directory, &self.socket(), network)?;
         let log = self.log_file();
-        let pid = process::spawn_detached(
-            &program,
-            &["-c", "config.toml", "--log-level", "warn"],
-            &self.directory,
-            &log,
-        )?;
+        let pid =
+            process::spawn_detached(&program, &["-c", "config.toml", "--log-level", "warn"], &self.directory, &log)?;
         std::fs::write(self.pid_file(), pid.to_string())
             .with_context(|| format!("cannot write {}", self.pid_file().display()))?;
         let deadline = Instant::now() + START_TIMEOUT;
@@ -126,9 +120,7 @@ impl Containerd {
     /// Stops it and waits until it is gone, then unmounts what is left below its directory.
     /// Only after its pods are gone.
     pub(crate) async fn stop(&self) -> anyhow::Result<bool> {
-        let Some(pid) = std::fs::read_to_string(self.pid_file())
-            .ok()
-            .and_then(|text| text.trim().parse::<i32>().ok())
+        let Some(pid) = std::fs::read_to_string(self.pid_file()).ok().and_then(|text| text.trim().parse::<i32>().ok())
         else {
             return Ok(false);
         };

@@ -42,9 +42,7 @@ pub(crate) struct NodeState {
 
 impl DataDir {
     pub(crate) fn new(root: &Path) -> DataDir {
-        DataDir {
-            root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()),
-        }
+        DataDir { root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()) }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -87,26 +85,17 @@ impl DataDir {
             .mode(0o700)
             .create(&self.root)
             .map_err(|error| fail("create", error))?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.lock_file());
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.lock_file());
         let mut file = file.map_err(|error| fail("write to", error))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let holder = self
-                .holder()
-                .map_or("another process".to_owned(), |pid| format!("process {pid}"));
+            let holder = self.holder().map_or("another process".to_owned(), |pid| format!("process {pid}"));
             let message =
                 format!("the data directory {root} is in use by {holder}; stop it, or choose another --data-dir");
             return Err(coded(Exit::Data, message));
         }
-        let written = file
-            .rewind()
-            .and_then(|()| file.set_len(0))
-            .and_then(|()| write!(file, "{}", std::process::id()));
+        let written =
+            file.rewind().and_then(|()| file.set_len(0)).and_then(|()| write!(file, "{}", std::process::id()));
         written.map_err(|error| fail("write to", error))?;
         Ok(Held { _file: file })
     }
@@ -151,9 +140,7 @@ pub(crate) fn claim_primary(data: &DataDir) -> bool {
     }
     let ours = data.root().to_string_lossy().into_owned();
     if let Ok(owner) = std::fs::read_to_string(path) {
-        let taken = DataDir::new(Path::new(&owner))
-            .node_state()
-            .is_some_and(|state| state.primary);
+        let taken = DataDir::new(Path::new(&owner)).node_state().is_some_and(|state| state.primary);
         if taken && owner != ours {
             return false;
         }

@@ -33,10 +33,7 @@ impl std::error::Error for Coded {}
 
 /// An error with an exit code.
 pub(crate) fn coded(exit: Exit, message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Coded {
-        exit,
-        message: message.into(),
-    })
+    anyhow::Error::new(Coded { exit, message: message.into() })
 }
 
 /// The exit code of an error chain.
@@ -61,9 +58,7 @@ mod tests {
     fn codes_survive_context() {
         let error = anyhow::Error::new(ApiError::Unreachable("x".into())).context("while applying");
         assert_eq!(code(&error), Exit::Connection);
-        let error = Err::<(), _>(coded(Exit::Data, "in use"))
-            .context("cannot start")
-            .unwrap_err();
+        let error = Err::<(), _>(coded(Exit::Data, "in use")).context("cannot start").unwrap_err();
         assert_eq!(code(&error), Exit::Data);
         assert_eq!(code(&anyhow::anyhow!("else")), Exit::Failed);
     }

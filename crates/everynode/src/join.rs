@@ -1,9 +1,10 @@
 //! How a machine becomes a node: with a token it gets a certificate, which it keeps.
 //!
-//! The token is `SECRET.FINGERPRINT`. The fingerprint (SHA-256 of the certificate authority) makes
-//! sure of the server before the secret is sent; the secret makes sure of the machine.
+//! The token is `everynode.FINGERPRINT.SECRET`. The fingerprint (SHA-256 of the certificate
+//! authority) makes sure of the server before anything secret is sent; the secret makes sure of
+//! the machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
@@ -34,47 +35,31 @@ pub(crate) struct Credentials {
     pub(crate) key: String,
 }
 
-/// Builds the token that [`join`] takes.
-pub(crate) fn token(secret: &str, ca_pem: &str) -> anyhow::Result<String> {
-    let der = pem_certificates(ca_pem)?
-        .into_iter()
-        .next()
-        .context("no certificate authority")?;
-    Ok(format!("{secret}.{}", fingerprint(&der)))
+/// The credentials of a former join under this name.
+pub(crate) fn former(directory: &Path, node_name: &str) -> Option<Credentials> {
+    let json = std::fs::read(credentials_file(directory)).ok()?;
+    serde_json::from_slice::<Credentials>(&json).ok().filter(|former| former.node_name == node_name)
+}
+
+fn credentials_file(directory: &Path) -> PathBuf {
+    directory.join("credentials.json")
 }
 
 /// Joins, or uses the credentials of a former join to the same server under the same name.
 pub(crate) async fn join(directory: &Path, server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
-    let file = directory.join("credentials.json");
-    let former = std::fs::read(&file)
-        .ok()
-        .and_then(|json| serde_json::from_slice::<Credentials>(&json).ok());
-    if let Some(former) = former.filter(|former| former.server == server && former.node_name == node_name) {
+    if let Some(former) = former(directory, node_name).filter(|former| former.server == server) {
         return Ok(former);
     }
-    let Some((secret, pin)) = token.rsplit_once('.') else {
+    let ["everynode", pin, _secret] = token.split('.').collect::<Vec<_>>()[..] else {
         bail!("--token is not a join token; `everynode token` on the server's machine prints it");
     };
     let key = rcgen::KeyPair::generate().context("cannot make a key")?;
     let mut request =
         rcgen::CertificateParams::new(vec![node_name.to_owned()]).context("cannot make a certificate request")?;
-    request
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, format!("system:node:{node_name}"));
-    request
-        .distinguished_name
-        .push(rcgen::DnType::OrganizationName, "system:nodes");
-    let csr = request
-        .serialize_request(&key)
-        .and_then(|csr| csr.pem())
-        .context("cannot make a certificate request")?;
-    let answer = ask(
-        server,
-        secret,
-        pin,
-        &json!({ "nodeName": node_name, "csr": csr }).to_string(),
-    )
-    .await?;
+    request.distinguished_name.push(rcgen::DnType::CommonName, format!("system:node:{node_name}"));
+    request.distinguished_name.push(rcgen::DnType::OrganizationName, "system:nodes");
+    let csr = request.serialize_request(&key).and_then(|csr| csr.pem()).context("cannot make a certificate request")?;
+    let answer = ask(server, token, pin, &json!({ "nodeName": node_name, "csr": csr }).to_string()).await?;
     let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
     let credentials = Credentials {
         server: server.to_owned(),
@@ -83,25 +68,15 @@ pub(crate) async fn join(directory: &Path, server: &str, token: &str, node_name:
         certificate: text("certificate"),
         key: key.serialize_pem(),
     };
-    ensure!(
-        !credentials.certificate.is_empty(),
-        "the server's answer to the join request holds no certificate"
-    );
-    write_secret(&file, &serde_json::to_vec(&credentials)?)?;
+    ensure!(!credentials.certificate.is_empty(), "the server's answer to the join request holds no certificate");
+    write_secret(&credentials_file(directory), &serde_json::to_vec(&credentials)?)?;
     Ok(credentials)
 }
 
-async fn ask(server: &str, secret: &str, pin: &str, body: &str) -> anyhow::Result<serde_json::Value> {
-    let uri: http::Uri = server
-        .parse()
-        .with_context(|| format!("--server `{server}` is not a URL"))?;
-    ensure!(
-        uri.scheme_str() == Some("https"),
-        "--server `{server}` must begin with https://"
-    );
-    let host = uri
-        .host()
-        .with_context(|| format!("--server `{server}` names no host"))?;
+async fn ask(server: &str, token: &str, pin: &str, body: &str) -> anyhow::Result<serde_json::Value> {
+    let uri: http::Uri = server.parse().with_context(|| format!("--server `{server}` is not a URL"))?;
+    ensure!(uri.scheme_str() == Some("https"), "--server `{server}` must begin with https://");
+    let host = uri.host().with_context(|| format!("--server `{server}` names no host"))?;
     let port = uri.port_u16().unwrap_or(443);
     let unreachable = |error: &dyn std::fmt::Display| coded(Exit::Connection, format!("cannot join {server}: {error}"));
     let stream = tokio::net::TcpStream::connect((host.trim_matches(['[', ']']), port))
@@ -110,51 +85,33 @@ async fn ask(server: &str, secret: &str, pin: &str, body: &str) -> anyhow::Resul
     let connector = tokio_rustls::TlsConnector::from(Arc::new(pinned_config(pin)?));
     let name =
         ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).context("--server names no valid host")?;
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(|error| unreachable(&error))?;
+    let stream = connector.connect(name, stream).await.map_err(|error| unreachable(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = http::Request::post("/everynode.dev/v1/join")
         .header("host", host)
-        .header("authorization", format!("Bearer {secret}"))
+        .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body.to_owned())))?;
-    let answer = sender
-        .send_request(request)
-        .await
-        .map_err(|error| unreachable(&error))?;
+    let answer = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
     let body = body.map_err(|error| unreachable(&error))?.to_bytes();
     let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() {
         let message = value["message"].as_str().unwrap_or("no reason given");
-        let hint = if status == 401 {
-            "; `everynode token` on the server's machine prints the right token"
-        } else {
-            ""
-        };
-        return Err(coded(
-            Exit::Connection,
-            format!("{server} refuses the join: {message} ({status}){hint}"),
-        ));
+        let hint =
+            if status == 401 { "; `everynode token` on the server's machine prints the right token" } else { "" };
+        return Err(coded(Exit::Connection, format!("{server} refuses the join: {message} ({status}){hint}")));
     }
     Ok(value)
 }
 
 fn pinned_config(pin: &str) -> anyhow::Result<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(PinnedAuthority {
-        pin: pin.to_owned(),
-        provider: provider.clone(),
-    });
+    let verifier = Arc::new(PinnedAuthority { pin: pin.to_owned(), provider: provider.clone() });
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 /// Trusts the one authority whose fingerprint is known, and verifies everything else as usual.
@@ -215,48 +172,17 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn pem_certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    use rustls::pki_types::pem::PemObject;
-    CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .context("not a certificate in PEM form")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_ends_in_the_authoritys_fingerprint() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::new(vec!["ca".into()])
-            .unwrap()
-            .self_signed(&key)
-            .unwrap();
-        let token = token("secret.part", &certificate.pem()).unwrap();
-        let (secret, pin) = token.rsplit_once('.').unwrap();
-        assert_eq!((secret, pin), ("secret.part", fingerprint(certificate.der()).as_str()));
-    }
 
     #[tokio::test]
     async fn wrong_words_are_told() {
         let directory = tempfile::tempdir().unwrap();
         let join = |server: &'static str, token: &'static str| super::join(directory.path(), server, token, "a");
-        assert!(
-            join("https://127.0.0.1:1", "nonsense")
-                .await
-                .unwrap_err()
-                .to_string()
-                .contains("not a join token")
-        );
-        let error = join("https://127.0.0.1:1", "a.b").await.unwrap_err();
+        assert!(join("https://127.0.0.1:1", "nonsense").await.unwrap_err().to_string().contains("not a join token"));
+        let error = join("https://127.0.0.1:1", "everynode.a.b").await.unwrap_err();
         assert_eq!(crate::exit::code(&error), Exit::Connection);
-        assert!(
-            join("http://127.0.0.1:1", "a.b")
-                .await
-                .unwrap_err()
-                .to_string()
-                .contains("https://")
-        );
+        assert!(join("http://127.0.0.1:1", "everynode.a.b").await.unwrap_err().to_string().contains("https://"));
     }
 }

@@ -4,14 +4,18 @@ mod args;
 mod client;
 mod commands;
 mod containerd;
+mod control;
+mod controllers;
 mod data;
 mod exit;
 mod files;
 mod join;
 mod manifest;
 mod node;
+mod node_agent;
 mod picture;
 mod rollout;
+mod signals;
 mod table;
 mod telemetry;
 
@@ -23,10 +27,8 @@ use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let serves = matches!(
-        cli.command,
-        Command::Up(_) | Command::Server(_) | Command::Agent(_) | Command::Controller(_)
-    );
+    let serves =
+        matches!(cli.command, Command::Up(_) | Command::Server(_) | Command::Agent(_) | Command::Controller(_));
     match telemetry::start(&cli.log, !serves).and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

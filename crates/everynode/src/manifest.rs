@@ -38,11 +38,7 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     ensure!(
         !documents.is_empty(),
         "no objects in {}",
-        paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
+        paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     );
     Ok(documents)
 }
@@ -55,8 +51,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(path).with_context(|| format!("cannot read directory {}", path.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+        file.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
     });
     files.sort();
     Ok(files)
@@ -65,17 +60,12 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 fn read_file(path: &Path) -> anyhow::Result<Vec<Document>> {
     let mut text = String::new();
     if path == Path::new("-") {
-        std::io::stdin()
-            .take(FILE_BYTES_MAX)
-            .read_to_string(&mut text)
-            .context("cannot read standard input")?;
+        std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text).context("cannot read standard input")?;
         return parse(&text, "standard input");
     }
     let name = path.display().to_string();
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {name}"))?;
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .with_context(|| format!("cannot read {name}"))?;
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
     parse(&text, &name)
 }
 
@@ -100,10 +90,7 @@ fn unfold(mut value: Value, place: &str, documents: &mut Vec<Document>) -> anyho
     }
     let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array();
     if !is_list {
-        documents.push(Document {
-            object: value,
-            place: place.to_owned(),
-        });
+        documents.push(Document { object: value, place: place.to_owned() });
         return Ok(());
     }
     let items = value["items"].take();
@@ -121,10 +108,7 @@ mod tests {
     fn documents_lists_and_blanks() {
         let text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: b}}\n";
         let documents = parse(text, "x.yaml").unwrap();
-        let names: Vec<_> = documents
-            .iter()
-            .map(|document| (document.text("kind"), document.name()))
-            .collect();
+        let names: Vec<_> = documents.iter().map(|document| (document.text("kind"), document.name())).collect();
         assert_eq!(names, [("Namespace", "a"), ("Pod", "b")]);
     }
 

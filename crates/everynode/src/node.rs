@@ -41,16 +41,9 @@ pub(crate) async fn set_up(
     service: SocketAddr,
 ) -> anyhow::Result<NodeSetup> {
     let hostname = hostname()?;
-    let node_name = args
-        .node_name
-        .clone()
-        .unwrap_or_else(|| hostname.to_lowercase().replace('_', "-"));
+    let node_name = args.node_name.clone().unwrap_or_else(|| hostname.to_lowercase().replace('_', "-"));
     let wrong = everynode_api::names::dns1123_subdomain(&node_name);
-    ensure!(
-        wrong.is_empty(),
-        "`{node_name}` cannot be a node's name: {}",
-        wrong.join("; ")
-    );
+    ensure!(wrong.is_empty(), "`{node_name}` cannot be a node's name: {}", wrong.join("; "));
     let former = data.node_state();
     let wants_standard = args.kubelet_dir.is_none() || args.log_dir.is_none();
     let primary = wants_standard && claim_primary(data);
@@ -69,15 +62,8 @@ pub(crate) async fn set_up(
         hostname,
         node_labels: labels(&args.node_labels)?,
         dirs: dirs.clone(),
-        cgroups: Cgroups {
-            mount: "/sys/fs/cgroup".into(),
-            root: cgroup_root.trim_matches('/').to_owned(),
-        },
-        dns: ClusterDns {
-            servers: Vec::new(),
-            domain: "cluster.local".into(),
-            resolv_conf: "/etc/resolv.conf".into(),
-        },
+        cgroups: Cgroups { mount: "/sys/fs/cgroup".into(), root: cgroup_root.trim_matches('/').to_owned() },
+        dns: ClusterDns { servers: Vec::new(), domain: "cluster.local".into(), resolv_conf: "/etc/resolv.conf".into() },
         extra_hosts: vec![(service.ip(), service_names())],
         kubernetes_service: Some(service),
         server_address: args.agent_listen.unwrap_or_else(|| free_address(node_ip)),
@@ -99,12 +85,18 @@ pub(crate) async fn set_up(
         made: former.map(|former| former.made).unwrap_or_default(),
         primary,
     };
-    Ok(NodeSetup {
-        config,
-        endpoint,
-        private: private.map(|containerd| (containerd, network)),
-        state,
-    })
+    Ok(NodeSetup { config, endpoint, private: private.map(|containerd| (containerd, network)), state })
+}
+
+/// The node's name: the flag's, or the machine's in lower case.
+pub(crate) fn node_name(args: &NodeArgs) -> anyhow::Result<String> {
+    let name = match &args.node_name {
+        Some(name) => name.clone(),
+        None => hostname()?.to_lowercase().replace('_', "-"),
+    };
+    let wrong = everynode_api::names::dns1123_subdomain(&name);
+    ensure!(wrong.is_empty(), "`{name}` cannot be a node's name: {}", wrong.join("; "));
+    Ok(name)
 }
 
 impl NodeSetup {
@@ -169,13 +161,7 @@ fn directories(args: &NodeArgs, data: &DataDir, primary: bool) -> Directories {
     let standard = |name: &str| logs.clone().unwrap_or_else(|| "/var/log".into()).join(name);
     let root = args.kubelet_dir.clone();
     Directories {
-        root: root.unwrap_or_else(|| {
-            if primary {
-                "/var/lib/kubelet".into()
-            } else {
-                own("kubelet")
-            }
-        }),
+        root: root.unwrap_or_else(|| if primary { "/var/lib/kubelet".into() } else { own("kubelet") }),
         pod_logs: standard("pods"),
         container_logs: standard("containers"),
     }
@@ -186,9 +172,7 @@ fn bridge_name(primary: bool, node_name: &str) -> String {
     if primary {
         return "everynode0".into();
     }
-    let hash = node_name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = node_name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("en-{hash:08x}")
 }
 
@@ -199,50 +183,30 @@ fn network(args: &NodeArgs, data: &DataDir, primary: bool, bridge: &str) -> Netw
         (None, true) => ("/etc/cni/net.d".into(), "/opt/cni/bin".into()),
         (None, false) => (own_conf, SYSTEM_PLUGINS.into()),
     };
-    Network {
-        bin_dir,
-        conf_dir,
-        bridge: bridge.to_owned(),
-        pod_cidr: args.pod_cidr.clone(),
-    }
+    Network { bin_dir, conf_dir, bridge: bridge.to_owned(), pod_cidr: args.pod_cidr.clone() }
 }
 
 /// The names by which pods reach the API server.
 fn service_names() -> Vec<String> {
-    [
-        "kubernetes.default.svc",
-        "kubernetes.default",
-        "kubernetes",
-        "kubernetes.default.svc.cluster.local",
-    ]
-    .map(str::to_owned)
-    .into()
+    ["kubernetes.default.svc", "kubernetes.default", "kubernetes", "kubernetes.default.svc.cluster.local"]
+        .map(str::to_owned)
+        .into()
 }
 
 /// The address of this machine that leads to `towards`, or out of the machine; the loopback
 /// address where nothing leads out. Nothing is sent: connecting a UDP socket only asks for a route.
-fn address_towards(towards: Option<SocketAddr>) -> IpAddr {
+pub(crate) fn address_towards(towards: Option<SocketAddr>) -> IpAddr {
     let loopback = IpAddr::from([127, 0, 0, 1]);
     let outside = SocketAddr::from(([192, 0, 2, 1], 9));
     let target = towards.filter(|address| !address.ip().is_loopback()).unwrap_or(outside);
-    let any: IpAddr = if target.is_ipv4() {
-        [0, 0, 0, 0].into()
-    } else {
-        [0u16; 8].into()
-    };
+    let any: IpAddr = if target.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(target).map(|()| socket));
-    socket
-        .and_then(|socket| socket.local_addr())
-        .map_or(loopback, |address| address.ip())
+    socket.and_then(|socket| socket.local_addr()).map_or(loopback, |address| address.ip())
 }
 
 /// The kubelet's port where it is free, else any.
 fn free_address(ip: IpAddr) -> SocketAddr {
-    let port = if TcpListener::bind((ip, KUBELET_PORT)).is_ok() {
-        KUBELET_PORT
-    } else {
-        0
-    };
+    let port = if TcpListener::bind((ip, KUBELET_PORT)).is_ok() { KUBELET_PORT } else { 0 };
     SocketAddr::new(ip, port)
 }
 
@@ -257,11 +221,8 @@ fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         let Some((key, value)) = pair.split_once('=') else {
             bail!("--node-labels `{pair}` is not of the form key=value");
         };
-        let wrong: Vec<_> = [
-            everynode_api::names::qualified_name(key),
-            everynode_api::names::label_value(value),
-        ]
-        .concat();
+        let wrong: Vec<_> =
+            [everynode_api::names::qualified_name(key), everynode_api::names::label_value(value)].concat();
         ensure!(wrong.is_empty(), "--node-labels `{pair}`: {}", wrong.join("; "));
         labels.insert(key.to_owned(), value.to_owned());
     }

@@ -84,10 +84,7 @@ pub(crate) fn draw(listed: &Listed) -> Vec<SetPicture> {
 fn draw_set(listed: &Listed, set: &DaemonSet) -> SetPicture {
     let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     for pod in &listed.pods {
-        let owned = pod
-            .meta
-            .controller()
-            .is_some_and(|owner| owner.uid.as_ref() == set.meta.uid.as_ref());
+        let owned = pod.meta.controller().is_some_and(|owner| owner.uid.as_ref() == set.meta.uid.as_ref());
         if let (true, Some(node)) = (owned, pod.target_node()) {
             pods.entry(node).or_default().push(pod);
         }
@@ -115,10 +112,7 @@ fn draw_node(listed: &Listed, set: &DaemonSet, node: &Node, pods: &[&Pod]) -> No
     let verdict = eligible(template, &tolerations, node);
     let mut spec = template.as_ref().clone();
     spec.tolerations = tolerations;
-    let live = pods
-        .iter()
-        .filter(|pod| !pod.is_terminal())
-        .min_by_key(|pod| (pod.is_terminating(), !pod.is_ready()));
+    let live = pods.iter().filter(|pod| !pod.is_terminal()).min_by_key(|pod| (pod.is_terminating(), !pod.is_ready()));
     let (state, reasons) = match live {
         Some(pod) if pod.is_terminating() => (State::Terminating, why_pod(listed, pod)),
         Some(_) if !verdict.should_run => (State::Misscheduled, texts(&static_reasons(&spec, node))),
@@ -127,12 +121,7 @@ fn draw_node(listed: &Listed, set: &DaemonSet, node: &Node, pods: &[&Pod]) -> No
         None if !verdict.should_run => (State::NotHere, texts(&static_reasons(&spec, node))),
         None => (State::Missing, why_missing(listed, &spec, node, pods)),
     };
-    NodePicture {
-        node: node.name().to_owned(),
-        state,
-        pod: live.map(|pod| pod.meta.name.to_string()),
-        reasons,
-    }
+    NodePicture { node: node.name().to_owned(), state, pod: live.map(|pod| pod.meta.name.to_string()), reasons }
 }
 
 fn texts(reasons: &[everynode_placement::Reason]) -> Vec<String> {
@@ -142,10 +131,7 @@ fn texts(reasons: &[everynode_placement::Reason]) -> Vec<String> {
 /// What the pod itself says about why it is not ready.
 fn why_pod(listed: &Listed, pod: &Pod) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some(condition) = pod
-        .condition("PodScheduled")
-        .filter(|condition| condition.status.as_ref() == "False")
-    {
+    if let Some(condition) = pod.condition("PodScheduled").filter(|condition| condition.status.as_ref() == "False") {
         reasons.push(condition.message.to_string());
     }
     reasons.extend(listed.waiting.get(&pod.meta.key()).cloned());
@@ -161,15 +147,9 @@ fn why_pod(listed: &Listed, pod: &Pod) -> Vec<String> {
 
 fn why_missing(listed: &Listed, spec: &everynode_api::view::PodSpec, node: &Node, pods: &[&Pod]) -> Vec<String> {
     if let Some(failed) = pods.iter().find(|pod| pod.is_terminal()) {
-        return vec![format!(
-            "pod {} ended ({}) and is being replaced",
-            failed.meta.name, failed.status.reason
-        )];
+        return vec![format!("pod {} ended ({}) and is being replaced", failed.meta.name, failed.status.reason)];
     }
-    let others = listed
-        .pods
-        .iter()
-        .filter(|pod| pod.spec.node_name.as_ref() == node.name() && !pod.is_terminal());
+    let others = listed.pods.iter().filter(|pod| pod.spec.node_name.as_ref() == node.name() && !pod.is_terminal());
     let mut reasons = texts(&check(spec, node, &Occupancy::of(others)).reasons);
     if reasons.is_empty() {
         reasons.push("the controller has not created the pod yet; see the events of the DaemonSet".into());
@@ -209,11 +189,8 @@ mod tests {
     #[test]
     fn every_node_has_a_state_and_a_reason() {
         let pictures = draw(&listed());
-        let seen: Vec<_> = pictures[0]
-            .nodes
-            .iter()
-            .map(|node| (node.node.as_str(), node.state, node.reasons.join("; ")))
-            .collect();
+        let seen: Vec<_> =
+            pictures[0].nodes.iter().map(|node| (node.node.as_str(), node.state, node.reasons.join("; "))).collect();
         assert_eq!(seen[0], ("a", State::Ready, String::new()));
         assert_eq!(seen[1], ("b", State::NotReady, "container c: ImagePullBackOff".into()));
         assert_eq!(seen[2], ("c", State::NotHere, "untolerated taint k:NoSchedule".into()));

@@ -16,10 +16,9 @@ pub(crate) fn missing(set: &DaemonSet) -> Option<String> {
     let desired = status.desired_number_scheduled;
     match () {
         () if status.observed_generation < set.meta.generation => Some("waiting for the controller".into()),
-        () if status.updated_number_scheduled < desired => Some(format!(
-            "{} of {desired} nodes have the new pod",
-            status.updated_number_scheduled
-        )),
+        () if status.updated_number_scheduled < desired => {
+            Some(format!("{} of {desired} nodes have the new pod", status.updated_number_scheduled))
+        }
         () if status.number_available < desired => {
             Some(format!("{} of {desired} pods are available", status.number_available))
         }
@@ -60,10 +59,7 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Progress {
-            terminal: std::io::stderr().is_terminal(),
-            last: String::new(),
-        }
+        Progress { terminal: std::io::stderr().is_terminal(), last: String::new() }
     }
 
     fn say(&mut self, text: &str) {
@@ -72,11 +68,7 @@ impl Progress {
         }
         text.clone_into(&mut self.last);
         let mut out = std::io::stderr();
-        let _ = if self.terminal {
-            write!(out, "\r\x1b[K{text}")
-        } else {
-            writeln!(out, "{text}")
-        };
+        let _ = if self.terminal { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
     }
 
     fn end(&self) {
@@ -94,10 +86,7 @@ mod tests {
     fn what_is_missing() {
         let set = |json: &str| serde_json::from_str::<DaemonSet>(json).unwrap();
         let of = |status: &str| missing(&set(&format!(r#"{{"metadata":{{"generation":2}},"status":{status}}}"#)));
-        assert_eq!(
-            of(r#"{"observedGeneration":1}"#).as_deref(),
-            Some("waiting for the controller")
-        );
+        assert_eq!(of(r#"{"observedGeneration":1}"#).as_deref(), Some("waiting for the controller"));
         let updating = r#"{"observedGeneration":2,"desiredNumberScheduled":3,"updatedNumberScheduled":1}"#;
         assert_eq!(of(updating).as_deref(), Some("1 of 3 nodes have the new pod"));
         let starting =

@@ -24,9 +24,6 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = vec![vec!["a".into(), "ready".into()], vec!["longer".into(), "x".into()]];
-        assert_eq!(
-            super::render(&["NODE", "STATE"], &rows),
-            "NODE     STATE\na        ready\nlonger   x\n"
-        );
+        assert_eq!(super::render(&["NODE", "STATE"], &rows), "NODE     STATE\na        ready\nlonger   x\n");
     }
 }

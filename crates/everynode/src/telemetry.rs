@@ -9,23 +9,14 @@ use crate::args::{LogArgs, LogFormat};
 
 /// Starts logging. `default_level` replaces the default `info` for short commands.
 pub(crate) fn start(log: &LogArgs, quiet: bool) -> anyhow::Result<()> {
-    let level = if quiet && log.log_level == "info" {
-        "warn"
-    } else {
-        &log.log_level
-    };
+    let level = if quiet && log.log_level == "info" { "warn" } else { &log.log_level };
     let filter = EnvFilter::try_new(level).with_context(|| {
         format!("--log-level `{level}` is neither a level (error, warn, info, debug, trace) nor a list of filters")
     })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.log_format {
         LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }

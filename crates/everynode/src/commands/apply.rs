@@ -51,10 +51,7 @@ pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<()> {
     }
     if args.wait {
         let deadline = Instant::now() + args.timeout;
-        for done in applied
-            .iter()
-            .filter(|done| done.kind == everynode_api::kinds::DAEMON_SET)
-        {
+        for done in applied.iter().filter(|done| done.kind == everynode_api::kinds::DAEMON_SET) {
             rollout::wait(client.api().as_ref(), &done.target, deadline).await?;
         }
     }
@@ -78,11 +75,7 @@ async fn apply(client: &Client, document: &Document) -> anyhow::Result<Applied> 
     let verb = match api.call(Request::Get(target.clone())).await {
         Ok(json) => patch(api.as_ref(), &kind, &target, &modified, &json).await?,
         Err(error) if error.is_not_found() => {
-            api.call(Request::Create {
-                target: target.clone(),
-                body: modified,
-            })
-            .await?;
+            api.call(Request::Create { target: target.clone(), body: modified }).await?;
             "created"
         }
         Err(error) => return Err(error.into()),
@@ -108,9 +101,7 @@ async fn patch(
 ) -> anyhow::Result<&'static str> {
     let current: Value = serde_json::from_slice(current).context("the server's object is not JSON")?;
     let last = current["metadata"]["annotations"][LAST_APPLIED].as_str();
-    let original: Value = last
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or(json!({}));
+    let original: Value = last.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(json!({}));
     let schema = BuiltIn::for_kind(&kind.group, &kind.kind);
     let body = strategic::diff3(&original, modified, &current, schema)
         .map_err(|error| anyhow::anyhow!("cannot compare with the server's object: {error}"))?;

@@ -48,19 +48,13 @@ pub(crate) async fn run(args: DeleteArgs) -> anyhow::Result<()> {
 /// Answers the uid of what is being deleted.
 async fn delete(client: &Client, target: &Target, ignore_not_found: bool) -> anyhow::Result<Option<String>> {
     let uid = match client.api().call(Request::Get(target.clone())).await {
-        Ok(json) => serde_json::from_slice::<Value>(&json)?["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        Ok(json) => serde_json::from_slice::<Value>(&json)?["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
         Err(error) if error.is_not_found() && ignore_not_found => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let request = Request::Delete {
         target: target.clone(),
-        preconditions: Preconditions {
-            uid: Some(uid.clone()),
-            resource_version: None,
-        },
+        preconditions: Preconditions { uid: Some(uid.clone()), resource_version: None },
         grace_period_seconds: None,
         propagation: Some(Propagation::Background),
     };

@@ -74,9 +74,7 @@ fn clean_up(data: &DataDir, state: &NodeState) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(path);
     }
     if state.private_runtime && !state.bridge.is_empty() {
-        let _ = std::process::Command::new("ip")
-            .args(["link", "del", &state.bridge])
-            .output();
+        let _ = std::process::Command::new("ip").args(["link", "del", &state.bridge]).output();
     }
     if state.primary {
         release_primary(data);
@@ -100,10 +98,7 @@ fn remove_pod_directories(pods: &Path) -> anyhow::Result<()> {
 fn remove_cgroups(root: &str) {
     let mount = Path::new("/sys/fs/cgroup");
     let own = Path::new(root).join("kubepods");
-    let hierarchies = std::fs::read_dir(mount)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()));
+    let hierarchies = std::fs::read_dir(mount).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     for hierarchy in hierarchies.chain([mount.to_owned()]).filter(|path| path.is_dir()) {
         remove_empty(&hierarchy.join(&own));
         let mut parent = Path::new(root);
@@ -115,10 +110,7 @@ fn remove_cgroups(root: &str) {
 }
 
 fn remove_empty(directory: &Path) {
-    let entries = std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
     for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         remove_empty(&entry.path());
     }

@@ -1,9 +1,12 @@
 //! The verbs, one module each.
 
+mod agent;
 mod apply;
+mod controller;
 mod delete;
 mod down;
 mod status;
+mod up;
 
 use clap::CommandFactory;
 
@@ -13,6 +16,11 @@ use crate::data::DataDir;
 /// Runs one verb to its end.
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Up(args) => up::up(args).await,
+        Command::Server(args) => up::server(args).await,
+        Command::Agent(args) => agent::run(args).await,
+        Command::Controller(args) => controller::run(args).await,
+        Command::Token(args) => token(&args),
         Command::Down(args) => down::run(args).await,
         Command::Apply(args) => apply::run(args).await,
         Command::Delete(args) => delete::run(args).await,
@@ -23,8 +31,15 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "everynode", &mut std::io::stdout());
             Ok(())
         }
-        _ => todo!(),
     }
+}
+
+fn token(args: &crate::args::TokenArgs) -> anyhow::Result<()> {
+    let path = DataDir::new(&args.data.data_dir).pki().join("join.token");
+    let token = std::fs::read_to_string(&path)
+        .map_err(|error| anyhow::anyhow!("cannot read {}: {error}; `everynode server` writes it", path.display()))?;
+    println!("{}", token.trim());
+    Ok(())
 }
 
 fn kubeconfig(args: &crate::args::KubeconfigArgs) -> anyhow::Result<()> {

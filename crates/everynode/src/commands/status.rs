@@ -36,10 +36,7 @@ pub(crate) async fn why(args: WhyArgs) -> anyhow::Result<()> {
     let mut listed = list_all(client.api().as_ref(), Some(namespace)).await?;
     listed.sets.retain(|set| set.meta.name.as_ref() == args.name);
     let Some(mut picture) = draw(&listed).pop() else {
-        bail!(
-            "there is no DaemonSet {namespace}/{}; `everynode status` lists all",
-            args.name
-        );
+        bail!("there is no DaemonSet {namespace}/{}; `everynode status` lists all", args.name);
     };
     if let Some(name) = &args.node {
         picture.nodes.retain(|node| node.node == *name);
@@ -60,12 +57,7 @@ async fn list_all(api: &dyn Api, namespace: Option<&str>) -> anyhow::Result<List
     let raw: Vec<Value> = list(api, kinds::POD, None).await?;
     let waiting = raw.iter().filter_map(waiting_container).collect();
     let pods: Result<Vec<Pod>, _> = raw.into_iter().map(serde_json::from_value).collect();
-    Ok(Listed {
-        sets,
-        nodes,
-        pods: pods.context("the server lists a pod that cannot be read")?,
-        waiting,
-    })
+    Ok(Listed { sets, nodes, pods: pods.context("the server lists a pod that cannot be read")?, waiting })
 }
 
 async fn list<T: DeserializeOwned>(api: &dyn Api, kind: Kind, namespace: Option<&str>) -> anyhow::Result<Vec<T>> {
@@ -74,10 +66,7 @@ async fn list<T: DeserializeOwned>(api: &dyn Api, kind: Kind, namespace: Option<
     loop {
         let request = Request::List {
             kind: kind.clone(),
-            selection: Selection {
-                namespace: namespace.map(str::to_owned),
-                ..Selection::default()
-            },
+            selection: Selection { namespace: namespace.map(str::to_owned), ..Selection::default() },
             limit: PAGE,
             continue_token,
             resource_version: None,
@@ -87,10 +76,7 @@ async fn list<T: DeserializeOwned>(api: &dyn Api, kind: Kind, namespace: Option<
         for item in page["items"].as_array_mut().into_iter().flatten() {
             items.push(serde_json::from_value(item.take()).with_context(|| format!("cannot read a {}", kind.kind))?);
         }
-        continue_token = page["metadata"]["continue"]
-            .as_str()
-            .filter(|token| !token.is_empty())
-            .map(str::to_owned);
+        continue_token = page["metadata"]["continue"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
         if continue_token.is_none() {
             return Ok(items);
         }
@@ -113,14 +99,7 @@ fn waiting_container(pod: &Value) -> Option<(Key, String)> {
         message => format!(": {message}"),
     };
     let key = Key::new(&text(&pod["metadata"]["namespace"]), &text(&pod["metadata"]["name"]));
-    Some((
-        key,
-        format!(
-            "container {} {}{message}",
-            text(&status["name"]),
-            text(&waiting["reason"])
-        ),
-    ))
+    Some((key, format!("container {} {}{message}", text(&status["name"]), text(&waiting["reason"]))))
 }
 
 fn node_states(listed: &Listed) -> BTreeMap<&str, bool> {
@@ -130,12 +109,7 @@ fn node_states(listed: &Listed) -> BTreeMap<&str, bool> {
 fn status_text(listed: &Listed, pictures: &[SetPicture]) -> String {
     let ready = listed.nodes.iter().filter(|node| node.is_ready()).count();
     let mut text = format!("{ready} of {} nodes are ready", listed.nodes.len());
-    let silent: Vec<&str> = listed
-        .nodes
-        .iter()
-        .filter(|node| !node.is_ready())
-        .map(|node| node.name())
-        .collect();
+    let silent: Vec<&str> = listed.nodes.iter().filter(|node| !node.is_ready()).map(|node| node.name()).collect();
     if !silent.is_empty() {
         text += &format!("; not ready: {}", silent.join(", "));
     }
@@ -144,19 +118,11 @@ fn status_text(listed: &Listed, pictures: &[SetPicture]) -> String {
         return text + "There are no DaemonSets. `everynode apply -f FILE` makes one.\n";
     }
     let rows: Vec<Vec<String>> = pictures.iter().map(set_row).collect();
-    text += &table::render(
-        &["NAMESPACE", "DAEMONSET", "DESIRED", "READY", "UP-TO-DATE", "AVAILABLE"],
-        &rows,
-    );
+    text += &table::render(&["NAMESPACE", "DAEMONSET", "DESIRED", "READY", "UP-TO-DATE", "AVAILABLE"], &rows);
     let troubled = |node: &&NodePicture| !matches!(node.state, State::Ready | State::NotHere);
     let rows: Vec<Vec<String>> = pictures
         .iter()
-        .flat_map(|set| {
-            set.nodes
-                .iter()
-                .filter(troubled)
-                .map(move |node| trouble_row(set, node))
-        })
+        .flat_map(|set| set.nodes.iter().filter(troubled).map(move |node| trouble_row(set, node)))
         .collect();
     if !rows.is_empty() {
         text += "\n";
@@ -167,36 +133,23 @@ fn status_text(listed: &Listed, pictures: &[SetPicture]) -> String {
 
 fn set_row(set: &SetPicture) -> Vec<String> {
     let numbers = [set.desired, set.ready, set.updated, set.available].map(|number| number.to_string());
-    [set.namespace.clone(), set.name.clone()]
-        .into_iter()
-        .chain(numbers)
-        .collect()
+    [set.namespace.clone(), set.name.clone()].into_iter().chain(numbers).collect()
 }
 
 fn trouble_row(set: &SetPicture, node: &NodePicture) -> Vec<String> {
     let name = format!("{}/{}", set.namespace, set.name);
-    vec![
-        node.node.clone(),
-        name,
-        node.state.text().into(),
-        node.reasons.join("; "),
-    ]
+    vec![node.node.clone(), name, node.state.text().into(), node.reasons.join("; ")]
 }
 
 fn why_text(picture: &SetPicture, set: Option<&DaemonSet>) -> String {
     let left = set.and_then(crate::rollout::missing);
-    let rollout = left.map_or("the rollout is done".to_owned(), |left| {
-        format!("the rollout goes on: {left}")
-    });
+    let rollout = left.map_or("the rollout is done".to_owned(), |left| format!("the rollout goes on: {left}"));
     let rows: Vec<Vec<String>> = picture
         .nodes
         .iter()
         .map(|node| {
-            let why = if node.state == State::Ready {
-                node.pod.clone().unwrap_or_default()
-            } else {
-                node.reasons.join("; ")
-            };
+            let why =
+                if node.state == State::Ready { node.pod.clone().unwrap_or_default() } else { node.reasons.join("; ") };
             vec![node.node.clone(), node.state.text().into(), why]
         })
         .collect();

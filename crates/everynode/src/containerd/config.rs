@@ -60,22 +60,13 @@ fn containerd_toml(directory: &Path, socket: &Path, network: &Network) -> String
     line(format!("state = {}", below("state")));
     line(format!("disabled_plugins = {SNAPSHOTTERS_UNUSED}"));
     line(format!("[grpc]\n  address = {}", quoted(socket)));
-    line(format!(
-        "[plugins.\"io.containerd.internal.v1.opt\"]\n  path = {}",
-        below("opt")
-    ));
+    line(format!("[plugins.\"io.containerd.internal.v1.opt\"]\n  path = {}", below("opt")));
     line("[plugins.\"io.containerd.grpc.v1.cri\"]".into());
     line(format!("  sandbox_image = \"{}\"", super::pause::IMAGE));
-    line(format!(
-        "  restrict_oom_score_adj = {}",
-        !has_capability(CAP_SYS_RESOURCE)
-    ));
+    line(format!("  restrict_oom_score_adj = {}", !has_capability(CAP_SYS_RESOURCE)));
     line("  stream_server_address = \"127.0.0.1\"\n  stream_server_port = \"0\"".into());
     line("  netns_mounts_under_state_dir = true".into());
-    line(format!(
-        "  [plugins.\"io.containerd.grpc.v1.cri\".registry]\n    config_path = {}",
-        below("certs.d")
-    ));
+    line(format!("  [plugins.\"io.containerd.grpc.v1.cri\".registry]\n    config_path = {}", below("certs.d")));
     line(format!(
         "  [plugins.\"io.containerd.grpc.v1.cri\".cni]\n    bin_dir = {}\n    conf_dir = {}",
         quoted(&network.bin_dir),
@@ -114,9 +105,7 @@ fn bridge_conflist(directory: &Path, network: &Network) -> String {
 fn has_capability(number: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let mask = effective
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0);
+    let mask = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     mask >> number & 1 == 1
 }
 
@@ -136,9 +125,6 @@ mod tests {
         assert!(text.contains(r#"root = "/d \"x\"/root""#), "{text}");
         assert!(text.contains("conf_dir = \"/d/cni/net.d\"") && text.contains("netns_mounts_under_state_dir = true"));
         let conflist: serde_json::Value = serde_json::from_str(&bridge_conflist(Path::new("/d"), &network)).unwrap();
-        assert_eq!(
-            conflist["plugins"][0]["ipam"]["ranges"][0][0]["subnet"],
-            "10.200.3.0/24"
-        );
+        assert_eq!(conflist["plugins"][0]["ipam"]["ranges"][0][0]["subnet"], "10.200.3.0/24");
     }
 }

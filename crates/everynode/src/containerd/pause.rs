@@ -45,11 +45,7 @@ pub(crate) async fn import(directory: &Path, socket: &Path) -> anyhow::Result<()
         .await
         .context("cannot run ctr, which belongs to containerd")?;
     let words = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "cannot import the sandbox image: {}",
-        words.trim()
-    );
+    ensure!(output.status.success(), "cannot import the sandbox image: {}", words.trim());
     std::fs::write(&mark, "").with_context(|| format!("cannot write {}", mark.display()))?;
     let _ = std::fs::remove_file(archive);
     Ok(())
@@ -136,10 +132,7 @@ mod tests {
         let listed = std::process::Command::new("tar").arg("tf").arg(&path).output().unwrap();
         let names = String::from_utf8(listed.stdout).unwrap();
         assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-        assert_eq!(
-            names.lines().filter(|name| name.starts_with("blobs/sha256/")).count(),
-            3
-        );
+        assert_eq!(names.lines().filter(|name| name.starts_with("blobs/sha256/")).count(), 3);
         assert_eq!(PROGRAM_X86_64.len(), 151);
     }
 }

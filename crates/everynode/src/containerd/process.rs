@@ -20,9 +20,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories =
         std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from));
-    directories
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file())
+    directories.map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
 /// Starts a program in its own process group, so that Ctrl-C at our terminal does not reach it.
@@ -91,11 +89,7 @@ pub(crate) fn last_lines(file: &Path, count: usize) -> String {
 /// Unmounts everything that is mounted below a directory, deepest first.
 pub(crate) fn unmount_below(directory: &Path) -> anyhow::Result<()> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
-    let mut points: Vec<PathBuf> = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescape)
-        .collect();
+    let mut points: Vec<PathBuf> = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect();
     points.retain(|point| point.starts_with(directory) && point != directory);
     points.sort_by_key(|point| std::cmp::Reverse(point.components().count()));
     for point in points {
@@ -108,10 +102,5 @@ pub(crate) fn unmount_below(directory: &Path) -> anyhow::Result<()> {
 /// Mount points are written with blanks, tabs, newlines and backslashes in octal.
 fn unescape(point: &str) -> PathBuf {
     let plain = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    plain
-        .iter()
-        .fold(point.to_owned(), |text, (code, character)| {
-            text.replace(code, character)
-        })
-        .into()
+    plain.iter().fold(point.to_owned(), |text, (code, character)| text.replace(code, character)).into()
 }

@@ -1,0 +1,79 @@
+//! `everynode controller`: only the DaemonSet controller, as a client of any Kubernetes cluster.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use everynode_api::ports::Api;
+use everynode_daemonset::{Bind, DaemonSetController, Options};
+use everynode_runtime::lease::{Election, End, Timing};
+use everynode_runtime::{Env, Manager, Shutdown};
+
+use crate::args::ControllerArgs;
+use crate::client;
+use crate::signals::Signals;
+
+/// The lease lies where the original's lies.
+const LEASE_NAMESPACE: &str = "kube-system";
+const LEASE: &str = "everynode-controller";
+const WORKERS: usize = 4;
+
+pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let api = client::connect(&args.client).await?;
+    let election = Election {
+        api: api.clone(),
+        env: Env::real(),
+        namespace: LEASE_NAMESPACE.into(),
+        name: lease_name(args.class.as_deref()),
+        identity: identity(),
+        timing: Timing::default(),
+    };
+    let manager = manager(api, &args);
+    let (stop, stopped) = Shutdown::new();
+    let work = async {
+        if args.no_leader_election {
+            manager.run(stopped).await;
+            return End::Released;
+        }
+        let lead = |stop| {
+            tracing::info!("leading: everynode keeps the DaemonSets of this cluster");
+            manager.run(stop)
+        };
+        election.lead(&stopped, lead).await
+    };
+    tokio::pin!(work);
+    let end = tokio::select! {
+        end = &mut work => end,
+        () = signals.asked() => {
+            stop.fire();
+            work.await
+        }
+    };
+    match end {
+        End::Released => Ok(()),
+        End::Lost => bail!("the leader lease is lost; another process leads now"),
+    }
+}
+
+fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> Manager {
+    let mut manager = Manager::new(api, Env::real());
+    let options = Options { strict: args.strict, bind: Bind::Off, class: args.class.clone(), ..Options::default() };
+    let driver = everynode_runtime::Options {
+        workers: WORKERS,
+        event_component: Some("daemonset-controller".into()),
+        ..everynode_runtime::Options::default()
+    };
+    manager.add(DaemonSetController::new(options), driver);
+    manager
+}
+
+/// Controllers of different classes lead side by side.
+fn lease_name(class: Option<&str>) -> String {
+    class.map_or(LEASE.to_owned(), |class| format!("{LEASE}-{class}"))
+}
+
+/// Who we are among those that want to lead: the machine and the process.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}_{}", host.trim(), std::process::id())
+}
