@@ -1,0 +1,101 @@
+//! Which columns each kind has, and who fills them.
+
+use everynode_api::kinds::KindInfo;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{kinds, node, pod};
+
+/// One column; `priority` 1 is shown by `-o wide` only.
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) format: &'static str,
+    pub(super) description: &'static str,
+    pub(super) priority: i32,
+}
+
+/// How a kind is printed.
+pub(super) struct Printer {
+    pub(super) columns: Vec<Column>,
+    pub(super) cells: fn(&Value, Timestamp) -> Vec<Value>,
+    /// A condition of the row.
+    pub(super) condition: fn(&Value) -> Option<Value>,
+}
+
+const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
+    resources may allow a client to request the generation of an appropriate name automatically.";
+const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. \
+    Populated by the system. Read-only.";
+
+pub(super) fn printer(info: &KindInfo) -> Printer {
+    let (text, cells): (&str, fn(&Value, Timestamp) -> Vec<Value>) =
+        match (info.kind.group.as_ref(), info.kind.kind.as_ref()) {
+            ("", "Pod") => (POD, pod::cells),
+            ("", "Node") => (NODE, node::cells),
+            ("apps", "DaemonSet") => (DAEMON_SET, kinds::daemon_set),
+            ("apps", "ControllerRevision") => (REVISION, kinds::revision),
+            ("", "Service") => (SERVICE, kinds::service),
+            ("", "Endpoints") => ("Name; Endpoints; Age", kinds::endpoints),
+            ("", "Namespace") => ("Name; Status: The status of the namespace; Age", kinds::namespace),
+            ("", "ConfigMap") => ("Name; Data; Age", kinds::config_map),
+            ("", "Secret") => ("Name; Type; Data; Age", kinds::secret),
+            ("", "ServiceAccount") => ("Name; Secrets; Age", kinds::service_account),
+            (_, "Event") => (EVENT, kinds::event),
+            ("coordination.k8s.io", "Lease") => ("Name; Holder; Age", kinds::lease),
+            ("scheduling.k8s.io", "PriorityClass") => (PRIORITY_CLASS, kinds::priority_class),
+            ("policy", "PodDisruptionBudget") => (BUDGET, kinds::disruption_budget),
+            (_, "RoleBinding" | "ClusterRoleBinding") => (BINDING, kinds::role_binding),
+            _ => ("Name; Created At", kinds::plain),
+        };
+    let condition = match info.kind.kind.as_ref() {
+        "Pod" => pod::condition,
+        _ => |_: &Value| None,
+    };
+    Printer { columns: text.split("; ").map(Column::parse).collect(), cells, condition }
+}
+
+const POD: &str = "Name; Ready: The aggregate readiness state of this pod for accepting traffic.; \
+Status: The aggregate status of the containers in this pod.; \
+Restarts: The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.; \
+Age; +IP; +Node; +Nominated Node; +Readiness Gates";
+const NODE: &str = "Name; Status: The status of the node; Roles: The roles of the node; Age; \
+Version: Kubelet Version reported by the node.; +Internal-IP; +External-IP; +OS-Image; +Kernel-Version; +Container-Runtime";
+const DAEMON_SET: &str = "Name; #Desired: The total number of nodes that should be running the daemon pod.; \
+#Current: The number of nodes that are running at least 1 daemon pod and are supposed to run the daemon pod.; \
+#Ready: The number of nodes that should be running the daemon pod and have one or more of the daemon pod running with a Ready Condition.; \
+#Up-to-date: The total number of nodes that are running updated daemon pod; \
+#Available: The number of nodes that should be running the daemon pod and have one or more of the daemon pod running and available.; \
+Node Selector: The nodes that the pods of this set are limited to.; Age; \
++Containers: Names of each container in the template.; +Images: Images referenced by each container in the template.; \
++Selector: A label query over pods that are managed by the daemon set.";
+const REVISION: &str = "Name; Controller: Controller of the object; \
+#Revision: Revision indicates the revision of the state represented by Data.; Age";
+const SERVICE: &str = "Name; Type; Cluster-IP; External-IP; Port(s); Age; +Selector";
+const EVENT: &str = "Last Seen: The last time this event was observed; Type; Reason; \
+Object: The object that this event is about.; +Subobject; +Source; Message; \
++First Seen: The first time this event was observed; #+Count; +Name";
+const PRIORITY_CLASS: &str = "Name; #Value; ?Global-Default; Age; PreemptionPolicy";
+const BUDGET: &str = "Name; Min Available; Max Unavailable; #Allowed Disruptions; Age";
+const BINDING: &str = "Name; Role; Age; +Users; +Groups; +ServiceAccounts";
+
+impl Column {
+    /// `NAME: DESCRIPTION`, marked `+` (wide), `#` (integer) or `?` (boolean).
+    fn parse(text: &'static str) -> Column {
+        let (head, description) = text.split_once(": ").unwrap_or((text, ""));
+        let name = head.trim_start_matches(['+', '#', '?']);
+        let marks = &head[..head.len() - name.len()];
+        let kind = match marks.trim_matches('+') {
+            "#" => "integer",
+            "?" => "boolean",
+            _ => "string",
+        };
+        let (format, description) = match (name, description) {
+            ("Name", "") => ("name", NAME),
+            ("Created At", _) => ("date-time", CREATED),
+            ("Age", "") => ("", CREATED),
+            (_, description) => ("", description),
+        };
+        Column { name, kind, format, description, priority: i32::from(marks.contains('+')) }
+    }
+}
