@@ -142,8 +142,15 @@ impl Output {
 
     fn root(&mut self, root: &Root) {
         let kinds = match root.kind {
-            "DeleteOptions" => json!(["/v1", "apps/v1", "coordination.k8s.io/v1", "events.k8s.io/v1", "policy/v1",
-                "scheduling.k8s.io/v1", "rbac.authorization.k8s.io/v1"]),
+            "DeleteOptions" => json!([
+                "/v1",
+                "apps/v1",
+                "coordination.k8s.io/v1",
+                "events.k8s.io/v1",
+                "policy/v1",
+                "scheduling.k8s.io/v1",
+                "rbac.authorization.k8s.io/v1"
+            ]),
             _ => json!([format!("{}/v1", root.group)]),
         };
         if root.kind != "ListMeta"
