@@ -80,9 +80,9 @@ impl Objects {
     async fn get<T: DeserializeOwned>(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<T>, String> {
         let what = kind.kind.clone();
         match self.api.call(Request::Get(Target::new(kind, namespace, name))).await {
-            Ok(json) => serde_json::from_slice(&json)
-                .map(Some)
-                .map_err(|error| format!("{what} {namespace}/{name}: {error}")),
+            Ok(json) => {
+                serde_json::from_slice(&json).map(Some).map_err(|error| format!("{what} {namespace}/{name}: {error}"))
+            }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.to_string()),
         }

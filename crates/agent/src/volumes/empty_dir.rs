@@ -18,7 +18,9 @@ use crate::env::Allocatable;
 pub(super) enum Medium {
     Disk,
     /// With at most this many bytes.
-    Memory { bytes_max: Option<u64> },
+    Memory {
+        bytes_max: Option<u64>,
+    },
 }
 
 /// The medium of an empty directory; one in memory is bounded by the smallest of its own limit,
@@ -90,8 +92,7 @@ mod tests {
     fn the_smallest_limit_bounds_memory() {
         // DS-H36
         const FREE: &str = r#"{"spec":{"containers":[{"name":"c"}]}}"#;
-        const LIMITED: &str =
-            r#"{"spec":{"containers":[{"name":"c","resources":{"limits":{"memory":"64Mi"}}}]}}"#;
+        const LIMITED: &str = r#"{"spec":{"containers":[{"name":"c","resources":{"limits":{"memory":"64Mi"}}}]}}"#;
         let memory = |bytes: u64| Ok(Medium::Memory { bytes_max: Some(bytes) });
         check(FREE, "{}", Ok(Medium::Disk));
         check(FREE, r#"{"medium":"Memory"}"#, memory(1 << 30));

@@ -166,9 +166,9 @@ impl Volumes for PodVolumes {
                 *gone = true;
                 remove_pod_volumes(&pod_dir)
             });
-            removed
-                .await
-                .map_err(|why| MountError { message: format!("UnmountVolume.TearDown failed for pod \"{pod_uid}\" : {why}") })?;
+            removed.await.map_err(|why| MountError {
+                message: format!("UnmountVolume.TearDown failed for pod \"{pod_uid}\" : {why}"),
+            })?;
             self.shared.pods().remove(pod_uid);
             self.shared.gatherer.tokens.forget(pod_uid);
             Ok(())

@@ -27,7 +27,10 @@ pub(super) async fn of_container(
     let mut mounts = Vec::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let volume = volumes(pod).iter().find(|volume| volume.name == mount.name).ok_or_else(|| {
-            ConfigError::new(format!("cannot find volume \"{}\" to mount into container \"{}\"", mount.name, container.name))
+            ConfigError::new(format!(
+                "cannot find volume \"{}\" to mount into container \"{}\"",
+                mount.name, container.name
+            ))
         })?;
         let whole = source::visible_path(dirs, &uid, volume);
         let host_path = match sub_path(mount, env)? {

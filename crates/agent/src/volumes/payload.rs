@@ -125,7 +125,8 @@ mod tests {
     fn a_missing_key_is_an_error_unless_optional() {
         // DS-H34
         let items = [item("zzz", "f", None)];
-        let select = |optional| select(data(), Some(&items), None, optional, "configmap references non-existent config");
+        let select =
+            |optional| select(data(), Some(&items), None, optional, "configmap references non-existent config");
         assert_eq!(select(false).unwrap_err(), "configmap references non-existent config key: zzz");
         assert!(select(true).unwrap().is_empty());
     }

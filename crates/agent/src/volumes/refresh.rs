@@ -34,7 +34,12 @@ impl Shared {
     }
 
     /// One pass over a pod's volumes. A failure leaves what was there and is told once.
-    async fn refresh_pod(&self, pod: &Arc<Pod>, settled: &mut BTreeSet<String>, told: &mut BTreeMap<String, String>) {
+    pub(super) async fn refresh_pod(
+        &self,
+        pod: &Arc<Pod>,
+        settled: &mut BTreeSet<String>,
+        told: &mut BTreeMap<String, String>,
+    ) {
         let Some(disk) = self.known_disk(&PodRef::of(pod).uid) else { return };
         for volume in volumes(pod) {
             if settled.contains(&volume.name) || !matches!(source::of(volume), Source::Files(_)) {

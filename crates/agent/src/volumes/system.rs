@@ -125,9 +125,10 @@ fn private_mounts(mounts: &[MountPoint], dir: &Path) -> Vec<PathBuf> {
     let holder = |longest: Option<&'_ MountPoint>, mount: &MountPoint| {
         longest.is_none_or(|longest| longest.path.as_os_str().len() <= mount.path.as_os_str().len())
     };
-    let own = mounts.iter().filter(|mount| dir.starts_with(&mount.path)).fold(None, |longest, mount| {
-        if holder(longest, mount) { Some(mount) } else { longest }
-    });
+    let own = mounts
+        .iter()
+        .filter(|mount| dir.starts_with(&mount.path))
+        .fold(None, |longest, mount| if holder(longest, mount) { Some(mount) } else { longest });
     let mut wanted: Vec<PathBuf> =
         [root, own].into_iter().flatten().filter(|mount| !mount.shared).map(|mount| mount.path.clone()).collect();
     wanted.dedup();

@@ -118,8 +118,7 @@ impl FakeApi {
         }
         let number = self.calls().iter().filter(|(path, _)| path.ends_with("/token")).count();
         let mut answer = body.clone();
-        answer["status"] =
-            json!({"token": format!("token-{number}"), "expirationTimestamp": "2026-11-21T01:00:00Z"});
+        answer["status"] = json!({"token": format!("token-{number}"), "expirationTimestamp": "2026-11-21T01:00:00Z"});
         Ok(Bytes::from(answer.to_string()))
     }
 }

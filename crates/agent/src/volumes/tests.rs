@@ -42,12 +42,7 @@ impl Node {
     }
 }
 
-fn volumes_of(
-    scratch: &Scratch,
-    api: &Arc<FakeApi>,
-    clock: &Arc<TestClock>,
-    events: &Arc<Events>,
-) -> PodVolumes {
+fn volumes_of(scratch: &Scratch, api: &Arc<FakeApi>, clock: &Arc<TestClock>, events: &Arc<Events>) -> PodVolumes {
     let objects = Objects::new(api.clone());
     let allocatable = Allocatable::from([("memory".to_owned(), Quantity::parse("64Mi").unwrap())]);
     PodVolumes::new(Arc::new(config(scratch)), objects, allocatable, events.clone(), clock.clone())
@@ -169,7 +164,10 @@ fn a_failed_refresh_keeps_the_files_and_is_told_once() {
     in_mount_namespace(module_path!(), "a_failed_refresh_keeps_the_files_and_is_told_once", || {
         run(async {
             let node = Node::new("refresh");
-            let pod = pod(json!([{"name": "v", "secret": {"secretName": "s", "items": [{"key": "k", "path": "p"}]}}]), json!([]));
+            let pod = pod(
+                json!([{"name": "v", "secret": {"secretName": "s", "items": [{"key": "k", "path": "p"}]}}]),
+                json!([]),
+            );
             node.api.put("/api/v1/namespaces/x/secrets/s", json!({"data": {"k": "MQ=="}}));
             node.set_up(&pod).await.unwrap();
             node.api.put("/api/v1/namespaces/x/secrets/s", json!({"data": {}}));
@@ -217,7 +215,10 @@ fn a_service_account_token_is_bound_kept_and_renewed() {
             node.set_up(&pod).await.unwrap();
             let place = node.place("volumes/kubernetes.io~projected/kube-api-access-abcde");
             let file = |name: &str| read(&place.join(name));
-            assert_eq!((file("token"), file("ca.crt"), file("namespace")), ("token-1".into(), "PEM".into(), "x".into()));
+            assert_eq!(
+                (file("token"), file("ca.crt"), file("namespace")),
+                ("token-1".into(), "PEM".into(), "x".into())
+            );
             assert_eq!(file("labels"), "a=\"1\"");
             let token = fs::metadata(place.join("token")).unwrap();
             assert_eq!((token.mode() & 0o777, token.uid(), token.gid()), (0o640, 1000, 2000)); // DS-H36
@@ -278,7 +279,8 @@ fn empty_directories_survive_a_restart_and_end_with_the_pod() {
                 "volumes": [{"name": "d", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
             }));
             node.set_up(&pod).await.unwrap();
-            let (disk, memory) = (node.place("volumes/kubernetes.io~empty-dir/d"), node.place("volumes/kubernetes.io~empty-dir/m"));
+            let (disk, memory) =
+                (node.place("volumes/kubernetes.io~empty-dir/d"), node.place("volumes/kubernetes.io~empty-dir/m"));
             assert!(system::is_mount_root(&memory).unwrap() && !system::is_mount_root(&disk).unwrap());
             let size = rustix::fs::statvfs(&memory).unwrap();
             assert_eq!(size.f_blocks * size.f_frsize, 1 << 20);
