@@ -4,89 +4,12 @@
 mod world;
 
 use everynode_api::kinds;
-use everynode_api::meta::Key;
 use everynode_api::time::rfc3339;
 use everynode_api::view::{Effect, Pod};
 use everynode_daemonset::Options;
-use serde_json::{Value, json};
-use world::{HASH, World, node, set, template};
-
-const NODES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
-
-fn strategy(world: &mut World) -> Value {
-    let rolling = |unavailable: Value, surge: Value| json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": unavailable, "maxSurge": surge } });
-    match world.random.below(6) {
-        0 => rolling(json!(0), json!(1)),
-        1 => rolling(json!(0), json!("30%")),
-        2 => rolling(json!(2), json!(0)),
-        3 => rolling(json!("40%"), json!(0)),
-        _ => rolling(json!(1), json!(0)),
-    }
-}
-
-/// One thing that a user, a machine or bad luck does.
-fn disturb(world: &mut World) {
-    let set = world.set_key();
-    let pods = world.keys(&kinds::POD);
-    let pod = world.random.pick(&pods).cloned();
-    let name = *world.random.pick(&NODES).unwrap();
-    let at = Key::cluster(name);
-    let what = world.random.below(16);
-    world.log(format!("disturbance {what} at {name}, {pod:?}"));
-    match (what, pod) {
-        (0, _) => {
-            world.create(&kinds::NODE, node(name));
-        }
-        (1, _) => world.remove(&kinds::NODE, &at),
-        (2, Some(pod)) => world.delete(&kinds::POD, &pod),
-        (3, Some(pod)) => world.remove(&kinds::POD, &pod),
-        (4, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["status"]["phase"] = "Failed".into()),
-        (5, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["status"]["phase"] = "Succeeded".into()),
-        (6, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["labels"] = json!({ "app": "other" })),
-        (7, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["ownerReferences"] = json!([])),
-        (8, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["labels"][HASH] = "odd".into()),
-        (9, _) => taint(world, &at),
-        (10, _) => {
-            let labels = if world.random.chance(50) { json!({ "disk": "ssd" }) } else { json!({}) };
-            world.change(&kinds::NODE, &at, |node| node["metadata"]["labels"] = labels);
-        }
-        (11 | 12, _) => silence(world, &at),
-        (13 | 14, _) => update(world, &set),
-        (15, _) => {
-            let strategy = strategy(world);
-            world.change(&kinds::DAEMON_SET, &set, |set| set["spec"]["updateStrategy"] = strategy);
-        }
-        _ => {}
-    }
-}
-
-fn taint(world: &mut World, at: &Key) {
-    let effect = *world.random.pick(&["NoSchedule", "NoExecute", ""]).unwrap();
-    let taints = if effect.is_empty() { json!([]) } else { json!([{ "key": "k", "effect": effect }]) };
-    world.change(&kinds::NODE, at, |node| node["spec"]["taints"] = taints);
-}
-
-fn silence(world: &mut World, at: &Key) {
-    let status = *world.random.pick(&["True", "Unknown", "False"]).unwrap();
-    world.change(&kinds::NODE, at, |node| node["status"]["conditions"][0]["status"] = status.into());
-}
-
-fn update(world: &mut World, set: &Key) {
-    let image = format!("img:{}", world.random.below(5));
-    if world.random.chance(30) {
-        world.bad_images.push(image.clone());
-    }
-    let selects = world.random.chance(20);
-    world.log(format!("template {image}, bad {:?}", world.bad_images));
-    world.change(&kinds::DAEMON_SET, set, |set| {
-        set["spec"]["template"] = template(&image);
-        if selects {
-            set["spec"]["template"]["spec"]["nodeSelector"] = json!({ "disk": "ssd" });
-        }
-        let generation = set["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
-        set["metadata"]["generation"] = generation.into();
-    });
-}
+use serde_json::json;
+use world::trouble::{NODES, disturb};
+use world::{HASH, World, node, set};
 
 /// Everything heals, but what users decided stays.
 fn settle(world: &mut World) {

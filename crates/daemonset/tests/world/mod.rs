@@ -1,6 +1,8 @@
 //! A little pure world that carries plans out: an API server of maps, agents, a scheduler, garbage collection, and
 //! users who change things at random. One seed, one history.
 
+pub mod trouble;
+
 use std::collections::BTreeMap;
 
 use everynode_api::kinds::{self, Kind};
