@@ -1,7 +1,115 @@
-//! OpenAPI documents.
+//! OpenAPI documents, as kubectl and client libraries ask for them (DS-I04, DS-I05).
+//!
+//! Version 3 has an index and one document per group and version; version 2 is one document, in JSON or in
+//! gnostic's protobuf encoding, which kubectl 1.20 to 1.26 insist on. Everything is made on first request and kept:
+//! [`schema`] turns the types into definitions, [`paths`] the resources into operations, [`proto`] encodes.
 
-use crate::discovery::Answer;
+mod paths;
+mod proto;
+mod schema;
+#[cfg(test)]
+mod tests;
 
-pub(crate) fn respond(_path: &str, _query: &str, _accept: &str) -> Option<Answer> {
-    None
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::discovery::resources::{GroupVersion, group_versions};
+use crate::discovery::{Answer, content_hash};
+
+/// gnostic's encoding of version 2.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The version that `/version` reports, too.
+const KUBERNETES: &str = "v1.36.2";
+
+/// The dialect of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    V2,
+    V3,
+}
+
+impl Dialect {
+    /// A reference to a definition.
+    fn reference(self, name: &str) -> Value {
+        let place = match self {
+            Dialect::V2 => "#/definitions",
+            Dialect::V3 => "#/components/schemas",
+        };
+        json!({ "$ref": format!("{place}/{name}") })
+    }
+}
+
+/// Answers `/openapi/v2`, `/openapi/v3` and `/openapi/v3/…`; `None` where there is no document. The query (`hash=…`)
+/// only makes URLs differ; there is one document per path.
+pub(crate) fn respond(path: &str, _query: &str, accept: &str) -> Option<Answer> {
+    let path = path.trim_end_matches('/');
+    let wants_protobuf = accept.split(',').any(|choice| choice.split(';').next().map(str::trim) == Some(PROTOBUF));
+    match path.strip_prefix("/openapi/")? {
+        "v2" if wants_protobuf => cached("v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2()).into()))),
+        "v2" => cached("v2", || Some(Answer::json("application/json", &v2()))),
+        "v3" => cached("v3", || Some(Answer::json("application/json", &index()))),
+        rest => {
+            let wanted = rest.strip_prefix("v3/")?.to_owned();
+            cached(rest, || {
+                let version = group_versions().into_iter().find(|version| version.path()[1..] == wanted)?;
+                Some(Answer::json("application/json", &v3(&version)))
+            })
+        }
+    }
+}
+
+/// The kept answers: at most one per document, whatever is asked.
+fn cached(name: &str, make: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+    static ANSWERS: OnceLock<Mutex<BTreeMap<String, Answer>>> = OnceLock::new();
+    // A panic in `make` leaves the map as it was.
+    let mut answers = ANSWERS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(answer) = answers.get(name) {
+        return Some(answer.clone());
+    }
+    let answer = make()?;
+    answers.insert(name.to_owned(), answer.clone());
+    Some(answer)
+}
+
+/// Where each group and version's document is. The hash changes with the data that the documents are made of.
+fn index() -> Value {
+    let versions = group_versions();
+    let hash = content_hash(format!("{}{}{versions:?}", env!("CARGO_PKG_VERSION"), schema::DOCS).as_bytes());
+    let mut paths = Map::new();
+    for version in versions {
+        let path = version.path();
+        let url = format!("/openapi/v3{path}?hash={hash}");
+        paths.insert(path[1..].to_owned(), json!({ "serverRelativeURL": url }));
+    }
+    json!({ "paths": paths })
+}
+
+fn info() -> Value {
+    json!({ "title": "Kubernetes", "version": KUBERNETES })
+}
+
+fn v3(version: &GroupVersion) -> Value {
+    let operations = paths::operations(version);
+    let roots = operations.iter().flat_map(|operation| operation.definitions());
+    let schemas = schema::closure(roots.collect(), Dialect::V3);
+    json!({
+        "openapi": "3.0.0",
+        "info": info(),
+        "paths": paths::document(&operations, Dialect::V3),
+        "components": { "schemas": schemas },
+    })
+}
+
+fn v2() -> Value {
+    let operations: Vec<_> = group_versions().iter().flat_map(paths::operations).collect();
+    let roots = operations.iter().flat_map(|operation| operation.definitions());
+    let definitions = schema::closure(roots.collect(), Dialect::V2);
+    json!({
+        "swagger": "2.0",
+        "info": info(),
+        "paths": paths::document(&operations, Dialect::V2),
+        "definitions": definitions,
+    })
 }

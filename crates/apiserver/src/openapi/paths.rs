@@ -1,0 +1,315 @@
+//! Operations: what can be done at which path, with which parameters (DS-I05).
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::Dialect;
+use super::schema::{PATCH, kind_of};
+use crate::discovery::resources::{Body, GroupVersion, Resource, Subresource};
+use crate::schema::types::types;
+
+const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+const PATCH_TYPES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
+/// A query parameter: name, type, description.
+type Parameter = (&'static str, &'static str, &'static str);
+
+const PRETTY: Parameter = ("pretty", "string", "If 'true', then the output is pretty printed.");
+const LIST: &[Parameter] = &[
+    ("allowWatchBookmarks", "boolean", "allowWatchBookmarks requests watch events with type \"BOOKMARK\"."),
+    ("continue", "string", "The continue option should be set when retrieving more results from the server."),
+    ("fieldSelector", "string", "A selector to restrict the list of returned objects by their fields."),
+    ("labelSelector", "string", "A selector to restrict the list of returned objects by their labels."),
+    ("limit", "integer", "limit is a maximum number of responses to return for a list call."),
+    ("resourceVersion", "string", "resourceVersion sets a constraint on what resource versions a request may be served from."),
+    ("resourceVersionMatch", "string", "resourceVersionMatch determines how resourceVersion is applied to list calls."),
+    ("sendInitialEvents", "boolean", "`sendInitialEvents=true` may be set together with `watch=true`."),
+    ("timeoutSeconds", "integer", "Timeout for the list/watch call."),
+    ("watch", "boolean", "Watch for changes to the described resources and return them as a stream of add, update, and remove notifications."),
+];
+const DRY_RUN: Parameter =
+    ("dryRun", "string", "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed");
+const FIELD_MANAGER: Parameter =
+    ("fieldManager", "string", "fieldManager is a name associated with the actor or entity that is making these changes.");
+const FIELD_VALIDATION: Parameter = (
+    "fieldValidation",
+    "string",
+    "fieldValidation instructs the server on how to handle objects in the request (POST/PUT/PATCH) containing unknown or duplicate fields. Valid values are: - Ignore, - Warn, - Strict.",
+);
+const FORCE: Parameter = ("force", "boolean", "Force is going to \"force\" Apply requests.");
+const DELETE: &[Parameter] = &[
+    DRY_RUN,
+    ("gracePeriodSeconds", "integer", "The duration in seconds before the object should be deleted."),
+    ("orphanDependents", "boolean", "Deprecated: please use the PropagationPolicy."),
+    ("propagationPolicy", "string", "Whether and how garbage collection will be performed."),
+];
+const LOG: &[Parameter] = &[
+    ("container", "string", "The container for which to stream logs."),
+    ("follow", "boolean", "Follow the log stream of the pod."),
+    ("limitBytes", "integer", "If set, the number of bytes to read from the server before terminating the log output."),
+    ("previous", "boolean", "Return previous terminated container logs."),
+    ("sinceSeconds", "integer", "A relative time in seconds before the current time from which to show logs."),
+    ("tailLines", "integer", "If set, the number of lines from the end of the logs to show."),
+    ("timestamps", "boolean", "If true, add an RFC3339 timestamp at the beginning of every line of log output."),
+];
+const STREAM: &[Parameter] = &[
+    ("command", "string", "Command is the remote command to execute. argv array. Not executed within a shell."),
+    ("container", "string", "Container in which to execute the command."),
+    ("stderr", "boolean", "Redirect the standard error stream of the pod for this call."),
+    ("stdin", "boolean", "Redirect the standard input stream of the pod for this call."),
+    ("stdout", "boolean", "Redirect the standard output stream of the pod for this call."),
+    ("tty", "boolean", "TTY if true indicates that a tty will be allocated for the exec call."),
+];
+
+/// One method at one path.
+#[derive(Debug)]
+pub(super) struct Operation {
+    path: String,
+    method: &'static str,
+    /// `x-kubernetes-action`
+    action: &'static str,
+    id: String,
+    tag: String,
+    body: Body,
+    /// Name of the request body's definition.
+    request: Option<String>,
+    /// Name of the answer's definition; text if there is none.
+    response: Option<String>,
+    query: Vec<Parameter>,
+}
+
+impl Operation {
+    /// The definitions that the operation needs.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = String> {
+        self.request.iter().chain(&self.response).cloned()
+    }
+}
+
+/// Everything that can be done with a group and version.
+pub(super) fn operations(version: &GroupVersion) -> Vec<Operation> {
+    let mut found = Vec::new();
+    for resource in &version.resources {
+        let place = Place { version, resource };
+        for verb in resource.verbs {
+            found.extend(place.operation(verb));
+        }
+        if resource.namespaced && resource.verbs.contains(&"list") {
+            found.push(place.list_all());
+        }
+        for sub in &resource.subresources {
+            found.extend(sub.verbs.iter().filter_map(|verb| place.sub_operation(sub, verb)));
+        }
+    }
+    found
+}
+
+/// One resource of one version.
+struct Place<'v> {
+    version: &'v GroupVersion,
+    resource: &'v Resource,
+}
+
+impl Place<'_> {
+    fn collection(&self) -> String {
+        let scope = if self.resource.namespaced { "/namespaces/{namespace}" } else { "" };
+        format!("{}{scope}/{}", self.version.path(), self.resource.plural)
+    }
+
+    fn definition(&self) -> Option<String> {
+        definition(self.resource.body)
+    }
+
+    fn list_definition(&self) -> Option<String> {
+        let kind = format!("{}List", self.resource.body.kind);
+        types().of_kind(&self.resource.body.api_version(), &kind).map(|definition| definition.name.clone())
+    }
+
+    /// An ordinary verb; `watch` is a parameter of `list`.
+    fn operation(&self, verb: &str) -> Option<Operation> {
+        let own = self.definition();
+        let one = format!("{}/{{name}}", self.collection());
+        let all = self.collection();
+        let write = [PRETTY, DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
+        let (path, method, action, request, response, query) = match verb {
+            "list" => (all, "get", "list", None, self.list_definition(), [&[PRETTY], LIST].concat()),
+            "create" => (all, "post", "post", own.clone(), own, write.to_vec()),
+            "deletecollection" => {
+                let query = [&[PRETTY], DELETE, &LIST[1..7]].concat();
+                (all, "delete", "deletecollection", Some(DELETE_OPTIONS.into()), Some(STATUS.into()), query)
+            }
+            "get" => (one, "get", "get", None, own, vec![PRETTY]),
+            "update" => (one, "put", "put", own.clone(), own, write.to_vec()),
+            "patch" => (one, "patch", "patch", Some(PATCH.into()), own, [&write[..], &[FORCE]].concat()),
+            "delete" => {
+                let query = [&[PRETTY], DELETE].concat();
+                (one, "delete", "delete", Some(DELETE_OPTIONS.into()), Some(STATUS.into()), query)
+            }
+            _ => return None,
+        };
+        Some(self.make(path, method, action, verb, "", self.resource.body, (request, response), query))
+    }
+
+    fn list_all(&self) -> Operation {
+        let path = format!("{}/{}", self.version.path(), self.resource.plural);
+        let query = [&[PRETTY], LIST].concat();
+        let bodies = (None, self.list_definition());
+        self.make(path, "get", "list", "list", "ForAllNamespaces", self.resource.body, bodies, query)
+    }
+
+    fn sub_operation(&self, sub: &Subresource, verb: &str) -> Option<Operation> {
+        let path = format!("{}/{{name}}/{}", self.collection(), sub.name);
+        let body = definition(sub.body);
+        let write = [PRETTY, DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
+        let streams = matches!(sub.name, "exec" | "attach" | "portforward");
+        let (method, action, request, response, query) = match verb {
+            "get" if streams => ("get", "connect", None, None, STREAM.to_vec()),
+            "create" if streams => ("post", "connect", None, None, STREAM.to_vec()),
+            "get" if sub.name == "log" => ("get", "get", None, None, [&[PRETTY], LOG].concat()),
+            "get" => ("get", "get", None, body, vec![PRETTY]),
+            "create" => ("post", "post", body.clone(), body, write.to_vec()),
+            "update" => ("put", "put", body.clone(), body, write.to_vec()),
+            "patch" => ("patch", "patch", Some(PATCH.into()), body, [&write[..], &[FORCE]].concat()),
+            _ => return None,
+        };
+        let suffix = capitalised(sub.name);
+        Some(self.make(path, method, action, verb, &suffix, sub.body, (request, response), query))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one constructor for the two callers above")]
+    fn make(
+        &self,
+        path: String,
+        method: &'static str,
+        action: &'static str,
+        verb: &str,
+        suffix: &str,
+        body: Body,
+        (request, response): (Option<String>, Option<String>),
+        query: Vec<Parameter>,
+    ) -> Operation {
+        let group = self.version.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+        let version = capitalised(self.version.version);
+        let verb = match (action, verb) {
+            ("connect", _) => format!("connect{}", capitalised(method)),
+            (_, "get") => "read".into(),
+            (_, "update") => "replace".into(),
+            (_, "deletecollection") => "deleteCollection".into(),
+            (_, verb) => verb.to_owned(),
+        };
+        let scope = if self.resource.namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };
+        let id = format!("{verb}{}{version}{scope}{}{suffix}", capitalised(group), self.resource.body.kind);
+        let tag = format!("{group}_{}", self.version.version);
+        Operation { path, method, action, id, tag, body, request, response, query }
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+}
+
+fn definition(body: Body) -> Option<String> {
+    types().of_kind(&body.api_version(), body.kind).map(|definition| definition.name.clone())
+}
+
+/// The `paths` of a document.
+pub(super) fn document(operations: &[Operation], dialect: Dialect) -> Map<String, Value> {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in operations {
+        let item = paths.entry(operation.path.clone()).or_insert_with(|| path_item(&operation.path, dialect));
+        item[operation.method] = written(operation, dialect);
+    }
+    paths
+}
+
+/// A path with the parameters that stand in it.
+fn path_item(path: &str, dialect: Dialect) -> Value {
+    let descriptions = [
+        ("name", "name of the object"),
+        ("namespace", "object name and auth scope, such as for teams and projects"),
+    ];
+    let standing = descriptions.into_iter().filter(|(name, _)| path.contains(&format!("{{{name}}}")));
+    let parameters: Vec<Value> = standing
+        .map(|(name, description)| parameter((name, "string", description), "path", dialect))
+        .collect();
+    match parameters.is_empty() {
+        true => json!({}),
+        false => json!({ "parameters": parameters }),
+    }
+}
+
+fn parameter((name, kind, description): Parameter, place: &str, dialect: Dialect) -> Value {
+    let mut parameter = json!({ "name": name, "in": place, "description": description, "uniqueItems": true });
+    if place == "path" {
+        parameter["required"] = true.into();
+    }
+    match dialect {
+        Dialect::V2 => parameter["type"] = kind.into(),
+        Dialect::V3 => {
+            parameter["schema"] = json!({ "type": kind, "uniqueItems": true });
+            parameter.as_object_mut().map(|members| members.remove("uniqueItems"));
+        }
+    }
+    parameter
+}
+
+fn written(operation: &Operation, dialect: Dialect) -> Value {
+    let mut written = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "description": format!("{} {}", operation.action, operation.body.kind),
+        "x-kubernetes-action": operation.action,
+        "x-kubernetes-group-version-kind": kind_of(&operation.body.api_version(), operation.body.kind),
+    });
+    let mut parameters: Vec<Value> =
+        operation.query.iter().map(|query| parameter(*query, "query", dialect)).collect();
+    match dialect {
+        Dialect::V2 => {
+            if let Some(request) = &operation.request {
+                let schema = dialect.reference(request);
+                parameters.push(json!({ "name": "body", "in": "body", "required": true, "schema": schema }));
+            }
+            written["consumes"] = if operation.method == "patch" { json!(PATCH_TYPES) } else { json!(["*/*"]) };
+            written["produces"] = json!(["application/json", "application/yaml"]);
+            written["schemes"] = json!(["https"]);
+        }
+        Dialect::V3 => {
+            if let Some(request) = &operation.request {
+                written["requestBody"] = request_body(operation.method, request, dialect);
+            }
+        }
+    }
+    if !parameters.is_empty() {
+        written["parameters"] = parameters.into();
+    }
+    written["responses"] = json!({ "200": answer(operation, dialect) });
+    written
+}
+
+fn request_body(method: &str, request: &str, dialect: Dialect) -> Value {
+    let media: BTreeSet<&str> = if method == "patch" { PATCH_TYPES.into() } else { ["*/*"].into() };
+    let entry = json!({ "schema": dialect.reference(request) });
+    let content: Map<String, Value> = media.into_iter().map(|media| (media.to_owned(), entry.clone())).collect();
+    json!({ "content": content, "required": true })
+}
+
+fn answer(operation: &Operation, dialect: Dialect) -> Value {
+    let schema = match &operation.response {
+        Some(response) => dialect.reference(response),
+        None => json!({ "type": "string" }),
+    };
+    match dialect {
+        Dialect::V2 => json!({ "description": "OK", "schema": schema }),
+        Dialect::V3 => {
+            let media = if operation.response.is_some() { "application/json" } else { "text/plain" };
+            json!({ "description": "OK", "content": { media: { "schema": schema } } })
+        }
+    }
+}
