@@ -9,6 +9,7 @@ mod config;
 mod request;
 mod watch;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,11 +41,17 @@ pub struct HttpApi {
     client: kube::Client,
     env: Env,
     in_flight: Semaphore,
+    throttled_total: AtomicU64,
 }
 
 impl HttpApi {
     fn new(client: kube::Client, env: Env) -> HttpApi {
-        HttpApi { client, env, in_flight: Semaphore::new(IN_FLIGHT_MAX) }
+        HttpApi { client, env, in_flight: Semaphore::new(IN_FLIGHT_MAX), throttled_total: AtomicU64::new(0) }
+    }
+
+    /// How often the server asked to come back later, which was done.
+    pub fn throttled_total(&self) -> u64 {
+        self.throttled_total.load(Ordering::Relaxed)
     }
 
     /// One request, repeated only if the server says that it did nothing and when to come back.
@@ -55,7 +62,10 @@ impl HttpApi {
         for _ in 1..ATTEMPTS_MAX {
             match self.attempt(&prepared).await?.judge(prepared.repeat) {
                 Verdict::Final(result) => return result,
-                Verdict::Later(after) => self.env.sleep(after.min(RETRY_AFTER_MAX)).await,
+                Verdict::Later(after) => {
+                    self.throttled_total.fetch_add(1, Ordering::Relaxed);
+                    self.env.sleep(after.min(RETRY_AFTER_MAX)).await;
+                }
             }
         }
         self.attempt(&prepared).await?.result()
