@@ -188,6 +188,7 @@ pub(super) fn watch_parameters(registry: &Registry, target: &Target, query: &Que
         resource_version: resource_version(query)?,
         send_initial_events,
         bookmarks: query.flag("allowWatchBookmarks") == Some(true),
+        bookmark_every: None,
         timeout: Some(Duration::from_secs(timeout)),
     })
 }

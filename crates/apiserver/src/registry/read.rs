@@ -59,6 +59,8 @@ pub(crate) struct WatchParameters {
     pub(crate) resource_version: Option<u64>,
     pub(crate) send_initial_events: Option<bool>,
     pub(crate) bookmarks: bool,
+    /// `None`: about once a minute, never all watches at once (DS-I34).
+    pub(crate) bookmark_every: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -151,8 +153,9 @@ impl Registry {
         let options = WatchOptions {
             bookmarks: parameters.bookmarks,
             timeout: parameters.timeout,
-            // A minute at most, never all at once (DS-I34).
-            bookmark_every: Duration::from_millis(45_000 + self.env.below(15_000)),
+            bookmark_every: parameters
+                .bookmark_every
+                .unwrap_or_else(|| Duration::from_millis(45_000 + self.env.below(15_000))),
         };
         Watcher::open(topic, self.hub.follow(), parameters.filter, start, options)
     }
