@@ -102,7 +102,17 @@ impl Agent {
         let server_address = server.as_ref().map(Server::address).transpose()?;
         let port = server_address.map_or(0, |address| address.port());
         let node = NodeReporter::new(config, api.clone(), runtime, clock, machine, port);
-        Ok(Agent { context, api, dispatcher, inspector, node, server, server_address, event_writer, facts: facts_sender })
+        Ok(Agent {
+            context,
+            api,
+            dispatcher,
+            inspector,
+            node,
+            server,
+            server_address,
+            event_writer,
+            facts: facts_sender,
+        })
     }
 
     /// Where the agent's own server really listens.

@@ -56,7 +56,11 @@ pub enum Regarding {
     Pod(PodRef),
     /// A container: the event's `fieldPath` is `spec.containers{NAME}` or
     /// `spec.initContainers{NAME}` (DS-H14).
-    Container { pod: PodRef, name: String, init: bool },
+    Container {
+        pod: PodRef,
+        name: String,
+        init: bool,
+    },
 }
 
 /// Names one pod, once.

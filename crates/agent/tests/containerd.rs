@@ -30,7 +30,8 @@ async fn host_network_pod_runs_and_ends() {
             "command": ["/bin/sh", "-c", script], "env": [{"name": "GREETING", "value": "node"}]}]}),
     );
     workers.replace(std::slice::from_ref(&web)).await;
-    let status = workers.wait_status("web-uid", "the pod runs", |status| status.phase.as_deref() == Some("Running")).await;
+    let status =
+        workers.wait_status("web-uid", "the pod runs", |status| status.phase.as_deref() == Some("Running")).await;
     assert_eq!((status.pod_ip.as_deref(), status.host_ip.as_deref()), (Some("127.0.0.1"), Some("127.0.0.1")));
     let main = &status.container_statuses.as_ref().unwrap()[0];
     assert!(main.ready && main.started == Some(true) && main.restart_count == 0, "{main:#?}");
@@ -98,7 +99,10 @@ async fn cni_pod_restarts_after_a_crash() {
     let restarted = |status: &PodStatus| first(status).restart_count == 1 && is_running(status);
     let status = workers.wait_status("web-uid", "the container runs again", restarted).await;
     let last = first(&status).last_state.unwrap().terminated.unwrap();
-    assert_eq!((last.exit_code, last.reason.as_deref(), last.message.as_deref()), (3, Some("Error"), Some("last words\n")));
+    assert_eq!(
+        (last.exit_code, last.reason.as_deref(), last.message.as_deref()),
+        (3, Some("Error"), Some("last words\n"))
+    );
     let ip = status.pod_ip.clone().unwrap();
     assert!(ip.starts_with("10.233.77."), "{ip}");
     assert_eq!(status.qos_class.as_deref(), Some("Burstable"));
@@ -172,7 +176,8 @@ async fn missing_image() {
     let image = "127.0.0.1:9/missing:1";
     let never = json!({"name": "never", "image": "localhost/missing:1", "imagePullPolicy": "Never"});
     let invalid = json!({"name": "invalid", "image": "UPPER:1"});
-    let web = pod("web", json!({"hostNetwork": true, "containers": [{"name": "main", "image": image}, never, invalid]}));
+    let web =
+        pod("web", json!({"hostNetwork": true, "containers": [{"name": "main", "image": image}, never, invalid]}));
     workers.replace(std::slice::from_ref(&web)).await;
     let reason = |status: &PodStatus, name: &str| {
         let found = status.container_statuses.iter().flatten().find(|found| found.name == name).cloned();
@@ -185,7 +190,11 @@ async fn missing_image() {
     };
     let status = workers.wait_status("web-uid", "all three are said", all).await;
     assert_eq!(status.phase.as_deref(), Some("Pending"));
-    assert!(workers.record.has_event(&format!("Failed Failed to pull image \"{image}\": ")), "{:#?}", workers.record.events());
+    assert!(
+        workers.record.has_event(&format!("Failed Failed to pull image \"{image}\": ")),
+        "{:#?}",
+        workers.record.events()
+    );
     assert!(workers.record.has_event(&format!("BackOff Back-off pulling image \"{image}\"")));
     workers.set(&deleted(&web, 30)).await;
     workers.wait_gone("web-uid").await;
@@ -232,7 +241,10 @@ async fn failed_hook() {
     workers.replace(std::slice::from_ref(&web)).await;
     workers.wait_status("web-uid", "it was restarted", |status| first(status).restart_count >= 1).await;
     let said = workers.record.events();
-    assert!(said.iter().any(|event| event.starts_with("FailedPostStartHook PostStartHook failed:") && event.contains("no")), "{said:#?}");
+    assert!(
+        said.iter().any(|event| event.starts_with("FailedPostStartHook PostStartHook failed:") && event.contains("no")),
+        "{said:#?}"
+    );
     workers.set(&deleted(&web, 1)).await;
     workers.wait_gone("web-uid").await;
     workers.stop().await;

@@ -58,7 +58,8 @@ impl Authority {
     /// A connection with a certificate of this name, or without one.
     async fn connect(&self, address: SocketAddr, name: Option<&str>) -> TlsStream<TcpStream> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(self.roots());
         let config = match name.map(|name| self.sign(name)) {
             Some((certificate, key)) => builder.with_client_auth_cert(certificate, key).unwrap(),
@@ -118,7 +119,8 @@ async fn logs_exec_and_port_forward() {
     let workers = Workers::start(config(containerd.dir.path(), "one"), runtime);
     let authority = Authority::new();
     let any = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind(any, authority.server(), workers.context.clone(), workers.inspector.clone()).await.unwrap();
+    let server =
+        Server::bind(any, authority.server(), workers.context.clone(), workers.inspector.clone()).await.unwrap();
     let address = server.address().unwrap();
     let server = tokio::spawn(server.run());
 
@@ -168,8 +170,14 @@ async fn logs_exec_and_port_forward() {
 
     // Exec: a WebSocket through to the runtime.
     let path = "/exec/default/web/main?command=/bin/sh&command=-c&command=echo+from+$0;exit+3&output=1&error=1";
-    let mut stream = upgrade(&authority, address, path, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n").await;
+    let mut stream = upgrade(
+        &authority,
+        address,
+        path,
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n",
+    )
+    .await;
     let heard = read_until(&mut stream, "ExitCode").await;
     let heard = String::from_utf8_lossy(&heard);
     assert!(heard.contains("101 Switching Protocols") && heard.contains("\u{1}from /bin/sh\n"), "{heard:?}");

@@ -100,7 +100,8 @@ mod tests {
         check(serde_json::json!({"containers": []}), &dns, cluster);
         check(serde_json::json!({"containers": []}), &[], host);
         check(serde_json::json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirst"}), &dns, host);
-        let with_host = serde_json::json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"});
+        let with_host =
+            serde_json::json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"});
         check(with_host, &dns, cluster);
         check(serde_json::json!({"containers": [], "dnsPolicy": "Default"}), &dns, host);
         let none = serde_json::json!({"containers": [], "dnsPolicy": "None",

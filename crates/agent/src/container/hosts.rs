@@ -14,7 +14,13 @@ const HOST_HEADER: &str = "# Kubernetes-managed hosts file (host network).\n";
 const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n";
 
 /// The whole file. `node_hosts` is the node's own file, for host-network pods.
-pub(crate) fn hosts_file(config: &AgentConfig, spec: &PodSpec, pod: &PodRef, ips: &[IpAddr], node_hosts: &str) -> String {
+pub(crate) fn hosts_file(
+    config: &AgentConfig,
+    spec: &PodSpec,
+    pod: &PodRef,
+    ips: &[IpAddr],
+    node_hosts: &str,
+) -> String {
     let mut text = if spec.host_network == Some(true) {
         format!("{HOST_HEADER}{}\n", node_hosts.trim_end())
     } else {

@@ -21,8 +21,8 @@ use crate::ports::{ConfigError, EnvVar, PodRef};
 use crate::sync::{SPEC_HASH_ANNOTATION, container_spec_hash};
 
 pub(crate) use hosts::hosts_file;
-pub(crate) use resources::{PodLimits, cgroup_v2_weight, pod_limits};
 pub(crate) use resources::cgroup_parent;
+pub(crate) use resources::{PodLimits, cgroup_v2_weight, pod_limits};
 pub(crate) use sandbox::sandbox_config;
 
 /// Which agent a sandbox or container belongs to: several agents may share one runtime.
@@ -59,8 +59,18 @@ pub(crate) struct ContainerInputs<'a> {
 /// # Errors
 /// The container must not run as it would (DS-H47), or asks for what is not supported.
 pub(crate) fn container_config(inputs: ContainerInputs<'_>) -> Result<v1::ContainerConfig, ConfigError> {
-    let ContainerInputs { config, pod, container, attempt, image_ref, image, env, mounts, message_file, memory_capacity } =
-        inputs;
+    let ContainerInputs {
+        config,
+        pod,
+        container,
+        attempt,
+        image_ref,
+        image,
+        env,
+        mounts,
+        message_file,
+        memory_capacity,
+    } = inputs;
     if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
         return Err(ConfigError::new("volumeDevices (raw block volumes) are not supported by this agent"));
     }

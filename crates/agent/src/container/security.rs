@@ -71,7 +71,8 @@ pub(super) fn container_security(
     refuse_root(pod, container, &outer, &own, image)?;
     let (run_as_user, run_as_username) = user(&outer, &own, image);
     let unmasked = own.proc_mount.as_deref() == Some("Unmasked");
-    let paths = |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(|path| (*path).to_owned()).collect() };
+    let paths =
+        |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(|path| (*path).to_owned()).collect() };
     let seccomp = own.seccomp_profile.as_ref().or(outer.seccomp_profile.as_ref());
     let apparmor = own.app_armor_profile.as_ref().or(outer.app_armor_profile.as_ref());
     Ok(v1::LinuxContainerSecurityContext {

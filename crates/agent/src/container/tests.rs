@@ -72,7 +72,8 @@ fn security(context: Value) -> v1::LinuxContainerSecurityContext {
 /// DS-H42, DS-H50
 #[test]
 fn command_labels_and_log() {
-    let spec = json!({"containers": [{"name": "c", "image": "i:1", "command": ["sh", "$(A)"], "args": ["$(B)", "$$(A)"]}]});
+    let spec =
+        json!({"containers": [{"name": "c", "image": "i:1", "command": ["sh", "$(A)"], "args": ["$(B)", "$$(A)"]}]});
     let made = container(spec, &Image::default()).unwrap();
     assert_eq!((made.command, made.args), (vec!["sh".to_owned(), "1".into()], vec!["$(B)".to_owned(), "$(A)".into()]));
     assert_eq!((made.log_path.as_str(), made.image.unwrap().image.as_str()), ("c/2.log", "sha256:1"));
@@ -89,7 +90,8 @@ fn resources() {
         [made.cpu_shares, made.cpu_quota, made.cpu_period, made.memory_limit_in_bytes, made.oom_score_adj]
     };
     assert_eq!(of(json!({})), [2, 0, 0, 0, 1000]);
-    let guaranteed = json!({"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "0.5", "memory": "1024Mi"}});
+    let guaranteed =
+        json!({"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "0.5", "memory": "1024Mi"}});
     assert_eq!(of(guaranteed), [512, 50_000, 100_000, 1 << 30, -997]);
     assert_eq!(of(json!({"requests": {"cpu": "1m", "memory": "4Gi"}})), [2, 0, 0, 0, 500]);
     assert_eq!(of(json!({"requests": {"memory": "1Ki"}})), [2, 0, 0, 0, 999]);
@@ -149,7 +151,10 @@ fn run_as_non_root() {
     let root = "container has runAsNonRoot and image will run as root";
     assert_eq!(result(json!({}), None, ""), Err(root.into()));
     assert_eq!(result(json!({}), Some(0), ""), Err(root.into()));
-    assert_eq!(result(json!({"runAsUser": 0}), Some(7), ""), Err("container's runAsUser breaks non-root policy".into()));
+    assert_eq!(
+        result(json!({"runAsUser": 0}), Some(7), ""),
+        Err("container's runAsUser breaks non-root policy".into())
+    );
     assert_eq!(result(json!({}), None, "www"), Err("container has runAsNonRoot and image has non-numeric user".into()));
     assert_eq!(result(json!({"runAsNonRoot": false}), None, ""), Ok(()));
 }
@@ -195,12 +200,21 @@ fn sandboxes() {
 fn hosts_files() {
     let text = |spec: Value| {
         let (pod, ips) = (pod(spec), ["10.0.0.5".parse().unwrap()]);
-        hosts_file(&config(), pod.spec.as_ref().unwrap(), &PodRef::of(&pod), &ips, "127.0.0.1 localhost\n192.0.2.1 host\n")
+        hosts_file(
+            &config(),
+            pod.spec.as_ref().unwrap(),
+            &PodRef::of(&pod),
+            &ips,
+            "127.0.0.1 localhost\n192.0.2.1 host\n",
+        )
     };
     let own = text(json!({"containers": [], "hostname": "web", "subdomain": "sub",
         "hostAliases": [{"ip": "192.0.2.8", "hostnames": ["x", "y"]}]}));
     assert!(own.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{own}");
-    assert!(own.contains("10.0.0.5\tweb.sub.n.svc.cluster.local\tweb\n127.0.0.7\tkubernetes.default.svc\tkubernetes\n"), "{own}");
+    assert!(
+        own.contains("10.0.0.5\tweb.sub.n.svc.cluster.local\tweb\n127.0.0.7\tkubernetes.default.svc\tkubernetes\n"),
+        "{own}"
+    );
     assert!(own.ends_with("\n# Entries added by HostAliases.\n192.0.2.8\tx\ty\n"), "{own}");
     let host = text(json!({"containers": [], "hostNetwork": true}));
     assert_eq!(

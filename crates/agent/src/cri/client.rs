@@ -163,11 +163,8 @@ impl Runtime for CriRuntime {
 
     fn pull_image<'a>(&'a self, image: &'a str, credential: Option<&'a PullCredential>) -> Answer<'a, String> {
         Box::pin(async move {
-            let request = v1::PullImageRequest {
-                image: image_spec(image),
-                auth: credential.map(auth),
-                sandbox_config: None,
-            };
+            let request =
+                v1::PullImageRequest { image: image_spec(image), auth: credential.map(auth), sandbox_config: None };
             Ok(ask!(self.images, pull_image, "PullImage", image, PULL, request)?.image_ref)
         })
     }

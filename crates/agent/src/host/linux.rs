@@ -139,11 +139,7 @@ fn mounts(container: &Container, path: &str) -> bool {
 }
 
 fn bind(inside: &str, outside: &Path) -> v1::Mount {
-    v1::Mount {
-        container_path: inside.to_owned(),
-        host_path: outside.display().to_string(),
-        ..v1::Mount::default()
-    }
+    v1::Mount { container_path: inside.to_owned(), host_path: outside.display().to_string(), ..v1::Mount::default() }
 }
 
 fn make_private(path: &Path) -> io::Result<()> {

@@ -40,7 +40,8 @@ fn log_end(path: &Path) -> String {
     }
     let text = String::from_utf8_lossy(&data);
     let lines: Vec<&str> = text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
-    let mut end: String = lines[lines.len().saturating_sub(LOG_LINES_MAX)..].iter().flat_map(|line| [*line, "\n"]).collect();
+    let mut end: String =
+        lines[lines.len().saturating_sub(LOG_LINES_MAX)..].iter().flat_map(|line| [*line, "\n"]).collect();
     let mut start = end.len().saturating_sub(LOG_BYTES_MAX);
     while !end.is_char_boundary(start) {
         start += 1;

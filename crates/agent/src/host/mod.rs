@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use crate::cri::{self, v1};
 use crate::ports::PodRef;
 
-pub(crate) use linux::pod_of;
 pub use linux::LinuxHost;
+pub(crate) use linux::pod_of;
 
 /// What pods need of the machine. Calls are short: directories and small files.
 pub trait Host: Send + Sync + 'static {

@@ -24,7 +24,8 @@ fn rotated_files(log: &Path) -> Vec<PathBuf> {
     };
     let prefix = format!("{name}.");
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_rotated = |found: &std::fs::DirEntry| found.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+    let is_rotated =
+        |found: &std::fs::DirEntry| found.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
     let mut rotated: Vec<PathBuf> = entries.filter(is_rotated).map(|entry| entry.path()).collect();
     rotated.sort();
     rotated

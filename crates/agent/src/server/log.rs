@@ -122,7 +122,9 @@ async fn read(
 }
 
 fn is_running(inspector: &Inspector, id: &str) -> bool {
-    inspector.container(id).is_some_and(|found| matches!(found.state, ContainerState::Running | ContainerState::Created))
+    inspector
+        .container(id)
+        .is_some_and(|found| matches!(found.state, ContainerState::Running | ContainerState::Created))
 }
 
 /// A body that comes through a channel.

@@ -134,7 +134,9 @@ fn log_route(namespace: &str, pod: &str, container: &str, query: &Query) -> Resu
             follow: query.flag("follow"),
             tail_lines,
             since: since.transpose()?,
-            limit_bytes: limit_bytes.map(|bytes| bytes.ok_or_else(|| "limitBytes must be greater than 0".to_owned())).transpose()?,
+            limit_bytes: limit_bytes
+                .map(|bytes| bytes.ok_or_else(|| "limitBytes must be greater than 0".to_owned()))
+                .transpose()?,
             timestamps: query.flag("timestamps"),
             stream,
         },
@@ -202,10 +204,14 @@ mod tests {
 
     #[test]
     fn logs() {
-        let Route::Log(log) = route("/containerLogs/ns/p/c", "follow=true&tailLines=5&sinceSeconds=9&previous=false") else {
+        let Route::Log(log) = route("/containerLogs/ns/p/c", "follow=true&tailLines=5&sinceSeconds=9&previous=false")
+        else {
             panic!("a log");
         };
-        assert_eq!((log.options.follow, log.options.tail_lines, log.since_seconds, log.previous), (true, Some(5), Some(9), false));
+        assert_eq!(
+            (log.options.follow, log.options.tail_lines, log.since_seconds, log.previous),
+            (true, Some(5), Some(9), false)
+        );
         assert!(matches!(route("/containerLogs/ns/p/c", "limitBytes=0"), Route::Bad(_)));
         assert!(matches!(route("/containerLogs/ns/p/c", "sinceTime=yesterday"), Route::Bad(_)));
         assert!(matches!(route("/containerLogs/ns/p", ""), Route::Unknown));
@@ -213,7 +219,9 @@ mod tests {
 
     #[test]
     fn streams() {
-        let Route::Stream(stream) = route("/exec/ns/p/c", "command=sh&command=-c&command=echo+a%26b&output=1&error=1&tty=1") else {
+        let Route::Stream(stream) =
+            route("/exec/ns/p/c", "command=sh&command=-c&command=echo+a%26b&output=1&error=1&tty=1")
+        else {
             panic!("an exec");
         };
         let StreamKind::Exec { container, command, streams } = stream.kind else { panic!("an exec") };

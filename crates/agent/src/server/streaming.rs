@@ -53,14 +53,17 @@ async fn url(service: &Service, route: &StreamRoute) -> Result<Uri, Refusal> {
         }
     };
     let url = url.map_err(|error: RuntimeError| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    url.parse().map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, format!("the runtime's streaming URL is invalid: {url}")))
+    url.parse()
+        .map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, format!("the runtime's streaming URL is invalid: {url}")))
 }
 
 fn running(glance: &Glance, container: &str) -> Result<String, Refusal> {
     let latest = glance.observed.latest(container);
     let found = latest.filter(|found| found.state == ContainerState::Running);
     let pod = glance.pod.metadata.name.clone().unwrap_or_default();
-    found.map(|found| found.id.clone()).ok_or((StatusCode::NOT_FOUND, format!("container not found ({container:?} of pod {pod:?} is not running)")))
+    found
+        .map(|found| found.id.clone())
+        .ok_or((StatusCode::NOT_FOUND, format!("container not found ({container:?} of pod {pod:?} is not running)")))
 }
 
 /// Makes the same upgrade request to the runtime; when it agrees, connects both sides.
@@ -70,10 +73,12 @@ async fn tunnel(url: &Uri, kind: &StreamKind, mut request: Request<Incoming>) ->
     };
     let authority = url.authority().map(ToString::to_string).unwrap_or_default();
     let connected = tokio::time::timeout(CONNECT_MAX, TcpStream::connect(&authority)).await;
-    let stream = connected.map_err(|error| bad_gateway("reach", &error))?.map_err(|error| bad_gateway("reach", &error))?;
+    let stream =
+        connected.map_err(|error| bad_gateway("reach", &error))?.map_err(|error| bad_gateway("reach", &error))?;
     let _ = stream.set_nodelay(true);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| bad_gateway("speak to", &error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| bad_gateway("speak to", &error))?;
     tokio::spawn(async move {
         let _ = connection.with_upgrades().await;
     });
@@ -96,7 +101,12 @@ async fn tunnel(url: &Uri, kind: &StreamKind, mut request: Request<Incoming>) ->
 
 /// The request to the runtime: its path, the caller's upgrade. A WebSocket port-forward names its
 /// ports in the query.
-fn onward(url: &Uri, authority: &str, kind: &StreamKind, request: &Request<Incoming>) -> Result<Request<Empty<bytes::Bytes>>, Refusal> {
+fn onward(
+    url: &Uri,
+    authority: &str,
+    kind: &StreamKind,
+    request: &Request<Incoming>,
+) -> Result<Request<Empty<bytes::Bytes>>, Refusal> {
     let mut target = url.path().to_owned();
     if let StreamKind::PortForward { ports } = kind
         && !ports.is_empty()
@@ -116,7 +126,8 @@ fn onward(url: &Uri, authority: &str, kind: &StreamKind, request: &Request<Incom
 fn upgrade_headers(headers: &HeaderMap) -> HeaderMap {
     let passes = |name: &HeaderName| {
         let name = name.as_str();
-        matches!(name, "connection" | "upgrade" | "origin" | "x-stream-protocol-version") || name.starts_with("sec-websocket-")
+        matches!(name, "connection" | "upgrade" | "origin" | "x-stream-protocol-version")
+            || name.starts_with("sec-websocket-")
     };
     headers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

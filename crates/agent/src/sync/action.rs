@@ -8,24 +8,54 @@ use crate::ports::Event;
 pub enum Action {
     /// Volumes, directories, cgroup.
     SetUp,
-    CreateSandbox { attempt: u32 },
+    CreateSandbox {
+        attempt: u32,
+    },
     /// Kills what runs in it and releases its network.
-    StopSandbox { id: String },
-    RemoveSandbox { id: String },
+    StopSandbox {
+        id: String,
+    },
+    RemoveSandbox {
+        id: String,
+    },
     /// Makes the container's image present, by its pull policy.
-    EnsureImage { container: String },
-    StartContainer { container: String, sandbox_id: String, attempt: u32, image: String },
+    EnsureImage {
+        container: String,
+    },
+    StartContainer {
+        container: String,
+        sandbox_id: String,
+        attempt: u32,
+        image: String,
+    },
     /// Runs the postStart hook.
-    PostStart { container: String, id: String },
+    PostStart {
+        container: String,
+        id: String,
+    },
     /// preStop (if asked for) and TERM, then KILL when the grace period is over. Replaces whatever
     /// occupies the container's slot.
-    Kill { container: String, id: String, grace_seconds: i64, pre_stop: bool, message: String },
+    Kill {
+        container: String,
+        id: String,
+        grace_seconds: i64,
+        pre_stop: bool,
+        message: String,
+    },
     /// Gives up what occupies the slot.
     Abort(Slot),
-    RemoveContainer { container: String, id: String },
+    RemoveContainer {
+        container: String,
+        id: String,
+    },
     /// Begins to probe a container that runs.
-    Probe { container: String, id: String },
-    StopProbes { container: String },
+    Probe {
+        container: String,
+        id: String,
+    },
+    StopProbes {
+        container: String,
+    },
     /// Liveness and startup probes end for the whole pod.
     Terminating,
     /// Volumes, cgroup, directories.
@@ -75,16 +105,40 @@ impl Action {
 pub enum Outcome {
     SetUp(Result<(), String>),
     SandboxCreated(Result<Sandbox, String>),
-    SandboxStopped { id: String, result: Result<(), String> },
-    SandboxRemoved { id: String, result: Result<(), String> },
+    SandboxStopped {
+        id: String,
+        result: Result<(), String>,
+    },
+    SandboxRemoved {
+        id: String,
+        result: Result<(), String>,
+    },
     /// `Err`: reason (DS-H04) and message.
-    Image { container: String, result: Result<String, (&'static str, String)> },
+    Image {
+        container: String,
+        result: Result<String, (&'static str, String)>,
+    },
     /// `Err`: reason and message; `seen` is the container if one was made.
-    Started { container: String, seen: Option<Container>, result: Result<(), (&'static str, String)> },
-    Hooked { container: String, id: String, result: Result<(), String> },
+    Started {
+        container: String,
+        seen: Option<Container>,
+        result: Result<(), (&'static str, String)>,
+    },
+    Hooked {
+        container: String,
+        id: String,
+        result: Result<(), String>,
+    },
     /// `seen` is the container after the kill.
-    Killed { container: String, seen: Option<Container>, result: Result<(), String> },
-    ContainerRemoved { id: String, result: Result<(), String> },
+    Killed {
+        container: String,
+        seen: Option<Container>,
+        result: Result<(), String>,
+    },
+    ContainerRemoved {
+        id: String,
+        result: Result<(), String>,
+    },
     TornDown(Result<(), String>),
     Deleted(Result<(), String>),
 }

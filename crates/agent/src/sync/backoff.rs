@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 /// First delay and ceiling of restarts and pulls (DS-H10, DS-H11).
-pub(super) const CRASH: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(10), SignedDuration::from_secs(300));
+pub(super) const CRASH: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(10), SignedDuration::from_secs(300));
 /// Of work that usually succeeds at the next try: volumes, sandboxes, clean-up.
 pub(super) const RETRY: (SignedDuration, SignedDuration) =
     (SignedDuration::from_millis(500), SignedDuration::from_secs(10));

@@ -47,7 +47,9 @@ pub(super) enum Work {
     Short,
     /// May be aborted by a kill.
     Hook,
-    Kill { deadline: Timestamp },
+    Kill {
+        deadline: Timestamp,
+    },
 }
 
 /// When failed work may be tried again.
@@ -108,8 +110,8 @@ impl Memory {
     /// For a pod whose containers run already when the agent starts: their hooks have run, and
     /// readiness is what it was (DS-H67).
     pub fn adopt(observed: &Observed, status: Option<&k8s_openapi::api::core::v1::PodStatus>) -> Memory {
-        let mut memory = Memory::default();
-        memory.start_time = status.and_then(|status| status.start_time.as_ref()).map(|time| time.0);
+        let start_time = status.and_then(|status| status.start_time.as_ref()).map(|time| time.0);
+        let mut memory = Memory { start_time, ..Memory::default() };
         for found in observed.containers.iter().filter(|found| found.state == ContainerState::Running) {
             let prior = status.and_then(|status| prior_status(status, &found.name));
             let same = prior.filter(|prior| {

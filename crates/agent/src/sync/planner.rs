@@ -108,8 +108,7 @@ impl Planner<'_> {
 
     pub fn emit_container(&mut self, container: &Container, severity: Severity, reason: &'static str, message: String) {
         let init = spec::container_named(self.seen.spec(), &container.name).is_some_and(|(_, init)| init);
-        let regarding =
-            Regarding::Container { pod: PodRef::of(&self.seen.pod), name: container.name.clone(), init };
+        let regarding = Regarding::Container { pod: PodRef::of(&self.seen.pod), name: container.name.clone(), init };
         self.actions.push(Action::Emit(Event { regarding, severity, reason, message }));
     }
 }

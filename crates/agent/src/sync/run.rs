@@ -87,7 +87,8 @@ impl Planner<'_> {
     fn init_containers(&mut self, sandbox: &str) -> Initialized {
         let seen = self.seen;
         let observed = &seen.observed;
-        let begun = seen.spec().containers.iter().any(|container| observed.latest_in(&container.name, sandbox).is_some());
+        let begun =
+            seen.spec().containers.iter().any(|container| observed.latest_in(&container.name, sandbox).is_some());
         for container in spec::init_containers(seen.spec()) {
             let done = if spec::is_sidecar(container) {
                 self.keep(container, sandbox);
@@ -150,7 +151,9 @@ impl Planner<'_> {
         entry.waiting = None;
         let failed = entry.probes.failed.filter(|_| entry.probes.container_id == found.id);
         match failed {
-            _ if !spec::matches_spec(container, found) => self.kill(container, found, "definition changed, will be restarted"),
+            _ if !spec::matches_spec(container, found) => {
+                self.kill(container, found, "definition changed, will be restarted")
+            }
             Some(ProbeKind::Startup) => self.kill(container, found, "failed startup probe, will be restarted"),
             Some(_) => self.kill(container, found, "failed liveness probe, will be restarted"),
             None => self.hook_and_probe(container, found),

@@ -47,7 +47,8 @@ pub fn container_named<'a>(spec: &'a PodSpec, name: &str) -> Option<(&'a Contain
 /// running when a newer agent knows more fields.
 pub fn container_spec_hash(container: &Container) -> String {
     let bytes = container.name.bytes().chain([0]).chain(container.image.as_deref().unwrap_or_default().bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -62,8 +63,9 @@ pub fn qos_class(spec: &PodSpec) -> &'static str {
     let containers = || init_containers(spec).iter().chain(&spec.containers);
     let amounts: Vec<_> = containers().map(amounts).collect();
     let none = |amount: &Amounts| amount.iter().all(|(request, limit)| request.is_zero() && limit.is_zero());
-    let guaranteed =
-        |amount: &Amounts| amount.iter().all(|(request, limit)| !limit.is_zero() && (request.is_zero() || request == limit));
+    let guaranteed = |amount: &Amounts| {
+        amount.iter().all(|(request, limit)| !limit.is_zero() && (request.is_zero() || request == limit))
+    };
     match () {
         () if amounts.iter().all(none) => "BestEffort",
         () if amounts.iter().all(guaranteed) => "Guaranteed",
@@ -77,7 +79,8 @@ type Amounts = [(Quantity, Quantity); 2];
 fn amounts(container: &Container) -> Amounts {
     let resources = container.resources.as_ref();
     let amount = |list: Option<&std::collections::BTreeMap<String, _>>, name: &str| {
-        let found: Option<&k8s_openapi::apimachinery::pkg::api::resource::Quantity> = list.and_then(|list| list.get(name));
+        let found: Option<&k8s_openapi::apimachinery::pkg::api::resource::Quantity> =
+            list.and_then(|list| list.get(name));
         found.and_then(|found| Quantity::parse(&found.0).ok()).unwrap_or(Quantity::ZERO)
     };
     ["cpu", "memory"].map(|name| {

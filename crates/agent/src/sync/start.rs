@@ -24,8 +24,12 @@ impl Planner<'_> {
         };
         self.note_restart(container);
         let attempt = self.next_attempt(&container.name);
-        let action =
-            Action::StartContainer { container: container.name.clone(), sandbox_id: sandbox.to_owned(), attempt, image };
+        let action = Action::StartContainer {
+            container: container.name.clone(),
+            sandbox_id: sandbox.to_owned(),
+            attempt,
+            image,
+        };
         if self.act(action) {
             let entry = self.entry(&container.name);
             (entry.image, entry.retry_at, entry.told) = (None, None, None);

@@ -41,7 +41,11 @@ pub(super) fn play(script: &str) -> String {
     let mut world = World {
         seen: Seen {
             pod: Arc::new(pod(lines.next().unwrap())),
-            node: Arc::new(NodeFacts { ips: vec!["192.0.2.1".parse().unwrap()], runtime: "test".into(), network_error: None }),
+            node: Arc::new(NodeFacts {
+                ips: vec!["192.0.2.1".parse().unwrap()],
+                runtime: "test".into(),
+                network_error: None,
+            }),
             observed: Observed::default(),
         },
         memory: Memory::default(),
@@ -174,7 +178,8 @@ impl World {
 
     fn execute(&mut self, action: Action) {
         let text = describe(&action);
-        let failure = self.failing.iter().find(|(prefix, _)| text.starts_with(prefix)).map(|(_, message)| message.clone());
+        let failure =
+            self.failing.iter().find(|(prefix, _)| text.starts_with(prefix)).map(|(_, message)| message.clone());
         let held = self.held.iter().any(|prefix| text.starts_with(prefix));
         let note = match (&failure, held) {
             (Some(message), _) => format!(" FAILS {message}"),
@@ -201,7 +206,8 @@ impl World {
             }
             Action::RemoveSandbox { id } => Outcome::SandboxRemoved { id, result },
             Action::EnsureImage { container } => {
-                let result = failure.map_or_else(|| Ok(format!("id-{container}")), |message| Err(("ErrImagePull", message)));
+                let result =
+                    failure.map_or_else(|| Ok(format!("id-{container}")), |message| Err(("ErrImagePull", message)));
                 Outcome::Image { container, result }
             }
             Action::StartContainer { container, sandbox_id, attempt, .. } => match failure {
@@ -223,7 +229,11 @@ impl World {
             Action::RemoveContainer { id, .. } => Outcome::ContainerRemoved { id, result },
             Action::TearDown => Outcome::TornDown(result),
             Action::Delete => Outcome::Deleted(result),
-            Action::Abort(_) | Action::Probe { .. } | Action::StopProbes { .. } | Action::Terminating | Action::Emit(_) => {
+            Action::Abort(_)
+            | Action::Probe { .. }
+            | Action::StopProbes { .. }
+            | Action::Terminating
+            | Action::Emit(_) => {
                 return None;
             }
         })
@@ -298,7 +308,12 @@ impl World {
 
     fn stop_all(&mut self, code: i32) {
         let now = self.now;
-        self.seen.observed.containers.iter_mut().filter(|found| is_alive(found)).for_each(|found| end(found, code, now));
+        self.seen
+            .observed
+            .containers
+            .iter_mut()
+            .filter(|found| is_alive(found))
+            .for_each(|found| end(found, code, now));
     }
 
     fn lose_sandbox(&mut self) {
@@ -347,10 +362,15 @@ impl World {
     fn print_status(&mut self) {
         let status = plan(&self.seen, &self.memory, self.now).status;
         let phase = status.phase.clone().unwrap_or_default();
-        let conditions: Vec<String> = status.conditions.iter().flatten().filter_map(|condition| {
-            let reason = condition.reason.as_deref().map(|reason| format!("({reason})")).unwrap_or_default();
-            (condition.type_ != "PodScheduled").then(|| format!("{}={}{reason}", condition.type_, condition.status))
-        }).collect();
+        let conditions: Vec<String> = status
+            .conditions
+            .iter()
+            .flatten()
+            .filter_map(|condition| {
+                let reason = condition.reason.as_deref().map(|reason| format!("({reason})")).unwrap_or_default();
+                (condition.type_ != "PodScheduled").then(|| format!("{}={}{reason}", condition.type_, condition.status))
+            })
+            .collect();
         let reason = status.reason.as_deref().map(|reason| format!(" reason={reason}")).unwrap_or_default();
         let _ = writeln!(self.out, "= {phase}{reason} {}", conditions.join(" "));
         let init = status.init_container_statuses.iter().flatten();

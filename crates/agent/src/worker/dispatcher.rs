@@ -200,7 +200,8 @@ impl Dispatcher {
         if !self.listed {
             return;
         }
-        let orphans: Vec<String> = self.observed.keys().filter(|uid| !self.workers.contains_key(*uid)).cloned().collect();
+        let orphans: Vec<String> =
+            self.observed.keys().filter(|uid| !self.workers.contains_key(*uid)).cloned().collect();
         for uid in orphans {
             let Some(pod) = self.observed.get(&uid).and_then(|look| orphan(&look.observed)) else { continue };
             tracing::info!(pod = %PodRef::of(&pod), "ending a pod that does not exist any more");
@@ -212,10 +213,8 @@ impl Dispatcher {
         let look = self.observed.get(uid).cloned();
         let look = look.unwrap_or_else(|| Look { begun: Instant::now(), observed: Arc::default() });
         let reference = PodRef::of(&told.pod);
-        let (glance_sender, glance) = watch::channel(Glance {
-            pod: told.pod.clone(),
-            observed: Observed::clone(&look.observed),
-        });
+        let (glance_sender, glance) =
+            watch::channel(Glance { pod: told.pod.clone(), observed: Observed::clone(&look.observed) });
         let (told_sender, told) = watch::channel(told);
         let (looks_sender, looks) = watch::channel(look);
         let worker = PodWorker::new(Start {
@@ -254,8 +253,8 @@ fn orphan(observed: &Observed) -> Option<Pod> {
         name: sandbox.pod.clone(),
         uid: sandbox.uid.clone(),
     });
-    let PodRef { namespace, name, uid } = from_sandbox.or_else(|| observed.containers.first().and_then(crate::host::pod_of))?;
-    let metadata =
-        ObjectMeta { namespace: Some(namespace), name: Some(name), uid: Some(uid), ..ObjectMeta::default() };
+    let PodRef { namespace, name, uid } =
+        from_sandbox.or_else(|| observed.containers.first().and_then(crate::host::pod_of))?;
+    let metadata = ObjectMeta { namespace: Some(namespace), name: Some(name), uid: Some(uid), ..ObjectMeta::default() };
     Some(Pod { metadata, spec: Some(PodSpec::default()), status: None })
 }

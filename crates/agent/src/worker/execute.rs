@@ -50,11 +50,9 @@ pub(super) async fn execute(context: &Context, seen: &Seen, action: Action) -> O
         }
         Action::TearDown => Outcome::TornDown(tear_down(context, &seen.pod).await),
         Action::Delete => Outcome::Deleted(delete(context, &seen.pod).await),
-        Action::Abort(_)
-        | Action::Probe { .. }
-        | Action::StopProbes { .. }
-        | Action::Terminating
-        | Action::Emit(_) => unreachable!("done at once by the worker"),
+        Action::Abort(_) | Action::Probe { .. } | Action::StopProbes { .. } | Action::Terminating | Action::Emit(_) => {
+            unreachable!("done at once by the worker")
+        }
     }
 }
 

@@ -8,7 +8,11 @@ use super::Context;
 use crate::ports::Severity;
 
 /// Answers the reference to start the container with, or a waiting reason and message.
-pub(super) async fn ensure(context: &Context, pod: &Pod, container: &Container) -> Result<String, (&'static str, String)> {
+pub(super) async fn ensure(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+) -> Result<String, (&'static str, String)> {
     let image = container.image.as_deref().unwrap_or_default();
     if !is_reference(image) {
         let message = format!("couldn't parse image name \"{image}\": invalid reference format");
@@ -26,11 +30,18 @@ pub(super) async fn ensure(context: &Context, pod: &Pod, container: &Container) 
         ("Never", None) => {
             let message = format!("Container image \"{image}\" is not present with pull policy of Never");
             context.emit_container(pod, &container.name, Severity::Warning, "ErrImageNeverPull", message.clone());
-            context.emit_container(pod, &container.name, Severity::Warning, "Failed", "Error: ErrImageNeverPull".into());
+            context.emit_container(
+                pod,
+                &container.name,
+                Severity::Warning,
+                "Failed",
+                "Error: ErrImageNeverPull".into(),
+            );
             Err(("ErrImageNeverPull", message))
         }
         ("Never" | "IfNotPresent", Some(found)) => {
-            let message = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
+            let message =
+                format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
             context.emit_container(pod, &container.name, Severity::Normal, "Pulled", message);
             Ok(found.id)
         }
@@ -51,7 +62,12 @@ fn policy(container: &Container) -> &str {
     }
 }
 
-async fn pull(context: &Context, pod: &Pod, container: &Container, image: &str) -> Result<String, (&'static str, String)> {
+async fn pull(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    image: &str,
+) -> Result<String, (&'static str, String)> {
     let name = &container.name;
     context.emit_container(pod, name, Severity::Normal, "Pulling", format!("Pulling image \"{image}\""));
     let asked = Instant::now();
@@ -117,13 +133,15 @@ fn is_reference(image: &str) -> bool {
     let has_host = parts.len() > 1 && (parts[0].contains(['.', ':']) || parts[0] == "localhost");
     let names = if has_host { &parts[1..] } else { &parts[..] };
     let is_name = |part: &&str| {
-        let edges = part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let edges = part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.ends_with(|c: char| c.is_ascii_alphanumeric());
         edges && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
     };
     let is_tag = |tag: &str| {
         (1..=128).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    let is_digest = |digest: &str| digest.split_once(':').is_some_and(|(kind, hex)| !kind.is_empty() && hex.len() >= 32);
+    let is_digest =
+        |digest: &str| digest.split_once(':').is_some_and(|(kind, hex)| !kind.is_empty() && hex.len() >= 32);
     names.iter().all(is_name) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)
 }
 
@@ -155,6 +173,9 @@ mod tests {
             policy(&container).to_owned()
         };
         assert_eq!(["a", "a:latest", "h:5000/a"].map(policy_of), ["Always", "Always", "Always"]);
-        assert_eq!(["a:1", "a@sha256:0", "h:5000/a:1"].map(policy_of), ["IfNotPresent", "IfNotPresent", "IfNotPresent"]);
+        assert_eq!(
+            ["a:1", "a@sha256:0", "h:5000/a:1"].map(policy_of),
+            ["IfNotPresent", "IfNotPresent", "IfNotPresent"]
+        );
     }
 }

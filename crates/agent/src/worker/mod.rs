@@ -45,7 +45,9 @@ pub enum PodUpdate {
     /// All of them: pods that are not in the list are gone.
     Replace(Vec<Arc<Pod>>),
     Set(Arc<Pod>),
-    Gone { uid: String },
+    Gone {
+        uid: String,
+    },
 }
 
 /// Everything that workers work with.

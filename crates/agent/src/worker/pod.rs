@@ -87,7 +87,7 @@ impl PodWorker {
             node: facts.borrow_and_update().clone(),
             observed: Observed::clone(&looks.borrow_and_update().observed),
         };
-        let status = StatusWriter::new(context.clone(), &seen.pod);
+        let status = StatusWriter::new(context.clone());
         PodWorker {
             context,
             seen,
@@ -113,11 +113,7 @@ impl PodWorker {
         if self.told.borrow().gone {
             self.memory.set_gone();
         }
-        loop {
-            let wake_at = match self.step() {
-                Some(wake_at) => wake_at,
-                None => break,
-            };
+        while let Some(wake_at) = self.step() {
             self.wait(wake_at).await;
         }
         self.context.probes.forget(self.uid());

@@ -68,7 +68,10 @@ impl Relist {
         Ok(Looked { begun, changed: result? })
     }
 
-    async fn look_at_changes(&mut self, again: &BTreeSet<String>) -> Result<BTreeMap<String, Arc<Observed>>, RuntimeError> {
+    async fn look_at_changes(
+        &mut self,
+        again: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Arc<Observed>>, RuntimeError> {
         let mut now = self.list().await?;
         let mut changed = BTreeMap::new();
         for uid in self.known.keys().filter(|uid| !now.contains_key(*uid)) {

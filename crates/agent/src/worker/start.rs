@@ -35,7 +35,9 @@ pub(super) async fn start(
     let result = context.runtime.start_container(&id).await.map_err(|error| ("RunContainerError", error.message));
     match &result {
         Ok(()) => context.emit_container(pod, &name, Severity::Normal, "Started", format!("Started container {name}")),
-        Err((_, message)) => context.emit_container(pod, &name, Severity::Warning, "Failed", format!("Error: {message}")),
+        Err((_, message)) => {
+            context.emit_container(pod, &name, Severity::Warning, "Failed", format!("Error: {message}"))
+        }
     }
     context.host.link_log(&PodRef::of(pod), &name, attempt, &id);
     let found = context.look_at(&id).await.ok();

@@ -16,18 +16,21 @@ const RETRY_SECONDS_MAX: i64 = 10;
 pub(super) const OWN_CONDITIONS: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// The pod as it will be, and the task that writes it.
+type UnderWay = (Arc<Pod>, JoinHandle<Result<(), WriteError>>);
+
 /// Keeps one pod's status at the API server up to date.
 pub(super) struct StatusWriter {
     context: Arc<Context>,
     /// The last status that the server has for sure.
     written: Option<PodStatus>,
-    under_way: Option<(Arc<Pod>, JoinHandle<Result<(), WriteError>>)>,
+    under_way: Option<UnderWay>,
     failures: i64,
     retry_at: Option<Timestamp>,
 }
 
 impl StatusWriter {
-    pub fn new(context: Arc<Context>, _pod: &Pod) -> Self {
+    pub fn new(context: Arc<Context>) -> Self {
         StatusWriter { context, written: None, under_way: None, failures: 0, retry_at: None }
     }
 

@@ -10,8 +10,8 @@ use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, Log
 use everynode_agent::cri::{Runtime, v1::Mount};
 use everynode_agent::host::{Host, LinuxHost};
 use everynode_agent::ports::{
-    AdmitAll, BoxFuture, ConfigError, EnvVar, Environment, Event, EventSink, MountError, PodRef, PodWriter, ProbeReports,
-    ProbeTarget, Probes, PullCredential, PullSecrets, SystemClock, Volumes, WriteError,
+    AdmitAll, BoxFuture, ConfigError, EnvVar, Environment, Event, EventSink, MountError, PodRef, PodWriter,
+    ProbeReports, ProbeTarget, Probes, PullCredential, PullSecrets, SystemClock, Volumes, WriteError,
 };
 use everynode_agent::sync::NodeFacts;
 use everynode_agent::worker::{Context, Dispatcher, Inspector, PodUpdate};
@@ -221,9 +221,11 @@ impl Workers {
 
     /// Waits until the pod's status satisfies `reached`.
     pub async fn wait_status(&self, uid: &str, what: &str, reached: impl Fn(&PodStatus) -> bool) -> PodStatus {
-        wait(what, || Some(self.record.status(uid)).filter(|status| reached(status)), || {
-            format!("{:#?}\n{:#?}", self.record.status(uid), self.record.events())
-        })
+        wait(
+            what,
+            || Some(self.record.status(uid)).filter(|status| reached(status)),
+            || format!("{:#?}\n{:#?}", self.record.status(uid), self.record.events()),
+        )
         .await
     }
 }
@@ -252,7 +254,8 @@ pub fn pod(name: &str, spec: serde_json::Value) -> Pod {
 /// The same pod, being deleted.
 pub fn deleted(pod: &Pod, grace_seconds: i64) -> Pod {
     let mut pod = pod.clone();
-    pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
+    pod.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
     pod.metadata.deletion_grace_period_seconds = Some(grace_seconds);
     pod
 }

@@ -113,7 +113,8 @@ fn lines(output: &[u8]) -> Vec<String> {
 
 fn unmount_below(dir: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| Path::new(point).starts_with(dir));
+    let points =
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| Path::new(point).starts_with(dir));
     let mut points: Vec<&str> = points.collect();
     points.sort_by_key(|point| std::cmp::Reverse(point.len()));
     for point in points {

@@ -104,8 +104,10 @@ fn containers_ready(seen: &Seen, phase: &str, init: &[ContainerStatus], ordinary
     }
     let statuses = || init.iter().chain(ordinary);
     let is_ready = |name: &str| statuses().any(|status| status.name == name && status.ready);
-    let unready: Vec<&str> =
-        lasting_containers(seen.spec()).map(|container| container.name.as_str()).filter(|name| !is_ready(name)).collect();
+    let unready: Vec<&str> = lasting_containers(seen.spec())
+        .map(|container| container.name.as_str())
+        .filter(|name| !is_ready(name))
+        .collect();
     if unready.is_empty() {
         return Verdict::yes();
     }
@@ -128,10 +130,9 @@ fn ready(seen: &Seen, containers_ready: &Verdict) -> Verdict {
 fn gate_problem(prior: &[PodCondition], gate: &str) -> Option<String> {
     match prior.iter().find(|condition| condition.type_ == gate) {
         None => Some(format!("corresponding condition of pod readiness gate \"{gate}\" does not exist.")),
-        Some(condition) if condition.status != "True" => Some(format!(
-            "the status of pod readiness gate \"{gate}\" is not \"True\", but {}",
-            condition.status
-        )),
+        Some(condition) if condition.status != "True" => {
+            Some(format!("the status of pod readiness gate \"{gate}\" is not \"True\", but {}", condition.status))
+        }
         Some(_) => None,
     }
 }

@@ -1,0 +1,1 @@
+//! The dispatcher and its workers on the fake runtime.
