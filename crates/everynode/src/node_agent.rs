@@ -13,8 +13,8 @@ use everynode_agent::forward::Forwarder;
 use everynode_agent::host::LinuxHost;
 use everynode_agent::node::Readiness;
 use everynode_agent::node::machine::Machine;
-use everynode_agent::ports::{AdmitAll, EventSink, SystemClock};
-
+use everynode_agent::ports::{AdmitAll, Clock, EventSink, SystemClock};
+use everynode_agent::probes::ProbeManager;
 use everynode_agent::server::ServerTls;
 use everynode_agent::volumes::{self, PodVolumes};
 use everynode_api::ports::Api;
@@ -63,10 +63,10 @@ impl NodeAgent {
         let parts = |events: Arc<dyn EventSink>| {
             let objects = Objects::new(identity.api.clone());
             let allocatable = Machine::measure(&root, max_pods).capacity();
-            let clock = Arc::new(SystemClock);
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             Parts {
-                volumes: Arc::new(PodVolumes::new(config.clone(), objects, allocatable, events.clone(), clock)),
-                probes: Arc::new(NoProbes),
+                volumes: Arc::new(PodVolumes::new(config.clone(), objects, allocatable, events.clone(), clock.clone())),
+                probes: Arc::new(ProbeManager::new(runtime.clone(), events, clock.clone())),
             }
         };
         let setup = Setup {
@@ -171,11 +171,4 @@ async fn announce(name: String, mut readiness: watch::Receiver<Readiness>) {
             return;
         }
     }
-}
-struct NoProbes;
-impl everynode_agent::ports::Probes for NoProbes {
-    fn start(&self, _: everynode_agent::ports::ProbeTarget, _: everynode_agent::ports::ProbeReports) {}
-    fn stop(&self, _: &str, _: &str) {}
-    fn terminating(&self, _: &str) {}
-    fn forget(&self, _: &str) {}
 }
