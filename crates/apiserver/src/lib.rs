@@ -18,6 +18,7 @@ mod object;
 mod openapi;
 mod patching;
 mod pki;
+mod protobuf;
 mod registry;
 mod schema;
 mod server;

@@ -175,8 +175,7 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
 
 /// Reads a small request object of a kind without schema (reviews, delete options, bindings …).
 pub(crate) async fn read_value(head: &Head, request: Request<Incoming>) -> Result<Value, Status> {
-    let media = super::negotiate::media(&head.headers)?;
-    let bytes = body::read(request.into_body()).await?;
+    let (bytes, media) = body::read_object(&head.headers, request.into_body()).await?;
     parse(&bytes, media)
 }
 

@@ -77,6 +77,11 @@ pub(crate) fn include_object(text: &str) -> Result<IncludeObject, Status> {
     }
 }
 
+/// Whether a request's object is in Kubernetes' protobuf encoding.
+pub(crate) fn is_protobuf(headers: &HeaderMap) -> bool {
+    header(headers, CONTENT_TYPE.as_str()).split(';').next().is_some_and(|media| media.trim() == "application/vnd.kubernetes.protobuf")
+}
+
 /// The form of a request's object; JSON where nothing is said.
 pub(crate) fn media(headers: &HeaderMap) -> Result<Media, Status> {
     let text = header(headers, CONTENT_TYPE.as_str());

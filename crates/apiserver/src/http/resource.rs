@@ -91,8 +91,8 @@ fn placed(target: &Target) -> Result<&Target, Status> {
 }
 
 async fn object(head: &Head, request: Request<Incoming>) -> Result<Body, Status> {
-    let media = negotiate::media(&head.headers)?;
-    Ok(Body::Bytes(body::read(request.into_body()).await?, media))
+    let (bytes, media) = body::read_object(&head.headers, request.into_body()).await?;
+    Ok(Body::Bytes(bytes, media))
 }
 
 fn caller<'a>(user: &'a User, query: &Query) -> Result<Caller<'a>, Status> {
@@ -126,8 +126,7 @@ async fn delete_options(head: &Head, request: Request<Incoming>) -> Result<Delet
         orphan_dependents: query.flag("orphanDependents"),
         ..DeleteOptions::default()
     };
-    let media = negotiate::media(&head.headers)?;
-    let bytes = body::read(request.into_body()).await?;
+    let (bytes, media) = body::read_object(&head.headers, request.into_body()).await?;
     from_query.read(&parse(&bytes, media)?)
 }
 
