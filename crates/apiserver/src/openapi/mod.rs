@@ -19,7 +19,9 @@ use crate::discovery::resources::{GroupVersion, group_versions};
 use crate::discovery::{Answer, content_hash};
 
 /// gnostic's encoding of version 2.
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// The name by which clients ask for it. It must not be the answer's: `@` makes it no media type for Go.
+const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// The version that `/version` reports, too.
 const KUBERNETES: &str = "v1.36.2";
 
@@ -45,7 +47,8 @@ impl Dialect {
 /// only makes URLs differ; there is one document per path.
 pub(crate) fn respond(path: &str, _query: &str, accept: &str) -> Option<Answer> {
     let path = path.trim_end_matches('/');
-    let wants_protobuf = accept.split(',').any(|choice| choice.split(';').next().map(str::trim) == Some(PROTOBUF));
+    let mut asked = accept.split(',').map(|choice| choice.split(';').next().unwrap_or_default().trim());
+    let wants_protobuf = asked.any(|media| [PROTOBUF, PROTOBUF_ASKED].contains(&media));
     match path.strip_prefix("/openapi/")? {
         "v2" if wants_protobuf => cached("v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2()).into()))),
         "v2" => cached("v2", || Some(Answer::json("application/json", &v2()))),
