@@ -41,3 +41,5 @@ mod writer;
 pub mod env;
 pub mod forward;
 pub mod node;
+pub mod probes;
+pub mod volumes;
