@@ -249,3 +249,22 @@ async fn failed_hook() {
     workers.wait_gone("web-uid").await;
     workers.stop().await;
 }
+
+/// The end of a container is heard of, not waited for: here nobody looks for an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ends_are_heard_of() {
+    let containerd = Containerd::start();
+    let mut config = config(containerd.dir.path(), "one");
+    config.relist_interval = std::time::Duration::from_secs(3600);
+    let workers = Workers::start(config, runtime(&containerd));
+    let web = pod(
+        "web",
+        json!({"hostNetwork": true, "restartPolicy": "Never",
+            "containers": [{"name": "main", "image": BUSYBOX, "command": ["sleep", "0.5"]}]}),
+    );
+    workers.replace(std::slice::from_ref(&web)).await;
+    workers.wait_status("web-uid", "it ended", |status| status.phase.as_deref() == Some("Succeeded")).await;
+    workers.set(&deleted(&web, 1)).await;
+    workers.wait_gone("web-uid").await;
+    workers.stop().await;
+}

@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
+use everynode_api::ports::BoxFuture;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
+use super::exits::Exits;
 use super::v1::image_service_client::ImageServiceClient;
 use super::v1::runtime_service_client::RuntimeServiceClient;
 use super::{
@@ -26,10 +28,11 @@ const LOOK: Duration = Duration::from_secs(30);
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A container runtime that speaks CRI v1.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CriRuntime {
     runtime: RuntimeServiceClient<Channel>,
     images: ImageServiceClient<Channel>,
+    exits: Exits,
 }
 
 impl CriRuntime {
@@ -57,7 +60,8 @@ impl CriRuntime {
             runtime: RuntimeServiceClient::new(channel.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
-            images: ImageServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            images: ImageServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            exits: Exits::new(channel),
         })
     }
 }
@@ -143,6 +147,10 @@ impl Runtime for CriRuntime {
             let request = v1::StatusRequest::default();
             Ok(readiness(ask!(self.runtime, status, "Status", "", LOOK, request)?))
         })
+    }
+
+    fn container_ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.exits.next())
     }
 
     fn list_images(&self) -> Answer<'_, Vec<Image>> {

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use everynode_api::ports::BoxFuture;
+use tokio::sync::Notify;
+
 use super::{
     Answer, Condition, Container, ContainerState, ErrorKind, ExecOutput, Image, LabelSelector, Readiness, Runtime,
     RuntimeError, Sandbox, Version, v1,
@@ -15,6 +18,7 @@ use crate::ports::{Clock, PullCredential};
 pub struct FakeRuntime {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    ended: Notify,
 }
 
 #[derive(Default)]
@@ -42,7 +46,7 @@ struct Failure {
 impl FakeRuntime {
     /// Every image exists; everything works.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        FakeRuntime { clock, state: Mutex::default() }
+        FakeRuntime { clock, state: Mutex::default(), ended: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,12 +85,14 @@ impl FakeRuntime {
                 end(found, exit_code, now);
             }
         }
+        self.ended.notify_one();
     }
 
     /// A sandbox dies, with everything in it.
     pub fn lose_sandbox(&self, id: &str) {
         let now = self.clock.now();
         stop_sandbox(&mut self.state(), id, now);
+        self.ended.notify_one();
     }
 
     /// What commands in containers of this name answer from now on (default: nothing, exit 0).
@@ -175,6 +181,10 @@ impl Runtime for FakeRuntime {
     fn status(&self) -> Answer<'_, Readiness> {
         let met = Some(Condition { met: true, ..Default::default() });
         now(Ok(Readiness { runtime: met.clone(), network: met }))
+    }
+
+    fn container_ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.ended.notified())
     }
 
     fn list_images(&self) -> Answer<'_, Vec<Image>> {

@@ -4,6 +4,7 @@
 //! in them matters. What comes *back* is reduced here to what the agent decides by.
 
 mod client;
+mod exits;
 mod fake;
 mod observed;
 /// Messages and client of CRI v1.
@@ -33,6 +34,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, RuntimeError>>;
 pub trait Runtime: Send + Sync + 'static {
     fn version(&self) -> Answer<'_, Version>;
     fn status(&self) -> Answer<'_, Readiness>;
+    /// Waits until a container has ended; for ever where the runtime cannot tell. A hint to look
+    /// soon: its lists may be a moment behind. Cancel-safe.
+    fn container_ended(&self) -> BoxFuture<'_, ()>;
 
     fn list_images(&self) -> Answer<'_, Vec<Image>>;
     /// `None`: the image is not there.

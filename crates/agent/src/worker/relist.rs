@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -11,6 +12,11 @@ use super::Context;
 use crate::container::{NODE_LABEL, POD_UID_LABEL};
 use crate::cri::{Container, ContainerState, LabelSelector, RuntimeError, Sandbox};
 use crate::sync::Observed;
+
+/// After the end of a container was heard of, the runtime's lists tell of it a moment later: they
+/// are looked at after this, and once more.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const SECOND_LOOK: Duration = Duration::from_millis(250);
 
 /// What one look found new.
 #[derive(Debug)]
@@ -37,9 +43,11 @@ impl Relist {
         Relist { context, selector, known: BTreeMap::new(), resync }
     }
 
-    /// Looks every `relist_interval`, and whenever `poke` says so, until nobody listens.
+    /// Looks every `relist_interval`, when `poke` says so, and when a container has ended, until
+    /// nobody listens.
     pub async fn run(mut self, poke: Arc<Notify>, out: mpsc::Sender<Looked>) {
-        let interval = self.context.config.relist_interval;
+        let runtime = self.context.runtime.clone();
+        let mut heard = false;
         loop {
             match self.look().await {
                 Ok(looked) => {
@@ -49,9 +57,15 @@ impl Relist {
                 }
                 Err(error) => tracing::warn!(%error, "cannot look at the container runtime"),
             }
+            let interval = self.context.config.relist_interval;
+            let interval = if std::mem::take(&mut heard) { interval.min(SECOND_LOOK) } else { interval };
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 () = poke.notified() => {}
+                () = runtime.container_ended() => {
+                    heard = true;
+                    tokio::time::sleep(FIRST_LOOK).await;
+                }
                 () = out.closed() => return,
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, Log
 use everynode_agent::cri::{Runtime, v1::Mount};
 use everynode_agent::host::{Host, LinuxHost};
 use everynode_agent::ports::{
-    AdmitAll, BoxFuture, ConfigError, EnvVar, Environment, Event, EventSink, MountError, PodRef, PodWriter,
+    AdmitAll, BoxFuture, Clock, ConfigError, EnvVar, Environment, Event, EventSink, MountError, PodRef, PodWriter,
     ProbeReports, ProbeTarget, Probes, PullCredential, PullSecrets, SystemClock, Volumes, WriteError,
 };
 use everynode_agent::sync::NodeFacts;
@@ -54,6 +55,27 @@ pub struct Record {
     pub events: Mutex<Vec<Event>>,
     pub status: Mutex<BTreeMap<String, PodStatus>>,
     pub deleted: Mutex<Vec<String>>,
+    /// So many writes and deletions fail from now on.
+    pub failures: AtomicUsize,
+}
+
+/// A clock that follows tokio's, which tests run paused.
+pub struct TokioClock {
+    origin: jiff::Timestamp,
+    start: tokio::time::Instant,
+}
+
+impl TokioClock {
+    pub fn new() -> Arc<TokioClock> {
+        let origin = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        Arc::new(TokioClock { origin, start: tokio::time::Instant::now() })
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> jiff::Timestamp {
+        self.origin + jiff::SignedDuration::try_from(self.start.elapsed()).unwrap()
+    }
 }
 
 impl Record {
@@ -70,6 +92,14 @@ impl Record {
         self.events().iter().any(|event| event.contains(text))
     }
 
+    fn answer(&self) -> Result<(), WriteError> {
+        let fail = |left: usize| left.checked_sub(1);
+        match self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail) {
+            Ok(_) => Err(WriteError::Retry("the server is away".into())),
+            Err(_) => Ok(()),
+        }
+    }
+
     pub fn was_deleted(&self, uid: &str) -> bool {
         self.deleted.lock().unwrap().iter().any(|found| found == uid)
     }
@@ -83,13 +113,19 @@ impl EventSink for Record {
 
 impl PodWriter for Record {
     fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<(), WriteError>> {
-        self.status.lock().unwrap().insert(PodRef::of(pod).uid, status.clone());
-        Box::pin(std::future::ready(Ok(())))
+        let answer = self.answer();
+        if answer.is_ok() {
+            self.status.lock().unwrap().insert(PodRef::of(pod).uid, status.clone());
+        }
+        Box::pin(std::future::ready(answer))
     }
 
     fn delete<'a>(&'a self, pod: &'a PodRef) -> BoxFuture<'a, Result<(), WriteError>> {
-        self.deleted.lock().unwrap().push(pod.uid.clone());
-        Box::pin(std::future::ready(Ok(())))
+        let answer = self.answer();
+        if answer.is_ok() {
+            self.deleted.lock().unwrap().push(pod.uid.clone());
+        }
+        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -168,10 +204,15 @@ impl Workers {
     pub fn start(config: AgentConfig, runtime: Arc<dyn Runtime>) -> Workers {
         let config = Arc::new(config);
         let host = Arc::new(LinuxHost::new(config.clone()));
-        Workers::with_host(config, runtime, host)
+        Workers::with(config, runtime, host, Arc::new(SystemClock))
     }
 
-    pub fn with_host(config: Arc<AgentConfig>, runtime: Arc<dyn Runtime>, host: Arc<dyn Host>) -> Workers {
+    pub fn with(
+        config: Arc<AgentConfig>,
+        runtime: Arc<dyn Runtime>,
+        host: Arc<dyn Host>,
+        clock: Arc<dyn Clock>,
+    ) -> Workers {
         let record = Arc::new(Record::default());
         let facts = NodeFacts { ips: config.node_ips.clone(), runtime: "containerd".into(), network_error: None };
         let (facts_sender, facts) = watch::channel(Arc::new(facts));
@@ -187,7 +228,7 @@ impl Workers {
             events: record.clone(),
             writer: record.clone(),
             admission: Arc::new(AdmitAll),
-            clock: Arc::new(SystemClock),
+            clock,
             facts,
         };
         let context = Arc::new(context);
@@ -232,12 +273,12 @@ impl Workers {
 
 /// Waits for a value; fails with what there is instead after a generous time.
 pub async fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>, instead: impl Fn() -> String) -> T {
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(std::time::Instant::now() < deadline, "waited too long for: {what}\n{}", instead());
+        assert!(tokio::time::Instant::now() < deadline, "waited too long for: {what}\n{}", instead());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

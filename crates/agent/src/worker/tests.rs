@@ -1,1 +1,0 @@
-//! The dispatcher and its workers on the fake runtime.

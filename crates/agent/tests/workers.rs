@@ -1,0 +1,135 @@
+//! Workers on the fake runtime, in simulated time: what fails is tried again, and nothing hangs.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use everynode_agent::cri::FakeRuntime;
+use everynode_agent::host::NoHost;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde_json::json;
+use support::fakes::{TokioClock, Workers, config, deleted, pod, wait};
+
+struct World {
+    runtime: Arc<FakeRuntime>,
+    workers: Workers,
+    _dir: tempfile::TempDir,
+}
+
+fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = TokioClock::new();
+    let runtime = Arc::new(FakeRuntime::new(clock.clone()));
+    let config = Arc::new(config(dir.path(), "one"));
+    let workers = Workers::with(config, runtime.clone(), Arc::new(NoHost), clock);
+    World { runtime, workers, _dir: dir }
+}
+
+fn web() -> Pod {
+    pod("web", json!({"containers": [{"name": "main", "image": "web:1"}]}))
+}
+
+fn is_ready(status: &PodStatus) -> bool {
+    status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// How often the runtime was asked for this.
+fn asked(world: &World, call: &str) -> usize {
+    world.runtime.calls().iter().filter(|made| made.starts_with(call)).count()
+}
+
+/// DS-H23: every step fails twice.
+#[tokio::test(start_paused = true)]
+async fn failing_steps_are_tried_again() {
+    let world = world();
+    for step in ["RunPodSandbox", "CreateContainer", "StopPodSandbox", "StopContainer", "RemovePodSandbox"] {
+        world.runtime.fail(step, "", 2, "no luck");
+    }
+    world.workers.replace(&[web()]).await;
+    world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    let record = &world.workers.record;
+    assert!(record.has_event("FailedCreatePodSandBox Failed to create pod sandbox: no luck"), "{:#?}", record.events());
+    assert!(record.has_event("Failed Error: no luck"), "{:#?}", record.events());
+    world.workers.set(&deleted(&web(), 5)).await;
+    world.workers.wait_gone("web-uid").await;
+    assert!(world.runtime.sandboxes().is_empty() && world.runtime.containers().is_empty());
+    assert_eq!((asked(&world, "RunPodSandbox"), asked(&world, "RemovePodSandbox")), (3, 3));
+    world.workers.stop().await;
+}
+
+/// A server that is away delays what is told, not what runs.
+#[tokio::test(start_paused = true)]
+async fn statuses_and_deletions_are_written_again() {
+    let world = world();
+    world.workers.record.failures.store(3, Ordering::SeqCst);
+    world.workers.replace(&[web()]).await;
+    let runs = || world.runtime.containers().iter().any(|found| found.name == "main").then_some(());
+    wait("it runs", runs, String::new).await;
+    world.workers.wait_status("web-uid", "it is said", is_ready).await;
+    world.workers.record.failures.store(3, Ordering::SeqCst);
+    world.workers.set(&deleted(&web(), 5)).await;
+    world.workers.wait_gone("web-uid").await;
+    world.workers.stop().await;
+}
+
+/// DS-H10, DS-H67: a container that ends is started again; nothing else is touched.
+#[tokio::test(start_paused = true)]
+async fn ended_containers_and_lost_sandboxes() {
+    let world = world();
+    world.workers.replace(&[web()]).await;
+    world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    let restarts = |status: &PodStatus| status.container_statuses.as_ref().map_or(0, |list| list[0].restart_count);
+    world.runtime.exit("main", 1);
+    world.workers.wait_status("web-uid", "it was restarted", |status| restarts(status) == 1 && is_ready(status)).await;
+    assert_eq!(asked(&world, "RunPodSandbox"), 1);
+    world.runtime.lose_sandbox(&world.runtime.sandboxes()[0].id);
+    world.workers.wait_status("web-uid", "it is back", |status| restarts(status) == 2 && is_ready(status)).await;
+    assert!(world.workers.record.has_event("SandboxChanged"));
+    world.workers.stop().await;
+}
+
+/// DS-H26: what has no object any more is ended, and the API is not asked.
+#[tokio::test(start_paused = true)]
+async fn pods_without_an_object() {
+    let world = world();
+    world.workers.replace(&[web()]).await;
+    world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    world.workers.replace(&[]).await;
+    wait("nothing is left", || world.workers.inspector.pods().is_empty().then_some(()), String::new).await;
+    assert!(world.runtime.sandboxes().is_empty() && !world.workers.record.was_deleted("web-uid"));
+    world.workers.stop().await;
+}
+
+/// DS-H11 to DS-H13
+#[tokio::test(start_paused = true)]
+async fn images() {
+    let world = world();
+    world.runtime.set_images(&[], &["web:1"]);
+    world.workers.replace(&[web()]).await;
+    world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    let events = world.workers.record.events();
+    let said = |text: &str| events.iter().any(|event| event.starts_with(text));
+    assert!(said("Pulling Pulling image \"web:1\"") && said("Pulled Successfully pulled image \"web:1\" in "), "{events:#?}");
+    world.workers.stop().await;
+}
+
+/// One pod's trouble is its own: many pods, one of which never starts.
+#[tokio::test(start_paused = true)]
+async fn pods_do_not_wait_for_each_other() {
+    let world = world();
+    world.runtime.fail("RunPodSandbox", "bad", usize::MAX, "never");
+    let container = json!({"containers": [{"name": "main", "image": "web:1"}]});
+    let mut pods: Vec<Pod> = (0..50).map(|index| pod(&format!("web-{index}"), container.clone())).collect();
+    pods.push(pod("bad", container));
+    world.workers.replace(&pods).await;
+    for index in 0..50 {
+        world.workers.wait_status(&format!("web-{index}-uid"), "it is ready", is_ready).await;
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.workers.record.status("bad-uid").phase.as_deref(), Some("Pending"));
+    // 0.5 s, 1 s, 2 s … 10 s apart.
+    assert!((5..14).contains(&asked(&world, "RunPodSandbox bad")), "{}", asked(&world, "RunPodSandbox bad"));
+    world.workers.stop().await;
+}
