@@ -24,11 +24,7 @@ fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap();
-    Authority {
-        pem: certificate.pem(),
-        der: certificate.der().clone(),
-        issuer: Issuer::new(params, key),
-    }
+    Authority { pem: certificate.pem(), der: certificate.der().clone(), issuer: Issuer::new(params, key) }
 }
 
 impl Authority {

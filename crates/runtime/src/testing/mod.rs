@@ -119,6 +119,11 @@ impl MemoryApi {
         self.state().in_flight_max
     }
 
+    /// How long every request takes from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.state().latency = latency;
+    }
+
     pub fn fault(&self, fault: Fault) {
         self.state().faults.push_back(fault);
     }
@@ -165,8 +170,12 @@ impl MemoryApi {
     }
 
     async fn with_trouble(&self, request: Request, trouble: Option<Trouble>) -> Result<Bytes, ApiError> {
-        // Every real request takes a while; others get a turn.
-        tokio::task::yield_now().await;
+        let latency = self.state().latency;
+        match latency {
+            // Every real request takes a while; others get a turn.
+            Duration::ZERO => tokio::task::yield_now().await,
+            latency => self.inner.env.sleep(latency).await,
+        }
         let lost = || ApiError::UnknownOutcome("the connection was reset".into());
         match trouble {
             None => self.carry_out(request),

@@ -4,14 +4,14 @@ use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::ports::{Preconditions, Target};
 use everynode_api::reconcile::{Action, Plan, Reconciler, Regarding, Report, StatusWrite, Violation};
-use everynode_api::view::{Change, View};
+use everynode_api::view::{Change, Pod, View};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::later;
 
 /// Names pods `SET-NODE`, or `SET-NODE-GENERATION` where that name was found taken; deletes pods
-/// whose node is gone; writes how many there are to the status.
+/// whose node is gone and all but one on a node; writes how many there are to the status.
 #[derive(Default)]
 pub struct Spread {
     /// Every plan asks to be woken after this long.
@@ -29,7 +29,7 @@ pub struct Seen {
     ready: Option<i64>,
     /// Nodes without a pod, and the name for it.
     missing: Vec<(String, String)>,
-    /// Pods without a node.
+    /// Pods without a node, and all but the first on a node.
     stray: Vec<(String, String)>,
     pods: i64,
 }
@@ -66,7 +66,11 @@ impl Reconciler for Spread {
         };
         let has_pod = |node: &str| owned.iter().any(|pod| pod.target_node() == Some(node));
         let missing = view.nodes().map(|node| node.meta.name.to_string()).filter(|node| !has_pod(node));
-        let stray = owned.iter().filter(|pod| pod.target_node().is_none_or(|node| view.node(node).is_none()));
+        let is_first = |pod: &Pod| owned.iter().find(|other| other.target_node() == pod.target_node());
+        let stray = owned.iter().filter(|pod| {
+            let has_node = pod.target_node().is_some_and(|node| view.node(node).is_some());
+            !has_node || is_first(pod).is_some_and(|first| first.meta.uid != pod.meta.uid)
+        });
         Some(Seen {
             set: Regarding {
                 kind: kinds::DAEMON_SET,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
@@ -37,6 +38,7 @@ pub(super) struct State {
     pub held: BTreeSet<Kind>,
     pub faults: VecDeque<Fault>,
     pub requests: Vec<String>,
+    pub latency: Duration,
     pub in_flight: usize,
     pub in_flight_max: usize,
     uids: u64,

@@ -47,10 +47,7 @@ impl Cluster {
 
     /// The same cluster, for a second controller.
     pub fn twin(&self) -> Cluster {
-        Cluster {
-            api: self.api.clone(),
-            env: self.env.clone(),
-        }
+        Cluster { api: self.api.clone(), env: self.env.clone() }
     }
 
     pub async fn run(self, spread: Spread, options: Options) -> Running {
