@@ -1,10 +1,14 @@
 //! The command line: what can be asked for. Parsed here, decided elsewhere.
 
+mod hollow;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::hollow::{HollowArgs, HollowProfile, HollowWatch};
 
 /// One pod of every DaemonSet on every node that it fits.
 #[derive(Debug, Parser)]
@@ -76,6 +80,8 @@ pub(crate) enum Command {
     Kubeconfig(KubeconfigArgs),
     /// Run only the DaemonSet controller, against any Kubernetes cluster
     Controller(ControllerArgs),
+    /// Simulate nodes, thousands of them, against any Kubernetes API server
+    Hollow(Box<HollowArgs>),
     /// Write a completion script for a shell
     Completion {
         /// Which shell

@@ -98,7 +98,8 @@ pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Arc<dyn Api>> {
     }
 }
 
-fn kubeconfig_path(args: &ClientArgs) -> Option<PathBuf> {
+/// The kubeconfig that [`connect`] would use; `None`: only the pod's own account is left.
+pub(crate) fn kubeconfig_path(args: &ClientArgs) -> Option<PathBuf> {
     if let Some(path) = &args.kubeconfig {
         return Some(path.clone());
     }

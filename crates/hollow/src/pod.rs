@@ -54,7 +54,7 @@ struct Pending {
 
 #[derive(Debug)]
 enum Happening {
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
     Probe(ProbeReport),
     Crash { id: String },
 }
@@ -188,7 +188,7 @@ impl RealPod {
         due.sort_by_key(|pending| pending.due);
         for Pending { due, what, .. } in due {
             match what {
-                Happening::Outcome(outcome) => sync::apply(outcome, &mut self.seen.observed, &mut self.memory, due),
+                Happening::Outcome(outcome) => sync::apply(*outcome, &mut self.seen.observed, &mut self.memory, due),
                 Happening::Probe(report) => self.memory.probed(&report),
                 Happening::Crash { id } => crashes += u64::from(self.crash(&id, due)),
             }
@@ -241,7 +241,7 @@ impl RealPod {
     /// The outcome will be there at `due`; it takes the place of what occupied the slot.
     fn answer(&mut self, slot: Option<Slot>, due: Timestamp, outcome: Outcome) {
         self.pending.retain(|pending| slot.is_none() || pending.slot != slot);
-        self.pending.push(Pending { due, slot, what: Happening::Outcome(outcome) });
+        self.pending.push(Pending { due, slot, what: Happening::Outcome(Box::new(outcome)) });
     }
 
     fn spec(&self, name: &str) -> Option<&Spec> {

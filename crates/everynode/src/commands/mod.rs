@@ -5,6 +5,7 @@ mod apply;
 mod controller;
 mod delete;
 mod down;
+mod hollow;
 mod status;
 mod up;
 
@@ -20,6 +21,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Server(args) => up::server(args).await,
         Command::Agent(args) => agent::run(args).await,
         Command::Controller(args) => controller::run(args).await,
+        Command::Hollow(args) => hollow::run(*args).await,
         Command::Token(args) => token(&args),
         Command::Down(args) => down::run(args).await,
         Command::Apply(args) => apply::run(args).await,
