@@ -23,7 +23,7 @@ const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protob
 /// The name by which clients ask for it. It must not be the answer's: `@` makes it no media type for Go.
 const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// The version that `/version` reports, too.
-const KUBERNETES: &str = "v1.36.2";
+const KUBERNETES: &str = "v1.36.0";
 
 /// The dialect of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

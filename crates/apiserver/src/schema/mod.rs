@@ -17,7 +17,7 @@ mod validate;
 use serde_json::Value;
 
 pub(crate) use defaults::default;
-pub(crate) use read::{decode, decode_value, zero_field};
+pub(crate) use read::{decode, decode_value};
 pub(crate) use validate::{validate_create, validate_status_update, validate_update};
 
 /// What to do with unknown and duplicate fields (DS-I40).

@@ -192,10 +192,3 @@ fn go_word(value: &Value) -> &'static str {
         Value::Object(_) => "object",
     }
 }
-
-/// What Kubernetes shows for a top-level field that was never set: `status` after it was cleared (DS-A46).
-pub(crate) fn zero_field(info: &KindInfo, name: &str) -> Option<Value> {
-    let mut whole = Map::new();
-    Pass::new(types()).object(types().of(&info.kind)?, &mut whole);
-    whole.remove(name)
-}

@@ -115,11 +115,6 @@ impl Types {
         &self.definitions[index]
     }
 
-    /// All definitions, sorted by name.
-    pub(crate) fn all(&self) -> &[Definition] {
-        &self.definitions
-    }
-
     pub(crate) fn find(&self, name: &str) -> Option<&Definition> {
         let index = self.definitions.binary_search_by(|definition| definition.name.as_str().cmp(name)).ok()?;
         self.definitions.get(index)
@@ -282,6 +277,39 @@ impl fmt::Display for LoadError {
 mod tests {
     use super::*;
     use everynode_api::kinds::KINDS;
+    use everynode_api::patch::strategic::{BuiltIn, MergeSchema, Strategy};
+
+    /// Every field where the patch module's table and the generated file say different things.
+    fn differences(definition: &Definition, patches: BuiltIn, path: &str, found: &mut Vec<String>) {
+        for field in &definition.fields {
+            let path = format!("{path}.{}", field.name);
+            let rule = patches.lookup(&field.name);
+            let key = field.merge_key.as_deref().filter(|key| !key.is_empty());
+            let merges = rule.strategy == Strategy::Merge;
+            if (merges, rule.merge_key, rule.retain_keys) != (field.merge_key.is_some(), key, field.retain_keys) {
+                found.push(path.clone());
+            }
+            let of = match &field.kind {
+                // A list that is replaced as a whole hides what is inside.
+                Type::List(item) if merges => item,
+                kind => kind,
+            };
+            if let Type::Object(index) = of {
+                differences(types().get(*index), rule.schema, &path, found);
+            }
+        }
+    }
+
+    #[test]
+    fn patches_and_schema_agree() {
+        // DS-I15, DS-I17
+        for info in KINDS {
+            let mut found = Vec::new();
+            let patches = BuiltIn::for_kind(&info.kind.group, &info.kind.kind);
+            differences(types().of(&info.kind).unwrap(), patches, &info.kind.kind, &mut found);
+            assert_eq!(found, Vec::<String>::new());
+        }
+    }
 
     #[test]
     fn every_served_kind_has_a_type_and_a_list() {

@@ -130,11 +130,16 @@ static CONTAINER: Type = Type(&[
     ("volumeDevices", keyed("devicePath", &PLAIN)),
 ]);
 
+static VOLUME: Type = Type(&[("ephemeral", plain(&EPHEMERAL))]);
+
+/// The claim that an ephemeral volume makes has metadata of its own.
+static EPHEMERAL: Type = Type(&[("volumeClaimTemplate", plain(&OBJECT))]);
+
 static POD_SPEC: Type = Type(&[
     ("containers", keyed("name", &CONTAINER)),
     ("initContainers", keyed("name", &CONTAINER)),
     ("ephemeralContainers", keyed("name", &CONTAINER)),
-    ("volumes", keyed_union("name", &PLAIN)),
+    ("volumes", keyed_union("name", &VOLUME)),
     ("imagePullSecrets", keyed("name", &PLAIN)),
     ("hostAliases", keyed("ip", &PLAIN)),
     ("topologySpreadConstraints", keyed("topologyKey", &PLAIN)),
