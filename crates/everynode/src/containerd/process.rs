@@ -48,9 +48,16 @@ pub(crate) fn spawn_detached(program: &Path, arguments: &[&str], directory: &Pat
     Ok(pid)
 }
 
-/// Whether a process exists.
+/// Whether a process runs. One that has ended and is only waited for by its parent does not.
 pub(crate) fn alive(pid: i32) -> bool {
-    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
+    let exists = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
+    exists && !is_zombie(pid)
+}
+
+/// The state is the first word after the name in parentheses, which may itself have some (proc(5)).
+fn is_zombie(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Whether a process exists and runs this program (and not another that got its number).
