@@ -4,8 +4,9 @@
 #
 #   scripts/sandbox.sh COMMAND [ARG...]
 #
-# Inside: root's own /proc, loopback up and no other network, `/` shared as container runtimes want it, and empty
-# node directories (kubelet, CNI, pod logs). Build first: no mirror can be reached from inside.
+# Inside: root's own /proc, loopback up and no other network, `/` shared as container runtimes want it, an empty /tmp
+# (on the disk, removed afterwards) and empty node directories (kubelet, CNI, pod logs). Build first: no mirror can be
+# reached from inside.
 set -euo pipefail
 
 [ $# -gt 0 ] || { echo "usage: $0 COMMAND [ARG...]" >&2; exit 2; }
@@ -18,7 +19,9 @@ if [ "${EVERYNODE_SANDBOX:-}" = starting ]; then
     ip link set lo up
     for dir in $SANDBOX_DIRS; do mount -t tmpfs -o mode=755 tmpfs "$dir"; done
     mount --make-rshared /run/netns
-    unset SANDBOX_DIRS
+    mount --bind "$SANDBOX_TMP" /tmp
+    mount --make-private /tmp && mount --make-shared /tmp
+    unset SANDBOX_DIRS SANDBOX_TMP
     # Not exec: this shell is process 1 here and collects orphans.
     code=0
     "$@" || code=$?
@@ -35,10 +38,13 @@ flock -s 8
 for dir in $dirs; do
     [ -d "$dir" ] || { mkdir -p "$dir" && echo "$dir" >>"$lock"; }
 done
+tmp=$(mktemp -d /tmp/everynode-sandbox.XXXXXX)
+chmod 1777 "$tmp"
 child=
 cleanup() {
     # Dies with process 1 of its own process namespace; nothing of it survives.
     if [ -n "$child" ]; then kill -KILL "$child" 2>/dev/null && wait "$child" 2>/dev/null || true; fi
+    rm -rf --one-file-system "$tmp"
     if flock -n -x 8; then
         # Not what somebody has put something into meanwhile.
         sort -ru "$lock" | while read -r dir; do rmdir "$dir" 2>/dev/null || true; done
@@ -48,7 +54,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 143' TERM INT
 
-EVERYNODE_SANDBOX=starting SANDBOX_DIRS=$dirs \
+EVERYNODE_SANDBOX=starting SANDBOX_DIRS=$dirs SANDBOX_TMP=$tmp \
     unshare --mount --net --ipc --uts --pid --fork --kill-child --mount-proc --propagation private "$0" "$@" 8>&- &
 child=$!
 code=0
