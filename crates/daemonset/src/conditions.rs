@@ -22,6 +22,9 @@ pub(crate) struct Facts {
     pub counts: Counts,
     pub max_unavailable: i64,
     pub on_delete: bool,
+    /// Orphans to adopt once it is certain that the set still exists. That the message tells their number makes the
+    /// status change, and its write is what brings the certainty (see `Seen::sets_known_to`).
+    pub adoptions_waiting: usize,
     /// Nodes where a pod is in back-off, or has not been ready for a while though it was started.
     pub failing: Vec<Arc<str>>,
     /// Desired nodes without an available pod.
@@ -63,6 +66,14 @@ impl Facts {
     }
 
     fn progressing(&self) -> (&'static str, &'static str, String) {
+        let (status, reason, message) = self.progress();
+        match self.adoptions_waiting {
+            0 => (status, reason, message),
+            number => (status, reason, format!("{message}, {number} to be adopted")),
+        }
+    }
+
+    fn progress(&self) -> (&'static str, &'static str, String) {
         let counts = &self.counts;
         let numbers =
             || format!("{} of {} nodes updated, {} available", counts.updated, counts.desired, counts.available);

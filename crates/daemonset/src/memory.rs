@@ -27,7 +27,7 @@ pub(crate) struct Seat {
     pub node: Arc<str>,
     /// The node object's uid at that time: a node that comes back under its name with another uid is another machine.
     pub node_uid: Arc<str>,
-    pub pod_uid: Option<Arc<str>>,
+    pub pod_uid: Arc<str>,
 }
 
 /// How far the rollout of a revision is, and since when it has not moved.
@@ -37,12 +37,4 @@ pub(crate) struct Progress {
     pub updated: i64,
     pub available: i64,
     pub since: Timestamp,
-}
-
-impl Memory {
-    /// The seat of a node.
-    pub(crate) fn seat(&self, node: &str) -> Option<&Seat> {
-        let index = self.seats.binary_search_by(|seat| seat.node.as_ref().cmp(node)).ok()?;
-        self.seats.get(index)
-    }
 }

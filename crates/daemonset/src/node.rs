@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use crate::backoff::BackOffs;
 use crate::explain::{Hold, Want, Why};
-use crate::memory::Memory;
 use crate::sites::{Judge, PodState, Site};
 
 /// What to do on one node, before any rollout.
@@ -27,7 +26,6 @@ impl Managed<'_, '_> {
 /// Decides about one node. `surge`: the strategy lets a second pod start beside the first (DS-C32).
 pub(crate) fn manage<'p, 'a>(
     judge: &Judge<'_>,
-    memory: &Memory,
     back_offs: &mut BackOffs,
     surge: bool,
     site: &Site<'a>,
@@ -42,7 +40,7 @@ pub(crate) fn manage<'p, 'a>(
         managed.create = site.eligibility.should_run.then_some(Want::Missing); // DS-C21
         return managed;
     }
-    let running = sort_out(judge, memory, back_offs, site, pods, &mut managed);
+    let running = sort_out(judge, back_offs, site, pods, &mut managed);
     let waiting = !judge.strict && !managed.holds.is_empty();
     if surge && running.is_empty() && site.eligibility.should_run && !waiting {
         managed.create = Some(Want::Missing); // DS-C29
@@ -64,7 +62,6 @@ fn evict<'p, 'a>(judge: &Judge<'_>, site: &Site<'a>, pods: &'p [PodState<'a>], m
 /// Takes out what is failed, ended or from another machine (DS-C25); returns the running set.
 fn sort_out<'p, 'a>(
     judge: &Judge<'_>,
-    memory: &Memory,
     back_offs: &mut BackOffs,
     site: &Site<'a>,
     pods: &'p [PodState<'a>],
@@ -75,7 +72,7 @@ fn sort_out<'p, 'a>(
         let ended = match state.phase() {
             PodPhase::Failed => Some(Why::Failed),
             PodPhase::Succeeded => Some(Why::Succeeded),
-            _ if is_of_former_node(judge, memory, site, state) => Some(Why::NodeReplaced),
+            _ if is_of_former_node(judge, site, state) => Some(Why::NodeReplaced),
             _ => None,
         };
         match ended {
@@ -114,10 +111,9 @@ fn replace<'p, 'a>(
 
 /// A bound pod that is older than the node object which replaced its own (DS-K25). Only a replacement that was
 /// witnessed counts: a takeover restarts nothing.
-pub(crate) fn is_of_former_node(judge: &Judge<'_>, memory: &Memory, site: &Site<'_>, state: &PodState<'_>) -> bool {
-    let replaced = |seat: &crate::memory::Seat| seat.node_uid != site.node.meta.uid;
+pub(crate) fn is_of_former_node(judge: &Judge<'_>, site: &Site<'_>, state: &PodState<'_>) -> bool {
     !judge.strict
-        && memory.seat(site.node.name()).is_some_and(replaced)
+        && site.seat.is_some_and(|seat| seat.node_uid != site.node.meta.uid)
         && !state.pod.spec.node_name.is_empty()
         && state.pod.meta.creation_timestamp <= site.node.meta.creation_timestamp
 }

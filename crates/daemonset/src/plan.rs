@@ -107,7 +107,7 @@ impl<'a> Pass<'a> {
         let relabels = self.settle_claims();
         let claims = std::mem::take(&mut self.claims);
         let judge = self.judge();
-        let sites = Sites::new(self.seen, &claims, &judge);
+        let sites = Sites::new(self.seen, self.memory, &claims, &judge);
         let desired = sites.desired();
         let strategy = Strategy::resolve(&self.seen.set.spec, desired);
 
@@ -176,7 +176,7 @@ impl<'a> Pass<'a> {
 
     fn manage<'p>(&mut self, judge: &Judge<'_>, sites: &'p Sites<'a>, surge: bool) -> Vec<Managed<'p, 'a>> {
         let mut back_offs = std::mem::take(&mut self.next.back_offs);
-        let one = |(site, pods)| node::manage(judge, self.memory, &mut back_offs, surge, site, pods);
+        let one = |(site, pods)| node::manage(judge, &mut back_offs, surge, site, pods);
         let managed: Vec<_> = sites.iter().map(one).collect();
         self.next.back_offs = back_offs;
         for at in managed.iter().filter_map(|managed| managed.wake_at) {
@@ -230,7 +230,7 @@ impl<'a> Pass<'a> {
             return;
         }
         let own = sites.pods_and_ghosts(site);
-        let predecessor = last_pod(own).or_else(|| self.memory.seat(site.node.name())?.pod_uid.clone());
+        let predecessor = last_pod(own).or_else(|| site.seat.map(|seat| seat.pod_uid.clone()));
         let node = site.node.meta.name.clone();
         match maker.make(site.node, predecessor.as_deref().unwrap_or_default(), own) {
             Err(name) => {
@@ -331,12 +331,12 @@ impl<'a> Pass<'a> {
     /// The last pod of each node, for names and for telling apart nodes of one name.
     fn seats(&self, judge: &Judge<'_>, sites: &Sites<'a>) -> Arc<Vec<Seat>> {
         let seat = |site: &Site<'a>| {
-            let old = self.memory.seat(site.node.name());
+            let old = site.seat;
             let pods = sites.pods(site);
-            let pod_uid = last_pod(sites.pods_and_ghosts(site)).or_else(|| old?.pod_uid.clone())?;
-            let former = pods.iter().any(|state| node::is_of_former_node(judge, self.memory, site, state));
+            let pod_uid = last_pod(sites.pods_and_ghosts(site)).or_else(|| old.map(|old| old.pod_uid.clone()))?;
+            let former = pods.iter().any(|state| node::is_of_former_node(judge, site, state));
             let node_uid = old.filter(|_| former).map_or(&site.node.meta.uid, |old| &old.node_uid).clone();
-            Some(Seat { node: site.node.meta.name.clone(), node_uid, pod_uid: Some(pod_uid) })
+            Some(Seat { node: site.node.meta.name.clone(), node_uid, pod_uid })
         };
         let new: Vec<Seat> = sites.sites.iter().filter_map(seat).collect();
         if new == *self.memory.seats { self.memory.seats.clone() } else { Arc::new(new) }
@@ -386,6 +386,7 @@ impl<'a> Pass<'a> {
             counts,
             max_unavailable: strategy.max_unavailable,
             on_delete: !strategy.rolling,
+            adoptions_waiting: self.out.notes.iter().filter(|note| matches!(note, Note::AdoptionWaits { .. })).count(),
             failing: Vec::new(),
             unavailable: Vec::new(),
             blockers: rollout.blockers.clone(),

@@ -57,7 +57,8 @@ impl<'a> Maker<'a> {
         Ok(Made { name, body, bound })
     }
 
-    /// A name that is taken by another pod is hashed again, with that pod's uid as the predecessor.
+    /// A name that is taken by another pod is hashed again, with that pod's uid as the predecessor; one whose holder is
+    /// ending on this very node is waited for.
     fn name(&self, node: &Node, predecessor: &str, own: &[PodState<'_>]) -> Result<String, String> {
         let mut predecessor: Arc<str> = predecessor.into();
         let mut name = String::new();
@@ -67,7 +68,7 @@ impl<'a> Maker<'a> {
             let mut own = own.iter().map(|state| state.pod);
             match stranger.or_else(|| own.find(|pod| *pod.meta.name == *name)) {
                 None => return Ok(name),
-                Some(occupant) if occupant.is_terminating() => return Err(name),
+                Some(other) if other.is_terminating() && other.target_node() == Some(node.name()) => return Err(name),
                 Some(occupant) => predecessor = occupant.meta.uid.clone(),
             }
         }

@@ -48,11 +48,9 @@ pub(crate) fn see(options: &Options, view: &View, key: &Key) -> Option<Seen> {
         ..Seen::default()
     };
     revisions(view, &selector, &mut seen);
-    if seen.pods.len() < seen.nodes.len() || surges(set) {
-        strangers(view, &mut seen);
-        if options.bind == Bind::WhereFits && pod::may_bind(&set.spec.template) {
-            neighbours(view, &mut seen);
-        }
+    strangers(view, &mut seen);
+    if options.bind == Bind::WhereFits && pod::may_bind(&set.spec.template) {
+        neighbours(view, &mut seen);
     }
     Some(seen)
 }

@@ -10,6 +10,7 @@ use everynode_placement::{Eligibility, Reason, eligible, static_reasons, with_au
 use jiff::{SignedDuration, Timestamp};
 
 use crate::claim::Claims;
+use crate::memory::{Memory, Seat};
 use crate::pod::{GENERATION_LABEL, HASH_LABEL};
 use crate::seen::{Fnv, Seen};
 use crate::{Options, RESPECT_CORDON_ANNOTATION};
@@ -164,6 +165,8 @@ pub(crate) struct Site<'a> {
     pub eligibility: Eligibility,
     /// The node's agent is heard of. One that reports itself as not ready is.
     pub heard: bool,
+    /// What is remembered of the node.
+    pub seat: Option<&'a Seat>,
     first: u32,
     end: u32,
     ghosts_end: u32,
@@ -178,7 +181,7 @@ pub(crate) struct Sites<'a> {
 }
 
 impl<'a> Sites<'a> {
-    pub fn new(seen: &'a Seen, claims: &Claims<'a>, judge: &Judge<'_>) -> Self {
+    pub fn new(seen: &'a Seen, memory: &'a Memory, claims: &Claims<'a>, judge: &Judge<'_>) -> Self {
         let mut index: HashMap<&str, u32, Fnv> = HashMap::with_capacity_and_hasher(seen.nodes.len(), Fnv::default());
         index.extend(seen.nodes.iter().zip(0..).map(|(node, number)| (node.name(), number)));
         let mut sites = Sites { sites: Vec::new(), states: Vec::with_capacity(claims.pods.len()), astray: Vec::new() };
@@ -196,18 +199,21 @@ impl<'a> Sites<'a> {
         let place = |state: &PodState<'_>| (state.site, state.is_ghost());
         sites.states.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.order(b)));
         sites.astray.sort_by(|a, b| a.pod.meta.name.cmp(&b.pod.meta.name));
-        sites.lay_out(seen, judge);
+        sites.lay_out(seen, memory, judge);
         sites
     }
 
-    fn lay_out(&mut self, seen: &'a Seen, judge: &Judge<'_>) {
+    fn lay_out(&mut self, seen: &'a Seen, memory: &'a Memory, judge: &Judge<'_>) {
         let mut next = 0;
+        let mut seats = memory.seats.iter().peekable();
         self.sites = Vec::with_capacity(seen.nodes.len());
         for (node, number) in seen.nodes.iter().zip(0u32..) {
             let rest = &self.states[next..];
             let all = rest.iter().take_while(|state| state.site == number).count();
             let alive = rest[..all].iter().take_while(|state| !state.is_ghost()).count();
+            while seats.next_if(|seat| *seat.node < *node.name()).is_some() {}
             self.sites.push(Site {
+                seat: seats.next_if(|seat| *seat.node == *node.name()),
                 node,
                 eligibility: eligibility(&judge.spec, judge.respect_cordon, node),
                 heard: judge.strict || is_heard(node),

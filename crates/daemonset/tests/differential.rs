@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use everynode_api::kinds;
 use everynode_api::reconcile::Action;
-use everynode_daemonset::{Options, Plan};
+use everynode_daemonset::{Note, Options, Plan};
 use model::{Deeds, Model};
 use serde_json::json;
 use world::trouble::{NODES, disturb};
@@ -32,11 +32,13 @@ fn deeds(plan: &Plan) -> Deeds {
 
 /// A plan that only puts labels or revisions right is not compared: the model knows nothing of those.
 fn is_preparing(plan: &Plan) -> bool {
-    plan.actions.iter().any(|action| match action {
-        Action::Create { target, .. } => target.kind == kinds::CONTROLLER_REVISION,
-        Action::Patch { target, body, .. } => target.kind == kinds::POD && !body["metadata"]["labels"].is_null(),
-        _ => false,
-    })
+    let waits_for_a_name = plan.notes.iter().any(|note| matches!(note, Note::NameTaken { .. }));
+    waits_for_a_name
+        || plan.actions.iter().any(|action| match action {
+            Action::Create { target, .. } => target.kind == kinds::CONTROLLER_REVISION,
+            Action::Patch { target, body, .. } => target.kind == kinds::POD && !body["metadata"]["labels"].is_null(),
+            _ => false,
+        })
 }
 
 fn compare(seed: u64, options: Options) {

@@ -82,4 +82,3 @@ fn update(world: &mut World, set: &Key) {
         set["metadata"]["generation"] = generation.into();
     });
 }
-
