@@ -6,6 +6,7 @@ mod hosts;
 mod resources;
 mod sandbox;
 mod security;
+mod unsupported;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub(crate) use hosts::hosts_file;
 pub(crate) use resources::cgroup_parent;
 pub(crate) use resources::{PodLimits, cgroup_v2_weight, pod_limits};
 pub(crate) use sandbox::sandbox_config;
+pub(crate) use unsupported::in_pod as unsupported;
 
 /// Which agent a sandbox or container belongs to: several agents may share one runtime.
 pub const NODE_LABEL: &str = "everynode.dev/node";
@@ -71,8 +73,8 @@ pub(crate) fn container_config(inputs: ContainerInputs<'_>) -> Result<v1::Contai
         message_file,
         memory_capacity,
     } = inputs;
-    if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err(ConfigError::new("volumeDevices (raw block volumes) are not supported by this agent"));
+    if let Some(message) = unsupported::in_container(container) {
+        return Err(ConfigError { message });
     }
     let lookup = |name: &str| env.iter().rev().find(|var| var.name == name).map(|var| var.value.as_str());
     let expanded = |list: &Option<Vec<String>>| list.iter().flatten().map(|text| expand(text, lookup)).collect();

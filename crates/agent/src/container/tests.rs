@@ -222,3 +222,19 @@ fn hosts_files() {
         "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n192.0.2.1 host\n127.0.0.7\tkubernetes.default.svc\tkubernetes\n"
     );
 }
+
+/// Nothing is ignored in silence.
+#[test]
+fn unsupported_fields_are_refused() {
+    let refused = |fields: Value| {
+        let mut container = json!({"name": "c"});
+        container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        self::container(json!({"containers": [container]}), &Image::default()).unwrap_err()
+    };
+    assert!(refused(json!({"volumeDevices": [{"name": "d", "devicePath": "/d"}]})).starts_with("volumeDevices "));
+    assert!(refused(json!({"lifecycle": {"stopSignal": "SIGUSR1"}})).starts_with("lifecycle.stopSignal "));
+    let in_pod = |spec: Value| super::unsupported(&pod(spec).spec.unwrap()).unwrap_or_default();
+    assert!(in_pod(json!({"runtimeClassName": "gvisor", "containers": []})).starts_with("runtime class \"gvisor\" "));
+    assert!(in_pod(json!({"hostUsers": false, "containers": []})).starts_with("hostUsers: false "));
+    assert_eq!(in_pod(json!({"hostUsers": true, "os": {"name": "linux"}, "containers": []})), "");
+}

@@ -61,6 +61,11 @@ impl Host for LinuxHost {
         cgroups::create(&self.config.cgroups.mount, &parent, container::pod_limits(&spec))
     }
 
+    fn known_pods(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.config.dirs.root.join("pods")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     fn resolv_conf(&self) -> String {
         read_text(&self.config.dns.resolv_conf)
     }

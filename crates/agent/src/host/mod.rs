@@ -25,6 +25,9 @@ pub trait Host: Send + Sync + 'static {
     /// Of the file system.
     fn prepare_pod(&self, pod: &Pod) -> io::Result<()>;
 
+    /// The uids of the pods that have a directory here: also those that ended while no agent ran.
+    fn known_pods(&self) -> Vec<String>;
+
     /// The text of the node's resolver configuration.
     fn resolv_conf(&self) -> String;
 
@@ -70,6 +73,10 @@ pub struct NoHost;
 impl Host for NoHost {
     fn prepare_pod(&self, _pod: &Pod) -> io::Result<()> {
         Ok(())
+    }
+
+    fn known_pods(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn resolv_conf(&self) -> String {

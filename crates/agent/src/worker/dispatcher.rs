@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::pod::{Glance, Look, PodWorker, Start, Told};
 use super::relist::{Looked, Relist, Resync};
 use super::{Context, PodUpdate};
-use crate::ports::PodRef;
+use crate::ports::{PodRef, Severity};
 use crate::sync::{Memory, Observed};
 
 /// Logs of a pod that is gone stay this long, so that log collectors can read their end.
@@ -30,7 +30,9 @@ pub struct Dispatcher {
     inspector: Inspector,
     /// Whether the pods of this node are known: only then can a sandbox be an orphan.
     listed: bool,
-    lingering: JoinSet<()>,
+    /// Pods that are gone, with logs that are not.
+    lingering: JoinSet<PodRef>,
+    logs: BTreeSet<PodRef>,
 }
 
 struct Worker {
@@ -92,6 +94,7 @@ impl Dispatcher {
             inspector: Inspector::default(),
             listed: false,
             lingering: JoinSet::new(),
+            logs: BTreeSet::new(),
         }
     }
 
@@ -121,11 +124,15 @@ impl Dispatcher {
                     None => break,
                 },
                 Some(Ok(pod)) = self.tasks.join_next(), if !self.tasks.is_empty() => self.finished(pod),
-                Some(_) = self.lingering.join_next(), if !self.lingering.is_empty() => {}
+                Some(Ok(pod)) = self.lingering.join_next(), if !self.lingering.is_empty() => self.remove_logs(&pod),
             }
         }
         relist.abort();
         self.tasks.shutdown().await;
+        // Nobody would remember them.
+        while let Some(pod) = self.logs.first().cloned() {
+            self.remove_logs(&pod);
+        }
     }
 
     fn looked(&mut self, looked: Looked) {
@@ -150,7 +157,9 @@ impl Dispatcher {
                 let gone: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
                 gone.iter().for_each(|uid| self.gone(uid));
                 pods.into_iter().for_each(|pod| self.set(pod));
-                self.listed = true;
+                if !std::mem::replace(&mut self.listed, true) {
+                    self.adopt_directories();
+                }
                 self.adopt_orphans();
             }
         }
@@ -177,12 +186,8 @@ impl Dispatcher {
         if pod.metadata.deletion_timestamp.is_none() && !matches!(ended, Some("Failed" | "Succeeded")) {
             let others: Vec<Arc<Pod>> = self.workers.values().map(|worker| worker.told.borrow().pod.clone()).collect();
             if let Err(rejection) = self.context.admission.admit(pod, &others) {
-                self.context.emit_pod(
-                    pod,
-                    crate::ports::Severity::Warning,
-                    "FailedAdmission",
-                    format!("{}: {}", rejection.reason, rejection.message),
-                );
+                let reason = event_reason(&rejection.reason);
+                self.context.emit_pod(pod, Severity::Warning, reason, rejection.message.clone());
                 memory.reject(rejection);
             }
         }
@@ -205,6 +210,19 @@ impl Dispatcher {
         for uid in orphans {
             let Some(pod) = self.observed.get(&uid).and_then(|look| orphan(&look.observed)) else { continue };
             tracing::info!(pod = %PodRef::of(&pod), "ending a pod that does not exist any more");
+            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true }, Memory::default());
+        }
+    }
+
+    /// Directories of pods that ended while no agent ran and no sandbox is left of: a worker each,
+    /// which tears them down.
+    fn adopt_directories(&mut self) {
+        for uid in self.context.host.known_pods() {
+            if self.workers.contains_key(&uid) || self.observed.contains_key(&uid) {
+                continue;
+            }
+            let metadata = ObjectMeta { uid: Some(uid.clone()), ..ObjectMeta::default() };
+            let pod = Pod { metadata, spec: Some(PodSpec::default()), status: None };
             self.spawn(&uid, Told { pod: Arc::new(pod), gone: true }, Memory::default());
         }
     }
@@ -238,11 +256,17 @@ impl Dispatcher {
         self.workers.remove(&pod.uid);
         self.observed.remove(&pod.uid);
         self.inspector.remove(&pod.uid);
-        let context = self.context.clone();
+        self.logs.insert(pod.clone());
         self.lingering.spawn(async move {
             tokio::time::sleep(LOG_LINGER).await;
-            context.host.remove_logs(&pod);
+            pod
         });
+    }
+
+    fn remove_logs(&mut self, pod: &PodRef) {
+        if self.logs.remove(pod) {
+            self.context.host.remove_logs(pod);
+        }
     }
 }
 
@@ -257,4 +281,23 @@ fn orphan(observed: &Observed) -> Option<Pod> {
         from_sandbox.or_else(|| observed.containers.first().and_then(crate::host::pod_of))?;
     let metadata = ObjectMeta { namespace: Some(namespace), name: Some(name), uid: Some(uid), ..ObjectMeta::default() };
     Some(Pod { metadata, spec: Some(PodSpec::default()), status: None })
+}
+
+/// The event carries the rejection's reason (DS-H09); amounts of extended resources share one.
+fn event_reason(reason: &str) -> &'static str {
+    const KNOWN: [&str; 12] = [
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+        "OutOfephemeral-storage",
+        "NodeAffinity",
+        "NodeName",
+        "NodePorts",
+        "TaintToleration",
+        "Evicted",
+        "NodeShutdown",
+        "AppArmor",
+        "PodOSNotSupported",
+    ];
+    KNOWN.into_iter().find(|known| *known == reason).unwrap_or("UnexpectedAdmissionError")
 }

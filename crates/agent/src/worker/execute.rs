@@ -78,6 +78,11 @@ async fn set_up(context: &Context, seen: &Seen) -> Result<(), String> {
 
 async fn create_sandbox(context: &Context, pod: &Pod, attempt: u32) -> Result<Sandbox, String> {
     let config = container::sandbox_config(&context.config, pod, attempt, &context.host.resolv_conf());
+    if let Some(message) = pod.spec.as_ref().and_then(container::unsupported) {
+        let told = format!("Failed to create pod sandbox: {message}");
+        context.emit_pod(pod, Severity::Warning, "FailedCreatePodSandBox", told);
+        return Err(message);
+    }
     let created = async {
         let id = context.runtime.run_sandbox(&config).await?;
         context.runtime.sandbox_status(&id).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, ExecAction, LifecycleHandler};
 
 use super::Context;
+use crate::probes::hook;
 use crate::sync::Seen;
 
 /// How much of a failed command's output is shown.
@@ -16,7 +17,7 @@ const OUTPUT_BYTES_MAX: usize = 1024;
 /// The message of `FailedPostStartHook` or `FailedPreStopHook`.
 pub(super) async fn run(
     context: &Context,
-    _seen: &Seen,
+    seen: &Seen,
     container: &Container,
     id: &str,
     handler: &LifecycleHandler,
@@ -29,7 +30,7 @@ pub(super) async fn run(
         return Ok(());
     }
     match &handler.http_get {
-        Some(_) => Err(format!("container {}: httpGet hooks are not supported yet", container.name)),
+        Some(get) => hook::get(get, container, seen.pod_ips().first().copied()).await,
         None => Ok(()),
     }
 }
