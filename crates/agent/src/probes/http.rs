@@ -61,6 +61,14 @@ impl HttpClient {
         Outcome::Failed(failed_get(&current, &format!("stopped after {REDIRECTS_MAX} redirects")))
     }
 
+    /// Whether anything answers, whatever it says. Without a time limit of its own.
+    ///
+    /// # Errors
+    /// Nothing answers, in Go's words.
+    pub(super) async fn reach(&self, get: &HttpGet) -> Result<(), String> {
+        self.get(get).await.map(drop).map_err(|why| failed_get(get, &why))
+    }
+
     async fn get(&self, get: &HttpGet) -> Result<Answer, String> {
         let stream = connect(&get.host, get.port).await?;
         if !get.tls {

@@ -6,6 +6,7 @@
 //! http     one HTTP GET, with redirects and without certificate checks
 //! grpc     one call of the gRPC health service
 //! attempt  one attempt of any kind, with its time limit
+//! hook     the same HTTP GET for lifecycle hooks
 //! ```
 //!
 //! One task per probe: it asks its machine what to do next, does it, and hands the outcome back.
@@ -13,6 +14,7 @@
 mod attempt;
 mod check;
 mod grpc;
+pub(crate) mod hook;
 mod http;
 mod machine;
 #[cfg(test)]

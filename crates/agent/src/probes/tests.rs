@@ -136,6 +136,18 @@ async fn certificates_are_not_verified() {
     assert_eq!(attempt(probe).await, failed("HTTP probe failed with statuscode: 418"));
 }
 
+#[tokio::test]
+async fn a_hook_is_content_with_any_answer() {
+    // DS-H19
+    let (address, mut asked) = web().await;
+    let hook = |port: u16| serde_json::from_value(json!({"port": port, "path": "/unready"})).unwrap();
+    let container: Container = serde_json::from_value(json!({"name": "c"})).unwrap();
+    let ip = Some(address.ip());
+    assert_eq!(hook::get(&hook(address.port()), &container, ip).await, Ok(()));
+    assert_eq!(asked.recv().await.unwrap().headers()["user-agent"], "kube-lifecycle/1.36");
+    assert!(hook::get(&hook(closed_port().await), &container, ip).await.unwrap_err().contains("connection refused"));
+}
+
 /// A port where nobody listens.
 async fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
