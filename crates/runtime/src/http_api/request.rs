@@ -1,6 +1,7 @@
 //! From a request to HTTP.
 
 use bytes::Bytes;
+use everynode_api::go_json;
 use everynode_api::ports::{PatchType, Preconditions, Request, Selection, Target, WatchRequest};
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -49,7 +50,7 @@ impl Prepared {
                 Prepared::get(query.path(kind.path(selection.namespace.as_deref(), None, None)))
             }
             Request::Create { target, body } => {
-                let content = body.to_string().into();
+                let content = go_json::to_string(&body).into();
                 let path = create_path(&target);
                 let repeat = match target.subresource {
                     Some("eviction") => Repeat::Never,
@@ -58,7 +59,7 @@ impl Prepared {
                 Prepared { method: Method::POST, path, content_type: JSON, body: content, repeat }
             }
             Request::Update { target, body } => {
-                let content = body.to_string().into();
+                let content = go_json::to_string(&body).into();
                 Prepared {
                     method: Method::PUT,
                     path: target.path(),
@@ -71,7 +72,7 @@ impl Prepared {
                 method: Method::PATCH,
                 path: target.path(),
                 content_type: patch.content_type(),
-                body: guarded(patch, body, &preconditions).to_string().into(),
+                body: go_json::to_string(&guarded(patch, body, &preconditions)).into(),
                 repeat: Repeat::Always,
             },
             Request::Delete { target, preconditions, grace_period_seconds, propagation } => {

@@ -4,9 +4,11 @@
 //! of their own, as many as there are workers, and hand their result back. Informers only put keys
 //! into the queue.
 
+mod handle;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use everynode_api::kinds::Kind;
@@ -17,11 +19,13 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
+use self::handle::lock;
+pub use self::handle::{Handle, Options};
 use crate::awaited::Awaited;
 use crate::cache::{Cache, Subscriber};
 use crate::clock::{Env, later, until};
 use crate::execute::{Executor, Outcome};
-use crate::metrics::{QueueNumbers, count};
+use crate::metrics::count;
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
 
@@ -29,64 +33,6 @@ use crate::shutdown::Shutdown;
 /// planned in batches and takes at most a third of a core.
 const REST_FROM: Duration = Duration::from_millis(1);
 const REST_FACTOR: u32 = 2;
-
-/// How a reconciler is driven.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Keys that are planned at the same time (DS-F03).
-    pub workers: usize,
-    /// All keys are planned again so often, whatever woke them or did not.
-    pub full_pass: Duration,
-    /// The longest back-off of a key that fails (DS-F02).
-    pub retry_max: Duration,
-    /// Whether plans are audited before they are carried out; as the build is, by default.
-    pub audit: bool,
-    /// The component that its events name; `NAME-controller` by default.
-    pub event_component: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            workers: 2,
-            full_pass: Duration::from_secs(300),
-            retry_max: Duration::from_secs(1000),
-            audit: cfg!(debug_assertions),
-            event_component: None,
-        }
-    }
-}
-
-/// What others may see and do of a driver.
-pub struct Handle<N> {
-    queue: Mutex<Queue>,
-    woken: Notify,
-    notes: Mutex<BTreeMap<Key, Arc<[N]>>>,
-    env: Env,
-}
-
-impl<N> Handle<N> {
-    /// What the last plan of `key` had to say; `None` if there was none.
-    pub fn notes(&self, key: &Key) -> Option<Arc<[N]>> {
-        lock(&self.notes).get(key).cloned()
-    }
-
-    /// Plans `key` soon.
-    pub fn wake(&self, key: Key) {
-        lock(&self.queue).add(key, self.env.now());
-        self.woken.notify_one();
-    }
-
-    /// The queue's numbers now.
-    pub fn numbers(&self) -> QueueNumbers {
-        lock(&self.queue).numbers(self.env.now())
-    }
-}
-
-/// A mutex whose holder never panics between two consistent states.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What the driver's task, its plans and the informers share.
 struct Shared<R: Reconciler> {
