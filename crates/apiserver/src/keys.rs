@@ -3,6 +3,8 @@
 use everynode_api::kinds::{KINDS, KindInfo};
 use everynode_store::Key;
 
+/// Every key begins so.
+pub(crate) const EVERYTHING: &str = "/";
 /// Everything that a stock kube-apiserver would also find.
 pub(crate) const REGISTRY: &str = "/registry/";
 /// What belongs to everynode alone: reservations that make something unique.

@@ -18,6 +18,7 @@ mod watcher;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use everynode_api::kinds::KINDS;
 use everynode_store::{Change, Revision, Store, StoreError, Watch, WatchItem, prefix_range};
@@ -36,21 +37,24 @@ pub(crate) struct Hub {
     topics: HashMap<&'static str, Arc<Topic>>,
     /// Every change up to this revision has been handed to all topics.
     revision: watch::Sender<u64>,
+    /// The revision of the state that the topics started from; changes up to it are history.
+    loaded: AtomicU64,
 }
 
 impl Hub {
     /// Reads the registry and opens the store's watch; [`Feeder::run`] then has to be driven.
     pub(crate) fn open(store: &Arc<dyn Store>) -> Result<(Arc<Hub>, Feeder), StoreError> {
         let topics = KINDS.iter().map(|info| (info.storage, Topic::new(info.storage))).collect();
-        let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0) });
+        let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0), loaded: AtomicU64::new(0) });
         let watch = hub.reload(store)?;
         Ok((hub.clone(), Feeder { hub, store: store.clone(), watch }))
     }
 
     /// Takes the registry's state anew and watches from there.
     fn reload(&self, store: &Arc<dyn Store>) -> Result<Box<dyn Watch>, StoreError> {
+        // The watch first: it also brings what happened before, so that watchers can resume across a restart.
+        let (watch, floor) = watch_history(store)?;
         let page = store.range(&prefix_range(keys::REGISTRY), None, 0)?;
-        let watch = store.watch(keys::REGISTRY, page.revision)?;
         let mut sorted: HashMap<&'static str, Vec<Item>> = HashMap::new();
         for kv in page.items {
             if let Some((storage, _)) = keys::split(&kv.key) {
@@ -58,9 +62,13 @@ impl Hub {
             }
         }
         for (storage, topic) in &self.topics {
-            topic.reset(sorted.remove(storage).unwrap_or_default(), page.revision.0);
+            topic.reset(sorted.remove(storage).unwrap_or_default(), floor.0);
         }
-        self.revision.send_replace(page.revision.0);
+        self.loaded.store(page.revision.0, Ordering::Release);
+        self.revision.send_replace(floor.0);
+        if floor == page.revision {
+            self.advance(page.revision.0);
+        }
         Ok(watch)
     }
 
@@ -68,13 +76,14 @@ impl Hub {
         self.topics.get(storage)
     }
 
-    pub(crate) fn revision(&self) -> u64 {
-        *self.revision.borrow()
-    }
-
     /// A receiver that follows the hub's revision.
     pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// Waits until the history before the start has been taken in.
+    pub(crate) async fn loaded(&self) {
+        self.reached(Revision(self.loaded.load(Ordering::Acquire))).await;
     }
 
     /// Waits until everything up to `revision` has reached the topics.
@@ -86,11 +95,14 @@ impl Hub {
 
     fn apply(&self, changes: &[Change]) {
         let mut at = 0;
+        let loaded = self.loaded.load(Ordering::Acquire);
         for change in changes {
             at = at.max(change.revision.0);
             let topic = keys::split(&change.key).and_then(|(storage, _)| self.topics.get(storage));
-            if let Some(topic) = topic {
-                topic.apply(change);
+            match topic {
+                Some(topic) if change.revision.0 <= loaded => topic.remember(change),
+                Some(topic) => topic.apply(change),
+                None => {}
             }
         }
         self.advance(at);
@@ -106,6 +118,16 @@ impl Hub {
 
     fn close(&self) {
         self.topics.values().for_each(|topic| topic.close());
+    }
+}
+
+/// A watch from as far back as the store remembers, and from where that is.
+fn watch_history(store: &Arc<dyn Store>) -> Result<(Box<dyn Watch>, Revision), StoreError> {
+    // Of all keys, not only the registry's: then every commit is seen, and "reached" never waits for the next one.
+    match store.watch(keys::EVERYTHING, Revision(0)) {
+        Ok(watch) => Ok((watch, Revision(0))),
+        Err(StoreError::Compacted { oldest, .. }) => store.watch(keys::EVERYTHING, oldest).map(|watch| (watch, oldest)),
+        Err(error) => Err(error),
     }
 }
 

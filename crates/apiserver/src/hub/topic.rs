@@ -76,6 +76,13 @@ impl Topic {
         state.close_watchers();
     }
 
+    /// Takes in a change from before the state that the topic started from: only for watchers that resume.
+    pub(crate) fn remember(&self, change: &Change) {
+        let item = |kv: &Option<KeyValue>| kv.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
+        let event = Event::new(change.revision.0, item(&change.value), item(&change.previous));
+        self.lock().remember(&Arc::new(event));
+    }
+
     /// Takes in one change and tells those whom it concerns.
     pub(crate) fn apply(&self, change: &Change) {
         let mut state = self.lock();

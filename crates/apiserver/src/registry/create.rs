@@ -18,7 +18,6 @@ impl Registry {
     /// Creates an object.
     pub(crate) async fn create(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
         let (value, warnings) = decode(target.info, body, caller.validation)?;
-        let value = super::events::to_stored(target.info, value);
         let (mut value, generated) = self.name_and_place(target, value)?;
         schema::default(target.info, &mut value);
         self.admit_create(caller, target, &mut value)?;
@@ -99,14 +98,17 @@ impl Registry {
         let existing = self.store.get(&target.key(), None).map_err(|error| store_failure(&error))?;
         match existing {
             Some(_) => Err(Status::already_exists(&target.info.kind, &target.name)),
-            None => Ok(Reply { is_object: true, ..Reply::value(201, &super::events::to_external(target.info, value.clone())) }),
+            None => Ok(Reply { is_object: true, ..Reply::value(201, value) }),
         }
     }
 
     /// One attempt; `None`: the namespace changed in between.
     async fn commit_create(&self, target: &Target, strategy: &dyn Strategy, value: &Value) -> Result<Option<Reply>, Status> {
         let key = target.key();
-        let bytes = stored::encode(value);
+        let bytes = match super::events::is_converted(target.info) {
+            true => stored::encode(&super::events::to_stored(target.info, value.clone())),
+            false => stored::encode(value),
+        };
         let mut transaction = Transaction {
             conditions: vec![Condition::Absent(key.clone())],
             writes: vec![Write::Put { key: key.clone(), value: bytes.clone(), expires_in: strategy.expires_in() }],

@@ -138,6 +138,7 @@ impl Registry {
             (None | Some(0), _) => Start::Everything { marked: false },
             (Some(revision), _) => Start::After(revision),
         };
+        self.hub.loaded().await;
         match parameters.resource_version {
             // Any state will do.
             Some(0) => {}

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::claims::{self, Held};
 use super::create::{durability, place};
 use super::strategy::{self, Strategy};
-use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode};
+use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, events};
 use crate::{object, schema, stored};
 
 /// Which part of an object an update is about.
@@ -40,8 +40,11 @@ pub(crate) enum Attempt {
 impl Registry {
     /// Replaces an object or a subresource of it (DS-A16, DS-I11).
     pub(crate) async fn update(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
-        let (value, warnings) = decode(target.info, body, caller.validation)?;
-        let value = super::events::to_stored(target.info, value);
+        let (mut value, warnings) = decode(target.info, body, caller.validation)?;
+        if events::is_converted(target.info) {
+            schema::default(target.info, &mut value);
+        }
+        let value = events::to_stored(target.info, value);
         let name = object::meta(&value, "name");
         if name != target.name {
             let text = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
@@ -75,7 +78,9 @@ impl Registry {
         let part = Part::of(target);
         match part {
             Part::Main => {
-                schema::default(target.info, &mut new);
+                if !events::is_converted(target.info) {
+                    schema::default(target.info, &mut new);
+                }
                 keep_status(target, &mut new, old);
                 self.admit_update(caller, target, &mut new, old)?;
                 strategy.prepare_update(self, &mut new, old)?;
@@ -213,6 +218,11 @@ fn count_generation(strategy: &dyn Strategy, new: &mut Value, old: &Value) {
 
 fn validate(target: &Target, part: Part, new: &Value, old: &Value) -> Result<(), Status> {
     let mut errors = match part {
+        // Rules are those of the form asked for.
+        Part::Main if events::is_converted(target.info) => {
+            let shown = |value: &Value| events::to_external(target.info, value.clone());
+            schema::validate_update(target.info, &shown(new), &shown(old))
+        }
         Part::Main => schema::validate_update(target.info, new, old),
         Part::Status => schema::validate_status_update(target.info, new, old),
         Part::Other => Vec::new(),

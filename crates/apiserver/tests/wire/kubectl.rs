@@ -1,0 +1,91 @@
+//! Real kubectl, as it is on PATH. Without one these tests have nothing to show and say so.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::support::*;
+
+/// The kubectl on PATH.
+fn kubectl() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.is_file())
+}
+
+struct Kubectl {
+    program: PathBuf,
+    server: Server,
+}
+
+impl Kubectl {
+    async fn start() -> Option<Kubectl> {
+        let Some(program) = kubectl() else {
+            eprintln!("no kubectl on PATH: nothing tested");
+            return None;
+        };
+        let server = Server::start().await.with_default_account().await;
+        let config = server.api.pki().kubeconfig(&format!("https://{}", server.address));
+        everynode_apiserver::Pki::write_private(&server.directory.path().join("config"), &config).unwrap();
+        Some(Kubectl { program, server })
+    }
+
+    async fn output(&self, arguments: &str, input: &str) -> Output {
+        let directory = self.server.directory.path();
+        let mut child = Command::new(&self.program)
+            .args(arguments.split_whitespace())
+            .env("KUBECONFIG", directory.join("config"))
+            .env("HOME", directory)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        child.wait_with_output().await.unwrap()
+    }
+
+    /// What kubectl prints when it succeeds.
+    async fn run(&self, arguments: &str, input: &str) -> String {
+        let output = self.output(arguments, input).await;
+        assert!(output.status.success(), "kubectl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn apply_get_patch_delete() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let manifest = daemon_set("web").to_string();
+    assert_eq!(kubectl.run("apply -f -", &manifest).await, "daemonset.apps/web created"); // DS-I20
+    assert_eq!(kubectl.run("apply -f -", &manifest).await, "daemonset.apps/web unchanged");
+    assert_eq!(kubectl.run("apply -f -", &manifest.replace("x:1", "x:2")).await, "daemonset.apps/web configured");
+    assert_eq!(kubectl.run("get ds web -o jsonpath={.spec.template.spec.containers[0].image}", "").await, "x:2");
+    assert_eq!(kubectl.run("get ds -o name", "").await, "daemonset.apps/web");
+    assert_eq!(kubectl.run("label ds web a=b", "").await, "daemonset.apps/web labeled");
+    assert_eq!(kubectl.run("set image ds/web main=x:3", "").await, "daemonset.apps/web image updated");
+    assert!(kubectl.run("get ds -l a=b -o yaml", "").await.contains("image: x:3"));
+    assert!(kubectl.run("describe ds web", "").await.contains("Desired Number of Nodes Scheduled: 0"));
+    assert_eq!(kubectl.run("delete ds web", "").await, "daemonset.apps \"web\" deleted");
+    let missing = kubectl.output("get ds web", "").await;
+    assert_eq!(String::from_utf8_lossy(&missing.stderr).trim(), "Error from server (NotFound): daemonsets.apps \"web\" not found");
+}
+
+#[tokio::test]
+async fn create_and_ask() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    // Newer kubectls send these as protobuf.
+    assert_eq!(kubectl.run("create configmap c --from-literal=a=b", "").await, "configmap/c created");
+    assert_eq!(kubectl.run("create namespace n", "").await, "namespace/n created");
+    assert_eq!(kubectl.run("create secret generic s --from-literal=a=b", "").await, "secret/s created");
+    assert_eq!(kubectl.run("create serviceaccount robot", "").await, "serviceaccount/robot created");
+    assert_eq!(kubectl.run("get secret s -o jsonpath={.data.a}", "").await, "Yg==");
+    assert_eq!(kubectl.run("auth can-i delete pods", "").await, "yes");
+    assert!(kubectl.run("create token robot", "").await.split('.').count() == 3);
+    assert!(kubectl.run("version", "").await.contains("v1.36"));
+    assert!(kubectl.run("get pods -A", "").await.is_empty());
+}

@@ -1,0 +1,78 @@
+//! Lists: pages, selectors, versions.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+async fn with_maps(count: usize) -> Server {
+    let server = Server::start().await;
+    for index in 0..count {
+        server.post(CONFIG_MAPS, &config_map(&format!("m{index}"))).await.expect(201);
+    }
+    server
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn pages_show_one_revision() {
+    let server = with_maps(5).await;
+    let first = server.get(&format!("{CONFIG_MAPS}?limit=2")).await.expect(200);
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["m0", "m1"], &json!(3))); // DS-I31
+    server.delete(&format!("{CONFIG_MAPS}/m3"), &Value::Null).await.expect(200);
+    let token = first["metadata"]["continue"].as_str().unwrap().replace('=', "%3D");
+    let second = server.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.expect(200);
+    assert_eq!(names(&second), ["m2", "m3"]);
+    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    let token = second["metadata"]["continue"].as_str().unwrap().replace('=', "%3D");
+    let last = server.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.expect(200);
+    assert_eq!((names(&last), &last["metadata"]["continue"]), (vec!["m4"], &Value::Null));
+    server.get(&format!("{CONFIG_MAPS}?continue=bad")).await.expect(400);
+}
+
+#[tokio::test]
+async fn selectors() {
+    let server = with_maps(3).await;
+    let label = json!({"metadata": {"labels": {"tier": "x"}}});
+    server.patch(&format!("{CONFIG_MAPS}/m1"), MERGE, &label).await.expect(200);
+    let by = async |query: &str| names(&server.get(&format!("{CONFIG_MAPS}?{query}")).await.expect(200)).join(" ");
+    assert_eq!(by("labelSelector=tier").await, "m1"); // DS-I37
+    assert_eq!(by("labelSelector=tier!%3Dx").await, "m0 m2");
+    assert_eq!(by("fieldSelector=metadata.name%3Dm2").await, "m2"); // DS-I36
+    assert_eq!(by("fieldSelector=metadata.name!%3Dm2,metadata.namespace%3Ddefault").await, "m0 m1");
+    let bad = server.get(&format!("{CONFIG_MAPS}?fieldSelector=data.a%3D1")).await.expect(400);
+    assert!(bad["message"].as_str().unwrap().contains("field label not supported: data.a"));
+    server.get(&format!("{CONFIG_MAPS}?labelSelector=a%20b")).await.expect(400);
+    let selected = server.get(&format!("{CONFIG_MAPS}?limit=1&labelSelector=!tier")).await.expect(200);
+    assert_eq!((names(&selected), &selected["metadata"]["remainingItemCount"]), (vec!["m0"], &Value::Null)); // DS-I31
+}
+
+#[tokio::test]
+async fn versions_of_lists() {
+    let server = with_maps(1).await;
+    let before = server.get(CONFIG_MAPS).await.expect(200);
+    let version = before["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    server.post(CONFIG_MAPS, &config_map("later")).await.expect(201);
+    let exact = server.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")).await.expect(200);
+    assert_eq!(names(&exact), ["m0"]); // DS-I30
+    let newer = server.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan")).await.expect(200);
+    assert_eq!(names(&newer), ["later", "m0"]);
+    server.get(&format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await.expect(422);
+    let future = server.get(&format!("{CONFIG_MAPS}?resourceVersion=999999")).await.expect(504);
+    assert_eq!(future["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+    assert_eq!(before["kind"], "ConfigMapList");
+}
+
+#[tokio::test]
+async fn lists_of_one_node() {
+    let server = Server::start().await.with_default_account().await;
+    for (name, node) in [("a", "n1"), ("b", "n2"), ("c", "n1")] {
+        let mut pod = pod(name);
+        pod["spec"]["nodeName"] = node.into();
+        server.post(PODS, &pod).await.expect(201);
+    }
+    let list = server.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await.expect(200);
+    assert_eq!(names(&list), ["a", "c"]);
+}

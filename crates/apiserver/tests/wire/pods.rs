@@ -1,0 +1,126 @@
+//! Pods: admission, binding, graceful deletion, eviction, one daemon pod per place.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn pods_need_their_service_account() {
+    let server = Server::start().await;
+    let refused = server.post(PODS, &pod("a")).await.expect(403);
+    let text = "error looking up service account default/default: serviceaccount \"default\" not found";
+    assert!(refused["message"].as_str().unwrap().contains(text)); // DS-L05
+    let server = server.with_default_account().await;
+    let made = server.post(PODS, &pod("a")).await.expect(201);
+    assert_eq!((&made["status"]["phase"], &made["status"]["qosClass"]), (&json!("Pending"), &json!("BestEffort")));
+    let volume = &made["spec"]["volumes"][0];
+    assert!(volume["name"].as_str().unwrap().starts_with("kube-api-access-")); // DS-H37
+    assert_eq!(volume["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"], 3607);
+    let mount = &made["spec"]["containers"][0]["volumeMounts"][0];
+    assert_eq!(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    let tolerations = made["spec"]["tolerations"].as_array().unwrap();
+    assert_eq!((tolerations.len(), &tolerations[0]["tolerationSeconds"]), (2, &json!(300))); // DS-B26
+    assert_eq!((&made["spec"]["priority"], &made["spec"]["serviceAccountName"]), (&json!(0), &json!("default")));
+    let mut without = pod("b");
+    without["spec"]["automountServiceAccountToken"] = false.into();
+    assert_eq!(server.post(PODS, &without).await.expect(201)["spec"]["volumes"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_pod_is_bound_once() {
+    let server = Server::start().await.with_default_account().await;
+    server.post(PODS, &pod("a")).await.expect(201);
+    let bind = |node: &str| json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a"}, "target": {"kind": "Node", "name": node}});
+    server.post(&format!("{PODS}/a/binding"), &bind("n1")).await.expect(201);
+    let bound = server.get(&format!("{PODS}/a")).await.expect(200);
+    assert_eq!(bound["spec"]["nodeName"], "n1"); // DS-B45
+    assert_eq!((&bound["status"]["conditions"][0]["type"], &bound["status"]["conditions"][0]["status"]), (&json!("PodScheduled"), &json!("True")));
+    let second = server.post(&format!("{PODS}/a/binding"), &bind("n2")).await.expect(409);
+    assert!(second["message"].as_str().unwrap().contains("pod a is already assigned to node \"n1\""));
+}
+
+#[tokio::test]
+async fn deletion_is_graceful_where_an_agent_may_run_the_pod() {
+    let server = Server::start().await.with_default_account().await;
+    server.post(PODS, &pod("unbound")).await.expect(201);
+    server.delete(&format!("{PODS}/unbound"), &Value::Null).await.expect(200);
+    server.get(&format!("{PODS}/unbound")).await.expect(404); // DS-H25
+    let mut bound = pod("bound");
+    bound["spec"]["nodeName"] = "n1".into();
+    let path = format!("{PODS}/bound");
+    server.post(PODS, &bound).await.expect(201);
+    let marked = server.delete(&path, &Value::Null).await.expect(200);
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30); // DS-H24
+    let shorter = server.delete(&path, &json!({"gracePeriodSeconds": 5})).await.expect(200);
+    assert_eq!(shorter["metadata"]["deletionGracePeriodSeconds"], 5);
+    let longer = server.delete(&path, &json!({"gracePeriodSeconds": 50})).await.expect(200);
+    assert_eq!(longer["metadata"]["deletionGracePeriodSeconds"], 5);
+    server.delete(&path, &json!({"gracePeriodSeconds": 0, "preconditions": {"uid": "x"}})).await.expect(409);
+    server.delete(&path, &json!({"gracePeriodSeconds": 0})).await.expect(200); // DS-H26
+    server.get(&path).await.expect(404);
+}
+
+#[tokio::test]
+async fn eviction_asks_the_budget() {
+    let server = Server::start().await.with_default_account().await;
+    let mut running = pod("a");
+    running["spec"]["nodeName"] = "n1".into();
+    server.post(PODS, &running).await.expect(201);
+    let status = json!({"status": {"phase": "Running"}});
+    server.patch(&format!("{PODS}/a/status"), MERGE, &status).await.expect(200);
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = json!({"metadata": {"name": "keep"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    server.post(budgets, &budget).await.expect(201);
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
+    let refused = server.post(&format!("{PODS}/a/eviction"), &eviction).await.expect(429); // DS-G21
+    assert_eq!(refused["message"], "Cannot evict pod as it would violate the pod's disruption budget.");
+    assert_eq!(refused["details"]["causes"][0]["reason"], "DisruptionBudget");
+    server.delete(&format!("{budgets}/keep"), &Value::Null).await.expect(200);
+    server.post(&format!("{PODS}/a/eviction"), &eviction).await.expect(201);
+    let evicted = server.get(&format!("{PODS}/a")).await.expect(200);
+    let condition = &evicted["status"]["conditions"][0];
+    assert_eq!((&condition["type"], &condition["reason"]), (&json!("DisruptionTarget"), &json!("EvictionByEvictionAPI"))); // DS-G22
+    assert!(evicted["metadata"]["deletionTimestamp"].is_string());
+}
+
+fn daemon_pod(name: &str, node: &str, revision: &str) -> Value {
+    let mut made = pod(name);
+    made["metadata"]["labels"]["controller-revision-hash"] = revision.into();
+    made["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "uid": "u1", "controller": true, "blockOwnerDeletion": true}]);
+    let term = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]});
+    made["spec"]["affinity"] =
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}});
+    made
+}
+
+#[tokio::test]
+async fn one_live_daemon_pod_per_set_node_and_revision() {
+    let server = Server::start().await.with_default_account().await;
+    server.post(PODS, &daemon_pod("a", "n1", "r1")).await.expect(201);
+    let refused = server.post(PODS, &daemon_pod("b", "n1", "r1")).await.expect(409);
+    assert_eq!((&refused["reason"], &refused["details"]["causes"][0]["reason"]), (&json!("AlreadyExists"), &json!("ClaimHeld")));
+    assert!(refused["details"]["causes"][0]["message"].as_str().unwrap().starts_with("default/a/"));
+    // Other nodes and other revisions are other places.
+    server.post(PODS, &daemon_pod("c", "n2", "r1")).await.expect(201);
+    server.post(PODS, &daemon_pod("d", "n1", "r2")).await.expect(201);
+    // A terminal pod is no longer live.
+    server.patch(&format!("{PODS}/a/status"), MERGE, &json!({"status": {"phase": "Failed"}})).await.expect(200);
+    server.post(PODS, &daemon_pod("b", "n1", "r1")).await.expect(201);
+    // A pod that is gone holds nothing.
+    server.delete(&format!("{PODS}/b"), &json!({"gracePeriodSeconds": 0})).await.expect(200);
+    server.post(PODS, &daemon_pod("e", "n1", "r1")).await.expect(201);
+}
+
+#[tokio::test]
+async fn many_creates_at_once_make_one_daemon_pod() {
+    let server = std::sync::Arc::new(Server::start().await.with_default_account().await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..16 {
+        let server = server.clone();
+        tasks.spawn(async move { server.post(PODS, &daemon_pod(&format!("p{index}"), "n1", "r1")).await.code });
+    }
+    let codes = tasks.join_all().await;
+    assert_eq!(codes.iter().filter(|code| **code == 201).count(), 1, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 409).count(), 15, "{codes:?}");
+}
