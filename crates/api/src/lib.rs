@@ -7,6 +7,7 @@
 pub mod canonical;
 pub mod decode;
 pub mod field;
+pub mod go_json;
 pub mod int_or_string;
 pub mod kinds;
 pub mod meta;
