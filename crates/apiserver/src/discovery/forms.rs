@@ -17,8 +17,7 @@ pub(super) struct Aggregated {
 pub(super) fn plain(versions: &[GroupVersion]) -> Vec<(String, Value)> {
     let named = || versions.iter().filter(|version| !version.group.is_empty());
     let addresses = json!([{ "clientCIDR": "0.0.0.0/0", "serverAddress": "" }]);
-    let core =
-        json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses });
+    let core = json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses });
     let groups: Vec<Value> = named().map(group).collect();
     let list = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups });
     let mut documents = vec![("/api".to_owned(), core), ("/apis".to_owned(), list)];

@@ -39,7 +39,10 @@ fn old_form() {
     let core = &get("/api/v1", "*/*")["resources"];
     // DS-G20
     let eviction = named(core, "name", "pods/eviction");
-    assert_eq!((&eviction["group"], &eviction["version"], &eviction["kind"]), (&json!("policy"), &json!("v1"), &json!("Eviction")));
+    assert_eq!(
+        (&eviction["group"], &eviction["version"], &eviction["kind"]),
+        (&json!("policy"), &json!("v1"), &json!("Eviction"))
+    );
     assert!(respond("/apis/extensions", "").is_none() && respond("/apis/apps/v1beta2", "").is_none());
 }
 
@@ -57,7 +60,8 @@ fn aggregated_form() {
     assert_eq!(respond("/api", &format!("{V2BETA1},application/json")).unwrap().content_type, V2BETA1);
     assert_eq!(respond("/api", "application/json").unwrap().content_type, "application/json");
     let reviews = get("/apis", V2);
-    let group = reviews["items"].as_array().unwrap().iter().find(|item| item["metadata"]["name"] == "authorization.k8s.io");
+    let group =
+        reviews["items"].as_array().unwrap().iter().find(|item| item["metadata"]["name"] == "authorization.k8s.io");
     assert_eq!(group.unwrap()["versions"][0]["resources"].as_array().unwrap().len(), 4);
 }
 

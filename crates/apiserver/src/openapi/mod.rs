@@ -2,13 +2,14 @@
 //!
 //! Version 3 has an index and one document per group and version; version 2 is one document, in JSON or in
 //! gnostic's protobuf encoding, which kubectl 1.20 to 1.26 insist on. Everything is made on first request and kept:
-//! [`schema`] turns the types into definitions, [`paths`] the resources into operations, [`proto`] encodes.
+//! [`schema`] turns the types into definitions, [`paths`] the resources into operations, `written` those into JSON, [`proto`] encodes.
 
 mod paths;
 mod proto;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -50,7 +51,9 @@ pub(crate) fn respond(path: &str, _query: &str, accept: &str) -> Option<Answer> 
     let mut asked = accept.split(',').map(|choice| choice.split(';').next().unwrap_or_default().trim());
     let wants_protobuf = asked.any(|media| [PROTOBUF, PROTOBUF_ASKED].contains(&media));
     match path.strip_prefix("/openapi/")? {
-        "v2" if wants_protobuf => cached("v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2()).into()))),
+        "v2" if wants_protobuf => {
+            cached("v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2()).into())))
+        }
         "v2" => cached("v2", || Some(Answer::json("application/json", &v2()))),
         "v3" => cached("v3", || Some(Answer::json("application/json", &index()))),
         rest => {
@@ -100,7 +103,7 @@ fn v3(version: &GroupVersion) -> Value {
     json!({
         "openapi": "3.0.0",
         "info": info(),
-        "paths": paths::document(&operations, Dialect::V3),
+        "paths": written::document(&operations, Dialect::V3),
         "components": { "schemas": schemas },
     })
 }
@@ -112,7 +115,7 @@ fn v2() -> Value {
     json!({
         "swagger": "2.0",
         "info": info(),
-        "paths": paths::document(&operations, Dialect::V2),
+        "paths": written::document(&operations, Dialect::V2),
         "definitions": definitions,
     })
 }

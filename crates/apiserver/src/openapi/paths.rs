@@ -1,17 +1,12 @@
 //! Operations: what can be done at which path, with which parameters (DS-I05).
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Value, json};
-
-use super::Dialect;
-use super::schema::{PATCH, kind_of};
+use super::schema::PATCH;
 use crate::discovery::resources::{Body, GroupVersion, Resource, Subresource};
 use crate::schema::types::types;
 
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
-const PATCH_TYPES: [&str; 4] = [
+pub(super) const PATCH_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
@@ -19,7 +14,7 @@ const PATCH_TYPES: [&str; 4] = [
 ];
 
 /// A query parameter: name, type, description.
-type Parameter = (&'static str, &'static str, &'static str);
+pub(super) type Parameter = (&'static str, &'static str, &'static str);
 
 const PRETTY: Parameter = ("pretty", "string", "If 'true', then the output is pretty printed.");
 const LIST: &[Parameter] = &[
@@ -28,16 +23,30 @@ const LIST: &[Parameter] = &[
     ("fieldSelector", "string", "A selector to restrict the list of returned objects by their fields."),
     ("labelSelector", "string", "A selector to restrict the list of returned objects by their labels."),
     ("limit", "integer", "limit is a maximum number of responses to return for a list call."),
-    ("resourceVersion", "string", "resourceVersion sets a constraint on what resource versions a request may be served from."),
+    (
+        "resourceVersion",
+        "string",
+        "resourceVersion sets a constraint on what resource versions a request may be served from.",
+    ),
     ("resourceVersionMatch", "string", "resourceVersionMatch determines how resourceVersion is applied to list calls."),
     ("sendInitialEvents", "boolean", "`sendInitialEvents=true` may be set together with `watch=true`."),
     ("timeoutSeconds", "integer", "Timeout for the list/watch call."),
-    ("watch", "boolean", "Watch for changes to the described resources and return them as a stream of add, update, and remove notifications."),
+    (
+        "watch",
+        "boolean",
+        "Watch for changes to the described resources and return them as a stream of add, update, and remove notifications.",
+    ),
 ];
-const DRY_RUN: Parameter =
-    ("dryRun", "string", "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed");
-const FIELD_MANAGER: Parameter =
-    ("fieldManager", "string", "fieldManager is a name associated with the actor or entity that is making these changes.");
+const DRY_RUN: Parameter = (
+    "dryRun",
+    "string",
+    "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed",
+);
+const FIELD_MANAGER: Parameter = (
+    "fieldManager",
+    "string",
+    "fieldManager is a name associated with the actor or entity that is making these changes.",
+);
 const FIELD_VALIDATION: Parameter = (
     "fieldValidation",
     "string",
@@ -71,18 +80,18 @@ const STREAM: &[Parameter] = &[
 /// One method at one path.
 #[derive(Debug)]
 pub(super) struct Operation {
-    path: String,
-    method: &'static str,
+    pub(super) path: String,
+    pub(super) method: &'static str,
     /// `x-kubernetes-action`
-    action: &'static str,
-    id: String,
-    tag: String,
-    body: Body,
+    pub(super) action: &'static str,
+    pub(super) id: String,
+    pub(super) tag: String,
+    pub(super) body: Body,
     /// Name of the request body's definition.
-    request: Option<String>,
+    pub(super) request: Option<String>,
     /// Name of the answer's definition; text if there is none.
-    response: Option<String>,
-    query: Vec<Parameter>,
+    pub(super) response: Option<String>,
+    pub(super) query: Vec<Parameter>,
 }
 
 impl Operation {
@@ -217,99 +226,4 @@ fn capitalised(text: &str) -> String {
 
 fn definition(body: Body) -> Option<String> {
     types().of_kind(&body.api_version(), body.kind).map(|definition| definition.name.clone())
-}
-
-/// The `paths` of a document.
-pub(super) fn document(operations: &[Operation], dialect: Dialect) -> Map<String, Value> {
-    let mut paths: Map<String, Value> = Map::new();
-    for operation in operations {
-        let item = paths.entry(operation.path.clone()).or_insert_with(|| path_item(&operation.path, dialect));
-        item[operation.method] = written(operation, dialect);
-    }
-    paths
-}
-
-/// A path with the parameters that stand in it.
-fn path_item(path: &str, dialect: Dialect) -> Value {
-    let descriptions = [
-        ("name", "name of the object"),
-        ("namespace", "object name and auth scope, such as for teams and projects"),
-    ];
-    let standing = descriptions.into_iter().filter(|(name, _)| path.contains(&format!("{{{name}}}")));
-    let parameters: Vec<Value> = standing
-        .map(|(name, description)| parameter((name, "string", description), "path", dialect))
-        .collect();
-    match parameters.is_empty() {
-        true => json!({}),
-        false => json!({ "parameters": parameters }),
-    }
-}
-
-fn parameter((name, kind, description): Parameter, place: &str, dialect: Dialect) -> Value {
-    let mut parameter = json!({ "name": name, "in": place, "description": description, "uniqueItems": true });
-    if place == "path" {
-        parameter["required"] = true.into();
-    }
-    match dialect {
-        Dialect::V2 => parameter["type"] = kind.into(),
-        Dialect::V3 => {
-            parameter["schema"] = json!({ "type": kind, "uniqueItems": true });
-            parameter.as_object_mut().map(|members| members.remove("uniqueItems"));
-        }
-    }
-    parameter
-}
-
-fn written(operation: &Operation, dialect: Dialect) -> Value {
-    let mut written = json!({
-        "operationId": operation.id,
-        "tags": [operation.tag],
-        "description": format!("{} {}", operation.action, operation.body.kind),
-        "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": kind_of(&operation.body.api_version(), operation.body.kind),
-    });
-    let mut parameters: Vec<Value> =
-        operation.query.iter().map(|query| parameter(*query, "query", dialect)).collect();
-    match dialect {
-        Dialect::V2 => {
-            if let Some(request) = &operation.request {
-                let schema = dialect.reference(request);
-                parameters.push(json!({ "name": "body", "in": "body", "required": true, "schema": schema }));
-            }
-            written["consumes"] = if operation.method == "patch" { json!(PATCH_TYPES) } else { json!(["*/*"]) };
-            written["produces"] = json!(["application/json", "application/yaml"]);
-            written["schemes"] = json!(["https"]);
-        }
-        Dialect::V3 => {
-            if let Some(request) = &operation.request {
-                written["requestBody"] = request_body(operation.method, request, dialect);
-            }
-        }
-    }
-    if !parameters.is_empty() {
-        written["parameters"] = parameters.into();
-    }
-    written["responses"] = json!({ "200": answer(operation, dialect) });
-    written
-}
-
-fn request_body(method: &str, request: &str, dialect: Dialect) -> Value {
-    let media: BTreeSet<&str> = if method == "patch" { PATCH_TYPES.into() } else { ["*/*"].into() };
-    let entry = json!({ "schema": dialect.reference(request) });
-    let content: Map<String, Value> = media.into_iter().map(|media| (media.to_owned(), entry.clone())).collect();
-    json!({ "content": content, "required": true })
-}
-
-fn answer(operation: &Operation, dialect: Dialect) -> Value {
-    let schema = match &operation.response {
-        Some(response) => dialect.reference(response),
-        None => json!({ "type": "string" }),
-    };
-    match dialect {
-        Dialect::V2 => json!({ "description": "OK", "schema": schema }),
-        Dialect::V3 => {
-            let media = if operation.response.is_some() { "application/json" } else { "text/plain" };
-            json!({ "description": "OK", "content": { media: { "schema": schema } } })
-        }
-    }
 }

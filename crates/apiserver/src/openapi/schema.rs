@@ -17,7 +17,8 @@ const PATCH_DOC: &str = "Patch is provided to give a concrete name and type to t
 
 /// The named definitions and all that they refer to.
 pub(super) fn closure(roots: BTreeSet<String>, dialect: Dialect) -> Map<String, Value> {
-    let docs: Map<String, Value> = serde_json::from_str(DOCS).expect("the generated file is well-formed: a test loads it");
+    let docs: Map<String, Value> =
+        serde_json::from_str(DOCS).expect("the generated file is well-formed: a test loads it");
     let writer = Writer { docs, dialect };
     let mut written = Map::new();
     let mut pending: Vec<String> = roots.into_iter().collect();

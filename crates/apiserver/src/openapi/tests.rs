@@ -58,7 +58,10 @@ fn operations_list_what_kubectl_looks_for() {
     for name in ["fieldValidation", "dryRun", "fieldManager", "force"] {
         assert!(query.iter().any(|parameter| parameter["name"] == name && parameter["in"] == "query"), "{name}");
     }
-    assert_eq!(document["paths"]["/apis/apps/v1/daemonsets"]["get"]["operationId"], "listAppsV1DaemonSetForAllNamespaces");
+    assert_eq!(
+        document["paths"]["/apis/apps/v1/daemonsets"]["get"]["operationId"],
+        "listAppsV1DaemonSetForAllNamespaces"
+    );
     let pods = get("/openapi/v3/api/v1");
     assert!(pods["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/eviction"]["post"].is_object());
 }
@@ -69,7 +72,10 @@ fn definitions_carry_kubernetes_extensions() {
     let document = get("/openapi/v3/apis/apps/v1");
     let schemas = &document["components"]["schemas"];
     let set = &schemas["io.k8s.api.apps.v1.DaemonSet"];
-    assert_eq!(set["x-kubernetes-group-version-kind"], json!([{"group": "apps", "version": "v1", "kind": "DaemonSet"}]));
+    assert_eq!(
+        set["x-kubernetes-group-version-kind"],
+        json!([{"group": "apps", "version": "v1", "kind": "DaemonSet"}])
+    );
     let volumes = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["volumes"];
     assert_eq!(volumes["x-kubernetes-patch-strategy"], "merge,retainKeys");
     assert_eq!(volumes["x-kubernetes-patch-merge-key"], "name");
@@ -111,7 +117,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
     value
 }
 
-fn only<'b>(message: &'b [u8], number: u64) -> &'b [u8] {
+fn only(message: &[u8], number: u64) -> &[u8] {
     fields(message).into_iter().find(|(field, _)| *field == number).unwrap().1
 }
 

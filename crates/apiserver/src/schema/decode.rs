@@ -139,10 +139,7 @@ impl<'t> Pass<'t> {
             None => kind.go_type(self.types),
         };
         let path = self.fields.join(".");
-        format!(
-            "json: cannot unmarshal {what} into Go struct field {}.{path} of type {go_type}",
-            owner.short_name()
-        )
+        format!("json: cannot unmarshal {what} into Go struct field {}.{path} of type {go_type}", owner.short_name())
     }
 }
 
@@ -242,8 +239,6 @@ fn int_or_string(value: &Value) -> Result<(), Wrong> {
         Value::Number(number) => {
             Err(Wrong::Text(format!("json: cannot unmarshal number {number} into Go value of type int32")))
         }
-        other => {
-            Err(Wrong::Text(format!("json: cannot unmarshal {} into Go value of type int32", word(other))))
-        }
+        other => Err(Wrong::Text(format!("json: cannot unmarshal {} into Go value of type int32", word(other)))),
     }
 }

@@ -43,9 +43,7 @@ pub(crate) fn semantic_eq(a: &Value, b: &Value) -> bool {
             let covered = a.iter().all(|(key, value)| semantic_eq(value, b.get(key).unwrap_or(&Value::Null)));
             covered && b.iter().all(|(key, value)| a.contains_key(key) || is_empty(value))
         }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| semantic_eq(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| semantic_eq(a, b)),
         _ => a == b || is_empty(a) && is_empty(b),
     }
 }
@@ -57,9 +55,4 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(members) => members.is_empty(),
         _ => false,
     }
-}
-
-/// How strategic merge patches of a kind merge.
-pub(crate) fn merge_schema(kind: &everynode_api::kinds::KindInfo) -> everynode_api::patch::strategic::BuiltIn {
-    everynode_api::patch::strategic::BuiltIn::for_kind(&kind.kind.group, &kind.kind.kind)
 }

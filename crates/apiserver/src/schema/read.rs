@@ -167,8 +167,7 @@ fn foreign(found: &Found, info: &KindInfo) -> Status {
         ));
     }
     let package = if info.kind.group.is_empty() { "core" } else { info.kind.group.split('.').next().unwrap_or("") };
-    let reason =
-        format!("converting (v1.{}) to ({package}.{}): unknown conversion", found.kind, info.kind.kind);
+    let reason = format!("converting (v1.{}) to ({package}.{}): unknown conversion", found.kind, info.kind.kind);
     cannot_be_handled(found, info, &reason)
 }
 

@@ -81,7 +81,8 @@ fn a_daemon_set_reads_back_as_go_writes_it() {
 #[test]
 fn zero_status() {
     // DS-A46
-    let status = json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});
+    let status =
+        json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});
     assert_eq!(read(daemon_set(), json!({"status": null}))["status"], status);
     assert_eq!(read(info("v1", "Pod"), json!({}))["status"], json!({}));
     assert_eq!(read(info("v1", "Service"), json!({}))["status"], json!({"loadBalancer": {}}));
@@ -196,8 +197,13 @@ fn bodies_of_another_kind() {
         refusal(info("v1", "Pod"), r#"{"apiVersion":"apps/v1","kind":"DaemonSet"}"#),
         "the API version in the data (apps/v1) does not match the expected API version (v1)"
     );
-    assert!(refusal(info("v1", "Pod"), r#"{"kind":"Nope"}"#).contains("no kind \"Nope\" is registered for version \"v1\""));
-    assert!(refusal(info("v1", "Pod"), "[]").starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal array"));
+    assert!(
+        refusal(info("v1", "Pod"), r#"{"kind":"Nope"}"#).contains("no kind \"Nope\" is registered for version \"v1\"")
+    );
+    assert!(
+        refusal(info("v1", "Pod"), "[]")
+            .starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal array")
+    );
     assert!(refusal(info("v1", "Pod"), "{").starts_with("couldn't get version/kind; json parse error: "));
 }
 

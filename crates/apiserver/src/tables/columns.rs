@@ -15,10 +15,13 @@ pub(super) struct Column {
     pub(super) priority: i32,
 }
 
+/// Fills the cells of an object's row at a time.
+type Cells = fn(&Value, Timestamp) -> Vec<Value>;
+
 /// How a kind is printed.
 pub(super) struct Printer {
     pub(super) columns: Vec<Column>,
-    pub(super) cells: fn(&Value, Timestamp) -> Vec<Value>,
+    pub(super) cells: Cells,
     /// A condition of the row.
     pub(super) condition: fn(&Value) -> Option<Value>,
 }
@@ -29,25 +32,24 @@ const CREATED: &str = "CreationTimestamp is a timestamp representing the server 
     Populated by the system. Read-only.";
 
 pub(super) fn printer(info: &KindInfo) -> Printer {
-    let (text, cells): (&str, fn(&Value, Timestamp) -> Vec<Value>) =
-        match (info.kind.group.as_ref(), info.kind.kind.as_ref()) {
-            ("", "Pod") => (POD, pod::cells),
-            ("", "Node") => (NODE, node::cells),
-            ("apps", "DaemonSet") => (DAEMON_SET, kinds::daemon_set),
-            ("apps", "ControllerRevision") => (REVISION, kinds::revision),
-            ("", "Service") => (SERVICE, kinds::service),
-            ("", "Endpoints") => ("Name; Endpoints; Age", kinds::endpoints),
-            ("", "Namespace") => ("Name; Status: The status of the namespace; Age", kinds::namespace),
-            ("", "ConfigMap") => ("Name; Data; Age", kinds::config_map),
-            ("", "Secret") => ("Name; Type; Data; Age", kinds::secret),
-            ("", "ServiceAccount") => ("Name; Secrets; Age", kinds::service_account),
-            (_, "Event") => (EVENT, kinds::event),
-            ("coordination.k8s.io", "Lease") => ("Name; Holder; Age", kinds::lease),
-            ("scheduling.k8s.io", "PriorityClass") => (PRIORITY_CLASS, kinds::priority_class),
-            ("policy", "PodDisruptionBudget") => (BUDGET, kinds::disruption_budget),
-            (_, "RoleBinding" | "ClusterRoleBinding") => (BINDING, kinds::role_binding),
-            _ => ("Name; Created At", kinds::plain),
-        };
+    let (text, cells): (&str, Cells) = match (info.kind.group.as_ref(), info.kind.kind.as_ref()) {
+        ("", "Pod") => (POD, pod::cells),
+        ("", "Node") => (NODE, node::cells),
+        ("apps", "DaemonSet") => (DAEMON_SET, kinds::daemon_set),
+        ("apps", "ControllerRevision") => (REVISION, kinds::revision),
+        ("", "Service") => (SERVICE, kinds::service),
+        ("", "Endpoints") => ("Name; Endpoints; Age", kinds::endpoints),
+        ("", "Namespace") => ("Name; Status: The status of the namespace; Age", kinds::namespace),
+        ("", "ConfigMap") => ("Name; Data; Age", kinds::config_map),
+        ("", "Secret") => ("Name; Type; Data; Age", kinds::secret),
+        ("", "ServiceAccount") => ("Name; Secrets; Age", kinds::service_account),
+        (_, "Event") => (EVENT, kinds::event),
+        ("coordination.k8s.io", "Lease") => ("Name; Holder; Age", kinds::lease),
+        ("scheduling.k8s.io", "PriorityClass") => (PRIORITY_CLASS, kinds::priority_class),
+        ("policy", "PodDisruptionBudget") => (BUDGET, kinds::disruption_budget),
+        (_, "RoleBinding" | "ClusterRoleBinding") => (BINDING, kinds::role_binding),
+        _ => ("Name; Created At", kinds::plain),
+    };
     let condition = match info.kind.kind.as_ref() {
         "Pod" => pod::condition,
         _ => |_: &Value| None,

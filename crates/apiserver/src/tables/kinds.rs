@@ -214,7 +214,8 @@ fn event_target(about: &Value) -> String {
 }
 
 fn event_source(object: &Value, source: &Value) -> String {
-    let component = [text(source, "component"), text(object, "reportingComponent"), text(object, "reportingController")];
+    let component =
+        [text(source, "component"), text(object, "reportingComponent"), text(object, "reportingController")];
     let instance = [text(source, "host"), text(object, "reportingInstance")];
     let first = |candidates: &[&str]| candidates.iter().find(|text| !text.is_empty()).map(|text| (*text).to_owned());
     [first(&component), first(&instance)].into_iter().flatten().collect::<Vec<_>>().join(", ")

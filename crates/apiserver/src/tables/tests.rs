@@ -36,7 +36,8 @@ fn pod(status: Value) -> String {
 fn pods() {
     // DS-H27, DS-I39
     let ran = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
-    let init_done = json!([{"name": "i", "state": ran}, {"name": "s", "started": true, "ready": true, "state": {"running": {}}}]);
+    let init_done =
+        json!([{"name": "i", "state": ran}, {"name": "s", "started": true, "ready": true, "state": {"running": {}}}]);
     let before = json!({"terminated": {"finishedAt": "2026-01-01T00:57:00Z", "exitCode": 1}});
     let cases = [
         (json!({"phase": "Pending"}), "Ready=0/3 | Status=Pending | Restarts=0"),
@@ -102,7 +103,10 @@ fn daemon_sets_and_revisions() {
     );
     let owner = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "controller": true}]);
     let revision = json!({"metadata": {"ownerReferences": owner}, "revision": 3});
-    assert_eq!(print("ControllerRevision", revision, false), "Name=a | Controller=daemonset.apps/web | Revision=3 | Age=5m");
+    assert_eq!(
+        print("ControllerRevision", revision, false),
+        "Name=a | Controller=daemonset.apps/web | Revision=3 | Age=5m"
+    );
     assert_eq!(print("ControllerRevision", json!({}), false), "Name=a | Controller=<none> | Revision=0 | Age=5m");
 }
 
@@ -176,7 +180,8 @@ fn rows_carry_what_was_asked_for() {
     // DS-I38
     let info = kinds::find("", "pods").unwrap();
     let item = json!({"kind": "Pod", "metadata": {"name": "a"}, "status": {"phase": "Succeeded"}});
-    let make = |include, columns| table(info, vec![item.clone()], json!({"resourceVersion": "5"}), include, columns, now());
+    let make =
+        |include, columns| table(info, vec![item.clone()], json!({"resourceVersion": "5"}), include, columns, now());
     let first = make(IncludeObject::Metadata, true);
     assert_eq!((&first["kind"], &first["metadata"]["resourceVersion"]), (&json!("Table"), &json!("5")));
     let partial = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}});

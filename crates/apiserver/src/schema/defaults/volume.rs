@@ -24,9 +24,11 @@ pub(super) fn volume(volume: &mut Map<String, Value>) {
         fill(image, "pullPolicy", || policy.into());
     });
     with(volume, "ephemeral", |source| {
-        with(source, "volumeClaimTemplate", |claim| with(claim, "spec", |spec| {
-            fill_pointer(spec, "volumeMode", || "Filesystem".into());
-        }));
+        with(source, "volumeClaimTemplate", |claim| {
+            with(claim, "spec", |spec| {
+                fill_pointer(spec, "volumeMode", || "Filesystem".into());
+            })
+        });
     });
     remote(volume);
 }

@@ -108,7 +108,9 @@ fn rolling_update(errors: &mut Errors, update: &Value, path: &Path) {
     let unavailable = amount(errors, update, path, "maxUnavailable");
     let surge = amount(errors, update, path, "maxSurge");
     let is_zero = |amount: &Option<everynode_api::int_or_string::IntOrString>| {
-        amount.as_ref().is_none_or(|amount| amount.is_zero() || amount.to_json().is_string() && amount.percent().is_none())
+        amount
+            .as_ref()
+            .is_none_or(|amount| amount.is_zero() || amount.to_json().is_string() && amount.percent().is_none())
     };
     match (is_zero(&unavailable), is_zero(&surge)) {
         (false, false) => {

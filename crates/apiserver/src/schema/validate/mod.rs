@@ -9,6 +9,7 @@ mod daemon_set;
 mod metadata;
 mod pod;
 mod policy;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,7 @@ pub(crate) fn validate_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<
         ("", "ConfigMap") => core::frozen(new, old),
         ("", "Secret") => core::secret_update(new, old),
         ("", "Node") => core::node_update(new, old),
-        ("", "Service") => core::service_update(new, old),
+        ("", "Service") => service::service_update(new, old),
         ("apps", "DaemonSet") => daemon_set::daemon_set_update(new, old),
         ("apps", "ControllerRevision") => daemon_set::revision_update(new, old),
         ("scheduling.k8s.io", "PriorityClass") => policy::priority_class_update(new, old),
@@ -70,10 +71,10 @@ fn object(info: &KindInfo, value: &Value) -> Vec<FieldError> {
         ("", "Secret") => core::secret(value),
         ("", "Namespace") => core::namespace(value),
         ("", "Node") => core::node(value),
-        ("", "Service") => core::service(value),
-        ("", "Endpoints") => core::endpoints(value),
-        ("", "Event") => core::event(value, "involvedObject"),
-        ("events.k8s.io", "Event") => core::event(value, "regarding"),
+        ("", "Service") => service::service(value),
+        ("", "Endpoints") => service::endpoints(value),
+        ("", "Event") => service::event(value, "involvedObject"),
+        ("events.k8s.io", "Event") => service::event(value, "regarding"),
         ("apps", "DaemonSet") => daemon_set::daemon_set(value),
         ("apps", "ControllerRevision") => daemon_set::revision(value),
         ("coordination.k8s.io", "Lease") => policy::lease(value),

@@ -5,8 +5,7 @@ use everynode_api::names;
 use serde_json::Value;
 
 use super::check::{
-    Errors, amount, int, label_selector, list, non_negative, one_of, optional_one_of, present, required,
-    text, whole,
+    Errors, amount, int, label_selector, list, non_negative, one_of, optional_one_of, present, required, text, whole,
 };
 
 /// The highest value of a class that is not built in (DS-B53).

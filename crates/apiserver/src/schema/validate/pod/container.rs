@@ -136,7 +136,11 @@ fn ports(errors: &mut Errors, container: &Value, path: &Path) {
         }
         optional_name(errors, port, &path, "hostIP", |ip| {
             let valid = ip.parse::<std::net::IpAddr>().is_ok();
-            if valid { Vec::new() } else { vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()] }
+            if valid {
+                Vec::new()
+            } else {
+                vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()]
+            }
         });
     }
 }

@@ -17,9 +17,7 @@ use everynode_api::field::{FieldError, Path};
 use everynode_api::names;
 use serde_json::Value;
 
-use super::check::{
-    Errors, int, labels, list, optional_name, optional_one_of, present, required_one_of, text,
-};
+use super::check::{Errors, int, labels, list, optional_name, optional_one_of, present, required_one_of, text};
 use super::metadata::annotations;
 
 pub(super) use self::resources::quantity_value;

@@ -120,7 +120,10 @@ fn sysctls(errors: &mut Errors, spec: &Value, context: &Value, path: &Path) {
 }
 
 fn is_ipc_sysctl(name: &str) -> bool {
-    name.starts_with("kernel.shm") || name.starts_with("kernel.msg") || name == "kernel.sem" || name.starts_with("fs.mqueue.")
+    name.starts_with("kernel.shm")
+        || name.starts_with("kernel.msg")
+        || name == "kernel.sem"
+        || name.starts_with("fs.mqueue.")
 }
 
 fn is_sysctl_name(name: &str) -> bool {

@@ -52,9 +52,8 @@ fn deadline(errors: &mut Errors, new: &Value, old: &Value, path: &Path) {
 
 /// A toleration may be added, and its seconds may change; none may go.
 fn added_tolerations(errors: &mut Errors, new: &Value, old: &Value, path: &Path) {
-    let same = |a: &Value, b: &Value| {
-        ["key", "operator", "value", "effect"].iter().all(|name| text(a, name) == text(b, name))
-    };
+    let same =
+        |a: &Value, b: &Value| ["key", "operator", "value", "effect"].iter().all(|name| text(a, name) == text(b, name));
     let kept = list(old, "tolerations").iter().all(|old| list(new, "tolerations").iter().any(|new| same(new, old)));
     if !kept {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
@@ -101,7 +100,8 @@ fn restore(target: &mut Value, old: &Value, name: &str) {
 
 /// The members that differ, one line each; where Kubernetes prints a Go diff.
 fn changes(new: &Value, old: &Value) -> Vec<String> {
-    let members = |value: &Value| value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let members =
+        |value: &Value| value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let mut names = [members(new), members(old)].concat();
     names.sort();
     names.dedup();

@@ -7,9 +7,7 @@ use everynode_api::names;
 use everynode_api::quantity::Quantity;
 use serde_json::{Map, Value};
 
-use super::super::check::{
-    Errors, int, invalid_each, list, one_of, present, required, required_name, text,
-};
+use super::super::check::{Errors, int, invalid_each, list, one_of, present, required, required_name, text};
 use super::source;
 
 /// Whole fields that a file of the downward API may hold, sorted.
