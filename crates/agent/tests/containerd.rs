@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::json;
 use support::fakes::{Workers, config, deleted, pod, wait};
 use support::{BUSYBOX, Containerd, TESTTOOL};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn runtime(containerd: &Containerd) -> Arc<dyn Runtime> {
     Arc::new(CriRuntime::new(&containerd.endpoint()).unwrap())
@@ -138,6 +139,9 @@ async fn agents_come_and_go() {
     let host = json!({"hostNetwork": true, "terminationGracePeriodSeconds": 1,
         "containers": [{"name": "main", "image": TESTTOOL, "args": ["sleep"]}]});
     let (mine, other) = (pod("mine", host.clone()), pod("other", host));
+    // Left behind by a pod that ended while no agent ran.
+    let ghost = containerd.dir.path().join("kubelet/pods/ghost-uid");
+    std::fs::create_dir_all(ghost.join("containers/main")).unwrap();
     one.replace(std::slice::from_ref(&mine)).await;
     two.replace(std::slice::from_ref(&other)).await;
     let before = first(&one.wait_status("mine-uid", "it runs", is_running).await);
@@ -161,6 +165,7 @@ async fn agents_come_and_go() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(!one.record.was_deleted("mine-uid"));
+    wait("the leftovers are gone", || (!ghost.exists()).then_some(()), || format!("{ghost:?} exists")).await;
     assert!(is_running(&two.record.status("other-uid")));
     two.set(&deleted(&other, 1)).await;
     two.wait_gone("other-uid").await;
@@ -208,6 +213,8 @@ async fn hooks() {
     let workers = Workers::start(config(containerd.dir.path(), "one"), runtime(&containerd));
     let shared = containerd.dir.path().join("shared");
     std::fs::create_dir(&shared).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
     let say = |text: &str| json!({"exec": {"command": ["/bin/sh", "-c", format!("echo {text} >> /host/said")]}});
     let web = pod(
         "web",
@@ -216,11 +223,21 @@ async fn hooks() {
             "containers": [{"name": "main", "image": BUSYBOX,
                 "command": ["/bin/sh", "-c", "trap 'echo term >> /host/said; exit 0' TERM; while :; do sleep 0.1; done"],
                 "volumeMounts": [{"name": "host", "mountPath": "/host"}],
-                "lifecycle": {"postStart": say("post"), "preStop": say("pre")}}],
+                "lifecycle": {"postStart": say("post"), "preStop": say("pre")}},
+                {"name": "called", "image": TESTTOOL, "args": ["sleep"],
+                "lifecycle": {"postStart": {"httpGet": {"host": "127.0.0.1", "port": port, "path": "/started"}}}}],
         }),
     );
     workers.replace(std::slice::from_ref(&web)).await;
-    workers.wait_status("web-uid", "it runs", is_running).await;
+    let both = |status: &PodStatus| status.container_statuses.iter().flatten().filter(|found| found.ready).count() == 2;
+    let (mut call, _) = listener.accept().await.unwrap();
+    assert!(!both(&workers.record.status("web-uid")), "not running before its hook has run");
+    let mut request = [0; 12];
+    call.read_exact(&mut request).await.unwrap();
+    assert_eq!(&request, b"GET /started");
+    call.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.unwrap();
+    drop(call);
+    workers.wait_status("web-uid", "both run", both).await;
     workers.set(&deleted(&web, 20)).await;
     workers.wait_gone("web-uid").await;
     assert_eq!(std::fs::read_to_string(shared.join("said")).unwrap(), "post\npre\nterm\n");

@@ -111,7 +111,10 @@ async fn images() {
     world.workers.wait_status("web-uid", "it is ready", is_ready).await;
     let events = world.workers.record.events();
     let said = |text: &str| events.iter().any(|event| event.starts_with(text));
-    assert!(said("Pulling Pulling image \"web:1\"") && said("Pulled Successfully pulled image \"web:1\" in "), "{events:#?}");
+    assert!(
+        said("Pulling Pulling image \"web:1\"") && said("Pulled Successfully pulled image \"web:1\" in "),
+        "{events:#?}"
+    );
     world.workers.stop().await;
 }
 

@@ -6,9 +6,9 @@ mod hosts;
 mod resources;
 mod sandbox;
 mod security;
-mod unsupported;
 #[cfg(test)]
 mod tests;
+mod unsupported;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
