@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::apis::ApiFactory;
 use crate::fleet::{Command, Fleet, Heard};
-use crate::options::{Mode, Options, OptionsError};
+use crate::options::{Mode, Options, OptionsError, Step};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::watch::Watcher;
@@ -23,6 +23,8 @@ use crate::work::{Done, NodeId, Work};
 const HEARD_MAX: usize = 1024;
 /// Events that are taken in before requests are sent.
 const BATCH_MAX: usize = 256;
+/// Orders that wait.
+const ORDERS_MAX: usize = 64;
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Time for the last requests and for cleaning up.
@@ -45,10 +47,38 @@ pub enum RunError {
 /// Options or credentials that cannot work. A server that is away is no error: it is waited for, and the
 /// report says so.
 pub async fn run(options: Options, apis: ApiFactory, shutdown: Shutdown) -> Result<Report, RunError> {
-    run_with(options, apis, shutdown, Env::real(), |_| {}).await
+    run_with(options, apis, shutdown, Env::real(), Orders::none(), |_| {}).await
 }
 
-/// As [`run`], with a clock, and somebody who is told how it goes about five times a second.
+/// Steps that somebody orders while the run goes on; their times count from the moment of the order.
+#[derive(Debug)]
+pub struct Orders(Option<mpsc::Receiver<Step>>);
+
+impl Orders {
+    pub fn none() -> Orders {
+        Orders(None)
+    }
+
+    /// What is sent is done.
+    pub fn channel() -> (mpsc::Sender<Step>, Orders) {
+        let (sender, receiver) = mpsc::channel(ORDERS_MAX);
+        (sender, Orders(Some(receiver)))
+    }
+
+    async fn next(&mut self) -> Step {
+        loop {
+            match &mut self.0 {
+                None => std::future::pending().await,
+                Some(orders) => match orders.recv().await {
+                    Some(step) => return step,
+                    None => self.0 = None,
+                },
+            }
+        }
+    }
+}
+
+/// As [`run`], with a clock, orders, and somebody who is told how it goes about five times a second.
 ///
 /// # Errors
 /// As [`run`].
@@ -57,6 +87,7 @@ pub async fn run_with(
     apis: ApiFactory,
     shutdown: Shutdown,
     env: Env,
+    orders: Orders,
     progress: impl FnMut(&Progress) + Send,
 ) -> Result<Report, RunError> {
     options.validate()?;
@@ -79,7 +110,7 @@ pub async fn run_with(
         sender,
         heard,
     };
-    driver.run(shutdown, progress).await;
+    driver.run(shutdown, orders, progress).await;
     Ok(driver.report())
 }
 
@@ -101,7 +132,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(&mut self, shutdown: Shutdown, mut progress: impl FnMut(&Progress) + Send) {
+    async fn run(&mut self, shutdown: Shutdown, mut orders: Orders, mut progress: impl FnMut(&Progress) + Send) {
         if self.options.mode == Mode::SharedWatch {
             let (api, env, heard) = (self.api.clone(), self.env.clone(), self.sender.clone());
             self.watches.spawn(Watcher { api, env, node: None, heard }.run());
@@ -119,6 +150,7 @@ impl Driver {
                 () = shutdown.wait() => {}
                 Some(heard) = self.heard.recv() => self.take_heard(heard),
                 Some(done) = self.calls.join_next(), if !self.calls.is_empty() => self.take_done(done),
+                step = orders.next() => self.fleet.order(step, self.env.now()),
                 () = self.env.sleep_until(wake_at) => {}
             }
             let now = self.env.now();

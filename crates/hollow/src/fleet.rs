@@ -28,7 +28,7 @@ use self::pods::Tracked;
 pub(crate) use self::tally::Tally;
 use self::timers::{Timer, Timers};
 use crate::dice::Dice;
-use crate::options::{Group, Options};
+use crate::options::{Group, Options, Step};
 use crate::work::{Done, NodeId, NodeRef, Work};
 
 /// The pause after a failed request: the first, and the longest.
@@ -104,6 +104,8 @@ struct Node {
 
 pub(crate) struct Fleet {
     options: Arc<Options>,
+    /// Those of the options, then those that were ordered.
+    steps: Vec<Step>,
     groups: Vec<Arc<Group>>,
     nodes: Vec<Node>,
     by_name: HashMap<Arc<str>, NodeId>,
@@ -148,6 +150,7 @@ impl Fleet {
             up: 0,
             running: 0,
             ready: 0,
+            steps: options.steps.clone(),
             options,
         };
         for group in fleet.groups.clone() {
@@ -155,7 +158,7 @@ impl Fleet {
                 fleet.add_node(group.clone(), now);
             }
         }
-        for (index, step) in fleet.options.steps.iter().enumerate() {
+        for (index, step) in fleet.steps.iter().enumerate() {
             fleet.timers.set(later(now, step.at), Timer::Step(index));
         }
         fleet
@@ -201,6 +204,12 @@ impl Fleet {
                 Timer::Lease(..) | Timer::Status(..) | Timer::Fault(..) | Timer::Back(..) => {}
             }
         }
+    }
+
+    /// Something happens that was not planned; its time is counted from now.
+    pub(crate) fn order(&mut self, step: Step, now: Timestamp) {
+        self.timers.set(later(now, step.at), Timer::Step(self.steps.len()));
+        self.steps.push(step);
     }
 
     pub(crate) fn heard(&mut self, heard: Heard, now: Timestamp) {

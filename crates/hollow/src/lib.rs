@@ -35,7 +35,7 @@ mod work;
 
 pub use apis::{ApiFactory, Apis, KubeconfigApis, OneApi};
 pub use delay::{Delay, Probability, Rate, duration};
-pub use driver::{RunError, run, run_with};
+pub use driver::{Orders, RunError, run, run_with};
 pub use histogram::Percentiles;
 pub use options::{Failures, Group, Mode, NODES_MAX, Options, OptionsError, PodTimes, Profile, Step, StepEvent, Taint};
 pub use progress::Progress;

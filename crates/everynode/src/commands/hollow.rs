@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use everynode_hollow::{KubeconfigApis, Mode, Options, Probability, Profile, Progress, Report};
+use everynode_hollow::{KubeconfigApis, Mode, Options, Orders, Probability, Profile, Progress, Report};
 use everynode_runtime::{Env, Shutdown};
 
 use crate::args::{HollowArgs, HollowProfile, HollowWatch};
@@ -24,7 +24,8 @@ pub(crate) async fn run(args: HollowArgs) -> anyhow::Result<()> {
     let apis = Arc::new(KubeconfigApis::new(path, args.client.context.clone()));
     let (trigger, shutdown) = Shutdown::new();
     let mut screen = Screen::new();
-    let work = everynode_hollow::run_with(options, apis, shutdown, Env::real(), |progress| screen.show(progress));
+    let show = |progress: &Progress| screen.show(progress);
+    let work = everynode_hollow::run_with(options, apis, shutdown, Env::real(), Orders::none(), show);
     tokio::pin!(work);
     let result = tokio::select! {
         result = &mut work => result,

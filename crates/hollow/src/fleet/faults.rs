@@ -14,7 +14,7 @@ const PICKS_MAX: usize = 32;
 impl Fleet {
     /// Spreads a step over its time.
     pub(super) fn begin_step(&mut self, step: usize, now: Timestamp) {
-        let (count, over) = (self.options.steps[step].count, self.options.steps[step].over);
+        let (count, over) = (self.steps[step].count, self.steps[step].over);
         for index in 0..count {
             let after = over.mul_f64(index as f64 / count as f64);
             self.timers.set(later(now, after), Timer::Pick(step));
@@ -23,9 +23,9 @@ impl Fleet {
 
     /// Does a step's event to one node.
     pub(super) fn pick(&mut self, step: usize, now: Timestamp) {
-        let event = self.options.steps[step].event;
+        let event = self.steps[step].event;
         if event == StepEvent::Join {
-            let named = self.options.steps[step].group.as_deref();
+            let named = self.steps[step].group.as_deref();
             let group = self.groups.iter().find(|group| named.is_none_or(|name| group.name == name)).cloned();
             if let Some(group) = group {
                 let id = self.add_node(group, now);
@@ -47,7 +47,7 @@ impl Fleet {
         let all = self.nodes.len();
         let start = self.dice.below(all);
         let picks: Vec<usize> = (0..PICKS_MAX).map(|_| self.dice.below(all)).collect();
-        let group = self.options.steps[step].group.as_deref();
+        let group = self.steps[step].group.as_deref();
         let fits = |index: &usize| {
             let node = &self.nodes[*index];
             node.state == State::Up && group.is_none_or(|name| node.group.name == name)

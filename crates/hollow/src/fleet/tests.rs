@@ -24,7 +24,7 @@ impl Cluster {
     async fn run(&self, options: Options, script: impl FnMut(&Progress) + Send) -> Report {
         let (_trigger, shutdown) = Shutdown::new();
         let apis = Arc::new(OneApi(Arc::new(self.api.clone())));
-        crate::run_with(options, apis, shutdown, self.env.clone(), script).await.unwrap()
+        crate::run_with(options, apis, shutdown, self.env.clone(), crate::Orders::none(), script).await.unwrap()
     }
 
     fn bind(&self, name: &str, node: &str) {
