@@ -11,6 +11,8 @@ mod defaults;
 mod read;
 #[cfg(test)]
 mod read_tests;
+#[cfg(test)]
+mod robustness_tests;
 pub(crate) mod types;
 mod validate;
 

@@ -1,5 +1,6 @@
 //! Defaults of pods, pod templates and their containers.
 
+use everynode_api::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
 use super::{each, fill, fill_number, fill_pointer, protocol, volume, with};
@@ -32,6 +33,7 @@ pub(super) fn template(spec: &mut Map<String, Value>) {
     for list in CONTAINERS {
         each(spec, list, container);
     }
+    with(spec, "overhead", round_to_millis);
 }
 
 fn host_port(port: &mut Map<String, Value>) {
@@ -55,6 +57,10 @@ fn container(container: &mut Map<String, Value>) {
     fill(container, "imagePullPolicy", || policy.into());
     fill(container, "terminationMessagePath", || "/dev/termination-log".into());
     fill(container, "terminationMessagePolicy", || "File".into());
+    with(container, "resources", |resources| {
+        with(resources, "limits", round_to_millis);
+        with(resources, "requests", round_to_millis);
+    });
     each(container, "ports", protocol);
     each(container, "env", |variable| with(variable, "valueFrom", field_reference));
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -65,6 +71,17 @@ fn container(container: &mut Map<String, Value>) {
             with(lifecycle, name, |hook| with(hook, "httpGet", http_get));
         }
     });
+}
+
+/// Amounts finer than a thousandth are rounded up to one.
+fn round_to_millis(amounts: &mut Map<String, Value>) {
+    for amount in amounts.values_mut() {
+        if let Ok(quantity) = Quantity::from_json(amount)
+            && !quantity.is_whole_millis()
+        {
+            *amount = Quantity::from_millis(quantity.milli_value()).to_string().into();
+        }
+    }
 }
 
 /// `fieldRef.apiVersion`, of variables and of downward API files.

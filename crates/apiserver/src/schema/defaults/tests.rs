@@ -62,13 +62,13 @@ fn on_delete_gets_no_rolling_update() {
 fn pods_get_more_than_templates() {
     // DS-A08, DS-A09
     let sent = json!({"spec": {"hostNetwork": true, "containers": [{
-        "image": "a:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}},
+        "image": "a:1", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "a/b": "100u"}},
         "ports": [{"containerPort": 80}]
     }]}});
     let spec = &defaulted("v1", "Pod", sent)["spec"];
     assert_eq!(spec["enableServiceLinks"], true);
     let container = &spec["containers"][0];
-    assert_eq!(container["resources"]["requests"], json!({"cpu": "500m", "memory": "1Gi"}));
+    assert_eq!(container["resources"]["requests"], json!({"a/b": "1m", "cpu": "500m", "memory": "1Gi"}));
     assert_eq!(container["ports"], json!([{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}]));
 }
 

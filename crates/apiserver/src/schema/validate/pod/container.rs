@@ -25,9 +25,11 @@ pub(super) fn containers(errors: &mut Errors, context: &Context<'_>, path: &Path
         common(errors, context, container, &path);
         unique_name(errors, &mut seen, container, &path);
         hooks_and_probes(errors, context, container, &path);
-        if present(container, "restartPolicy").is_some() {
-            let detail = "may not be set for non-init containers";
-            errors.push(FieldError::forbidden(&path.child("restartPolicy"), detail));
+        for name in ["restartPolicy", "restartPolicyRules"] {
+            if present(container, name).is_some() {
+                let detail = "may not be set for non-init containers";
+                errors.push(FieldError::forbidden(&path.child(name), detail));
+            }
         }
     }
     host_port_conflicts(errors, containers, path);

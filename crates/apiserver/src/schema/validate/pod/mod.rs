@@ -86,6 +86,21 @@ fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     scheduling::tolerations(errors, spec, &path.child("tolerations"));
     network::host_aliases(errors, spec, &path.child("hostAliases"));
     classes(errors, spec, path);
+    unsupported(errors, spec, path);
+}
+
+/// Fields of Kubernetes that nothing here acts on yet: refused, because ignoring them would be silent.
+fn unsupported(errors: &mut Errors, spec: &Value, path: &Path) {
+    let fields = [
+        ("resourceClaims", "dynamic resource allocation is not supported"),
+        ("resources", "pod-level resources are not supported"),
+        ("schedulingGroup", "scheduling groups are not supported"),
+    ];
+    for (name, detail) in fields {
+        if present(spec, name).is_some() {
+            errors.push(FieldError::forbidden(&path.child(name), detail));
+        }
+    }
 }
 
 /// Names that the pod refers to or goes by, and its deadline.

@@ -85,6 +85,10 @@ fn containers() {
                 "spec.initContainers[0].livenessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
             ],
         ),
+        (
+            vec![("/spec/resources", json!({"limits": {"cpu": "1"}}))],
+            vec!["spec.resources: Forbidden: pod-level resources are not supported"],
+        ),
         // DS-H21
         (
             vec![
