@@ -86,7 +86,8 @@ fn difference(known: Option<&PodStatus>, wanted: &PodStatus) -> Option<Value> {
             (known, wanted) if known == wanted => {}
             (_, None) => drop(patch.insert(field.into(), Value::Null)),
             (Some(Value::Array(known)), Some(Value::Array(wanted))) if field == "conditions" => {
-                patch.insert(field.into(), wanted.iter().filter(|one| !known.contains(one)).cloned().collect());
+                let changed = wanted.iter().filter(|one| !known.contains(one));
+                patch.insert(field.into(), changed.map(|one| condition(known, one)).collect());
             }
             (Some(_), Some(Value::Array(wanted))) if REPLACED_LISTS.contains(&field) => {
                 let whole = std::iter::once(json!({"$patch": "replace"})).chain(wanted.iter().cloned());
@@ -96,6 +97,16 @@ fn difference(known: Option<&PodStatus>, wanted: &PodStatus) -> Option<Value> {
         }
     }
     (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// A changed condition: what it had and has no more must be said.
+fn condition(known: &[Value], wanted: &Value) -> Value {
+    let mut patch = wanted.clone();
+    let before = known.iter().find(|before| before["type"] == wanted["type"]).and_then(Value::as_object);
+    for field in before.into_iter().flat_map(Map::keys).filter(|field| wanted.get(field.as_str()).is_none()) {
+        patch[field] = Value::Null;
+    }
+    patch
 }
 
 #[cfg(test)]
@@ -110,7 +121,7 @@ mod tests {
     fn only_what_differs_is_sent() {
         let known = status(json!({
             "phase": "Pending", "reason": "x", "podIPs": [{"ip": "10.0.0.1"}], "podIP": "10.0.0.1",
-            "conditions": [{"type": "Ready", "status": "False"}, {"type": "PodScheduled", "status": "True"}],
+            "conditions": [{"type": "Ready", "status": "False", "reason": "r"}, {"type": "PodScheduled", "status": "True"}],
         }));
         let wanted = status(json!({
             "phase": "Running", "podIPs": [{"ip": "10.0.0.2"}], "podIP": "10.0.0.1",
@@ -120,7 +131,7 @@ mod tests {
             difference(Some(&known), &wanted).unwrap(),
             json!({
                 "phase": "Running", "reason": null, "podIPs": [{"$patch": "replace"}, {"ip": "10.0.0.2"}],
-                "conditions": [{"type": "Ready", "status": "True"}],
+                "conditions": [{"type": "Ready", "status": "True", "reason": null}],
             })
         );
         assert_eq!(difference(Some(&wanted), &wanted), None);
