@@ -3,6 +3,7 @@
 mod access;
 mod kubectl;
 mod lists;
+mod matrix;
 mod pods;
 mod support;
 mod verbs;
