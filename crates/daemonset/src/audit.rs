@@ -75,9 +75,8 @@ impl Audit<'_> {
         for action in &self.plan.actions {
             match action {
                 Action::Delete { target, preconditions, .. } | Action::Patch { target, preconditions, .. } => {
-                    if preconditions.uid.as_deref().is_none_or(str::is_empty) {
-                        self.blame(format!("{} is written without its uid", target.name));
-                    }
+                    let unnamed = preconditions.uid.as_deref().is_none_or(str::is_empty);
+                    unnamed.then(|| self.blame(format!("{} is written without its uid", target.name)));
                 }
                 Action::Create { target, .. } if !names.insert((target.kind.clone(), target.name.clone())) => {
                     self.blame(format!("{} is created twice", target.name));

@@ -11,6 +11,8 @@ use crate::backoff::BackOffs;
 /// The memory of one set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
+    /// The set that this is the memory of.
+    pub(crate) set_uid: Arc<str>,
     pub(crate) back_offs: BackOffs,
     /// In name order; shared between plans as long as nothing changes.
     pub(crate) seats: Arc<Vec<Seat>>,

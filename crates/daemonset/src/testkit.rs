@@ -15,6 +15,7 @@
 //! The statements are described in [`cluster`].
 
 pub mod cluster;
+mod objects;
 mod print;
 
 use everynode_api::reconcile::Reconciler;

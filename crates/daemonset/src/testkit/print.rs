@@ -58,8 +58,16 @@ fn action(cluster: &Cluster, action: &Action) -> Option<(String, String, String)
     match action {
         Action::Emit(event) => Some(line("event", &event.reason, format!("{} {}", event.kind.as_str(), event.message))),
         Action::Create { body, target, .. } if target.kind == kinds::CONTROLLER_REVISION => {
-            let shown = cluster.shows("body").then(|| format!(" {body}")).unwrap_or_default();
+            let shown = if cluster.shows("body") { format!(" {body}") } else { String::new() };
             Some(line("record", &target.name, format!("number {}{shown}", body["revision"])))
+        }
+        Action::Create { report: Some(report), .. } | Action::Delete { report: Some(report), .. }
+            if cluster.shows("reports") =>
+        {
+            let text =
+                |part: Option<(&str, &str)>| part.map_or(String::new(), |(reason, text)| format!("{reason}: {text}"));
+            let rest = format!("{}, or {}", text(report.success), text(report.failure));
+            Some(line("then", &report.regarding.name, rest))
         }
         Action::Create { body, .. } if cluster.shows("body") => Some(line("body", "", body.to_string())),
         Action::Create { body, .. } => show_parts(cluster, body),

@@ -162,11 +162,23 @@ impl World {
                 self.carry_out(action);
             }
         }
+        self.assert_sums(&plan);
         if let Some(write) = plan.status.clone().filter(|_| !(lossy && self.random.chance(20))) {
             let key = self.set_key();
             self.change(&kinds::DAEMON_SET, &key, |set| set["status"] = write.status);
         }
         (seen, plan)
+    }
+
+    /// DS-E09
+    fn assert_sums(&self, plan: &Plan) {
+        let Some(status) = plan.status.as_ref().map(|write| &write.status) else { return };
+        let number = |name: &str| status[name].as_i64().unwrap_or(0);
+        let (desired, current) = (number("desiredNumberScheduled"), number("currentNumberScheduled"));
+        let (ready, available) = (number("numberReady"), number("numberAvailable"));
+        let sums = current <= desired && ready <= current && available <= ready;
+        let sums = sums && available + number("numberUnavailable") == desired;
+        assert!(sums && number("updatedNumberScheduled") <= current, "{status}\n{}", self.story());
     }
 
     pub fn story(&self) -> String {
