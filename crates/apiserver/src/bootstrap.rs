@@ -14,15 +14,24 @@ use crate::schema::FieldValidation;
 
 /// Name, value and description of the built-in priority classes (DS-B53).
 pub(crate) const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
-    ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-    ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
 ];
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// Makes what is missing. All creates run at once, so that they share few disk writes.
 pub(crate) async fn run(registry: &std::sync::Arc<Registry>, advertised: Option<SocketAddr>) -> Result<(), Status> {
-    let namespaces = NAMESPACES.iter().map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    let namespaces =
+        NAMESPACES.iter().map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     create_all(registry, namespaces.collect()).await?;
     let mut rest: Vec<Value> = PRIORITY_CLASSES.iter().map(priority_class).collect();
     rest.extend(policy::cluster_roles());
@@ -100,4 +109,3 @@ async fn create_all(registry: &std::sync::Arc<Registry>, objects: Vec<Value>) ->
     }
     Ok(())
 }
-

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_api::kinds::{Kind, KindInfo, find};
-use everynode_api::ports::{self, Api, ApiError, BoxFuture, EventStream, PatchType, Preconditions, Request, Selection, WatchEvent, WatchRequest};
+use everynode_api::ports::{
+    self, Api, ApiError, BoxFuture, EventStream, PatchType, Preconditions, Request, Selection, WatchEvent, WatchRequest,
+};
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
@@ -136,7 +138,8 @@ impl InProcess {
             Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
                 let target = target(wanted)?;
                 self.authorize("delete", &target)?;
-                let options = DeleteOptions { grace_period_seconds, propagation, orphan_dependents: None, preconditions };
+                let options =
+                    DeleteOptions { grace_period_seconds, propagation, orphan_dependents: None, preconditions };
                 registry.delete(&self.caller(), &target, &options).await?
             }
             Request::Raw { path } => return self.server.raw(&self.user, &path),
@@ -185,7 +188,9 @@ impl EventStream for Stream {
             loop {
                 let event = match self.0.next().await? {
                     Delivery::Initial(item) => WatchEvent::Added(item.json()),
-                    Delivery::InitialEnd(revision) | Delivery::Bookmark(revision) => WatchEvent::Bookmark { resource_version: revision },
+                    Delivery::InitialEnd(revision) | Delivery::Bookmark(revision) => {
+                        WatchEvent::Bookmark { resource_version: revision }
+                    }
                     Delivery::Event(kind, event) => match event.port(kind) {
                         Some(event) => event,
                         None => continue,
@@ -197,4 +202,3 @@ impl EventStream for Stream {
         })
     }
 }
-

@@ -7,6 +7,8 @@ use everynode_store::Key;
 pub(crate) const EVERYTHING: &str = "/";
 /// Everything that a stock kube-apiserver would also find.
 pub(crate) const REGISTRY: &str = "/registry/";
+/// When the server was last started.
+pub(crate) const STARTED: &str = "/everynode/started";
 /// What belongs to everynode alone: reservations that make something unique.
 pub(crate) const RESERVATIONS: &str = "/everynode/reservations/";
 

@@ -26,8 +26,10 @@ fn refused(error: &PatchError) -> Status {
     match error {
         PatchError::Malformed(text) => Status::bad_request(text.clone()),
         PatchError::TooLarge(text) => Status::failure(413, "RequestEntityTooLarge", text.clone()),
-        PatchError::Unprocessable(text) => {
-            Status::failure(422, "Invalid", format!("the server rejected our request due to an error in our request: {text}"))
-        }
+        PatchError::Unprocessable(text) => Status::failure(
+            422,
+            "Invalid",
+            format!("the server rejected our request due to an error in our request: {text}"),
+        ),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use everynode_api::ports::Api;
 use everynode_api::status::Status;
-use everynode_store::{Store, StoreError};
+use everynode_store::{Store, StoreError, Transaction, Write};
 
 use crate::auth::User;
 use crate::auth::authorize::{self, Attributes};
@@ -19,7 +19,7 @@ use crate::http::metrics::Metrics;
 use crate::hub::Hub;
 use crate::pki::{Pki, PkiError};
 use crate::registry::{Registry, Settings};
-use crate::{bootstrap, inproc};
+use crate::{bootstrap, inproc, keys};
 
 /// How a server is set up.
 pub struct Config {
@@ -62,7 +62,6 @@ pub enum StartError {
 /// A running API server.
 pub struct ApiServer {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) rbac: Rbac,
     pub(crate) pki: Pki,
     pub(crate) metrics: Metrics,
     ready: AtomicBool,
@@ -76,13 +75,18 @@ impl ApiServer {
         let [a, b, c] = config.service_network;
         let pki = Pki::open(&config.data_dir.join("pki"), &config.server_names, &format!("{a}.{b}.{c}.1"), &env)?;
         let (private, public) = pki.account_key();
-        let tokens = Issuer::new(ISSUER, private, public, &pki.account_key_id()).map_err(|error| PkiError::Make(error.to_string()))?;
+        let tokens = Issuer::new(ISSUER, private, public, &pki.account_key_id())
+            .map_err(|error| PkiError::Make(error.to_string()))?;
         let (hub, feeder) = Hub::open(&store)?;
         tokio::spawn(feeder.run());
         let settings = Settings { service_network: config.service_network };
-        let registry = Arc::new(Registry { store, hub, env, settings, tokens: Arc::new(tokens) });
+        // A first commit: everything before it is then known to have reached the hub, whatever numbers a crash left out.
+        let mark = Write::Put { key: keys::STARTED.into(), value: env.now_text().into(), expires_in: None };
+        store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;
+        let registry =
+            Arc::new(Registry { store, hub, env, settings, tokens: Arc::new(tokens), rbac: Rbac::default() });
         bootstrap::run(&registry, config.advertised).await?;
-        let server = ApiServer { registry, rbac: Rbac::default(), pki, metrics: Metrics::default(), ready: AtomicBool::new(true) };
+        let server = ApiServer { registry, pki, metrics: Metrics::default(), ready: AtomicBool::new(true) };
         Ok(Arc::new(server))
     }
 
@@ -107,7 +111,7 @@ impl ApiServer {
     }
 
     pub(crate) fn authorize(&self, user: &User, attributes: &Attributes) -> Result<(), Status> {
-        authorize::check(&self.registry, &self.rbac, user, attributes)
+        authorize::check(&self.registry, user, attributes)
     }
 
     /// A GET by path of what is no stored object.

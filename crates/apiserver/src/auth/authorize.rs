@@ -2,7 +2,6 @@
 
 use everynode_api::status::Status;
 
-use super::rbac::Rbac;
 use super::{MASTERS, User, node};
 use crate::registry::Registry;
 
@@ -27,13 +26,13 @@ pub(crate) struct Attributes {
 }
 
 /// Decides.
-pub(crate) fn allowed(registry: &Registry, rbac: &Rbac, user: &User, attributes: &Attributes) -> bool {
-    user.is_in(MASTERS) || node::allows(registry, user, attributes) || rbac.allows(registry, user, attributes)
+pub(crate) fn allowed(registry: &Registry, user: &User, attributes: &Attributes) -> bool {
+    user.is_in(MASTERS) || node::allows(registry, user, attributes) || registry.rbac.allows(registry, user, attributes)
 }
 
 /// Decides, with Kubernetes' 403 for no.
-pub(crate) fn check(registry: &Registry, rbac: &Rbac, user: &User, attributes: &Attributes) -> Result<(), Status> {
-    match allowed(registry, rbac, user, attributes) {
+pub(crate) fn check(registry: &Registry, user: &User, attributes: &Attributes) -> Result<(), Status> {
+    match allowed(registry, user, attributes) {
         true => Ok(()),
         false => Err(forbidden(user, attributes)),
     }
@@ -42,12 +41,20 @@ pub(crate) fn check(registry: &Registry, rbac: &Rbac, user: &User, attributes: &
 fn forbidden(user: &User, attributes: &Attributes) -> Status {
     let Attributes { verb, resource, group, namespace, name, subresource, path, .. } = attributes;
     if resource.is_empty() {
-        return Status::failure(403, "Forbidden", format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", user.name));
+        return Status::failure(
+            403,
+            "Forbidden",
+            format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", user.name),
+        );
     }
     let qualified = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
     let subject = if name.is_empty() { qualified } else { format!("{qualified} \"{name}\"") };
     let what = if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
-    let place = if namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace \"{namespace}\"") };
+    let place = if namespace.is_empty() {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace \"{namespace}\"")
+    };
     let message = format!(
         "{subject} is forbidden: User \"{}\" cannot {verb} resource \"{what}\" in API group \"{group}\" {place}",
         user.name

@@ -26,6 +26,7 @@ pub(crate) fn answer(pki: &Pki, user: &User, body: &Value, now: jiff::Timestamp)
         let text = format!("User \"{}\" cannot join as node \"{name}\"", user.name);
         return Err(Status::failure(403, "Forbidden", text));
     }
-    let signed = pki.sign_node(name, text(body, &["csr"]), now).map_err(|error| Status::bad_request(format!("csr: {error}")))?;
+    let signed =
+        pki.sign_node(name, text(body, &["csr"]), now).map_err(|error| Status::bad_request(format!("csr: {error}")))?;
     Ok(json!({"nodeName": name, "certificate": signed.certificate, "ca": pki.ca_pem(), "expires": signed.expires}))
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
+pub(crate) mod escalation;
 pub(crate) mod join;
 pub(crate) mod node;
 pub(crate) mod policy;
@@ -50,9 +51,15 @@ impl User {
 
     /// The identity of a service account (as in token claims).
     pub(crate) fn service_account(namespace: &str, name: &str, uid: &str) -> User {
-        let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}"), AUTHENTICATED.into()];
+        let groups =
+            ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}"), AUTHENTICATED.into()];
         let extra = BTreeMap::new();
-        User { name: format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"), uid: uid.into(), groups: groups.into(), extra }
+        User {
+            name: format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"),
+            uid: uid.into(),
+            groups: groups.into(),
+            extra,
+        }
     }
 
     pub(crate) fn is_in(&self, group: &str) -> bool {

@@ -46,7 +46,9 @@ fn pods(registry: &Registry, a: &Attributes, node: &str, verb: &str, subresource
         ("list" | "watch", "") => a.selected_node == node,
         // Mirror pods; admission looks at the rest.
         ("create", "") => true,
-        ("get" | "delete", "") | ("get" | "update" | "patch", "status") | ("create", "eviction") => owns_pod(registry, a, node),
+        ("get" | "delete", "") | ("get" | "update" | "patch", "status") | ("create", "eviction") => {
+            owns_pod(registry, a, node)
+        }
         _ => false,
     }
 }

@@ -37,11 +37,28 @@ fn paths(urls: &[&str]) -> Value {
 }
 
 const CORE_READ: &[&str] = &[
-    "configmaps", "endpoints", "events", "pods", "pods/log", "pods/status", "serviceaccounts", "services", "services/status",
+    "configmaps",
+    "endpoints",
+    "events",
+    "pods",
+    "pods/log",
+    "pods/status",
+    "serviceaccounts",
+    "services",
+    "services/status",
 ];
 const CORE_WRITE: &[&str] = &[
-    "configmaps", "endpoints", "events", "pods", "pods/attach", "pods/eviction", "pods/exec", "pods/portforward", "secrets",
-    "serviceaccounts", "services",
+    "configmaps",
+    "endpoints",
+    "events",
+    "pods",
+    "pods/attach",
+    "pods/eviction",
+    "pods/exec",
+    "pods/portforward",
+    "secrets",
+    "serviceaccounts",
+    "services",
 ];
 const APPS: &[&str] = &["daemonsets", "daemonsets/status", "controllerrevisions"];
 const BUDGETS: &[&str] = &["poddisruptionbudgets", "poddisruptionbudgets/status"];
@@ -65,7 +82,11 @@ fn edit_rules() -> Vec<Value> {
         rule(&[""], &["serviceaccounts/token"], &["create"]),
         rule(&["apps"], &["daemonsets"], &WRITE),
         rule(&["policy"], &["poddisruptionbudgets"], &WRITE),
-        rule(&["coordination.k8s.io"], &["leases"], &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]),
+        rule(
+            &["coordination.k8s.io"],
+            &["leases"],
+            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+        ),
     ]);
     rules
 }
@@ -80,13 +101,27 @@ fn admin_rules() -> Vec<Value> {
     rules
 }
 
-const DISCOVERY: &[&str] = &["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"];
+const DISCOVERY: &[&str] = &[
+    "/api",
+    "/api/*",
+    "/apis",
+    "/apis/*",
+    "/healthz",
+    "/livez",
+    "/openapi",
+    "/openapi/*",
+    "/readyz",
+    "/version",
+    "/version/",
+];
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 /// The ClusterRoles that exist from the start.
 pub(crate) fn cluster_roles() -> Vec<Value> {
-    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
-    let reviews = rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]);
+    let everything =
+        json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
+    let reviews =
+        rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]);
     let whoami = rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]);
     vec![
         role("cluster-admin", everything),
@@ -97,18 +132,30 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
         role("system:public-info-viewer", json!([paths(PUBLIC)])),
         role("system:basic-user", json!([reviews, whoami])),
         role("system:monitoring", json!([paths(&["/metrics", "/livez", "/readyz", "/healthz"])])),
-        role("system:auth-delegator", json!([
-            rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
-            rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"])])),
-        role("system:controller:daemon-set-controller", json!([
-            rule(&["apps"], &["daemonsets"], &READ),
-            rule(&["apps"], &["daemonsets/status"], &["update", "patch"]),
-            rule(&["apps"], &["daemonsets/finalizers"], &["update"]),
-            rule(&[""], &["nodes"], &["list", "watch", "get"]),
-            rule(&[""], &["pods"], &["create", "delete", "get", "list", "patch", "watch"]),
-            rule(&[""], &["pods/binding"], &["create"]),
-            rule(&["apps"], &["controllerrevisions"], &["create", "delete", "get", "list", "patch", "update", "watch"]),
-            rule(&["", "events.k8s.io"], &["events"], &["create", "patch", "update"])])),
+        role(
+            "system:auth-delegator",
+            json!([
+                rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+                rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"])
+            ]),
+        ),
+        role(
+            "system:controller:daemon-set-controller",
+            json!([
+                rule(&["apps"], &["daemonsets"], &READ),
+                rule(&["apps"], &["daemonsets/status"], &["update", "patch"]),
+                rule(&["apps"], &["daemonsets/finalizers"], &["update"]),
+                rule(&[""], &["nodes"], &["list", "watch", "get"]),
+                rule(&[""], &["pods"], &["create", "delete", "get", "list", "patch", "watch"]),
+                rule(&[""], &["pods/binding"], &["create"]),
+                rule(
+                    &["apps"],
+                    &["controllerrevisions"],
+                    &["create", "delete", "get", "list", "patch", "update", "watch"]
+                ),
+                rule(&["", "events.k8s.io"], &["events"], &["create", "patch", "update"])
+            ]),
+        ),
     ]
 }
 
@@ -122,6 +169,10 @@ pub(crate) fn cluster_role_bindings() -> Vec<Value> {
         binding("system:basic-user", groups(&["system:authenticated"])),
         binding("system:public-info-viewer", everybody),
         binding("system:monitoring", groups(&["system:monitoring"])),
-        bind(controller, controller, json!([{"kind": "ServiceAccount", "name": "daemon-set-controller", "namespace": "kube-system"}])),
+        bind(
+            controller,
+            controller,
+            json!([{"kind": "ServiceAccount", "name": "daemon-set-controller", "namespace": "kube-system"}]),
+        ),
     ]
 }

@@ -101,7 +101,10 @@ fn topic<'a>(registry: &'a Registry, kind: &Kind) -> Option<&'a Arc<crate::hub::
 
 fn subjects(user: &User) -> impl Iterator<Item = Subject> + '_ {
     let of = |kind: &str, name: &str| Subject { kind: kind.into(), name: name.into() };
-    let account = user.name.strip_prefix(SERVICE_ACCOUNT_PREFIX).map(|name| Subject { kind: "ServiceAccount".into(), name: name.into() });
+    let account = user
+        .name
+        .strip_prefix(SERVICE_ACCOUNT_PREFIX)
+        .map(|name| Subject { kind: "ServiceAccount".into(), name: name.into() });
     let groups = user.groups.iter().map(move |group| of("Group", group));
     [Subject { kind: "User".into(), name: user.name.as_str().into() }].into_iter().chain(account).chain(groups)
 }
@@ -151,7 +154,10 @@ type Roles = HashMap<(String, String), Arc<[Rule]>>;
 
 fn roles(registry: &Registry, kind: &Kind) -> Roles {
     let rules = |role: Role| role.rules.unwrap_or_default().into();
-    objects::<Role>(registry, kind).into_iter().map(|(namespace, name, role)| ((namespace, name), rules(role))).collect()
+    objects::<Role>(registry, kind)
+        .into_iter()
+        .map(|(namespace, name, role)| ((namespace, name), rules(role)))
+        .collect()
 }
 
 /// (namespace, name, object) of all objects of a kind; those that cannot be read grant nothing.
@@ -178,6 +184,68 @@ impl Rule {
     }
 }
 
+/// One verb on one resource (or path): what a rule is made of.
+pub(crate) enum Single<'a> {
+    Resource { verb: &'a str, group: &'a str, resource: &'a str, name: Option<&'a str> },
+    Path { verb: &'a str, path: &'a str },
+}
+
+impl std::fmt::Display for Single<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Single::Resource { verb, group, resource, name: None } => {
+                write!(f, "{{APIGroups:[{group:?}], Resources:[{resource:?}], Verbs:[{verb:?}]}}")
+            }
+            Single::Resource { verb, group, resource, name: Some(name) } => {
+                write!(
+                    f,
+                    "{{APIGroups:[{group:?}], Resources:[{resource:?}], ResourceNames:[{name:?}], Verbs:[{verb:?}]}}"
+                )
+            }
+            Single::Path { verb, path } => write!(f, "{{NonResourceURLs:[{path:?}], Verbs:[{verb:?}]}}"),
+        }
+    }
+}
+
+impl Rule {
+    /// Everything that the rule grants, one by one.
+    pub(crate) fn singles(&self) -> Vec<Single<'_>> {
+        let names: Vec<Option<&str>> = match self.resource_names.as_slice() {
+            [] => vec![None],
+            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        };
+        let mut all = Vec::new();
+        for verb in &self.verbs {
+            all.extend(self.non_resource_urls.iter().map(|path| Single::Path { verb, path }));
+            for (group, resource) in
+                self.api_groups.iter().flat_map(|group| self.resources.iter().map(move |r| (group, r)))
+            {
+                all.extend(names.iter().map(|name| Single::Resource { verb, group, resource, name: *name }));
+            }
+        }
+        all
+    }
+
+    /// Whether this rule grants at least the single. A wildcard is covered by a wildcard only.
+    pub(crate) fn covers(&self, single: &Single<'_>) -> bool {
+        match single {
+            Single::Path { verb, path } => {
+                has(&self.verbs, verb) && self.non_resource_urls.iter().any(|pattern| matches_path(pattern, path))
+            }
+            Single::Resource { verb, group, resource, name } => {
+                let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+                let asked =
+                    Attributes { resource: resource.into(), subresource: subresource.into(), ..Attributes::default() };
+                has(&self.verbs, verb)
+                    && has(&self.api_groups, group)
+                    && self.resources.iter().any(|pattern| matches_resource(pattern, &asked))
+                    && (self.resource_names.is_empty()
+                        || name.is_some_and(|name| self.resource_names.iter().any(|held| held == name)))
+            }
+        }
+    }
+}
+
 fn has(list: &[String], wanted: &str) -> bool {
     list.iter().any(|item| item == "*" || item == wanted)
 }
@@ -188,7 +256,9 @@ fn matches_resource(pattern: &str, a: &Attributes) -> bool {
         _ if pattern == "*" => true,
         None => a.subresource.is_empty() && pattern == a.resource,
         Some((resource, subresource)) => {
-            (resource == "*" || resource == a.resource) && (subresource == "*" || subresource == a.subresource) && !a.subresource.is_empty()
+            (resource == "*" || resource == a.resource)
+                && (subresource == "*" || subresource == a.subresource)
+                && !a.subresource.is_empty()
         }
     }
 }
@@ -211,7 +281,13 @@ mod tests {
 
     fn asks(verb: &str, group: &str, resource: &str, subresource: &str) -> Attributes {
         let own = str::to_owned;
-        Attributes { verb: own(verb), group: own(group), resource: own(resource), subresource: own(subresource), ..Attributes::default() }
+        Attributes {
+            verb: own(verb),
+            group: own(group),
+            resource: own(resource),
+            subresource: own(subresource),
+            ..Attributes::default()
+        }
     }
 
     #[test]

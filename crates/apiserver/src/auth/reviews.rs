@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::User;
 use super::authenticate::service_account_user;
 use super::authorize::{Attributes, allowed};
-use super::rbac::Rbac;
 use crate::object::{at, items, text};
 use crate::registry::Registry;
 
@@ -16,23 +15,26 @@ pub(crate) fn is_review(group: &str, resource: &str) -> bool {
         "authentication.k8s.io" => matches!(resource, "tokenreviews" | "selfsubjectreviews"),
         "authorization.k8s.io" => matches!(
             resource,
-            "selfsubjectaccessreviews" | "subjectaccessreviews" | "localsubjectaccessreviews" | "selfsubjectrulesreviews"
+            "selfsubjectaccessreviews"
+                | "subjectaccessreviews"
+                | "localsubjectaccessreviews"
+                | "selfsubjectrulesreviews"
         ),
         _ => false,
     }
 }
 
 /// Answers a review: the object that was sent, with its status.
-pub(crate) fn answer(registry: &Registry, rbac: &Rbac, user: &User, resource: &str, mut body: Value) -> Result<Value, Status> {
+pub(crate) fn answer(registry: &Registry, user: &User, resource: &str, mut body: Value) -> Result<Value, Status> {
     if !body.is_object() {
         return Err(Status::bad_request("the body must be an object"));
     }
     let status = match resource {
         "tokenreviews" => token_review(registry, &body),
         "selfsubjectreviews" => json!({"userInfo": user_info(user)}),
-        "selfsubjectaccessreviews" => access(registry, rbac, user, &body),
-        "subjectaccessreviews" | "localsubjectaccessreviews" => access(registry, rbac, &subject(&body), &body),
-        "selfsubjectrulesreviews" => rules(registry, rbac, user, text(&body, &["spec", "namespace"])),
+        "selfsubjectaccessreviews" => access(registry, user, &body),
+        "subjectaccessreviews" | "localsubjectaccessreviews" => access(registry, &subject(&body), &body),
+        "selfsubjectrulesreviews" => rules(registry, user, text(&body, &["spec", "namespace"])),
         _ => return Err(Status::no_such_path()),
     };
     body["status"] = status;
@@ -73,9 +75,9 @@ fn subject(body: &Value) -> User {
     User { name: own("user"), uid: own("uid"), groups: texts(body, &["spec", "groups"]), ..User::default() }
 }
 
-fn access(registry: &Registry, rbac: &Rbac, user: &User, body: &Value) -> Value {
+fn access(registry: &Registry, user: &User, body: &Value) -> Value {
     let asked = attributes(&body["spec"]);
-    match allowed(registry, rbac, user, &asked) {
+    match allowed(registry, user, &asked) {
         true => json!({"allowed": true}),
         false => json!({"allowed": false}),
     }
@@ -100,9 +102,9 @@ fn attributes(spec: &Value) -> Attributes {
     }
 }
 
-fn rules(registry: &Registry, rbac: &Rbac, user: &User, namespace: &str) -> Value {
+fn rules(registry: &Registry, user: &User, namespace: &str) -> Value {
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
-    for rule in rbac.rules(registry, user, namespace).iter().flat_map(|rules| rules.iter()) {
+    for rule in registry.rbac.rules(registry, user, namespace).iter().flat_map(|rules| rules.iter()) {
         match rule.non_resource_urls.is_empty() {
             false => paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls})),
             true => {

@@ -66,7 +66,12 @@ pub(crate) struct Reference {
 
 impl Issuer {
     /// `private` and `public` are PEM; `key_id` tells keys apart after a rotation.
-    pub(crate) fn new(issuer: &str, private: &str, public: &str, key_id: &str) -> Result<Issuer, jsonwebtoken::errors::Error> {
+    pub(crate) fn new(
+        issuer: &str,
+        private: &str,
+        public: &str,
+        key_id: &str,
+    ) -> Result<Issuer, jsonwebtoken::errors::Error> {
         Ok(Issuer {
             issuer: issuer.to_owned(),
             encoding: EncodingKey::from_ec_pem(private.as_bytes())?,
@@ -77,10 +82,17 @@ impl Issuer {
     }
 
     /// Answers a `TokenRequest` for a service account.
-    pub(crate) fn request(&self, account: &Value, body: &Value, bound: Option<&Value>, now: Timestamp) -> Result<Value, Status> {
+    pub(crate) fn request(
+        &self,
+        account: &Value,
+        body: &Value,
+        bound: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<Value, Status> {
         let seconds = at(body, &["spec", "expirationSeconds"]).as_i64().unwrap_or(SECONDS_DEFAULT);
         check_seconds(seconds)?;
-        let asked: Vec<String> = object::items(body, &["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let asked: Vec<String> =
+            object::items(body, &["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let audiences = if asked.is_empty() { vec![self.issuer.clone()] } else { asked };
         let expires = now + SignedDuration::from_secs(seconds);
         let claims = self.claims(account, bound, audiences.clone(), now, expires);
@@ -99,8 +111,18 @@ impl Issuer {
         }))
     }
 
-    fn claims(&self, account: &Value, bound: Option<&Value>, aud: Vec<String>, now: Timestamp, expires: Timestamp) -> Claims {
-        let reference = |value: &Value| Reference { name: object::meta(value, "name").into(), uid: object::meta(value, "uid").into() };
+    fn claims(
+        &self,
+        account: &Value,
+        bound: Option<&Value>,
+        aud: Vec<String>,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Claims {
+        let reference = |value: &Value| Reference {
+            name: object::meta(value, "name").into(),
+            uid: object::meta(value, "uid").into(),
+        };
         let of_kind = |kind: &str| bound.filter(|value| value["kind"] == kind).map(reference);
         let node_of_pod = bound.map(|value| text(value, &["spec", "nodeName"])).filter(|name| !name.is_empty());
         let node = of_kind("Node").or(node_of_pod.map(|name| Reference { name: name.into(), uid: String::new() }));

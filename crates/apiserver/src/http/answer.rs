@@ -60,7 +60,13 @@ fn encoded(code: u16, encoding: Encoding, json: Bytes) -> Result<Answer, Status>
 }
 
 /// The answer to a request about one object.
-pub(crate) fn reply(info: &KindInfo, reply: Reply, accepted: Accepted, include: IncludeObject, now: jiff::Timestamp) -> Result<Answer, Status> {
+pub(crate) fn reply(
+    info: &KindInfo,
+    reply: Reply,
+    accepted: Accepted,
+    include: IncludeObject,
+    now: jiff::Timestamp,
+) -> Result<Answer, Status> {
     let json = match accepted.shape {
         Shape::Whole => reply.json,
         _ if !reply.is_object => reply.json,
@@ -80,13 +86,21 @@ pub(crate) fn reply(info: &KindInfo, reply: Reply, accepted: Accepted, include: 
 }
 
 /// A list in the form that was asked for.
-pub(crate) fn list(info: &KindInfo, page: &ListPage, accepted: Accepted, include: IncludeObject, now: jiff::Timestamp) -> Result<Answer, Status> {
+pub(crate) fn list(
+    info: &KindInfo,
+    page: &ListPage,
+    accepted: Accepted,
+    include: IncludeObject,
+    now: jiff::Timestamp,
+) -> Result<Answer, Status> {
     let json = match accepted.shape {
         Shape::Whole => read::list_body(info, page)?,
         Shape::Table => to_bytes(&tables::table(info, values(info, page)?, list_meta(page), include, true, now))?,
         Shape::Metadata => {
             let items: Vec<Value> = values(info, page)?.into_iter().map(partial).collect();
-            to_bytes(&json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list_meta(page), "items": items}))?
+            to_bytes(
+                &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list_meta(page), "items": items}),
+            )?
         }
     };
     encoded(200, accepted.encoding, json)
@@ -112,10 +126,14 @@ pub(crate) fn to_bytes(value: &Value) -> Result<Bytes, Status> {
 /// `Warning: 299 - "text"` (RFC 7234, DS-I40).
 fn add_warnings(answer: &mut Answer, warnings: &[String]) {
     for text in warnings.iter().take(WARNINGS_MAX) {
-        let escaped: String = text.chars().filter(|c| !c.is_control()).flat_map(|c| match c {
-            '"' | '\\' => vec!['\\', c],
-            c => vec![c],
-        }).collect();
+        let escaped: String = text
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| match c {
+                '"' | '\\' => vec!['\\', c],
+                c => vec![c],
+            })
+            .collect();
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
             answer.headers_mut().append(WARNING, value);
         }

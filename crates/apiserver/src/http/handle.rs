@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use everynode_api::status::Status;
 use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
@@ -16,16 +16,14 @@ use super::metrics::Labels;
 use super::query::Query;
 use super::route::{self, Route, Verb};
 use super::serve::Shared;
+use super::slot::Slot;
 use super::{body, resource, system};
 use crate::auth::authorize::Attributes;
 use crate::auth::{User, authenticate, join, reviews};
 use crate::server::ApiServer;
 
-/// Requests served at once, beyond which 429 is answered: kube-apiserver's defaults doubled, since ours are cheaper.
-const READING_MAX: i64 = 800;
-const WRITING_MAX: i64 = 800;
-/// Watches, logs and streams have a bound of their own: the machine's open files.
-const LONG_RUNNING_MAX: i64 = 30_000;
+/// How long an ordinary request may take, as in kube-apiserver.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a connection says about its client.
 #[derive(Clone, Debug)]
@@ -51,17 +49,25 @@ pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, req
     let route = route::read(&head.method, &head.path, &head.query);
     let labels = labels(&route, &head);
     let long_running = matches!(&route, Route::Resource(Verb::Watch, _)) || super::proxy::is_proxied(&route);
-    let answer = match Slot::take(&shared, &head.method, long_running) {
-        Some(slot) => {
-            // Long-running answers keep their slot in the stream.
-            let result = serve(&shared, &connection, &head, route, request, slot).await;
-            result.unwrap_or_else(|status| answer::failure(&status))
-        }
-        None => answer::failure(&Status::too_many_requests("too many requests, please try again later", 1)),
+    let result = match Slot::take(&shared, &head.method, long_running).await {
+        Some(slot) => limited(long_running, serve(&shared, &connection, &head, route, request, slot)).await,
+        None => Err(Status::too_many_requests("too many requests, please try again later", 1)),
     };
+    let answer = result.unwrap_or_else(|status| answer::failure(&status));
     shared.server.metrics.finished(&labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
     answer
+}
+
+/// An ordinary request has a minute, slow bodies included; what it writes is written whole or not at all.
+async fn limited(long_running: bool, served: impl Future<Output = Result<Answer, Status>>) -> Result<Answer, Status> {
+    if long_running {
+        return served.await;
+    }
+    match tokio::time::timeout(REQUEST_TIMEOUT, served).await {
+        Ok(result) => result,
+        Err(_) => Err(Status::failure(504, "Timeout", "Timeout: request did not complete within the allotted timeout")),
+    }
 }
 
 impl Head {
@@ -82,46 +88,6 @@ impl Head {
     }
 }
 
-/// A place among the requests that are served at once; given back when dropped.
-pub(crate) struct Slot {
-    shared: Arc<Shared>,
-    kind: SlotKind,
-}
-
-#[derive(Clone, Copy)]
-enum SlotKind {
-    Reading,
-    Writing,
-    LongRunning,
-}
-
-impl Slot {
-    fn take(shared: &Arc<Shared>, method: &Method, long_running: bool) -> Option<Slot> {
-        let (kind, limit) = match (long_running, method) {
-            (true, _) => (SlotKind::LongRunning, LONG_RUNNING_MAX),
-            (_, &Method::GET | &Method::HEAD) => (SlotKind::Reading, READING_MAX),
-            _ => (SlotKind::Writing, WRITING_MAX),
-        };
-        let slot = Slot { shared: shared.clone(), kind };
-        (slot.gauge().fetch_add(1, Ordering::Relaxed) < limit).then_some(slot)
-    }
-
-    fn gauge(&self) -> &AtomicI64 {
-        let metrics = &self.shared.server.metrics;
-        match self.kind {
-            SlotKind::Reading => &metrics.reading,
-            SlotKind::Writing => &metrics.writing,
-            SlotKind::LongRunning => &metrics.long_running,
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.gauge().fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 async fn serve(
     shared: &Arc<Shared>,
     connection: &Connection,
@@ -139,10 +105,16 @@ async fn serve(
             resource::serve(shared, &user, head, verb, target, request, slot).await
         }
         Route::Review { group, resource, namespace } => {
-            let attributes = Attributes { verb: "create".into(), resource: resource.clone(), group, namespace, ..Attributes::default() };
+            let attributes = Attributes {
+                verb: "create".into(),
+                resource: resource.clone(),
+                group,
+                namespace,
+                ..Attributes::default()
+            };
             server.authorize(&user, &attributes)?;
             let body = read_value(head, request).await?;
-            let review = reviews::answer(&server.registry, &server.rbac, &user, &resource, body)?;
+            let review = reviews::answer(&server.registry, &user, &resource, body)?;
             Ok(answer::bytes(201, "application/json", answer::to_bytes(&review)?))
         }
         Route::Path if head.path == join::PATH && head.method == Method::POST => {
@@ -153,7 +125,11 @@ async fn serve(
         }
         Route::Path => path(server, &user, head),
         Route::Unknown => {
-            let attributes = Attributes { verb: head.method.as_str().to_lowercase(), path: head.path.clone(), ..Attributes::default() };
+            let attributes = Attributes {
+                verb: head.method.as_str().to_lowercase(),
+                path: head.path.clone(),
+                ..Attributes::default()
+            };
             server.authorize(&user, &attributes)?;
             Err(Status::no_such_path())
         }
@@ -167,7 +143,11 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
         server.authorize(user, &attributes)?;
     }
     if head.method != Method::GET && head.method != Method::HEAD {
-        return Err(Status::failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+        return Err(Status::failure(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ));
     }
     let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
     system::get(server, &head.path, &head.query_text, accept, if_none_match).ok_or_else(Status::no_such_path)
@@ -184,7 +164,9 @@ pub(crate) fn parse(bytes: &[u8], media: crate::schema::Media) -> Result<Value, 
         return Ok(Value::Null);
     }
     match media {
-        crate::schema::Media::Json => serde_json::from_slice(bytes).map_err(|error| Status::bad_request(error.to_string())),
+        crate::schema::Media::Json => {
+            serde_json::from_slice(bytes).map_err(|error| Status::bad_request(error.to_string()))
+        }
         crate::schema::Media::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
             serde_saphyr::from_str(text).map_err(|error| Status::bad_request(error.to_string()))
@@ -209,15 +191,25 @@ fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<
 /// `kubectl --as`: allowed to those who may impersonate that user and each of those groups.
 fn impersonate(server: &ApiServer, user: User, head: &Head) -> Result<User, Status> {
     let name = head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).unwrap_or("");
-    let groups: Vec<String> =
-        head.headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
+    let groups: Vec<String> = head
+        .headers
+        .get_all("impersonate-group")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .collect();
     if name.is_empty() && groups.is_empty() {
         return Ok(user);
     }
     let ask = |resource: &str, namespace: &str, name: &str| {
         let own = str::to_owned;
-        let attributes =
-            Attributes { verb: own("impersonate"), resource: own(resource), namespace: own(namespace), name: own(name), ..Attributes::default() };
+        let attributes = Attributes {
+            verb: own("impersonate"),
+            resource: own(resource),
+            namespace: own(namespace),
+            name: own(name),
+            ..Attributes::default()
+        };
         server.authorize(&user, &attributes)
     };
     let account = name.strip_prefix(crate::auth::SERVICE_ACCOUNT_PREFIX).and_then(|rest| rest.split_once(':'));

@@ -84,7 +84,12 @@ impl Metrics {
         let _ = writeln!(out, "apiserver_longrunning_requests {}", self.long_running.load(Ordering::Relaxed));
         head(&mut out, "apiserver_watch_events_total", "counter", "Watch events sent.");
         let _ = writeln!(out, "apiserver_watch_events_total {}", self.watch_events.load(Ordering::Relaxed));
-        head(&mut out, "everynode_apiserver_panics_total", "counter", "Requests that failed by a defect of the server.");
+        head(
+            &mut out,
+            "everynode_apiserver_panics_total",
+            "counter",
+            "Requests that failed by a defect of the server.",
+        );
         let _ = writeln!(out, "everynode_apiserver_panics_total {}", self.panics.load(Ordering::Relaxed));
         head(&mut out, "apiserver_storage_objects", "gauge", "Stored objects by resource.");
         for (resource, count) in objects {
@@ -102,7 +107,8 @@ impl Metrics {
                 let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {bucket}");
             }
             let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", histogram.count);
-            let _ = writeln!(out, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {}", histogram.sum, histogram.count);
+            let _ =
+                writeln!(out, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {}", histogram.sum, histogram.count);
         }
     }
 }

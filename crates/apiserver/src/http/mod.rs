@@ -14,6 +14,7 @@ mod query;
 mod resource;
 mod route;
 mod serve;
+mod slot;
 mod system;
 mod watch;
 

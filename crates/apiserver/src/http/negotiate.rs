@@ -79,7 +79,10 @@ pub(crate) fn include_object(text: &str) -> Result<IncludeObject, Status> {
 
 /// Whether a request's object is in Kubernetes' protobuf encoding.
 pub(crate) fn is_protobuf(headers: &HeaderMap) -> bool {
-    header(headers, CONTENT_TYPE.as_str()).split(';').next().is_some_and(|media| media.trim() == "application/vnd.kubernetes.protobuf")
+    header(headers, CONTENT_TYPE.as_str())
+        .split(';')
+        .next()
+        .is_some_and(|media| media.trim() == "application/vnd.kubernetes.protobuf")
 }
 
 /// The form of a request's object; JSON where nothing is said.
@@ -104,7 +107,10 @@ pub(crate) fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
         "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
         "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
             let mut status = Status::unsupported_media_type(PATCHES);
-            status.message = format!("server-side apply is not supported by this server yet; use client-side apply: {}", status.message);
+            status.message = format!(
+                "server-side apply is not supported by this server yet; use client-side apply: {}",
+                status.message
+            );
             Err(status)
         }
         _ => Err(Status::unsupported_media_type(PATCHES)),

@@ -21,16 +21,20 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::answer::Answer;
-use super::handle::{Head, Slot};
+use super::handle::Head;
 use super::query::Query;
 use super::route::{Route, Verb};
 use super::serve::Shared;
+use super::slot::Slot;
 use crate::object::{at, items, text};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{Registry, Target};
 
 /// An agent that does not answer by then is not reachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// More words than that say nothing more.
+const REFUSAL_BYTES_MAX: usize = 10_000;
 
 /// How agents are reached.
 pub(crate) struct Agents(TlsConnector);
@@ -89,7 +93,23 @@ pub(crate) async fn serve(
         }
         return Ok(Response::from_parts(parts, super::body::whole(bytes::Bytes::new())));
     }
+    if target.subresource == "log" && !parts.status.is_success() {
+        return Err(refusal(parts.status, incoming).await);
+    }
     Ok(Response::from_parts(strip(parts), Streamed { body: incoming, _slot: slot }.boxed_unsync()))
+}
+
+/// Agents refuse logs in plain words (stock kubelets too); clients want them in a Status.
+async fn refusal(code: StatusCode, body: Incoming) -> Status {
+    let words = http_body_util::Limited::new(body, REFUSAL_BYTES_MAX).collect().await;
+    let words = words.map(|words| String::from_utf8_lossy(&words.to_bytes()).trim().to_owned()).unwrap_or_default();
+    match code {
+        StatusCode::BAD_REQUEST => Status::bad_request(words),
+        StatusCode::NOT_FOUND => {
+            Status::failure(404, "NotFound", format!("the server could not find the requested resource: {words}"))
+        }
+        _ => Status::internal(words),
+    }
 }
 
 /// Hop-by-hop headers are this connection's own.
@@ -101,8 +121,14 @@ fn strip(mut parts: http::response::Parts) -> http::response::Parts {
     parts
 }
 
-fn outgoing(parts: http::request::Parts, body: Incoming, path: &str, address: SocketAddr) -> Result<Request<Incoming>, Status> {
-    let uri: Uri = path.parse().map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
+fn outgoing(
+    parts: http::request::Parts,
+    body: Incoming,
+    path: &str,
+    address: SocketAddr,
+) -> Result<Request<Incoming>, Status> {
+    let uri: Uri =
+        path.parse().map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
@@ -142,7 +168,11 @@ impl hyper::body::Body for Streamed {
     }
 }
 
-async fn connect(agents: &Agents, node: &str, address: SocketAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Status> {
+async fn connect(
+    agents: &Agents,
+    node: &str,
+    address: SocketAddr,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Status> {
     let name = ServerName::try_from(node.to_owned()).map_err(Status::internal)?;
     let connected = async {
         let stream = TcpStream::connect(address).await?;
@@ -211,7 +241,9 @@ fn agent_query(target: &Target, query: &str) -> String {
 /// The container asked for, or the only one (or the one that the pod names as its default).
 fn container(target: &Target, pod: &Value, query: &Query) -> Result<String, Status> {
     let lists = ["containers", "initContainers", "ephemeralContainers"];
-    let names = |list: &str| items(pod, &["spec", list]).iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>();
+    let names = |list: &str| {
+        items(pod, &["spec", list]).iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>()
+    };
     let wanted = query.get("container");
     if !wanted.is_empty() {
         let known = lists.iter().any(|list| names(list).contains(&wanted));
@@ -227,7 +259,11 @@ fn container(target: &Target, pod: &Value, query: &Query) -> Result<String, Stat
         [only] => only,
         many if many.contains(&default) => default,
         many => {
-            let text = format!("a container name must be specified for pod {}, choose one of: [{}]", target.name, many.join(" "));
+            let text = format!(
+                "a container name must be specified for pod {}, choose one of: [{}]",
+                target.name,
+                many.join(" ")
+            );
             return Err(Status::bad_request(text));
         }
     };
@@ -240,9 +276,11 @@ fn waiting(target: &Target, pod: &Value, container: &str) -> Result<(), Status> 
         return Ok(());
     }
     let lists = ["containerStatuses", "initContainerStatuses"];
-    let mut statuses = lists.iter().flat_map(|list| items(pod, &["status", list])).filter(|status| status["name"] == container);
+    let mut statuses =
+        lists.iter().flat_map(|list| items(pod, &["status", list])).filter(|status| status["name"] == container);
     let Some(status) = statuses.next() else { return Ok(()) };
-    let ran = at(status, &["containerID"]).as_str().is_some_and(|id| !id.is_empty()) || status["restartCount"].as_i64().unwrap_or(0) > 0;
+    let ran = at(status, &["containerID"]).as_str().is_some_and(|id| !id.is_empty())
+        || status["restartCount"].as_i64().unwrap_or(0) > 0;
     match status["state"]["waiting"]["reason"].as_str() {
         Some(reason) if !ran => {
             let text = format!("container {container:?} in pod {:?} is waiting to start: {reason}", target.name);
@@ -258,12 +296,19 @@ fn agent_address(registry: &Registry, node: &str) -> Result<SocketAddr, Status> 
     let target = Target { info, namespace: String::new(), name: node.to_owned(), subresource: String::new() };
     let (_, object) = registry.current_value(&target)?;
     let addresses = items(&object, &["status", "addresses"]);
-    let internal = addresses.iter().find(|address| address["type"] == "InternalIP").and_then(|address| address["address"].as_str());
+    let internal = addresses
+        .iter()
+        .find(|address| address["type"] == "InternalIP")
+        .and_then(|address| address["address"].as_str());
     let ip: Option<IpAddr> = internal.and_then(|text| text.parse().ok());
-    let port = at(&object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).as_u64().and_then(|port| u16::try_from(port).ok());
+    let port = at(&object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"])
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok());
     match (ip, port) {
         (Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
-        _ => Err(Status::failure(502, "ServiceUnavailable", format!("node {node} has not said where its agent listens"))),
+        _ => {
+            Err(Status::failure(502, "ServiceUnavailable", format!("node {node} has not said where its agent listens")))
+        }
     }
 }
 

@@ -8,11 +8,12 @@ use http::Request;
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
-use super::handle::{Head, Slot, parse, read_value};
+use super::handle::{Head, parse, read_value};
 use super::negotiate;
 use super::query::Query;
 use super::route::Verb;
 use super::serve::Shared;
+use super::slot::Slot;
 use super::{body, proxy, watch};
 use crate::auth::User;
 use crate::hub::Filter;
@@ -51,17 +52,28 @@ pub(crate) async fn serve(
 }
 
 /// Verbs that are answered with one object (or a Status).
-async fn single(registry: &Registry, user: &User, head: &Head, verb: Verb, target: &Target, request: Request<Incoming>) -> Result<Reply, Status> {
+async fn single(
+    registry: &Registry,
+    user: &User,
+    head: &Head,
+    verb: Verb,
+    target: &Target,
+    request: Request<Incoming>,
+) -> Result<Reply, Status> {
     let caller = caller(user, &head.query)?;
     match verb {
         Verb::Get => registry.get(target),
-        Verb::Create if !target.name.is_empty() && target.subresource.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
+        Verb::Create if !target.name.is_empty() && target.subresource.is_empty() => {
+            Err(Status::method_not_allowed(&target.info.kind))
+        }
         Verb::Create if target.subresource.is_empty() => {
             let (target, body) = (placed(target)?, object(head, request).await?);
             registry.create(&caller, target, body).await
         }
         Verb::Create => registry.create_subresource(&caller, target, read_value(head, request).await?).await,
-        Verb::Update | Verb::Delete | Verb::Patch if target.name.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
+        Verb::Update | Verb::Delete | Verb::Patch if target.name.is_empty() => {
+            Err(Status::method_not_allowed(&target.info.kind))
+        }
         Verb::Update => registry.update(&caller, target, object(head, request).await?).await,
         Verb::Patch => {
             let form = negotiate::patch_type(&head.headers)?;
@@ -101,7 +113,9 @@ fn caller<'a>(user: &'a User, query: &Query) -> Result<Caller<'a>, Status> {
         "Strict" => FieldValidation::Strict,
         "Ignore" => FieldValidation::Ignore,
         other => {
-            let text = format!("fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Warn\", \"Strict\"");
+            let text = format!(
+                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Warn\", \"Strict\""
+            );
             return Err(Status::failure(422, "Invalid", text));
         }
     };
@@ -109,7 +123,13 @@ fn caller<'a>(user: &'a User, query: &Query) -> Result<Caller<'a>, Status> {
     let dry_run = match query.get("dryRun") {
         "" => false,
         "All" => true,
-        other => return Err(Status::failure(422, "Invalid", format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+        other => {
+            return Err(Status::failure(
+                422,
+                "Invalid",
+                format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""),
+            ));
+        }
     };
     Ok(Caller { user, dry_run, validation })
 }
@@ -145,7 +165,9 @@ fn list_options(target: &Target, query: &Query) -> Result<ListOptions, Status> {
         ("", Some(revision)) | ("NotOlderThan", Some(revision)) => At::NotOlderThan(revision),
         ("Exact", Some(revision)) if revision > 0 => At::Exactly(revision),
         ("Exact" | "NotOlderThan", _) => {
-            return Err(invalid_list_options("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            return Err(invalid_list_options(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
         }
         (other, _) => return Err(invalid_list_options(&format!("resourceVersionMatch: Unsupported value: {other:?}"))),
     };
@@ -163,7 +185,10 @@ fn invalid_list_options(text: &str) -> Status {
 fn resource_version(query: &Query) -> Result<Option<u64>, Status> {
     match query.get("resourceVersion") {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| invalid_list_options(&format!("resourceVersion: Invalid value: {text:?}"))),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| invalid_list_options(&format!("resourceVersion: Invalid value: {text:?}"))),
     }
 }
 
@@ -177,7 +202,9 @@ pub(super) fn watch_parameters(registry: &Registry, target: &Target, query: &Que
         ));
     }
     if send_initial_events.is_none() && !matching.is_empty() {
-        return Err(invalid_list_options("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+        return Err(invalid_list_options(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ));
     }
     // Between half an hour and an hour, so that clients do not all come back at once.
     let own = 1800 + registry.env.below(1800);

@@ -170,10 +170,16 @@ mod tests {
         assert_eq!(check(Method::GET, "/api/v1/namespaces/x/pods?watch=true"), "watch pods ns=x name= sub=");
         assert_eq!(check(Method::POST, "/api/v1/namespaces/x/pods/a/binding"), "create pods ns=x name=a sub=binding");
         assert_eq!(check(Method::GET, "/apis/apps/v1/daemonsets"), "list daemonsets ns= name= sub=");
-        assert_eq!(check(Method::DELETE, "/apis/apps/v1/namespaces/x/daemonsets"), "deletecollection daemonsets ns=x name= sub=");
+        assert_eq!(
+            check(Method::DELETE, "/apis/apps/v1/namespaces/x/daemonsets"),
+            "deletecollection daemonsets ns=x name= sub="
+        );
         assert_eq!(check(Method::GET, "/apis/apps/v1/namespaces/x/deployments"), "unknown");
         assert_eq!(check(Method::GET, "/api/v1/pods/a"), "unknown");
-        assert_eq!(check(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"), "review selfsubjectaccessreviews");
+        assert_eq!(
+            check(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"),
+            "review selfsubjectaccessreviews"
+        );
         assert_eq!(check(Method::GET, "/apis/apps/v1"), "path");
     }
 }

@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     /// True from the moment the server stops: streams end.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) agents: super::proxy::Agents,
+    pub(crate) slots: super::slot::Slots,
 }
 
 impl ApiServer {
@@ -67,7 +68,12 @@ impl ApiServer {
             false => Some(TlsAcceptor::from(Arc::new(self.pki.server_config()?))),
         };
         let agents = super::proxy::Agents::new(&self.pki)?;
-        let shared = Arc::new(Shared { server: self.clone(), stopping: watch::Sender::new(false), agents });
+        let shared = Arc::new(Shared {
+            server: self.clone(),
+            stopping: watch::Sender::new(false),
+            agents,
+            slots: super::slot::Slots::default(),
+        });
         // Every connection holds a sender: the channel closes when the last one has ended.
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let mut shutdown = std::pin::pin!(shutdown);

@@ -26,7 +26,13 @@ pub(crate) fn document(path: &str, query: &str, accept: &str) -> Option<discover
 }
 
 /// The answer to a GET; `None`: no such path.
-pub(crate) fn get(server: &ApiServer, path: &str, query_text: &str, accept: &str, if_none_match: &str) -> Option<Answer> {
+pub(crate) fn get(
+    server: &ApiServer,
+    path: &str,
+    query_text: &str,
+    accept: &str,
+    if_none_match: &str,
+) -> Option<Answer> {
     let query = Query::parse(query_text);
     match path {
         "/version" | "/version/" => Some(version()),
@@ -47,7 +53,18 @@ fn version() -> Answer {
 }
 
 fn root() -> Answer {
-    let paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    let paths = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
     answer::bytes(200, "application/json", json!({"paths": paths}).to_string().into())
 }
 

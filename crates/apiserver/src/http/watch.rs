@@ -17,14 +17,15 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::answer::{Answer, partial};
-use super::handle::{Head, Slot};
+use super::handle::Head;
 use super::negotiate::{Accepted, Encoding, Shape};
 use super::resource::watch_parameters;
 use super::serve::{Shared, stopped};
+use super::slot::Slot;
 use crate::hub::{self, Delivery, EventKind, Form, Watcher};
+use crate::object;
 use crate::registry::{Target, read};
 use crate::tables::{self, IncludeObject};
-use crate::object;
 
 /// The annotation of the bookmark that ends the initial events (DS-I35).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -86,7 +87,10 @@ impl Body for WatchBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         loop {
             let delivery = match std::mem::replace(&mut this.state, State::Ended) {
@@ -146,7 +150,9 @@ impl Writer {
                 }
                 Some(event.frame(self.form, kind, || self.frame(kind, value, revision).unwrap_or_default()))
             }
-            Delivery::Expired(status) => serde_json::to_vec(&status).ok().map(|json| hub::frame_of_type("ERROR", &json)),
+            Delivery::Expired(status) => {
+                serde_json::to_vec(&status).ok().map(|json| hub::frame_of_type("ERROR", &json))
+            }
         }
     }
 
@@ -159,7 +165,9 @@ impl Writer {
     fn frame(&self, kind: EventKind, value: &[u8], revision: Revision) -> Option<Bytes> {
         let shown = match self.form {
             Form::Json => return Some(hub::json_frame(kind, value, revision)),
-            Form::EventsV1 => return read::external(self.info, value, revision).ok().map(|json| hub::frame(kind, &json)),
+            Form::EventsV1 => {
+                return read::external(self.info, value, revision).ok().map(|json| hub::frame(kind, &json));
+            }
             Form::Metadata => partial(self.external(value, revision)?),
             Form::Table(include) => {
                 let value = self.external(value, revision)?;
@@ -185,7 +193,9 @@ impl Writer {
             Form::Json | Form::EventsV1 => {
                 json!({"kind": self.info.kind.kind, "apiVersion": self.info.kind.api_version(), "metadata": metadata})
             }
-            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
+            Form::Metadata => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+            }
             Form::Table(_) => {
                 json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": [], "rows": []})
             }

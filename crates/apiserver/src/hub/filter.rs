@@ -39,7 +39,12 @@ impl Filter {
     }
 
     /// Parses the query parameters; what cannot be understood or selected by is a 400.
-    pub(crate) fn parse(info: &KindInfo, namespace: Option<String>, labels: &str, fields: &str) -> Result<Filter, Status> {
+    pub(crate) fn parse(
+        info: &KindInfo,
+        namespace: Option<String>,
+        labels: &str,
+        fields: &str,
+    ) -> Result<Filter, Status> {
         let labels = match labels {
             "" => Selector::everything(),
             text => Selector::parse(text)

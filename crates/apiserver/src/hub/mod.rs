@@ -39,13 +39,16 @@ pub(crate) struct Hub {
     revision: watch::Sender<u64>,
     /// The revision of the state that the topics started from; changes up to it are history.
     loaded: AtomicU64,
+    /// The store is gone: nothing is worth waiting for any more.
+    closed: watch::Sender<bool>,
 }
 
 impl Hub {
     /// Reads the registry and opens the store's watch; [`Feeder::run`] then has to be driven.
     pub(crate) fn open(store: &Arc<dyn Store>) -> Result<(Arc<Hub>, Feeder), StoreError> {
         let topics = KINDS.iter().map(|info| (info.storage, Topic::new(info.storage))).collect();
-        let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0), loaded: AtomicU64::new(0) });
+        let (revision, closed) = (watch::Sender::new(0), watch::Sender::new(false));
+        let hub = Arc::new(Hub { topics, revision, loaded: AtomicU64::new(0), closed });
         let watch = hub.reload(store)?;
         Ok((hub.clone(), Feeder { hub, store: store.clone(), watch }))
     }
@@ -86,11 +89,17 @@ impl Hub {
         self.reached(Revision(self.loaded.load(Ordering::Acquire))).await;
     }
 
-    /// Waits until everything up to `revision` has reached the topics.
+    /// Waits until everything up to `revision` has reached the topics, or the store is shut down.
     pub(crate) async fn reached(&self, revision: Revision) {
-        let mut follow = self.revision.subscribe();
-        // The sender lives as long as `self`: waiting cannot fail.
-        let _ = follow.wait_for(|at| *at >= revision.0).await;
+        if *self.revision.borrow() >= revision.0 {
+            return;
+        }
+        let (mut follow, mut closed) = (self.revision.subscribe(), self.closed.subscribe());
+        // The senders live as long as `self`: waiting cannot fail.
+        tokio::select! {
+            _ = follow.wait_for(|at| *at >= revision.0) => {}
+            _ = closed.wait_for(|closed| *closed) => {}
+        }
     }
 
     fn apply(&self, changes: &[Change]) {
@@ -118,6 +127,7 @@ impl Hub {
 
     fn close(&self) {
         self.topics.values().for_each(|topic| topic.close());
+        self.closed.send_replace(true);
     }
 }
 

@@ -1,6 +1,7 @@
 //! One stored kind: its objects, its recent events, its watchers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everynode_store::{Change, Key, KeyValue};
@@ -21,6 +22,8 @@ const FRAMES_KEPT: usize = 512;
 pub(crate) struct Topic {
     pub(crate) storage: &'static str,
     state: Mutex<State>,
+    /// Whether pods are indexed by node: their traits are then read before the lock is taken.
+    indexed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +57,7 @@ pub(crate) struct Registration {
 
 impl Topic {
     pub(crate) fn new(storage: &'static str) -> Arc<Topic> {
-        Arc::new(Topic { storage, state: Mutex::default() })
+        Arc::new(Topic { storage, state: Mutex::default(), indexed: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,10 +88,14 @@ impl Topic {
 
     /// Takes in one change and tells those whom it concerns.
     pub(crate) fn apply(&self, change: &Change) {
+        let current = change.value.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
+        if self.indexed.load(Ordering::Relaxed) {
+            current.as_ref().map(|item| item.traits());
+        }
         let mut state = self.lock();
         let previous = state.previous(self.storage, change);
-        let current = change.value.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
         state.index(&change.key, previous.as_ref(), current.as_ref());
+        self.indexed.store(state.by_node.is_some(), Ordering::Relaxed);
         let event = Arc::new(Event::new(change.revision.0, current, previous));
         state.remember(&event);
         state.tell(&event);

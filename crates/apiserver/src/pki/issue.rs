@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -84,8 +84,15 @@ impl Authority {
     }
 
     /// Reads a certificate and its key, or makes them if they are missing, near their end, or for other names.
-    pub(super) fn credentials(&self, directory: &Path, name: &str, subject: &Subject<'_>, now: Timestamp) -> Result<Credentials, PkiError> {
-        let (certificate_path, key_path) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+    pub(super) fn credentials(
+        &self,
+        directory: &Path,
+        name: &str,
+        subject: &Subject<'_>,
+        now: Timestamp,
+    ) -> Result<Credentials, PkiError> {
+        let (certificate_path, key_path) =
+            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?)
             && self.still_good(&certificate, &key, subject, now)
         {
@@ -160,7 +167,8 @@ fn params(subject: &Subject<'_>, now: Timestamp) -> Result<CertificateParams, Pk
 fn set_validity(params: &mut CertificateParams, now: Timestamp, days: i64) {
     let date = |days: i64| (now + SignedDuration::from_hours(24 * days)).to_zoned(TimeZone::UTC).date();
     let (from, to) = (date(-1), date(days));
-    params.not_before = rcgen::date_time_ymd(from.year().into(), from.month().unsigned_abs(), from.day().unsigned_abs());
+    params.not_before =
+        rcgen::date_time_ymd(from.year().into(), from.month().unsigned_abs(), from.day().unsigned_abs());
     params.not_after = rcgen::date_time_ymd(to.year().into(), to.month().unsigned_abs(), to.day().unsigned_abs());
 }
 

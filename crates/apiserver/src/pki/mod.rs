@@ -18,8 +18,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::env::{Env, hex};
-use issue::{Authority, Purpose, Subject};
 pub(crate) use issue::Signed;
+use issue::{Authority, Purpose, Subject};
 
 /// Certificates that end sooner than this are renewed at start.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 30);
@@ -62,9 +62,20 @@ impl Pki {
         files::make_directory(directory)?;
         let now = env.now();
         let authority = Authority::open(directory, now)?;
-        let serving = Subject { name: "kube-apiserver", groups: &[], names: &serving_names(names, service_ip), purpose: Purpose::Server };
-        let admin = Subject { name: "kubernetes-admin", groups: &["system:masters"], names: &[], purpose: Purpose::Client };
-        let agent = Subject { name: "kube-apiserver-kubelet-client", groups: &["system:masters"], names: &[], purpose: Purpose::Client };
+        let serving = Subject {
+            name: "kube-apiserver",
+            groups: &[],
+            names: &serving_names(names, service_ip),
+            purpose: Purpose::Server,
+        };
+        let admin =
+            Subject { name: "kubernetes-admin", groups: &["system:masters"], names: &[], purpose: Purpose::Client };
+        let agent = Subject {
+            name: "kube-apiserver-kubelet-client",
+            groups: &["system:masters"],
+            names: &[],
+            purpose: Purpose::Client,
+        };
         Ok(Pki {
             serving: authority.credentials(directory, "apiserver", &serving, now)?,
             admin: authority.credentials(directory, "admin", &admin, now)?,
@@ -93,11 +104,6 @@ impl Pki {
         &self.admin
     }
 
-    /// The client certificate with which the API server speaks to agents.
-    pub(crate) fn agent_client(&self) -> &Credentials {
-        &self.agent_client
-    }
-
     pub(crate) fn account_key(&self) -> (&str, &str) {
         (&self.accounts.0, &self.accounts.1)
     }
@@ -110,14 +116,16 @@ impl Pki {
     /// A certificate for an agent in this process, made and renewed like the others.
     pub fn node_credentials(&self, node: &str) -> Result<Credentials, PkiError> {
         let name = format!("{}{node}", crate::auth::NODE_PREFIX);
-        let subject = Subject { name: &name, groups: &[crate::auth::NODES], names: &[node.to_owned()], purpose: Purpose::Both };
+        let subject =
+            Subject { name: &name, groups: &[crate::auth::NODES], names: &[node.to_owned()], purpose: Purpose::Both };
         self.authority.credentials(&self.directory, &format!("node-{node}"), &subject, self.now)
     }
 
     /// Signs a joining machine's certificate request. Only its public key is taken from it.
     pub(crate) fn sign_node(&self, node: &str, request: &str, now: Timestamp) -> Result<Signed, PkiError> {
         let name = format!("{}{node}", crate::auth::NODE_PREFIX);
-        let subject = Subject { name: &name, groups: &[crate::auth::NODES], names: &[node.to_owned()], purpose: Purpose::Both };
+        let subject =
+            Subject { name: &name, groups: &[crate::auth::NODES], names: &[node.to_owned()], purpose: Purpose::Both };
         self.authority.sign(request, &subject, now)
     }
 

@@ -30,7 +30,8 @@ impl Registry {
                 object::set_meta(&mut value, "name", name);
             }
             match self.try_create(caller, target, strategy, &value).await {
-                Err(status) if generated && status.is_already_exists() && attempt < NAME_ATTEMPTS && !is_refusal(&status) => {}
+                Err(status)
+                    if generated && status.is_already_exists() && attempt < NAME_ATTEMPTS && !is_refusal(&status) => {}
                 result => return result.map(|reply| reply.with_warnings(warnings)),
             }
         }
@@ -64,7 +65,14 @@ impl Registry {
 
     /// The metadata that only the server gives (DS-A10, DS-I10), and the kind's own beginnings.
     fn begin_life(&self, target: &Target, value: &mut Value) -> Result<(), Status> {
-        for name in ["resourceVersion", "selfLink", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+        for name in [
+            "resourceVersion",
+            "selfLink",
+            "managedFields",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+        ] {
             object::remove_meta(value, name);
         }
         object::set_meta(value, "uid", self.env.uid());
@@ -76,7 +84,13 @@ impl Registry {
         strategy.prepare_create(self, value)
     }
 
-    async fn try_create(&self, caller: &Caller<'_>, target: &Target, strategy: &dyn Strategy, value: &Value) -> Result<Reply, Status> {
+    async fn try_create(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        strategy: &dyn Strategy,
+        value: &Value,
+    ) -> Result<Reply, Status> {
         let name = object::meta(value, "name");
         let errors = schema::validate_create(target.info, value);
         if !errors.is_empty() {
@@ -103,7 +117,12 @@ impl Registry {
     }
 
     /// One attempt; `None`: the namespace changed in between.
-    async fn commit_create(&self, target: &Target, strategy: &dyn Strategy, value: &Value) -> Result<Option<Reply>, Status> {
+    async fn commit_create(
+        &self,
+        target: &Target,
+        strategy: &dyn Strategy,
+        value: &Value,
+    ) -> Result<Option<Reply>, Status> {
         let key = target.key();
         let bytes = match super::events::is_converted(target.info) {
             true => stored::encode(&super::events::to_stored(target.info, value.clone())),
@@ -133,7 +152,13 @@ impl Registry {
     }
 
     /// A claim is held by another. `Ok`: it was freed, try again.
-    async fn claim_refused(&self, target: &Target, value: &Value, claim: &Claim, held: Option<KeyValue>) -> Result<(), Status> {
+    async fn claim_refused(
+        &self,
+        target: &Target,
+        value: &Value,
+        claim: &Claim,
+        held: Option<KeyValue>,
+    ) -> Result<(), Status> {
         let Some(held) = held else { return Ok(()) };
         if self.free_if_orphaned(target, value, &held).await? {
             return Ok(());
@@ -166,8 +191,16 @@ pub(crate) fn refused(target: &Target, claim: &Claim, held: &KeyValue) -> Status
         Some("daemonpods") => "a live pod of the same daemon set, node and revision exists",
         _ => "what it asks for is already allocated",
     };
-    let message = format!("{} \"{}\" already exists in effect: {what}: {holder}", target.info.kind.qualified_resource(), target.name);
-    let mut status = Status::already_exists(&target.info.kind, &target.name).with_cause(CLAIM_HELD, &holder, "metadata.ownerReferences");
+    let message = format!(
+        "{} \"{}\" already exists in effect: {what}: {holder}",
+        target.info.kind.qualified_resource(),
+        target.name
+    );
+    let mut status = Status::already_exists(&target.info.kind, &target.name).with_cause(
+        CLAIM_HELD,
+        &holder,
+        "metadata.ownerReferences",
+    );
     status.message = message;
     status
 }

@@ -34,11 +34,14 @@ impl DeleteOptions {
         let wanted = &body["preconditions"];
         self.preconditions.uid = wanted["uid"].as_str().map(str::to_owned);
         if let Some(version) = wanted["resourceVersion"].as_str() {
-            let number = version.parse().map_err(|_| Status::bad_request(format!("invalid resource version {version:?}")))?;
+            let number =
+                version.parse().map_err(|_| Status::bad_request(format!("invalid resource version {version:?}")))?;
             self.preconditions.resource_version = Some(number);
         }
         if self.propagation.is_some() && self.orphan_dependents.is_some() {
-            return Err(invalid_options("propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set"));
+            return Err(invalid_options(
+                "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
+            ));
         }
         if self.grace_period_seconds.is_some_and(|seconds| seconds < 0) {
             self.grace_period_seconds = Some(1);
@@ -84,7 +87,12 @@ const FOREGROUND: &str = "foregroundDeletion";
 
 impl Registry {
     /// Deletes one object, or marks it for deletion.
-    pub(crate) async fn delete(&self, caller: &Caller<'_>, target: &Target, options: &DeleteOptions) -> Result<Reply, Status> {
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        options: &DeleteOptions,
+    ) -> Result<Reply, Status> {
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old) = self.current_value(target)?;
             check_preconditions(target, options, &old, &kv)?;
@@ -162,7 +170,8 @@ fn answer(target: &Target, attempt: Attempt, old: &Value, returns_object: bool) 
             if !kind.group.is_empty() {
                 details["group"] = kind.group.as_ref().into();
             }
-            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
             Attempt::Done(Reply::value(200, &status))
         }
         attempt => attempt,
@@ -189,8 +198,11 @@ fn set_finalizers(value: &mut Value, options: &DeleteOptions) {
     let names: Vec<String> = object::finalizers(value).into_iter().map(str::to_owned).collect();
     let had = |name: &str| names.iter().any(|held| held == name);
     let (orphan, foreground) = (options.orphans(had(ORPHAN)), options.foreground(had(FOREGROUND)));
-    let mut kept: Vec<Value> =
-        names.iter().filter(|name| !matches!(name.as_str(), ORPHAN | FOREGROUND)).map(|name| name.as_str().into()).collect();
+    let mut kept: Vec<Value> = names
+        .iter()
+        .filter(|name| !matches!(name.as_str(), ORPHAN | FOREGROUND))
+        .map(|name| name.as_str().into())
+        .collect();
     if orphan {
         kept.push(ORPHAN.into());
     }

@@ -30,7 +30,9 @@ pub(crate) fn to_stored(info: &KindInfo, value: Value) -> Value {
 /// From the stored form to the form of the kind asked for.
 pub(crate) fn to_external(info: &KindInfo, value: Value) -> Value {
     match is_converted(info) {
-        true => rename(value, "events.k8s.io/v1", |name| RENAMED.iter().find(|(core, _)| *core == name).map(|(_, new)| *new)),
+        true => rename(value, "events.k8s.io/v1", |name| {
+            RENAMED.iter().find(|(core, _)| *core == name).map(|(_, new)| *new)
+        }),
         false => value,
     }
 }
@@ -61,7 +63,10 @@ mod tests {
         let info = everynode_api::kinds::find("events.k8s.io", "events").unwrap();
         let core = json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "a"}, "message": "m", "reason": "r"});
         let other = to_external(info, core.clone());
-        assert_eq!((&other["regarding"]["name"], &other["note"], &other["reason"]), (&json!("a"), &json!("m"), &json!("r")));
+        assert_eq!(
+            (&other["regarding"]["name"], &other["note"], &other["reason"]),
+            (&json!("a"), &json!("m"), &json!("r"))
+        );
         assert_eq!(to_stored(info, other), core); // DS-I44
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Registry {
     pub(crate) env: Env,
     pub(crate) settings: Settings,
     pub(crate) tokens: Arc<crate::auth::token::Issuer>,
+    /// The policy that the stored roles and bindings make.
+    pub(crate) rbac: crate::auth::rbac::Rbac,
 }
 
 /// What the registry has to know of the cluster.
@@ -171,7 +173,11 @@ pub(crate) fn store_failure(error: &StoreError) -> Status {
 /// A client asked for a state that has not happened (here): kube-apiserver's 504.
 pub(crate) fn too_large_version(asked: u64, current: u64) -> Status {
     let message = format!("Too large resource version: {asked}, current: {current}");
-    let mut status = Status::failure(504, "Timeout", &message).with_cause("ResourceVersionTooLarge", "Too large resource version", "");
+    let mut status = Status::failure(504, "Timeout", &message).with_cause(
+        "ResourceVersionTooLarge",
+        "Too large resource version",
+        "",
+    );
     status.details.get_or_insert_default().retry_after_seconds = 1;
     status
 }

@@ -106,7 +106,13 @@ impl Registry {
     }
 
     /// Reads pages of the store until the list's page is full or the range ends.
-    fn collect(&self, topic: &Topic, options: &ListOptions, mut range: Range, place: Place) -> Result<ListPage, Status> {
+    fn collect(
+        &self,
+        topic: &Topic,
+        options: &ListOptions,
+        mut range: Range,
+        place: Place,
+    ) -> Result<ListPage, Status> {
         let limit = options.limit.min(LIMIT_MAX);
         let mut at = place.revision;
         let mut items: Vec<Arc<Item>> = Vec::new();
@@ -125,7 +131,9 @@ impl Registry {
             }
             match last {
                 Some(start) => range.start = start,
-                None => return Ok(ListPage { items, revision: page.revision.0, continue_token: None, remaining: None }),
+                None => {
+                    return Ok(ListPage { items, revision: page.revision.0, continue_token: None, remaining: None });
+                }
             }
         }
     }
@@ -188,7 +196,11 @@ impl Place {
         let (revision, start) = read_token(token).ok_or_else(invalid)?;
         match start.starts_with(&prefix) {
             // A revision of -1 stands for "no longer consistent": go on with the newest state.
-            true => Ok(Place { start: start.as_str().into(), revision: u64::try_from(revision).ok().map(Revision), continued: true }),
+            true => Ok(Place {
+                start: start.as_str().into(),
+                revision: u64::try_from(revision).ok().map(Revision),
+                continued: true,
+            }),
             false => Err(invalid()),
         }
     }

@@ -39,18 +39,18 @@ fn resize(new: &mut Value, sent: &Value) {
     }
 }
 
-/// Whether a create on this subresource is known, so that a wrong one is 405 and not 404.
-pub(crate) fn is_created(info: &everynode_api::kinds::KindInfo, subresource: &str) -> bool {
-    matches!((info.storage, subresource), ("pods", "binding" | "eviction") | ("serviceaccounts", "token"))
-}
-
 impl Registry {
     /// POST to a subresource.
-    pub(crate) async fn create_subresource(&self, caller: &Caller<'_>, target: &Target, body: Value) -> Result<Reply, Status> {
+    pub(crate) async fn create_subresource(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        body: Value,
+    ) -> Result<Reply, Status> {
         match (target.info.storage, target.subresource.as_str()) {
             ("pods", "binding") => self.bind(caller, target, &body).await,
             ("pods", "eviction") => self.evict(caller, target, &body).await,
-            ("serviceaccounts", "token") => self.token(target, &body),
+            ("serviceaccounts", "token") => self.token(caller, target, &body),
             _ => Err(Status::method_not_allowed(&target.info.kind)),
         }
     }
@@ -112,7 +112,8 @@ impl Registry {
             let mut budgets = self.budgets(target, pod)?;
             let Some((budget_target, kv, old)) = budgets.pop() else { return Ok(()) };
             if !budgets.is_empty() {
-                let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                let text =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
                 return Err(Status::internal(text));
             }
             let allowed = old["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
@@ -124,7 +125,8 @@ impl Registry {
             object::remove_meta(&mut new, "resourceVersion");
             let status = object::object_mut(&mut new, "status");
             status.insert("disruptionsAllowed".into(), (allowed - 1).into());
-            object::object_mut(&mut new["status"], "disruptedPods").insert(target.name.clone(), self.env.now_text().into());
+            object::object_mut(&mut new["status"], "disruptedPods")
+                .insert(target.name.clone(), self.env.now_text().into());
             let strategy = strategy::of(budget_target.info);
             if let Attempt::Done(_) = self.write(caller, &budget_target, strategy, new, &kv, &old).await? {
                 return Ok(());
@@ -149,9 +151,10 @@ impl Registry {
         Ok(found)
     }
 
-    fn token(&self, target: &Target, body: &Value) -> Result<Reply, Status> {
+    fn token(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<Reply, Status> {
         let account = stored::decode(&self.current(target)?.value, everynode_store::Revision(0))?;
         let bound = self.bound_object(target, body)?;
+        check_agents_token(caller, target, bound.as_ref())?;
         let request = self.tokens.request(&account, body, bound.as_ref(), self.env.now())?;
         Ok(Reply::value(201, &request))
     }
@@ -167,17 +170,39 @@ impl Registry {
             "Pod" => ("pods", target.namespace.as_str()),
             "Secret" => ("secrets", target.namespace.as_str()),
             "Node" => ("nodes", ""),
-            _ => return Err(Status::bad_request(format!("cannot bind token for serviceaccount to object of kind {kind:?}"))),
+            _ => {
+                return Err(Status::bad_request(format!(
+                    "cannot bind token for serviceaccount to object of kind {kind:?}"
+                )));
+            }
         };
         let info = find("", plural).ok_or_else(Status::no_such_path)?;
         let bound = Target { info, namespace: namespace.into(), name: name.into(), subresource: String::new() };
         let (_, value) = self.current_value(&bound)?;
         let held = object::meta(&value, "uid");
         if !uid.is_empty() && uid != held {
-            let text = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+            let text = format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            );
             return Err(Status::conflict(&info.kind, name, &text));
         }
         Ok(Some(value))
+    }
+}
+
+/// An agent gets tokens only for its own pods, bound to them.
+fn check_agents_token(caller: &Caller<'_>, target: &Target, bound: Option<&Value>) -> Result<(), Status> {
+    let Some(node) = caller.user.node() else { return Ok(()) };
+    let own = |pod: &Value| {
+        let account = text(pod, &["spec", "serviceAccountName"]);
+        pod["kind"] == "Pod" && text(pod, &["spec", "nodeName"]) == node && account == target.name
+    };
+    match bound.is_some_and(own) {
+        true => Ok(()),
+        false => {
+            let text = format!("node \"{node}\" can only request tokens that are bound to its own pods");
+            Err(Status::forbidden(&target.info.kind, &target.name, &text))
+        }
     }
 }
 
@@ -216,10 +241,16 @@ fn over_budget(budget: &Value) -> Status {
         count("desiredHealthy"),
         count("currentHealthy")
     );
-    Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
-        .with_cause("DisruptionBudget", &text, "")
+    Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0).with_cause(
+        "DisruptionBudget",
+        &text,
+        "",
+    )
 }
 
 fn success(code: u16) -> Reply {
-    Reply::value(code, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}))
+    Reply::value(
+        code,
+        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}),
+    )
 }

@@ -126,13 +126,23 @@ impl Registry {
             let shown = KeyValue { value: bytes, ..kv.clone() };
             return Reply::stored(200, target.info, &shown).map(Attempt::Done);
         }
-        transaction.writes.push(Write::Put { key: kv.key.clone(), value: bytes.clone(), expires_in: strategy.expires_in() });
+        transaction.writes.push(Write::Put {
+            key: kv.key.clone(),
+            value: bytes.clone(),
+            expires_in: strategy.expires_in(),
+        });
         let (before, after) = (strategy.claims(old), strategy.claims(&new));
         if before != after {
-            claims::exchange(&*self.store, &mut transaction, &before, &after, &claims::holder(old)).map_err(|held| match held {
-                Held::Failed(status) => status,
-                Held::By(claim) => super::create::refused(target, &claim, &KeyValue { value: claim.path.clone().into(), ..kv.clone() }),
-            })?;
+            claims::exchange(&*self.store, &mut transaction, &before, &after, &claims::holder(old)).map_err(
+                |held| match held {
+                    Held::Failed(status) => status,
+                    Held::By(claim) => super::create::refused(
+                        target,
+                        &claim,
+                        &KeyValue { value: claim.path.clone().into(), ..kv.clone() },
+                    ),
+                },
+            )?;
         }
         match self.commit(transaction).await? {
             Outcome::Committed(revision) => {
@@ -194,7 +204,9 @@ fn check_preconditions(target: &Target, new: &Value, old: &Value) -> Result<(), 
 
 /// Clients cannot change what the server owns.
 fn keep_server_metadata(new: &mut Value, old: &Value) {
-    for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+    for name in
+        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"]
+    {
         object::copy_meta(new, old, name);
     }
     for name in ["resourceVersion", "selfLink", "managedFields"] {
@@ -245,6 +257,8 @@ fn new_finalizers(new: &Value, old: &Value) -> Option<FieldError> {
         return None;
     }
     let list = added.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let text = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}");
+    let text = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
+    );
     Some(FieldError::forbidden(&Path::new("metadata").child("finalizers"), text))
 }

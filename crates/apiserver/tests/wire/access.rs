@@ -22,7 +22,10 @@ async fn nobody_sees_health_only() {
 async fn token(server: &Server, account: &str) -> String {
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     server.post(accounts, &json!({"metadata": {"name": account}})).await.expect(201);
-    let made = server.post(&format!("{accounts}/{account}/token"), &json!({"spec": {"expirationSeconds": 600}})).await.expect(201);
+    let made = server
+        .post(&format!("{accounts}/{account}/token"), &json!({"spec": {"expirationSeconds": 600}}))
+        .await
+        .expect(201);
     made["status"]["token"].as_str().unwrap().to_owned()
 }
 
@@ -47,7 +50,8 @@ async fn service_accounts_have_the_rights_they_are_given() {
     server.send(&who, Method::GET, "/apis", &[], "").await.expect(200);
     let asked = json!({"spec": {"resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "default"}}});
     let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    let answer = server.send(&who, Method::POST, review, &[("content-type", JSON)], asked.to_string()).await.expect(201);
+    let answer =
+        server.send(&who, Method::POST, review, &[("content-type", JSON)], asked.to_string()).await.expect(201);
     assert_eq!(answer["status"]["allowed"], true);
     let me = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let answer = server.send(&who, Method::POST, me, &[("content-type", JSON)], "{}").await.expect(201);
@@ -61,7 +65,10 @@ async fn a_token_dies_with_its_account() {
     let review = |token: &str| json!({"spec": {"token": token}});
     let path = "/apis/authentication.k8s.io/v1/tokenreviews";
     let good = server.post(path, &review(&token)).await.expect(201);
-    assert_eq!((&good["status"]["authenticated"], &good["status"]["user"]["groups"][0]), (&json!(true), &json!("system:serviceaccounts")));
+    assert_eq!(
+        (&good["status"]["authenticated"], &good["status"]["user"]["groups"][0]),
+        (&json!(true), &json!("system:serviceaccounts"))
+    );
     server.delete("/api/v1/namespaces/default/serviceaccounts/reader", &Value::Null).await.expect(200);
     assert_eq!(server.post(path, &review(&token)).await.expect(201)["status"]["authenticated"], false);
     assert_eq!(server.send(&Who::Token(token), Method::GET, "/apis", &[], "").await.code, 401);
@@ -78,7 +85,8 @@ async fn join(server: &Server, name: &str) -> Who {
     let (key, request) = request();
     let token = Who::Token(server.api.pki().join_token().to_owned());
     let body = json!({"nodeName": name, "csr": request}).to_string();
-    let joined = server.send(&token, Method::POST, "/everynode.dev/v1/join", &[("content-type", JSON)], body).await.expect(200);
+    let joined =
+        server.send(&token, Method::POST, "/everynode.dev/v1/join", &[("content-type", JSON)], body).await.expect(200);
     let certificate = joined["certificate"].as_str().unwrap().to_owned();
     Who::Certificate(everynode_apiserver::Credentials { certificate, key })
 }
@@ -103,10 +111,16 @@ async fn a_machine_joins_and_sees_its_own_only() {
     let get = async |path: &str| server.send(&agent, Method::GET, path, &[], "").await.code;
     // Everything asked for before is in the hub once a watch from now has been opened.
     server.get("/api/v1/pods?watch=1&timeoutSeconds=1").await;
-    assert_eq!((get("/api/v1/nodes/n1").await, get("/api/v1/nodes/n2").await, get("/api/v1/nodes").await), (200, 403, 403));
+    assert_eq!(
+        (get("/api/v1/nodes/n1").await, get("/api/v1/nodes/n2").await, get("/api/v1/nodes").await),
+        (200, 403, 403)
+    );
     assert_eq!(get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await, 200);
     assert_eq!((get("/api/v1/pods").await, get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn2").await), (403, 403));
-    assert_eq!((get("/api/v1/namespaces/default/secrets/a").await, get("/api/v1/namespaces/default/secrets/b").await), (200, 403));
+    assert_eq!(
+        (get("/api/v1/namespaces/default/secrets/a").await, get("/api/v1/namespaces/default/secrets/b").await),
+        (200, 403)
+    );
     assert_eq!((get("/api/v1/namespaces/default/secrets").await, get(&format!("{PODS}/other")).await), (403, 403));
     let ready = json!({"status": {"phase": "Running"}}).to_string();
     let patch = async |name: &str| {
@@ -117,6 +131,10 @@ async fn a_machine_joins_and_sees_its_own_only() {
     let lease = json!({"metadata": {"name": "n1"}, "spec": {"holderIdentity": "n1"}}).to_string();
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     server.send(&agent, Method::POST, leases, &json_type, lease).await.expect(201);
+    let unbound = server
+        .send(&agent, Method::POST, "/api/v1/namespaces/default/serviceaccounts/default/token", &json_type, "{}")
+        .await;
+    assert_eq!(unbound.code, 403);
     // Its token endpoint: only for accounts of its pods, bound to them.
     let bound = json!({"spec": {"boundObjectRef": {"kind": "Pod", "name": "mine"}}}).to_string();
     let token = "/api/v1/namespaces/default/serviceaccounts/default/token";
@@ -128,7 +146,9 @@ async fn joining_needs_the_token() {
     let server = Server::start().await;
     let (_, request) = request();
     let body = json!({"nodeName": "n1", "csr": request}).to_string();
-    let post = async |who: Who, body: String| server.send(&who, Method::POST, "/everynode.dev/v1/join", &[("content-type", JSON)], body).await.code;
+    let post = async |who: Who, body: String| {
+        server.send(&who, Method::POST, "/everynode.dev/v1/join", &[("content-type", JSON)], body).await.code
+    };
     assert_eq!(post(Who::Nobody, body.clone()).await, 401);
     assert_eq!(post(Who::Token("everynode.bad".into()), body.clone()).await, 401);
     let token = Who::Token(server.api.pki().join_token().to_owned());
@@ -154,11 +174,41 @@ async fn keys_survive_a_restart() {
     let server = Server::start().await;
     let (ca, token) = (server.api.pki().ca_pem().to_owned(), server.api.pki().join_token().to_owned());
     let config = everynode_apiserver::Config::new(server.directory.path().to_owned());
-    let again = everynode_apiserver::ApiServer::new(std::sync::Arc::new(everynode_store::MemoryStore::new()), config).await.unwrap();
+    let again = everynode_apiserver::ApiServer::new(std::sync::Arc::new(everynode_store::MemoryStore::new()), config)
+        .await
+        .unwrap();
     assert_eq!((again.pki().ca_pem(), again.pki().join_token()), (ca.as_str(), token.as_str()));
     use std::os::unix::fs::PermissionsExt;
     for name in ["ca.key", "sa.key", "admin.key", "apiserver.key", "join.token"] {
         let mode = std::fs::metadata(server.directory.path().join("pki").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+}
+
+#[tokio::test]
+async fn nobody_grants_what_they_do_not_have() {
+    let server = Server::start().await;
+    let who = Who::Token(token(&server, "deputy").await);
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    let rules = json!([{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create", "get"]},
+                       {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]);
+    server.post(&format!("{rbac}/roles"), &json!({"metadata": {"name": "deputy"}, "rules": rules})).await.expect(201);
+    let binding = |name: &str, role: &str| {
+        json!({"metadata": {"name": name}, "subjects": [{"kind": "ServiceAccount", "name": "deputy", "namespace": "default"}],
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}})
+    };
+    let mut own = binding("deputy", "deputy");
+    own["roleRef"]["kind"] = "Role".into();
+    server.post(&format!("{rbac}/rolebindings"), &own).await.expect(201);
+    server.get(&format!("{rbac}/rolebindings?watch=1&timeoutSeconds=1")).await;
+    let post = async |what: &str, body: Value| {
+        server.send(&who, Method::POST, &format!("{rbac}/{what}"), &[("content-type", JSON)], body.to_string()).await
+    };
+    let role = |verb: &str| json!({"metadata": {"name": verb}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": [verb]}]});
+    assert_eq!(post("roles", role("list")).await.code, 201);
+    let refused = post("roles", role("delete")).await.expect(403);
+    assert!(
+        refused["message"].as_str().unwrap().contains("is attempting to grant RBAC permissions not currently held")
+    );
+    assert_eq!(post("rolebindings", binding("more", "cluster-admin")).await.code, 403);
 }

@@ -72,7 +72,10 @@ async fn apply_get_patch_delete() {
     assert!(kubectl.run("describe ds web", "").await.contains("Desired Number of Nodes Scheduled: 0"));
     assert_eq!(kubectl.run("delete ds web", "").await, "daemonset.apps \"web\" deleted");
     let missing = kubectl.output("get ds web", "").await;
-    assert_eq!(String::from_utf8_lossy(&missing.stderr).trim(), "Error from server (NotFound): daemonsets.apps \"web\" not found");
+    assert_eq!(
+        String::from_utf8_lossy(&missing.stderr).trim(),
+        "Error from server (NotFound): daemonsets.apps \"web\" not found"
+    );
 }
 
 #[tokio::test]

@@ -55,9 +55,13 @@ async fn versions_of_lists() {
     let before = server.get(CONFIG_MAPS).await.expect(200);
     let version = before["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     server.post(CONFIG_MAPS, &config_map("later")).await.expect(201);
-    let exact = server.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")).await.expect(200);
+    let exact =
+        server.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")).await.expect(200);
     assert_eq!(names(&exact), ["m0"]); // DS-I30
-    let newer = server.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan")).await.expect(200);
+    let newer = server
+        .get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan"))
+        .await
+        .expect(200);
     assert_eq!(names(&newer), ["later", "m0"]);
     server.get(&format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await.expect(422);
     let future = server.get(&format!("{CONFIG_MAPS}?resourceVersion=999999")).await.expect(504);

@@ -10,15 +10,16 @@ use tokio::process::Command;
 use crate::support::*;
 
 fn kubectls() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::env::var_os("EVERYNODE_KUBECTLS")
-        .map(|list| std::env::split_paths(&list).collect())
-        .unwrap_or_default();
+    let mut found: Vec<PathBuf> =
+        std::env::var_os("EVERYNODE_KUBECTLS").map(|list| std::env::split_paths(&list).collect()).unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.is_file());
     let linked = on_path.as_ref().and_then(|file| file.canonicalize().ok());
     if let Some(directory) = linked.as_ref().and_then(|file| file.parent()) {
         let beside = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-        found.extend(beside.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1."))));
+        found.extend(
+            beside.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1."))),
+        );
     }
     found.extend(on_path);
     found
@@ -93,7 +94,10 @@ async fn check(kubectl: &Run<'_>) {
     // DS-A50
     kubectl.prints("get ds -o wide", "", "UP-TO-DATE").await;
     // DS-I40: the server says it, or with older ones kubectl itself
-    let words = ["strict decoding error: unknown field \"spec.foo\"", "unknown field \"foo\" in io.k8s.api.apps.v1.DaemonSetSpec"];
+    let words = [
+        "strict decoding error: unknown field \"spec.foo\"",
+        "unknown field \"foo\" in io.k8s.api.apps.v1.DaemonSetSpec",
+    ];
     kubectl.refuses("create -f -", &bad, &words).await;
     kubectl.prints("create --validate=false -f -", &bad, "daemonset.apps/bad created").await;
     kubectl.prints("delete ds web bad", "", "deleted").await;

@@ -34,7 +34,10 @@ async fn a_pod_is_bound_once() {
     server.post(&format!("{PODS}/a/binding"), &bind("n1")).await.expect(201);
     let bound = server.get(&format!("{PODS}/a")).await.expect(200);
     assert_eq!(bound["spec"]["nodeName"], "n1"); // DS-B45
-    assert_eq!((&bound["status"]["conditions"][0]["type"], &bound["status"]["conditions"][0]["status"]), (&json!("PodScheduled"), &json!("True")));
+    assert_eq!(
+        (&bound["status"]["conditions"][0]["type"], &bound["status"]["conditions"][0]["status"]),
+        (&json!("PodScheduled"), &json!("True"))
+    );
     let second = server.post(&format!("{PODS}/a/binding"), &bind("n2")).await.expect(409);
     assert!(second["message"].as_str().unwrap().contains("pod a is already assigned to node \"n1\""));
 }
@@ -69,7 +72,8 @@ async fn eviction_asks_the_budget() {
     let status = json!({"status": {"phase": "Running"}});
     server.patch(&format!("{PODS}/a/status"), MERGE, &status).await.expect(200);
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
-    let budget = json!({"metadata": {"name": "keep"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    let budget =
+        json!({"metadata": {"name": "keep"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
     server.post(budgets, &budget).await.expect(201);
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
     let refused = server.post(&format!("{PODS}/a/eviction"), &eviction).await.expect(429); // DS-G21
@@ -79,15 +83,17 @@ async fn eviction_asks_the_budget() {
     server.post(&format!("{PODS}/a/eviction"), &eviction).await.expect(201);
     let evicted = server.get(&format!("{PODS}/a")).await.expect(200);
     let condition = &evicted["status"]["conditions"][0];
-    assert_eq!((&condition["type"], &condition["reason"]), (&json!("DisruptionTarget"), &json!("EvictionByEvictionAPI"))); // DS-G22
+    assert_eq!(
+        (&condition["type"], &condition["reason"]),
+        (&json!("DisruptionTarget"), &json!("EvictionByEvictionAPI"))
+    ); // DS-G22
     assert!(evicted["metadata"]["deletionTimestamp"].is_string());
 }
 
 fn daemon_pod(name: &str, node: &str, revision: &str) -> Value {
     let mut made = pod(name);
     made["metadata"]["labels"]["controller-revision-hash"] = revision.into();
-    made["metadata"]["ownerReferences"] =
-        json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "uid": "u1", "controller": true, "blockOwnerDeletion": true}]);
+    made["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "uid": "u1", "controller": true, "blockOwnerDeletion": true}]);
     let term = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]});
     made["spec"]["affinity"] =
         json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}});
@@ -99,7 +105,10 @@ async fn one_live_daemon_pod_per_set_node_and_revision() {
     let server = Server::start().await.with_default_account().await;
     server.post(PODS, &daemon_pod("a", "n1", "r1")).await.expect(201);
     let refused = server.post(PODS, &daemon_pod("b", "n1", "r1")).await.expect(409);
-    assert_eq!((&refused["reason"], &refused["details"]["causes"][0]["reason"]), (&json!("AlreadyExists"), &json!("ClaimHeld")));
+    assert_eq!(
+        (&refused["reason"], &refused["details"]["causes"][0]["reason"]),
+        (&json!("AlreadyExists"), &json!("ClaimHeld"))
+    );
     assert!(refused["details"]["causes"][0]["message"].as_str().unwrap().starts_with("default/a/"));
     // Other nodes and other revisions are other places.
     server.post(PODS, &daemon_pod("c", "n2", "r1")).await.expect(201);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everynode_apiserver::{ApiServer, Config, Credentials, ServeOptions, ServeError};
+use everynode_apiserver::{ApiServer, Config, Credentials, ServeError, ServeOptions};
 use everynode_store::MemoryStore;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -96,7 +96,14 @@ impl Server {
     }
 
     /// Sends a request and returns the answer with its body still to be read.
-    pub(crate) async fn open(&self, who: &Who, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> http::Response<Incoming> {
+    pub(crate) async fn open(
+        &self,
+        who: &Who,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> http::Response<Incoming> {
         let (certificate, token) = match who {
             Who::Admin => (Some(self.api.pki().admin().clone()), None),
             Who::Certificate(credentials) => (Some(credentials.clone()), None),
@@ -118,7 +125,14 @@ impl Server {
         sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap()
     }
 
-    pub(crate) async fn send(&self, who: &Who, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        who: &Who,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
         let (parts, body) = self.open(who, method, path, headers, body.into()).await.into_parts();
         Answer { code: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }
@@ -193,7 +207,8 @@ fn tls(ca: &str, client: Option<Credentials>) -> rustls::ClientConfig {
     match client {
         None => builder.with_no_client_auth(),
         Some(client) => {
-            let chain = CertificateDer::pem_slice_iter(client.certificate.as_bytes()).collect::<Result<_, _>>().unwrap();
+            let chain =
+                CertificateDer::pem_slice_iter(client.certificate.as_bytes()).collect::<Result<_, _>>().unwrap();
             builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap()).unwrap()
         }
     }

@@ -22,7 +22,10 @@ async fn create_gives_an_identity_and_refuses_a_second() {
     let read = server.get(&format!("{DAEMON_SETS}/web")).await.expect(200);
     assert_eq!(read, made);
     let missing = server.get(&format!("{DAEMON_SETS}/nope")).await.expect(404);
-    assert_eq!((&missing["reason"], &missing["message"]), (&json!("NotFound"), &json!("daemonsets.apps \"nope\" not found")));
+    assert_eq!(
+        (&missing["reason"], &missing["message"]),
+        (&json!("NotFound"), &json!("daemonsets.apps \"nope\" not found"))
+    );
 }
 
 #[tokio::test]
@@ -31,7 +34,8 @@ async fn generations_count_what_changed() {
     let path = format!("{DAEMON_SETS}/web");
     server.post(DAEMON_SETS, &daemon_set("web")).await.expect(201);
     let generations = |value: &Value| {
-        let template = value["metadata"]["annotations"]["deprecated.daemonset.template.generation"].as_str().unwrap().to_owned();
+        let template =
+            value["metadata"]["annotations"]["deprecated.daemonset.template.generation"].as_str().unwrap().to_owned();
         (value["metadata"]["generation"].as_i64().unwrap(), template)
     };
     // DS-A14: labels only; another part of spec; the template.
@@ -85,12 +89,14 @@ async fn patches_of_three_kinds() {
     server.post(CONFIG_MAPS, &config_map("a")).await.expect(201);
     let merged = server.patch(&path, MERGE, &json!({"data": {"b": "2", "a": null}})).await.expect(200);
     assert_eq!(merged["data"], json!({"b": "2"}));
-    let operations = json!([{"op": "add", "path": "/data/c", "value": "3"}, {"op": "test", "path": "/data/b", "value": "2"}]);
+    let operations =
+        json!([{"op": "add", "path": "/data/c", "value": "3"}, {"op": "test", "path": "/data/b", "value": "2"}]);
     let patched = server.patch(&path, "application/json-patch+json", &operations).await.expect(200);
     assert_eq!(patched["data"], json!({"b": "2", "c": "3"}));
     let failing = json!([{"op": "test", "path": "/data/b", "value": "x"}]);
     server.patch(&path, "application/json-patch+json", &failing).await.expect(422); // DS-I13
-    let apply = server.patch(&format!("{path}?fieldManager=me"), "application/apply-patch+yaml", &json!({})).await.expect(415);
+    let apply =
+        server.patch(&format!("{path}?fieldManager=me"), "application/apply-patch+yaml", &json!({})).await.expect(415);
     assert!(apply["message"].as_str().unwrap().contains("server-side apply is not supported"));
 }
 
@@ -107,8 +113,13 @@ async fn deletion_options() {
     assert_eq!(marked["metadata"]["finalizers"], json!(["foregroundDeletion"]));
     assert!(marked["metadata"]["deletionTimestamp"].is_string());
     // DS-I24
-    let more = server.patch(&path, MERGE, &json!({"metadata": {"finalizers": ["a.b/c", "foregroundDeletion"]}})).await.expect(422);
-    assert!(more["message"].as_str().unwrap().contains("no new finalizers can be added if the object is being deleted"));
+    let more = server
+        .patch(&path, MERGE, &json!({"metadata": {"finalizers": ["a.b/c", "foregroundDeletion"]}}))
+        .await
+        .expect(422);
+    assert!(
+        more["message"].as_str().unwrap().contains("no new finalizers can be added if the object is being deleted")
+    );
     server.patch(&path, MERGE, &json!({"metadata": {"finalizers": null}})).await.expect(200);
     server.get(&path).await.expect(404);
     let gone = json!({"preconditions": {"uid": made["metadata"]["uid"]}});
@@ -158,7 +169,12 @@ async fn namespaces_live_and_terminate() {
     assert_eq!(marked["status"]["phase"], "Terminating");
     let refused = server.post("/api/v1/namespaces/x/configmaps", &config_map("b")).await.expect(403);
     assert_eq!(refused["details"]["causes"][0]["reason"], "NamespaceTerminating"); // DS-C54
-    assert!(refused["message"].as_str().unwrap().contains("unable to create new content in namespace x because it is being terminated"));
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("unable to create new content in namespace x because it is being terminated")
+    );
     server.delete("/api/v1/namespaces/x/configmaps/a", &Value::Null).await.expect(200);
     let mut finalized = server.get("/api/v1/namespaces/x").await.expect(200);
     finalized["spec"]["finalizers"] = json!([]);
@@ -196,12 +212,16 @@ async fn events_have_two_forms() {
                        "reason": "Started", "message": "m", "type": "Normal", "source": {"component": "c"}});
     server.post("/api/v1/namespaces/default/events", &event).await.expect(201);
     let other = server.get("/apis/events.k8s.io/v1/namespaces/default/events/a.1").await.expect(200);
-    assert_eq!((&other["apiVersion"], &other["note"], &other["regarding"]["name"]), (&json!("events.k8s.io/v1"), &json!("m"), &json!("a"))); // DS-I44
+    assert_eq!(
+        (&other["apiVersion"], &other["note"], &other["regarding"]["name"]),
+        (&json!("events.k8s.io/v1"), &json!("m"), &json!("a"))
+    ); // DS-I44
     let newer = json!({"metadata": {"name": "a.2"}, "regarding": {"kind": "Pod", "name": "b", "namespace": "default", "uid": "u2"},
                        "reason": "Killing", "note": "n", "type": "Normal", "action": "Killing", "reportingController": "agent",
                        "reportingInstance": "agent-1", "eventTime": "2026-01-01T00:00:00.000000Z"});
     server.post("/apis/events.k8s.io/v1/namespaces/default/events", &newer).await.expect(201);
-    let by_uid = server.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid%3Du2").await.expect(200);
+    let by_uid =
+        server.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid%3Du2").await.expect(200);
     assert_eq!(by_uid["items"].as_array().unwrap().len(), 1);
     assert_eq!(by_uid["items"][0]["message"], "n");
 }
@@ -211,12 +231,16 @@ async fn forms_of_requests_and_answers() {
     let server = Server::start().await;
     let admin = Who::Admin;
     let yaml = "metadata:\n  name: why\ndata:\n  k: v\n";
-    let made = server.send(&admin, Method::POST, CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await.expect(201);
+    let made =
+        server.send(&admin, Method::POST, CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await.expect(201);
     assert_eq!(made["data"]["k"], "v");
     let path = format!("{CONFIG_MAPS}/why");
     let shown = server.send(&admin, Method::GET, &path, &[("accept", "application/yaml")], "").await;
-    assert!(String::from_utf8_lossy(&shown.body).contains("k: v") && shown.headers["content-type"] == "application/yaml");
-    let refused = server.send(&admin, Method::GET, &path, &[("accept", "application/vnd.kubernetes.protobuf")], "").await;
+    assert!(
+        String::from_utf8_lossy(&shown.body).contains("k: v") && shown.headers["content-type"] == "application/yaml"
+    );
+    let refused =
+        server.send(&admin, Method::GET, &path, &[("accept", "application/vnd.kubernetes.protobuf")], "").await;
     assert_eq!(refused.code, 406); // DS-I06
     let partial = [("accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")];
     let shown = server.send(&admin, Method::GET, &path, &partial, "").await.expect(200);

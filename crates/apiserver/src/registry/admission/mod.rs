@@ -14,6 +14,7 @@ use everynode_store::Condition;
 use serde_json::Value;
 
 use super::{Caller, Registry, Target, store_failure};
+use crate::auth::escalation;
 use crate::keys;
 use crate::object;
 
@@ -31,12 +32,22 @@ impl Registry {
                 Ok(())
             }
             "priorityclasses" => admit_priority_class(value),
+            "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings" => {
+                escalation::check(self, caller.user, target, value, None)
+            }
             _ => node_restriction::create(caller.user, target, value),
         }
     }
 
     /// Before an object or its status is replaced.
-    pub(super) fn admit_update(&self, caller: &Caller<'_>, target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
+    pub(super) fn admit_update(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        new: &mut Value,
+        old: &Value,
+    ) -> Result<(), Status> {
+        escalation::check(self, caller.user, target, new, Some(old))?;
         node_restriction::update(caller.user, target, new, old)
     }
 
@@ -83,7 +94,11 @@ fn admit_priority_class(value: &Value) -> Result<(), Status> {
     let name = object::meta(value, "name");
     let built_in = crate::bootstrap::PRIORITY_CLASSES.iter().any(|class| class.0 == name && value["value"] == class.1);
     match name.starts_with("system-") && !built_in {
-        true => Err(Status::forbidden(&PRIORITY_CLASS, name, "priority class names with 'system-' prefix are reserved for system use only")),
+        true => Err(Status::forbidden(
+            &PRIORITY_CLASS,
+            name,
+            "priority class names with 'system-' prefix are reserved for system use only",
+        )),
         false => Ok(()),
     }
 }

@@ -17,7 +17,9 @@ pub(super) fn create(user: &User, target: &Target, value: &Value) -> Result<(), 
             own_node(target, node, object::meta(value, "name"))?;
             let labels = value["metadata"]["labels"].as_object();
             let restricted = labels.into_iter().flatten().find(|(name, _)| name.contains(RESTRICTED));
-            restricted.map_or(Ok(()), |(name, _)| refuse(target, &format!("is not allowed to set the following labels: {name}")))
+            restricted.map_or(Ok(()), |(name, _)| {
+                refuse(target, &format!("is not allowed to set the following labels: {name}"))
+            })
         }
         "pods" => mirror_only(target, node, value),
         _ => Ok(()),

@@ -29,7 +29,8 @@ impl Registry {
             );
             return Err(Status::forbidden(&POD, &target.name, &text));
         }
-        let policy = class.as_ref().and_then(|class| class["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority");
+        let policy =
+            class.as_ref().and_then(|class| class["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority");
         let spec = object::object_mut(pod, "spec");
         if let Some(name) = class.as_ref().map(|class| object::meta(class, "name")) {
             spec.insert("priorityClassName".into(), name.into());
@@ -40,7 +41,9 @@ impl Registry {
     }
 
     fn priority_class(&self, pod: &Value, name: &str) -> Result<Value, Status> {
-        let unknown = || Status::forbidden(&POD, object::meta(pod, "name"), &format!("no PriorityClass with name {name} was found"));
+        let unknown = || {
+            Status::forbidden(&POD, object::meta(pod, "name"), &format!("no PriorityClass with name {name} was found"))
+        };
         let info = find(&PRIORITY_CLASS.group, &PRIORITY_CLASS.plural).ok_or_else(unknown)?;
         let kv = self.store.get(&keys::object(info, "", name), None).map_err(|error| store_failure(&error))?;
         let kv = kv.ok_or_else(unknown)?;
@@ -82,7 +85,7 @@ pub(super) fn default_tolerations(pod: &mut Value) {
 
 fn tolerates(toleration: &Value, taint: &str) -> bool {
     let field = |name: &str| toleration[name].as_str().unwrap_or("");
-    matches!(field("key"), "" ) && field("operator") == "Exists" && matches!(field("effect"), "" | "NoExecute")
+    matches!(field("key"), "") && field("operator") == "Exists" && matches!(field("effect"), "" | "NoExecute")
         || field("key") == taint && matches!(field("effect"), "" | "NoExecute")
 }
 

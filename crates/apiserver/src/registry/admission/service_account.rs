@@ -38,10 +38,13 @@ impl Registry {
 
     fn service_account(&self, target: &Target, pod: &Value, name: &str) -> Result<Value, Status> {
         let namespace = &target.namespace;
-        let key = find("", &SERVICE_ACCOUNT.plural).map(|info| keys::object(info, namespace, name)).unwrap_or_else(|| "".into());
+        let key = find("", &SERVICE_ACCOUNT.plural)
+            .map(|info| keys::object(info, namespace, name))
+            .unwrap_or_else(|| "".into());
         let kv = self.store.get(&key, None).map_err(|error| store_failure(&error))?;
         let kv = kv.ok_or_else(|| {
-            let text = format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
+            let text =
+                format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
             Status::forbidden(&POD, shown_name(pod), &text)
         })?;
         crate::stored::decode(&kv.value, kv.modified)

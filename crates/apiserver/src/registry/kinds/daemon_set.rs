@@ -20,8 +20,7 @@ impl Strategy for DaemonSets {
 
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
         // DS-A46
-        value["status"] =
-            json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});
+        value["status"] = json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});
         let given = template_generation(value).filter(|generation| *generation >= 1);
         set_template_generation(value, given.unwrap_or(1));
         Ok(())

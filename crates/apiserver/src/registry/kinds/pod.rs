@@ -67,7 +67,8 @@ pub(crate) fn is_terminal(value: &Value) -> bool {
 
 /// What a live daemon pod holds: its set's uid, its node, its revision (design "At most one").
 fn daemon_place(value: &Value) -> Option<String> {
-    let owner = object::controller(value).filter(|owner| owner["kind"] == "DaemonSet" && owner["apiVersion"] == "apps/v1")?;
+    let owner =
+        object::controller(value).filter(|owner| owner["kind"] == "DaemonSet" && owner["apiVersion"] == "apps/v1")?;
     let revision = text(value, &["metadata", "labels", "controller-revision-hash"]);
     let node = target_node(value)?;
     if is_terminal(value) || revision.is_empty() {
@@ -82,7 +83,8 @@ fn target_node(value: &Value) -> Option<&str> {
     if !bound.is_empty() {
         return Some(bound);
     }
-    let path = ["spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"];
+    let path =
+        ["spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"];
     let fields = items(value, &path).iter().flat_map(|term| items(term, &["matchFields"]));
     let mut pins = fields.filter(|field| field["key"] == "metadata.name" && field["operator"] == "In");
     pins.next().and_then(|field| field["values"][0].as_str())
@@ -98,7 +100,9 @@ pub(crate) fn may_overtake(registry: &Registry, value: &Value, held: &KeyValue) 
         let kv = registry.store.get(key, None).map_err(|error| store_failure(&error))?;
         kv.map(|kv| crate::stored::decode(&kv.value, kv.modified)).transpose()
     };
-    let Some(pod) = read(&format!("{}pods/{namespace}/{name}", keys::REGISTRY))?.filter(|pod| object::meta(pod, "uid") == uid) else {
+    let Some(pod) =
+        read(&format!("{}pods/{namespace}/{name}", keys::REGISTRY))?.filter(|pod| object::meta(pod, "uid") == uid)
+    else {
         return Ok(true);
     };
     if is_terminal(&pod) || !object::is_terminating(&pod) {

@@ -9,7 +9,9 @@ use crate::object::items;
 pub(super) fn class(pod: &Value) -> &'static str {
     let containers = || ["containers", "initContainers"].iter().flat_map(|list| items(pod, &["spec", list]));
     let any = containers().any(|container| {
-        ["requests", "limits"].iter().any(|kind| ["cpu", "memory"].iter().any(|name| amount(container, kind, name).is_some()))
+        ["requests", "limits"]
+            .iter()
+            .any(|kind| ["cpu", "memory"].iter().any(|name| amount(container, kind, name).is_some()))
     });
     let guaranteed = containers().all(|container| {
         ["cpu", "memory"].iter().all(|name| {

@@ -1,0 +1,86 @@
+//! Nobody can grant what they do not have: roles and bindings are compared with the writer's own
+//! rules, unless the writer may `escalate` (roles) or `bind` (bindings), as in Kubernetes.
+
+use everynode_api::kinds::{CLUSTER_ROLE, ROLE, find};
+use everynode_api::status::Status;
+use serde_json::Value;
+
+use super::authorize::{Attributes, allowed};
+use super::rbac::{Rule, Single};
+use super::{MASTERS, User};
+use crate::object::text;
+use crate::registry::{Registry, Target};
+
+/// Checks a role or binding that is about to be written.
+pub(crate) fn check(
+    registry: &Registry,
+    user: &User,
+    target: &Target,
+    value: &Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    if user.is_in(MASTERS) {
+        return Ok(());
+    }
+    let unchanged = |name: &str| old.is_some_and(|old| old[name] == value[name]);
+    match target.info.storage {
+        "roles" | "clusterroles" if unchanged("rules") => Ok(()),
+        "roles" | "clusterroles" => {
+            let name = crate::object::meta(value, "name");
+            let kind = &target.info.kind;
+            if may(registry, user, "escalate", &kind.plural, &target.namespace, name) {
+                return Ok(());
+            }
+            covered(registry, user, target, &value["rules"])
+        }
+        "rolebindings" | "clusterrolebindings" if unchanged("subjects") && unchanged("roleRef") => Ok(()),
+        "rolebindings" | "clusterrolebindings" => binding(registry, user, target, value),
+        _ => Ok(()),
+    }
+}
+
+fn binding(registry: &Registry, user: &User, target: &Target, value: &Value) -> Result<(), Status> {
+    let name = text(value, &["roleRef", "name"]);
+    let (kind, namespace) = match text(value, &["roleRef", "kind"]) {
+        "ClusterRole" => (&CLUSTER_ROLE, ""),
+        _ => (&ROLE, target.namespace.as_str()),
+    };
+    if may(registry, user, "bind", &kind.plural, &target.namespace, name) {
+        return Ok(());
+    }
+    let info = find(&kind.group, &kind.plural).ok_or_else(Status::no_such_path)?;
+    let role = Target { info, namespace: namespace.into(), name: name.into(), subresource: String::new() };
+    let (_, role) = registry.current_value(&role)?;
+    covered(registry, user, target, &role["rules"])
+}
+
+fn may(registry: &Registry, user: &User, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
+    let own = str::to_owned;
+    let attributes = Attributes {
+        verb: own(verb),
+        resource: own(resource),
+        group: ROLE.group.to_string(),
+        namespace: own(namespace),
+        name: own(name),
+        ..Attributes::default()
+    };
+    allowed(registry, user, &attributes)
+}
+
+fn covered(registry: &Registry, user: &User, target: &Target, rules: &Value) -> Result<(), Status> {
+    let wanted: Vec<Rule> = serde_json::from_value(rules.clone()).unwrap_or_default();
+    let held = registry.rbac.rules(registry, user, &target.namespace);
+    let has = |single: &Single<'_>| held.iter().flat_map(|rules| rules.iter()).any(|rule| rule.covers(single));
+    let missing: Vec<String> =
+        wanted.iter().flat_map(Rule::singles).filter(|single| !has(single)).map(|single| single.to_string()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        user.name,
+        user.groups,
+        missing.join("\n")
+    );
+    Err(Status::forbidden(&target.info.kind, &target.name, &text))
+}
