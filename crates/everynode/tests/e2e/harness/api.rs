@@ -25,12 +25,14 @@ impl Credentials {
     /// Takes them out of a kubeconfig, into `directory`.
     pub(crate) fn of(kubeconfig: &Path, directory: &Path) -> Result<Credentials, String> {
         let text = std::fs::read_to_string(kubeconfig).map_err(|error| format!("{}: {error}", kubeconfig.display()))?;
-        let config: Value = serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", kubeconfig.display()))?;
+        let config: Value =
+            serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", kubeconfig.display()))?;
         let (cluster, user) = (&config["clusters"][0]["cluster"], &config["users"][0]["user"]);
         std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
         let fields = [(cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key")];
         for (part, field) in fields {
-            let data = part[format!("{field}-data")].as_str().ok_or_else(|| format!("no {field}-data in the kubeconfig"))?;
+            let data =
+                part[format!("{field}-data")].as_str().ok_or_else(|| format!("no {field}-data in the kubeconfig"))?;
             std::fs::write(directory.join(field), decode_base64(data)).map_err(|error| error.to_string())?;
         }
         let server = cluster["server"].as_str().ok_or("no server in the kubeconfig")?;
@@ -88,7 +90,8 @@ fn send(mut command: Command, url: &str, body: Option<&str>, headers: &[&str]) -
         command.args(["-H", header]);
     }
     command.arg(url).env_remove("https_proxy").env_remove("HTTPS_PROXY");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start curl");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start curl");
     if let Some(mut stdin) = child.stdin.take() {
         // A server that answers before it has read everything has said what counts.
         let _ = stdin.write_all(body.unwrap_or_default().as_bytes());
@@ -96,7 +99,8 @@ fn send(mut command: Command, url: &str, body: Option<&str>, headers: &[&str]) -
     let output = child.wait_with_output().expect("curl ends");
     let all = String::from_utf8_lossy(&output.stdout).into_owned();
     let (text, code) = all.rsplit_once('\n').unwrap_or(("", "0"));
-    let words = if output.status.success() { text.to_owned() } else { String::from_utf8_lossy(&output.stderr).into_owned() };
+    let words =
+        if output.status.success() { text.to_owned() } else { String::from_utf8_lossy(&output.stderr).into_owned() };
     Answer { code: code.parse().unwrap_or(0), body: serde_json::from_str(text).unwrap_or(Value::Null), text: words }
 }
 

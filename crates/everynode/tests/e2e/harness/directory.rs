@@ -20,7 +20,9 @@ impl Directory {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = PathBuf::from(format!("/tmp/e2e-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("make the directory");
+        // A former process of this number may have been killed before its sweeper ran.
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).expect("make the directory");
         let sweeper = sweep(&path).stdin(Stdio::piped()).spawn().expect("start the sweeper");
         Directory { path, number, sweeper }
     }

@@ -37,7 +37,7 @@ impl Kubectl {
         Kubectl { kubeconfig: kubeconfig.to_owned(), ..self.clone() }
     }
 
-    /// The command, in this kubectl's namespace, not started yet. Words are divided at blanks.
+    /// The command, in this kubectl's namespace if it has one, not started yet. Words are divided at blanks.
     pub(crate) fn command(&self, words: &str) -> Command {
         self.command_of(&words.split_whitespace().collect::<Vec<_>>())
     }
@@ -46,7 +46,10 @@ impl Kubectl {
         let home = self.kubeconfig.with_extension("home");
         let mut command = Command::new(&self.program);
         command.env("HOME", &home).env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", home.join("cache"));
-        command.args(["--namespace", &self.namespace]).args(words);
+        if !self.namespace.is_empty() {
+            command.args(["--namespace", &self.namespace]);
+        }
+        command.args(words);
         command
     }
 
@@ -134,7 +137,8 @@ pub(crate) fn newer_and_older() -> Vec<PathBuf> {
     let real = found.and_then(|file| file.canonicalize().ok());
     let Some(directory) = real.as_deref().and_then(Path::parent) else { return Vec::new() };
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let version = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1."));
+    let version =
+        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1."));
     let mut others: Vec<PathBuf> = entries.filter(version).collect();
     others.sort();
     others

@@ -10,14 +10,16 @@ mod directory;
 mod kubectl;
 mod leftovers;
 mod program;
+mod space;
 mod wait;
 mod workloads;
 
-pub(crate) use api::{Answer, Credentials};
+pub(crate) use api::Credentials;
 pub(crate) use cluster::{Cluster, Options, free_port};
 pub(crate) use directory::Directory;
 pub(crate) use kubectl::{Kubectl, Outcome, newer_and_older};
 pub(crate) use leftovers::leftovers;
 pub(crate) use program::{Program, run};
+pub(crate) use space::Space;
 pub(crate) use wait::{Waiting, poll};
 pub(crate) use workloads::{COLLECTED, condition, container, daemon_set, name, text};

@@ -8,7 +8,7 @@ cat >/dev/null
 
 # A process of ours names the directory on its command line or works in it: its number may have been given away since.
 ours() {
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$dir/" && return
+    { tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -- "$dir/"; } 2>/dev/null && return
     case $(readlink "/proc/$1/cwd" 2>/dev/null)/ in "$dir"/*) ;; *) return 1 ;; esac
 }
 
