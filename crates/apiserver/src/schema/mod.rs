@@ -16,6 +16,7 @@ mod robustness_tests;
 pub(crate) mod types;
 mod validate;
 
+use everynode_api::quantity::Quantity;
 use serde_json::Value;
 
 pub(crate) use defaults::default;
@@ -37,16 +38,32 @@ pub(crate) enum Media {
     Yaml,
 }
 
+/// Members that hold quantities, themselves or in their entries.
+const QUANTITIES: [&str; 7] = ["limits", "requests", "overhead", "capacity", "allocatable", "sizeLimit", "divisor"];
+
 /// Equality of two decoded values as apimachinery's `equality.Semantic.DeepEqual` (DS-A15): absent, null and empty
-/// are the same, quantities are canonical already.
+/// are the same, and quantities are compared by value (`1Gi` and `1073741824` have different canonical texts).
 pub(crate) fn semantic_eq(a: &Value, b: &Value) -> bool {
+    equal(a, b, false)
+}
+
+fn equal(a: &Value, b: &Value, quantities: bool) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            let covered = a.iter().all(|(key, value)| semantic_eq(value, b.get(key).unwrap_or(&Value::Null)));
-            covered && b.iter().all(|(key, value)| a.contains_key(key) || is_empty(value))
+            let same = |(key, value): (&String, &Value)| {
+                let quantities = quantities || QUANTITIES.contains(&key.as_str());
+                equal(value, b.get(key).unwrap_or(&Value::Null), quantities)
+            };
+            a.iter().all(same) && b.iter().all(|(key, value)| a.contains_key(key) || is_empty(value))
         }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| semantic_eq(a, b)),
-        _ => a == b || is_empty(a) && is_empty(b),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b, quantities))
+        }
+        _ if a == b || is_empty(a) && is_empty(b) => true,
+        (Value::String(_), Value::String(_)) if quantities => {
+            matches!((Quantity::from_json(a), Quantity::from_json(b)), (Ok(a), Ok(b)) if a == b)
+        }
+        _ => false,
     }
 }
 

@@ -16,6 +16,9 @@ use super::{FieldValidation, Media};
 const GO_TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
+/// Most YAML events that aliases may stand for: generous for a manifest, nothing for a bomb.
+const YAML_ALIAS_EVENTS_MAX: usize = 20_000;
+
 /// Request bytes to a canonical object and warnings (without the `299` frame).
 pub(crate) fn decode(
     info: &KindInfo,
@@ -54,22 +57,23 @@ fn yaml(body: &[u8], mode: FieldValidation) -> Result<(Value, Vec<String>), Stat
     }
     let malformed =
         |error: serde_saphyr::Error| unreadable(&format!("error converting YAML to JSON: yaml: {}", one_line(&error)));
-    let lax = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-        with_snippet: false
-    };
+    let lax = yaml_options(DuplicateKeyPolicy::LastWins);
     let value: Value = serde_saphyr::from_slice_with_options(body, lax).map_err(malformed)?;
-    let strict = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::Error,
-        legacy_octal_numbers: true,
-        with_snippet: false
-    };
     let again = match mode {
         FieldValidation::Ignore => None,
-        _ => serde_saphyr::from_slice_with_options::<Value>(body, strict).err(),
+        _ => serde_saphyr::from_slice_with_options::<Value>(body, yaml_options(DuplicateKeyPolicy::Error)).err(),
     };
     Ok((value, again.map(|error| format!("yaml: {}", one_line(&error))).into_iter().collect()))
+}
+
+/// YAML 1.1 as Go's library reads it (file modes are octal), with a bound on what aliases may multiply to.
+fn yaml_options(duplicate_keys: DuplicateKeyPolicy) -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        duplicate_keys: duplicate_keys,
+        legacy_octal_numbers: true,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: YAML_ALIAS_EVENTS_MAX },
+        with_snippet: false,
+    }
 }
 
 fn one_line(error: &serde_saphyr::Error) -> String {

@@ -220,10 +220,32 @@ fn yaml_bodies() {
 }
 
 #[test]
+fn yaml_is_read_as_kubernetes_reads_it() {
+    let text = "spec:\n  volumes:\n  - name: v\n    secret: {secretName: s, defaultMode: 0640}\n";
+    let (pod, _) = decode(info("v1", "Pod"), text.as_bytes(), Media::Yaml, FieldValidation::Strict).unwrap();
+    assert_eq!(pod["spec"]["volumes"][0]["secret"]["defaultMode"], 0o640);
+    // Aliases that multiply: refused, not expanded.
+    let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for level in 1..10 {
+        let inner = vec![format!("*a{}", level - 1); 10].join(",");
+        bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+    }
+    let refused = decode(info("v1", "Pod"), bomb.as_bytes(), Media::Yaml, FieldValidation::Ignore).unwrap_err();
+    assert_eq!(refused.code, 400);
+    let deep = "[".repeat(5000);
+    for media in [Media::Json, Media::Yaml] {
+        assert_eq!(decode(info("v1", "Pod"), deep.as_bytes(), media, FieldValidation::Ignore).unwrap_err().code, 400);
+    }
+}
+
+#[test]
 fn semantic_equality() {
     // DS-A15
     assert!(semantic_eq(&json!({"a": [], "b": 1}), &json!({"b": 1, "c": {}})));
     assert!(semantic_eq(&json!({"a": null}), &json!({})));
     assert!(!semantic_eq(&json!({"a": [1]}), &json!({})));
     assert!(!semantic_eq(&json!({"a": ""}), &json!({})));
+    assert!(semantic_eq(&json!({"limits": {"memory": "1Gi"}}), &json!({"limits": {"memory": "1073741824"}})));
+    assert!(!semantic_eq(&json!({"limits": {"memory": "1Gi"}}), &json!({"limits": {"memory": "1G"}})));
+    assert!(!semantic_eq(&json!({"args": "1Gi"}), &json!({"args": "1073741824"})));
 }
