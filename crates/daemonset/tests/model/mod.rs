@@ -79,7 +79,7 @@ impl Model {
         }
         self.remember(&rules);
         let rolling = seen.set.spec.update_strategy.kind.as_ref() == "RollingUpdate";
-        if rolling && !(self.strict && !worked.is_empty()) {
+        if rolling && (!self.strict || worked.is_empty()) {
             match rules.surge() {
                 0 => rules.in_place(&worked, &mut deeds),
                 _ => rules.surging(&worked, &mut deeds),
@@ -122,7 +122,7 @@ impl Model {
             }
         }
         let surge = rules.surge_allowed();
-        if run && surge && running.is_empty() && !(waiting && !self.strict) {
+        if run && surge && running.is_empty() && (!waiting || self.strict) {
             deeds.creates.insert(node.name().to_owned());
         }
         if running.len() < 2 {
@@ -327,9 +327,7 @@ impl<'a> Rules<'a> {
                 (Some(_), Some(_)) if worked.contains(node.name()) => surging += i64::from(self.counts(node)),
                 _ if worked.contains(node.name()) => {}
                 (Some(new), Some(old)) if self.available(new) => {
-                    if !adopted(old) {
-                        deeds.deletes.insert(old.meta.name.to_string());
-                    }
+                    deeds.deletes.extend((!adopted(old)).then(|| old.meta.name.to_string()));
                 }
                 (Some(_), Some(_)) => surging += i64::from(self.counts(node)),
                 (None, Some(old)) if !adopted(old) && (self.strict || !silent(node)) => {
