@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -56,7 +56,7 @@ pub enum StartError {
     #[error("cannot read the store: {0}")]
     Store(#[from] StoreError),
     #[error("cannot prepare the cluster: {0}")]
-    Bootstrap(#[from] Status),
+    Bootstrap(#[source] Box<Status>),
 }
 
 /// A running API server.
@@ -64,6 +64,8 @@ pub struct ApiServer {
     pub(crate) registry: Arc<Registry>,
     pub(crate) pki: Pki,
     pub(crate) metrics: Metrics,
+    /// Metrics of other parts of this process, in the Prometheus text format.
+    pub(crate) further_metrics: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
     ready: AtomicBool,
 }
 
@@ -85,14 +87,19 @@ impl ApiServer {
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;
         let registry =
             Arc::new(Registry { store, hub, env, settings, tokens: Arc::new(tokens), rbac: Rbac::default() });
-        bootstrap::run(&registry, config.advertised).await?;
-        let server = ApiServer { registry, pki, metrics: Metrics::default(), ready: AtomicBool::new(true) };
+        bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
+        let server = ApiServer { registry, pki, metrics: Metrics::default(), further_metrics: OnceLock::new(), ready: AtomicBool::new(true) };
         Ok(Arc::new(server))
     }
 
     /// The API with an identity, for parts of this process.
     pub fn client(self: &Arc<Self>, user: User) -> Arc<dyn Api> {
         Arc::new(inproc::InProcess { server: self.clone(), user })
+    }
+
+    /// Appends what `render` prints (Prometheus text format) to `/metrics`; the first call counts.
+    pub fn add_metrics(&self, render: impl Fn() -> String + Send + Sync + 'static) {
+        let _ = self.further_metrics.set(Box::new(render));
     }
 
     /// Whether requests are served.

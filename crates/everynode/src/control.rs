@@ -51,6 +51,8 @@ impl ControlPlane {
         let (stop_controllers, controllers_stopped) = Shutdown::new();
         let client = server.client(User::new("system:kube-controller-manager", &["system:masters"]));
         let manager = controllers::manager(client, args, server.pki().ca_pem());
+        let metrics = manager.metrics();
+        server.add_metrics(move || metrics.render());
         let controllers = tokio::spawn(manager.run(controllers_stopped));
         let service = SocketAddr::from(([network[0], network[1], network[2], 1], 443));
         Ok(ControlPlane { server, address, service, store, stop_controllers, controllers, stop_serving, serving })

@@ -10,6 +10,8 @@ use crate::args::{LogArgs, LogFormat};
 /// Starts logging. `default_level` replaces the default `info` for short commands.
 pub(crate) fn start(log: &LogArgs, quiet: bool) -> anyhow::Result<()> {
     let level = if quiet && log.log_level == "info" { "warn" } else { &log.log_level };
+    // The client's library logs every refused request as an error; callers say what matters.
+    let level = &format!("kube_client=off,hyper_util=warn,tower=warn,{level}");
     let filter = EnvFilter::try_new(level).with_context(|| {
         format!("--log-level `{level}` is neither a level (error, warn, info, debug, trace) nor a list of filters")
     })?;

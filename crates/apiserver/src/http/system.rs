@@ -98,7 +98,8 @@ fn metrics(server: &ApiServer) -> Answer {
             objects.push((name, count));
         }
     }
-    let body = server.metrics.text(&objects);
+    let further = server.further_metrics.get().map(|render| render()).unwrap_or_default();
+    let body = server.metrics.text(&objects) + &further;
     answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", body.into())
 }
 

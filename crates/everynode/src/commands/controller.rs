@@ -32,8 +32,9 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let (stop, stopped) = Shutdown::new();
     let work = async {
         if args.no_leader_election {
-            manager.run(stopped).await;
-            return End::Released;
+            manager.run(stopped.clone()).await;
+            // It only ends by itself when a part of it has failed.
+            return if stopped.is_fired() { End::Released } else { End::Lost };
         }
         let lead = |stop| {
             tracing::info!("leading: everynode keeps the DaemonSets of this cluster");
@@ -51,6 +52,7 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     };
     match end {
         End::Released => Ok(()),
+        End::Lost if args.no_leader_election => bail!("a part of the controller ended by itself; see the log"),
         End::Lost => bail!("the leader lease is lost; another process leads now"),
     }
 }
