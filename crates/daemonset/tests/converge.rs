@@ -92,15 +92,15 @@ fn histories(first: u64, count: u64, options: Options) {
 
 #[test]
 fn converges_after_any_history() {
-    histories(0, 100, Options::default());
+    histories(0, 60, Options::default());
 }
 
 #[test]
 fn the_original_behaviour_converges_too() {
-    histories(1_000_000, 50, Options::strict());
+    histories(1_000_000, 30, Options::strict());
 }
 
 #[test]
 fn small_bursts_converge() {
-    histories(2_000_000, 30, Options { burst: 2, ..Options::default() });
+    histories(2_000_000, 20, Options { burst: 2, ..Options::default() });
 }

@@ -70,13 +70,13 @@ fn all(first: u64, count: u64, options: Options) {
 
 #[test]
 fn the_plan_does_what_the_plain_rules_say() {
-    all(10_000, 100, Options::default());
+    all(10_000, 60, Options::default());
 }
 
 #[test]
 fn the_original_behaviour_is_what_the_plain_rules_say() {
     let unbounded = Options { burst: 100, ..Options::strict() };
-    all(20_000, 60, unbounded);
+    all(20_000, 40, unbounded);
 }
 
 #[test]

@@ -19,20 +19,14 @@ pub enum Miss {
 /// Whether the pod's node selector and required affinity match; nothing is allocated.
 pub fn matches_node_affinity(pod: &PodSpec, node: &Node) -> bool {
     let labels = &node.meta.labels;
-    let selected = pod
-        .node_selector
-        .iter()
-        .all(|(key, value)| labels.get(key) == Some(value));
+    let selected = pod.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
     selected && required(pod).is_none_or(|selector| selector.node_selector_terms.iter().any(|t| matches_term(t, node)))
 }
 
 /// Whether one term matches: all expressions and fields (DS-B11); a term without any matches nothing (DS-B12).
 pub fn matches_term(term: &NodeSelectorTerm, node: &Node) -> bool {
     !is_empty(term)
-        && term
-            .match_expressions
-            .iter()
-            .all(|r| holds(r, node.meta.labels.get(&r.key)) == Some(true))
+        && term.match_expressions.iter().all(|r| holds(r, node.meta.labels.get(&r.key)) == Some(true))
         && term.match_fields.iter().all(|r| field_holds(r, node) == Some(true))
 }
 
@@ -62,14 +56,8 @@ fn selector_reasons(selector: &Labels, labels: &Labels, reasons: &mut Vec<Reason
 
 fn term_reasons(index: usize, term: &NodeSelectorTerm, node: &Node, reasons: &mut Vec<Reason>) {
     let labels = &node.meta.labels;
-    let expressions = term
-        .match_expressions
-        .iter()
-        .map(|r| (r, holds(r, labels.get(&r.key)), labels.get(&r.key)));
-    let fields = term
-        .match_fields
-        .iter()
-        .map(|r| (r, field_holds(r, node), Some(field(&r.key, node))));
+    let expressions = term.match_expressions.iter().map(|r| (r, holds(r, labels.get(&r.key)), labels.get(&r.key)));
+    let fields = term.match_fields.iter().map(|r| (r, field_holds(r, node), Some(field(&r.key, node))));
     for (requirement, holds, found) in expressions.chain(fields) {
         let miss = match (holds, found) {
             (Some(true), _) => continue,
@@ -77,11 +65,7 @@ fn term_reasons(index: usize, term: &NodeSelectorTerm, node: &Node, reasons: &mu
             (Some(false), Some(value)) => Miss::Value(value.into()),
             (Some(false), None) => Miss::Absent,
         };
-        reasons.push(Reason::Affinity {
-            term: index,
-            expression: text(requirement).into(),
-            miss,
-        });
+        reasons.push(Reason::Affinity { term: index, expression: text(requirement).into(), miss });
     }
 }
 
@@ -112,11 +96,7 @@ fn holds(requirement: &NodeSelectorRequirement, label: Option<&str>) -> Option<b
 fn compare(values: &[Box<str>], label: Option<&str>, holds: fn(i64, i64) -> bool) -> Option<bool> {
     let [operand] = values else { return None };
     let operand: i64 = operand.parse().ok()?;
-    Some(
-        label
-            .and_then(|label| label.parse().ok())
-            .is_some_and(|label| holds(label, operand)),
-    )
+    Some(label.and_then(|label| label.parse().ok()).is_some_and(|label| holds(label, operand)))
 }
 
 /// Fields know `In` and `NotIn` with one value (DS-B15).

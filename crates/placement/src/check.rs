@@ -37,9 +37,7 @@ pub fn static_reasons(pod: &PodSpec, node: &Node) -> Vec<Reason> {
         reasons.push(Reason::Unschedulable);
     }
     if !pod.node_name.is_empty() && pod.node_name.as_ref() != node.name() {
-        reasons.push(Reason::NodeName {
-            wanted: pod.node_name.clone(),
-        });
+        reasons.push(Reason::NodeName { wanted: pod.node_name.clone() });
     }
     let effects = [Effect::NoSchedule, Effect::NoExecute];
     let untolerated = taints::untolerated(&node.spec.taints, &pod.tolerations, &effects);
@@ -53,14 +51,8 @@ pub fn static_reasons(pod: &PodSpec, node: &Node) -> Vec<Reason> {
 }
 
 fn tolerates_cordon(pod: &PodSpec) -> bool {
-    let taint = Taint {
-        key: UNSCHEDULABLE.into(),
-        effect: Effect::NoSchedule,
-        ..Taint::default()
-    };
-    pod.tolerations
-        .iter()
-        .any(|toleration| taints::tolerates(toleration, &taint))
+    let taint = Taint { key: UNSCHEDULABLE.into(), effect: Effect::NoSchedule, ..Taint::default() };
+    pod.tolerations.iter().any(|toleration| taints::tolerates(toleration, &taint))
 }
 
 fn port_reasons(pod: &PodSpec, occupancy: &Occupancy, reasons: &mut Vec<Reason>) {
@@ -87,12 +79,7 @@ fn resource_reasons(pod: &PodSpec, node: &Node, occupancy: &Occupancy, reasons: 
         let free = allocatable(&name).saturating_sub(taken);
         if !requested.is_zero() && requested > free {
             let allocatable = allocatable(&name);
-            reasons.push(Reason::Resource {
-                name,
-                requested,
-                free: free.max(nothing),
-                allocatable,
-            });
+            reasons.push(Reason::Resource { name, requested, free: free.max(nothing), allocatable });
         }
     }
 }
@@ -110,11 +97,7 @@ mod tests {
     fn texts(pod: &str, node: &Node, others: &str) -> Vec<String> {
         let pod: PodSpec = serde_json::from_str(pod).unwrap();
         let others: Vec<Pod> = serde_json::from_str(others).unwrap();
-        check(&pod, node, &Occupancy::of(&others))
-            .reasons
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&pod, node, &Occupancy::of(&others)).reasons.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -149,16 +132,8 @@ mod tests {
             (r#"{"hostPort":80}"#, r#"{"hostPort":80}"#, true),
             (r#"{"hostPort":80}"#, r#"{"hostPort":81}"#, false),
             (r#"{"hostPort":80,"protocol":"UDP"}"#, r#"{"hostPort":80}"#, false),
-            (
-                r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#,
-                r#"{"hostPort":80,"hostIP":"10.0.0.2"}"#,
-                false,
-            ),
-            (
-                r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#,
-                r#"{"hostPort":80,"hostIP":"0.0.0.0"}"#,
-                true,
-            ),
+            (r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#, r#"{"hostPort":80,"hostIP":"10.0.0.2"}"#, false),
+            (r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#, r#"{"hostPort":80,"hostIP":"0.0.0.0"}"#, true),
         ];
         for (wanted, held, expected) in table {
             let pod = format!(r#"{{"containers":[{{"ports":[{wanted}]}}]}}"#);

@@ -14,18 +14,9 @@ pub struct Eligibility {
 }
 
 impl Eligibility {
-    pub const RUN: Eligibility = Eligibility {
-        should_run: true,
-        should_continue: true,
-    };
-    pub const KEEP: Eligibility = Eligibility {
-        should_run: false,
-        should_continue: true,
-    };
-    pub const LEAVE: Eligibility = Eligibility {
-        should_run: false,
-        should_continue: false,
-    };
+    pub const RUN: Eligibility = Eligibility { should_run: true, should_continue: true };
+    pub const KEEP: Eligibility = Eligibility { should_run: false, should_continue: true };
+    pub const LEAVE: Eligibility = Eligibility { should_run: false, should_continue: false };
 }
 
 /// Decides both. `tolerations` are the template's with the automatic ones
@@ -36,11 +27,7 @@ pub fn eligible(template: &PodSpec, tolerations: &[Toleration], node: &Node) -> 
     if elsewhere || !affinity::matches_node_affinity(template, node) {
         return Eligibility::LEAVE;
     }
-    let refuses = |effect: Effect| {
-        taints::untolerated(&node.spec.taints, tolerations, &[effect])
-            .next()
-            .is_some()
-    };
+    let refuses = |effect: Effect| taints::untolerated(&node.spec.taints, tolerations, &[effect]).next().is_some();
     match (refuses(Effect::NoExecute), refuses(Effect::NoSchedule)) {
         (true, _) => Eligibility::LEAVE,
         (false, true) => Eligibility::KEEP,
@@ -76,31 +63,12 @@ mod tests {
             ("{}", "node.kubernetes.io/unschedulable", "NoSchedule", (true, true)),
             ("{}", "node.kubernetes.io/not-ready", "NoExecute", (true, true)),
             ("{}", "node.kubernetes.io/not-ready", "NoSchedule", (false, true)),
-            (
-                "{}",
-                "node.kubernetes.io/network-unavailable",
-                "NoSchedule",
-                (false, true),
-            ),
-            (
-                r#"{"hostNetwork":true}"#,
-                "node.kubernetes.io/network-unavailable",
-                "NoSchedule",
-                (true, true),
-            ),
-            (
-                r#"{"tolerations":[{"operator":"Exists"}]}"#,
-                "a",
-                "NoExecute",
-                (true, true),
-            ),
+            ("{}", "node.kubernetes.io/network-unavailable", "NoSchedule", (false, true)),
+            (r#"{"hostNetwork":true}"#, "node.kubernetes.io/network-unavailable", "NoSchedule", (true, true)),
+            (r#"{"tolerations":[{"operator":"Exists"}]}"#, "a", "NoExecute", (true, true)),
         ];
         for (template, key, effect, expected) in table {
-            assert_eq!(
-                verdict(template, &tainted(key, effect)),
-                expected,
-                "{template} {key}:{effect}"
-            );
+            assert_eq!(verdict(template, &tainted(key, effect)), expected, "{template} {key}:{effect}");
         }
     }
 

@@ -38,7 +38,8 @@ impl Occupancy {
 }
 
 /// What a pod asks of its node: the greater of what its containers (sidecars included) use together and of what
-/// its initialisation needs at its peak, plus `overhead` (DS-B43).
+/// its initialisation needs at its peak, plus `overhead` (DS-B43). What the pod asks for as a whole takes the place of its
+/// containers' sum (KEP-2837).
 pub fn effective_requests(spec: &PodSpec) -> Resources {
     let mut peak = Resources::new();
     let mut sidecars = Resources::new();
@@ -51,10 +52,9 @@ pub fn effective_requests(spec: &PodSpec) -> Resources {
         keep_greater(&mut peak, now);
     }
     let mut all = sidecars;
-    spec.containers
-        .iter()
-        .for_each(|container| add(&mut all, &container.resources.requests));
+    spec.containers.iter().for_each(|container| add(&mut all, &container.resources.requests));
     keep_greater(&mut all, peak);
+    all.extend(spec.resources.requests.iter().map(|(name, amount)| (name.clone(), *amount)));
     add(&mut all, &spec.overhead);
     all
 }
@@ -62,28 +62,12 @@ pub fn effective_requests(spec: &PodSpec) -> Resources {
 /// The host ports that a pod holds; those of host-network containers count (DS-B44).
 pub fn host_ports(spec: &PodSpec) -> impl Iterator<Item = HostPort> {
     let sidecars = spec.init_containers.iter().filter(|init| is_sidecar(init));
-    let ports = spec
-        .containers
-        .iter()
-        .chain(sidecars)
-        .flat_map(|container| &container.ports);
+    let ports = spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
     ports.filter_map(|port| {
-        let number = if port.host_port == 0 && spec.host_network {
-            port.container_port
-        } else {
-            port.host_port
-        };
+        let number = if port.host_port == 0 && spec.host_network { port.container_port } else { port.host_port };
         (number != 0).then(|| HostPort {
-            host_ip: if port.host_ip.as_ref() == "0.0.0.0" {
-                "".into()
-            } else {
-                port.host_ip.clone()
-            },
-            protocol: if port.protocol.is_empty() {
-                "TCP".into()
-            } else {
-                port.protocol.clone()
-            },
+            host_ip: if port.host_ip.as_ref() == "0.0.0.0" { "".into() } else { port.host_ip.clone() },
+            protocol: if port.protocol.is_empty() { "TCP".into() } else { port.protocol.clone() },
             host_port: number,
             container_port: port.container_port,
         })
@@ -136,6 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn the_pod_as_a_whole_comes_first() {
+        let spec: PodSpec = serde_json::from_str(
+            r#"{"resources":{"requests":{"cpu":"1"}},"overhead":{"cpu":"10m"},
+                "containers":[{"resources":{"requests":{"cpu":"200m","memory":"64Mi"}}}]}"#,
+        )
+        .unwrap();
+        let requests = effective_requests(&spec);
+        assert_eq!(requests["cpu"], Quantity::from_millis(1010));
+        assert_eq!(requests["memory"], Quantity::parse("64Mi").unwrap());
+    }
+
+    #[test]
     fn terminal_pods_take_nothing() {
         // DS-B43, DS-B44
         let pods: Vec<Pod> = serde_json::from_str(
@@ -147,9 +143,6 @@ mod tests {
         let occupancy = Occupancy::of(&pods);
         assert_eq!(occupancy.pods, 1);
         assert_eq!(occupancy.ports.len(), 1);
-        assert_eq!(
-            (occupancy.ports[0].0.host_port, occupancy.ports[0].1.as_ref()),
-            (81, "x/b")
-        );
+        assert_eq!((occupancy.ports[0].0.host_port, occupancy.ports[0].1.as_ref()), (81, "x/b"));
     }
 }

@@ -30,12 +30,7 @@ pub fn victims(pod: &PodSpec, node: &Node, on_node: &[Candidate]) -> Option<Vec<
     lesser.sort_by_key(|candidate| {
         let pod = &candidate.pod;
         let importance = std::cmp::Reverse(pod.spec.priority.unwrap_or(0));
-        (
-            !candidate.breaks_budget,
-            importance,
-            pod.status.start_time,
-            pod.meta.name.clone(),
-        )
+        (!candidate.breaks_budget, importance, pod.status.start_time, pod.meta.name.clone())
     });
     let mut victims = Vec::new();
     for candidate in lesser {
@@ -61,10 +56,7 @@ mod tests {
             r#"{{"metadata":{{"name":"{name}"}},"spec":{{"priority":{priority},
                 "containers":[{{"resources":{{"requests":{{"cpu":"{cpu}"}}}}}}]}}}}"#
         );
-        Candidate {
-            pod: Arc::new(serde_json::from_str(&json).unwrap()),
-            breaks_budget,
-        }
+        Candidate { pod: Arc::new(serde_json::from_str(&json).unwrap()), breaks_budget }
     }
 
     fn names(policy: &str, on_node: &[Candidate]) -> Option<Vec<String>> {

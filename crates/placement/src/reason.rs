@@ -17,41 +17,19 @@ pub enum Reason {
     /// `spec.nodeName` names another node.
     NodeName { wanted: Box<str> },
     /// A taint that no toleration matches.
-    Taint {
-        key: Box<str>,
-        value: Box<str>,
-        effect: Effect,
-    },
+    Taint { key: Box<str>, value: Box<str>, effect: Effect },
     /// One pair of `nodeSelector`.
-    NodeSelector {
-        key: Box<str>,
-        value: Box<str>,
-        found: Option<Box<str>>,
-    },
+    NodeSelector { key: Box<str>, value: Box<str>, found: Option<Box<str>> },
     /// One expression of one term of the required node affinity; `term` counts from 0.
-    Affinity {
-        term: usize,
-        expression: Box<str>,
-        miss: Miss,
-    },
+    Affinity { term: usize, expression: Box<str>, miss: Miss },
     /// The required node affinity has no term that could match anything (DS-B12).
     NoAffinityTerm,
     /// A host port that a pod on the node holds; `holder` is `namespace/name`.
-    HostPort {
-        protocol: Box<str>,
-        ip: Box<str>,
-        port: u16,
-        holder: Box<str>,
-    },
+    HostPort { protocol: Box<str>, ip: Box<str>, port: u16, holder: Box<str> },
     /// The node's pod count is used up.
     PodCount { allocatable: i64 },
     /// A resource that does not suffice.
-    Resource {
-        name: Box<str>,
-        requested: Quantity,
-        free: Quantity,
-        allocatable: Quantity,
-    },
+    Resource { name: Box<str>, requested: Quantity, free: Quantity, allocatable: Quantity },
 }
 
 impl Reason {
@@ -94,44 +72,23 @@ impl fmt::Display for Reason {
             Reason::Unschedulable => f.write_str("the node is cordoned"),
             Reason::NodeName { wanted } => write!(f, "the pod asks for node {wanted}"),
             Reason::Taint { key, value, effect } => write!(f, "untolerated taint {}", taint(key, value, *effect)),
-            Reason::NodeSelector {
-                key,
-                value,
-                found: Some(found),
-            } => {
+            Reason::NodeSelector { key, value, found: Some(found) } => {
                 write!(f, "node selector {key}={value}: the node has {key}={found}")
             }
-            Reason::NodeSelector {
-                key,
-                value,
-                found: None,
-            } => {
+            Reason::NodeSelector { key, value, found: None } => {
                 write!(f, "node selector {key}={value}: the node has no label {key}")
             }
             Reason::Affinity { term, expression, miss } => {
                 write!(f, "required affinity, term {}: {expression}: {miss}", term + 1)
             }
             Reason::NoAffinityTerm => f.write_str("required affinity has no term, so it matches no node"),
-            Reason::HostPort {
-                protocol,
-                ip,
-                port,
-                holder,
-            } => {
+            Reason::HostPort { protocol, ip, port, holder } => {
                 let ip = if ip.is_empty() { "0.0.0.0" } else { ip };
                 write!(f, "host port {protocol} {ip}:{port} is held by pod {holder}")
             }
             Reason::PodCount { allocatable } => write!(f, "too many pods: all {allocatable} places are taken"),
-            Reason::Resource {
-                name,
-                requested,
-                free,
-                allocatable,
-            } => {
-                write!(
-                    f,
-                    "insufficient {name}: {requested} requested, {free} of {allocatable} free"
-                )
+            Reason::Resource { name, requested, free, allocatable } => {
+                write!(f, "insufficient {name}: {requested} requested, {free} of {allocatable} free")
             }
         }
     }
@@ -174,10 +131,7 @@ pub fn failure_message<'a>(
     }
     let mut message = format!("0/{total} nodes are available: {}.", histogram(counts));
     if !preemption.is_empty() {
-        let counts = preemption
-            .iter()
-            .map(|(count, text)| ((*text).to_owned(), *count))
-            .collect();
+        let counts = preemption.iter().map(|(count, text)| ((*text).to_owned(), *count)).collect();
         message += &format!(" preemption: 0/{total} nodes are available: {}.", histogram(counts));
     }
     message
@@ -186,18 +140,11 @@ pub fn failure_message<'a>(
 /// The distinct texts of the first filter that refuses.
 fn first_filter(reasons: &[Reason]) -> std::collections::BTreeSet<String> {
     let first = reasons.iter().map(Reason::filter).min();
-    reasons
-        .iter()
-        .filter(|reason| Some(reason.filter()) == first)
-        .map(Reason::scheduler_text)
-        .collect()
+    reasons.iter().filter(|reason| Some(reason.filter()) == first).map(Reason::scheduler_text).collect()
 }
 
 fn histogram(counts: BTreeMap<String, usize>) -> String {
-    let mut parts: Vec<String> = counts
-        .into_iter()
-        .map(|(text, count)| format!("{count} {text}"))
-        .collect();
+    let mut parts: Vec<String> = counts.into_iter().map(|(text, count)| format!("{count} {text}")).collect();
     parts.sort();
     parts.join(", ")
 }
@@ -215,24 +162,13 @@ mod tests {
             free: Quantity::from_millis(200),
             allocatable: Quantity::from_millis(1000),
         };
-        let taint = Reason::Taint {
-            key: "gpu".into(),
-            value: "".into(),
-            effect: Effect::NoSchedule,
-        };
+        let taint = Reason::Taint { key: "gpu".into(), value: "".into(), effect: Effect::NoSchedule };
         let pods = Reason::PodCount { allocatable: 110 };
-        let refused = [
-            vec![cpu.clone(), taint.clone()],
-            vec![cpu.clone(), pods],
-            vec![cpu.clone()],
-        ];
+        let refused = [vec![cpu.clone(), taint.clone()], vec![cpu.clone(), pods], vec![cpu.clone()]];
         let message = failure_message(
             4,
             refused.iter().map(Vec::as_slice),
-            &[
-                (2, "No preemption victims found for incoming pod"),
-                (2, "Preemption is not helpful for scheduling"),
-            ],
+            &[(2, "No preemption victims found for incoming pod"), (2, "Preemption is not helpful for scheduling")],
         );
         assert_eq!(
             message,

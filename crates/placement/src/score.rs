@@ -29,10 +29,7 @@ pub fn choose<'a>(
     let pin = pod.pinned_node();
     let mut refused = Vec::new();
     let mut best: Option<(Score, &Arc<Node>)> = None;
-    for node in nodes
-        .into_iter()
-        .filter(|node| pin.is_none_or(|pin| pin == node.name()))
-    {
+    for node in nodes.into_iter().filter(|node| pin.is_none_or(|pin| pin == node.name())) {
         let taken = occupancy(node);
         let verdict = check(pod, node, &taken);
         if !verdict.fits() {
@@ -56,10 +53,7 @@ struct Score {
 }
 
 fn score(pod: &PodSpec, node: &Node, taken: &Occupancy) -> Score {
-    let preferred = pod
-        .affinity
-        .iter()
-        .filter_map(|affinity| affinity.node_affinity.as_ref());
+    let preferred = pod.affinity.iter().filter_map(|affinity| affinity.node_affinity.as_ref());
     let preferred = preferred.flat_map(|affinity| &affinity.preferred);
     let matching = preferred.filter(|term| matches_term(&term.preference, node));
     let avoided = taints::untolerated(&node.spec.taints, &pod.tolerations, &[Effect::PreferNoSchedule]).count();
@@ -77,11 +71,7 @@ fn free_share(pod: &PodSpec, node: &Node, taken: &Occupancy) -> f64 {
         let amount = |resources: &everynode_api::view::Resources| resources.get(name).map_or(0.0, |q| q.as_f64());
         let allocatable = amount(&node.status.allocatable);
         let used = amount(&taken.requested) + amount(&requests);
-        if allocatable > 0.0 {
-            ((allocatable - used) / allocatable).max(0.0)
-        } else {
-            0.0
-        }
+        if allocatable > 0.0 { ((allocatable - used) / allocatable).max(0.0) } else { 0.0 }
     };
     (free("cpu") + free("memory")) / 2.0
 }

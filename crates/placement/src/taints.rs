@@ -19,10 +19,7 @@ pub fn untolerated<'a>(
     effects: &'a [Effect],
 ) -> impl Iterator<Item = &'a Taint> {
     let counts = |taint: &&Taint| effects.contains(&taint.effect);
-    taints
-        .iter()
-        .filter(counts)
-        .filter(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+    taints.iter().filter(counts).filter(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
 }
 
 /// What every daemon pod tolerates without asking, in the order in which it is written (DS-B20, DS-B21).
@@ -63,12 +60,7 @@ fn same_identity(a: &Toleration, b: &Toleration) -> bool {
 }
 
 fn exists(key: &str, effect: Effect) -> Toleration {
-    Toleration {
-        key: key.into(),
-        operator: TolerationOperator::Exists,
-        effect,
-        ..Toleration::default()
-    }
+    Toleration { key: key.into(), operator: TolerationOperator::Exists, effect, ..Toleration::default() }
 }
 
 #[cfg(test)]
@@ -76,25 +68,14 @@ mod tests {
     use super::*;
 
     fn toleration(key: &str, operator: TolerationOperator, value: &str, effect: Effect) -> Toleration {
-        Toleration {
-            key: key.into(),
-            operator,
-            value: value.into(),
-            effect,
-            toleration_seconds: None,
-        }
+        Toleration { key: key.into(), operator, value: value.into(), effect, toleration_seconds: None }
     }
 
     #[test]
     fn a_toleration_matches_by_effect_key_and_value() {
         // DS-B17
         use TolerationOperator::{Equal, Exists};
-        let taint = Taint {
-            key: "gpu".into(),
-            value: "a".into(),
-            effect: Effect::NoSchedule,
-            time_added: None,
-        };
+        let taint = Taint { key: "gpu".into(), value: "a".into(), effect: Effect::NoSchedule, time_added: None };
         let table = [
             ("", Exists, "", Effect::Any, true),
             ("gpu", Exists, "", Effect::Any, true),
@@ -116,28 +97,14 @@ mod tests {
         // DS-B20, DS-B21, DS-B22, DS-B23
         let mut limited = exists("node.kubernetes.io/not-ready", Effect::NoExecute);
         limited.toleration_seconds = Some(30);
-        let mut equal = toleration(
-            "node.kubernetes.io/unreachable",
-            TolerationOperator::Equal,
-            "",
-            Effect::NoExecute,
-        );
+        let mut equal = toleration("node.kubernetes.io/unreachable", TolerationOperator::Equal, "", Effect::NoExecute);
         equal.toleration_seconds = Some(60);
         let all = with_automatic_tolerations(&[limited, equal.clone()], true);
         assert_eq!(all[0], exists("node.kubernetes.io/not-ready", Effect::NoExecute));
         assert_eq!(all[1], equal);
-        let keys: Vec<_> = all[2..]
-            .iter()
-            .map(|t| t.key.rsplit('/').next().unwrap_or_default())
-            .collect();
-        let expected = [
-            "unreachable",
-            "disk-pressure",
-            "memory-pressure",
-            "pid-pressure",
-            "unschedulable",
-            "network-unavailable",
-        ];
+        let keys: Vec<_> = all[2..].iter().map(|t| t.key.rsplit('/').next().unwrap_or_default()).collect();
+        let expected =
+            ["unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable", "network-unavailable"];
         assert_eq!(keys, expected);
     }
 }

@@ -38,6 +38,8 @@ pub struct PodSpec {
     pub init_containers: Vec<ContainerNeeds>,
     #[serde(deserialize_with = "null_default")]
     pub overhead: Resources,
+    /// Requests and limits of the pod as a whole; they take the place of its containers' sums.
+    pub resources: ResourceNeeds,
     pub termination_grace_period_seconds: Option<i64>,
     pub service_account_name: Box<str>,
     /// How many `schedulingGates` hold the pod back.
