@@ -195,7 +195,7 @@ impl EventStream for Stream {
                         Some(event) => event,
                         None => continue,
                     },
-                    Delivery::Expired(status) => return Some(Err(status.into())),
+                    Delivery::Expired(status) => return Some(Err(ApiError::Status(status))),
                 };
                 return Some(Ok(event));
             }

@@ -16,11 +16,13 @@ pub(crate) struct Rbac {
     compiled: Mutex<(u64, Arc<Policy>)>,
 }
 
+/// A namespace (empty: everywhere) and the rules that hold there.
+type Grant = (String, Arc<[Rule]>);
+
 /// Who has which rules where.
 #[derive(Debug, Default)]
 struct Policy {
-    /// By subject: (namespace, or empty for everywhere; rules).
-    grants: HashMap<Subject, Vec<(String, Arc<[Rule]>)>>,
+    grants: HashMap<Subject, Vec<Grant>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -109,7 +111,7 @@ fn subjects(user: &User) -> impl Iterator<Item = Subject> + '_ {
     [Subject { kind: "User".into(), name: user.name.as_str().into() }].into_iter().chain(account).chain(groups)
 }
 
-fn granted(grants: &[(String, Arc<[Rule]>)], attributes: &Attributes) -> bool {
+fn granted(grants: &[Grant], attributes: &Attributes) -> bool {
     let here = |place: &str| place.is_empty() || (place == attributes.namespace && !attributes.resource.is_empty());
     grants.iter().any(|(place, rules)| here(place) && rules.iter().any(|rule| rule.allows(attributes)))
 }

@@ -13,6 +13,8 @@ use crate::keys;
 
 /// Events kept for watchers that resume: at most this many …
 const RING_EVENTS_MAX: usize = 32_768;
+/// … (fewer of what is written all the time and hardly watched: 5,000 nodes renew 500 leases a second) …
+const RING_EVENTS_MAX_OF_NOISE: usize = 2_048;
 /// … and at most so many bytes of objects (per kind).
 const RING_BYTES_MAX: usize = 24 << 20;
 /// Frames are kept for the newest events only.
@@ -33,6 +35,7 @@ struct State {
     by_node: Option<HashMap<Box<str>, BTreeSet<Key>>>,
     ring: VecDeque<Arc<Event>>,
     ring_bytes: usize,
+    ring_max: usize,
     /// Every event after this revision is in the ring.
     floor: u64,
     /// The newest event.
@@ -57,7 +60,12 @@ pub(crate) struct Registration {
 
 impl Topic {
     pub(crate) fn new(storage: &'static str) -> Arc<Topic> {
-        Arc::new(Topic { storage, state: Mutex::default(), indexed: AtomicBool::new(false) })
+        let ring_max = match storage {
+            "leases" | "events" => RING_EVENTS_MAX_OF_NOISE,
+            _ => RING_EVENTS_MAX,
+        };
+        let state = Mutex::new(State { ring_max, ..State::default() });
+        Arc::new(Topic { storage, state, indexed: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,9 +76,9 @@ impl Topic {
     pub(crate) fn reset(&self, items: Vec<Item>, revision: u64) {
         let mut state = self.lock();
         state.close_watchers();
-        let watched = state.next_watcher;
+        let (ring_max, watched) = (state.ring_max, state.next_watcher);
         let objects = items.into_iter().map(|item| (item.kv.key.clone(), Arc::new(item))).collect();
-        *state = State { objects, floor: revision, revision, next_watcher: watched, ..State::default() };
+        *state = State { objects, floor: revision, revision, ring_max, next_watcher: watched, ..State::default() };
     }
 
     pub(crate) fn close(&self) {
@@ -218,7 +226,7 @@ impl State {
         if let Some(old) = self.ring.len().checked_sub(FRAMES_KEPT + 1).and_then(|at| self.ring.get(at)) {
             old.forget_frames();
         }
-        while self.ring.len() > RING_EVENTS_MAX || self.ring_bytes > RING_BYTES_MAX {
+        while self.ring.len() > self.ring_max || self.ring_bytes > RING_BYTES_MAX {
             let Some(oldest) = self.ring.pop_front() else { break };
             self.ring_bytes -= weight(&oldest);
             self.floor = oldest.revision;

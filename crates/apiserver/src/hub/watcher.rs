@@ -42,7 +42,7 @@ pub(crate) enum Delivery {
     Event(EventKind, Arc<Event>),
     Bookmark(u64),
     /// The watcher fell too far behind: 410, and the end.
-    Expired(Status),
+    Expired(Box<Status>),
 }
 
 pub(crate) struct Watcher {
@@ -151,7 +151,7 @@ impl Watcher {
                 Taken::Lagging => {
                     if let Err(old) = self.topic.catch_up(&self.registration, self.seen) {
                         self.ended = true;
-                        return Some(Delivery::Expired(too_old(self.seen, &old)));
+                        return Some(Delivery::Expired(Box::new(too_old(self.seen, &old))));
                     }
                 }
             }

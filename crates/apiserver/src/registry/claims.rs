@@ -76,9 +76,9 @@ pub(crate) fn exchange(
 /// Why claims could not be exchanged.
 pub(crate) enum Held {
     By(Claim),
-    Failed(Status),
+    Failed(Box<Status>),
 }
 
 fn read(store: &dyn Store, claim: &Claim) -> Result<Option<KeyValue>, Held> {
-    store.get(&claim.key(), None).map_err(|error| Held::Failed(super::store_failure(&error)))
+    store.get(&claim.key(), None).map_err(|error| Held::Failed(Box::new(super::store_failure(&error))))
 }

@@ -217,8 +217,9 @@ pub(crate) fn place(target: &Target, value: &mut Value) -> Result<(), Status> {
         return Ok(());
     }
     if !given.is_empty() && given != target.namespace {
-        let text = format!("the namespace of the provided object does not match the namespace sent on the request");
-        return Err(Status::bad_request(text));
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     object::set_meta(value, "namespace", target.namespace.as_str());
     Ok(())

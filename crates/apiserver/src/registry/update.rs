@@ -135,7 +135,7 @@ impl Registry {
         if before != after {
             claims::exchange(&*self.store, &mut transaction, &before, &after, &claims::holder(old)).map_err(
                 |held| match held {
-                    Held::Failed(status) => status,
+                    Held::Failed(status) => *status,
                     Held::By(claim) => super::create::refused(
                         target,
                         &claim,
@@ -170,7 +170,7 @@ impl Registry {
         transaction.writes.push(Write::Delete { key: kv.key.clone() });
         let held = strategy.claims(last);
         match claims::exchange(&*self.store, &mut transaction, &held, &[], &claims::holder(last)) {
-            Err(Held::Failed(status)) => return Err(status),
+            Err(Held::Failed(status)) => return Err(*status),
             Err(Held::By(_)) | Ok(()) => {}
         }
         match self.commit(transaction).await? {

@@ -2,9 +2,11 @@
 
 mod access;
 mod kubectl;
+mod in_process;
 mod lists;
 mod matrix;
 mod pods;
+mod streams;
 mod support;
 mod verbs;
 mod watches;

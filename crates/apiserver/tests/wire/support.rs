@@ -114,7 +114,7 @@ impl Server {
         let connector = TlsConnector::from(Arc::new(tls(self.api.pki().ca_pem(), certificate)));
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
