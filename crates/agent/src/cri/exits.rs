@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
+use prost::Message as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -25,8 +26,34 @@ struct Subscription {
 /// `containerd.services.events.v1.Envelope`, as far as it matters.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(string, tag = "3")]
-    topic: String,
+    #[prost(message, optional, tag = "4")]
+    event: Option<Any>,
+}
+
+/// `google.protobuf.Any`
+#[derive(Clone, PartialEq, prost::Message)]
+struct Any {
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `containerd.events.TaskExit`
+#[derive(Clone, PartialEq, prost::Message)]
+struct TaskExit {
+    #[prost(string, tag = "1")]
+    container_id: String,
+    /// The process: the container's own has the container's id.
+    #[prost(string, tag = "2")]
+    id: String,
+}
+
+impl Envelope {
+    /// Whether a container's own process ended, and not a command that ran in it: probes run one
+    /// every few seconds.
+    fn ends_container(&self) -> bool {
+        let exit = self.event.as_ref().and_then(|event| TaskExit::decode(event.value.as_slice()).ok());
+        exit.is_none_or(|exit| exit.id == exit.container_id)
+    }
 }
 
 /// The ends of containers.
@@ -61,7 +88,8 @@ impl Exits {
                 continue;
             };
             match stream.message().await {
-                Ok(Some(_)) => return,
+                Ok(Some(event)) if event.ends_container() => return,
+                Ok(Some(_)) => {}
                 Ok(None) | Err(_) => state.stream = None,
             }
         }
@@ -74,5 +102,19 @@ impl Exits {
         let path = PathAndQuery::from_static(SUBSCRIBE);
         let codec: ProstCodec<Subscription, Envelope> = ProstCodec::default();
         Ok(client.server_streaming(Request::new(request), path, codec).await?.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_in_a_container_do_not_end_it() {
+        let envelope = |id: &str| {
+            let exit = TaskExit { container_id: "c".into(), id: id.into() };
+            Envelope { event: Some(Any { value: exit.encode_to_vec() }) }
+        };
+        assert!(envelope("c").ends_container() && !envelope("exec").ends_container());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::LogLimits;
 use crate::container::LOG_FILE_ANNOTATION;
-use crate::cri::{ContainerState, Runtime};
+use crate::cri::{Container, ContainerState, Runtime};
 use crate::ports::Clock;
 use crate::worker::Inspector;
 
@@ -28,18 +28,18 @@ impl Rotation {
     pub async fn run(self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            for (id, log) in self.running_logs() {
-                if std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() > self.limits.max_bytes) {
-                    self.rotate(&id, &log).await;
-                }
-            }
+            self.pass(&self.inspector.containers()).await;
         }
     }
 
-    fn running_logs(&self) -> Vec<(String, PathBuf)> {
-        let containers = self.inspector.containers();
-        let running = containers.into_iter().filter(|found| found.state == ContainerState::Running);
-        running.filter_map(|found| Some((found.id, found.annotations.get(LOG_FILE_ANNOTATION)?.into()))).collect()
+    /// Rotates the logs that have grown too large.
+    async fn pass(&self, containers: &[Container]) {
+        for found in containers.iter().filter(|found| found.state == ContainerState::Running) {
+            let Some(log) = found.annotations.get(LOG_FILE_ANNOTATION).map(Path::new) else { continue };
+            if std::fs::metadata(log).is_ok_and(|metadata| metadata.len() > self.limits.max_bytes) {
+                self.rotate(&found.id, log).await;
+            }
+        }
     }
 
     /// If the runtime cannot be told, the file goes back: otherwise it would be written to and
@@ -79,7 +79,44 @@ fn remove_oldest(log: &Path, max_files: usize) {
 
 #[cfg(test)]
 mod tests {
+    use crate::cri::{FakeRuntime, v1};
+    use crate::ports::SystemClock;
+
     use super::*;
+
+    /// A running container of the fake runtime, with a log of 11 bytes.
+    async fn container(runtime: &FakeRuntime, log: &Path) -> Container {
+        std::fs::write(log, "hello world").unwrap();
+        let annotations = [(LOG_FILE_ANNOTATION.to_owned(), log.display().to_string())].into();
+        let config = v1::ContainerConfig { annotations, ..v1::ContainerConfig::default() };
+        let id = runtime.create_container("s", &config, &v1::PodSandboxConfig::default()).await.unwrap();
+        runtime.start_container(&id).await.unwrap();
+        runtime.container_status(&id).await.unwrap()
+    }
+
+    /// DS-H51: moved aside and the runtime told, or left as it was.
+    #[tokio::test]
+    async fn rotates_what_is_too_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("0.log");
+        let runtime = Arc::new(FakeRuntime::new(Arc::new(SystemClock)));
+        let found = container(&runtime, &log).await;
+        let rotation = |max_bytes: u64| Rotation {
+            limits: LogLimits { max_bytes, max_files: 2 },
+            runtime: runtime.clone(),
+            inspector: Inspector::default(),
+            clock: Arc::new(SystemClock),
+        };
+        let files = || super::super::files_of(&log).iter().filter(|file| file.exists()).count();
+        rotation(11).pass(std::slice::from_ref(&found)).await;
+        assert!(log.exists() && files() == 1, "not larger than the limit");
+        runtime.fail("ReopenContainerLog", "", 1, "no");
+        rotation(10).pass(std::slice::from_ref(&found)).await;
+        assert!(log.exists() && files() == 1, "the runtime still writes to it");
+        rotation(10).pass(&[found]).await;
+        assert!(!log.exists() && files() == 1, "the runtime makes the new one");
+        assert_eq!(runtime.calls().iter().filter(|call| call.starts_with("ReopenContainerLog")).count(), 2);
+    }
 
     /// DS-H51
     #[test]

@@ -150,12 +150,10 @@ impl Planner<'_> {
 
     /// Kills one container by the deadline; again if an earlier kill would take longer.
     fn kill_by(&mut self, found: &cri::Container, ending: Ending, deadline: jiff::Timestamp) {
-        let left = deadline.duration_since(self.now).as_secs();
-        let grace_seconds = left.max(GRACE_SECONDS_MIN);
-        let by = self.after_seconds(grace_seconds);
+        let deadline = deadline.max(self.after_seconds(GRACE_SECONDS_MIN));
         let pre_stop = match self.work(&found.name) {
             Some(Work::Short) => return,
-            Some(Work::Kill { deadline }) if deadline <= by => return,
+            Some(Work::Kill { deadline: earlier }) if earlier <= deadline => return,
             Some(Work::Kill { .. }) => false,
             Some(Work::Image | Work::Hook) | None => ending != Ending::Gone,
         };
@@ -163,9 +161,13 @@ impl Planner<'_> {
         if self.must_wait(&slot) {
             return;
         }
+        let left = deadline.duration_since(self.now);
+        // Whole seconds, rounded up.
+        let grace_seconds = left.as_secs() + i64::from(left.subsec_nanos() > 0);
         let message = format!("Stopping container {}", found.name);
         let (container, id) = (found.name.clone(), found.id.clone());
-        self.occupy(slot, Action::Kill { container, id, grace_seconds, pre_stop, message });
+        self.occupy(slot.clone(), Action::Kill { container, id, grace_seconds, pre_stop, message });
+        self.memory.busy.insert(slot, Work::Kill { deadline });
     }
 
     /// Whether every sandbox's network is released.

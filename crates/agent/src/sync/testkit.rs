@@ -109,7 +109,7 @@ impl World {
         let rest = |skip: usize| words[skip..].join(" ");
         match words.as_slice() {
             ["begin"] => {}
-            ["after", seconds] => self.pass(seconds.parse().unwrap()),
+            ["after", seconds] => self.pass(SignedDuration::from_secs_f64(seconds.parse().unwrap())),
             ["exit", name, code] => self.exit(name, code.parse().unwrap()),
             ["probe", name, kind, result] => self.probe(name, kind, *result == "ok"),
             ["lose-sandbox"] => self.lose_sandbox(),
@@ -132,8 +132,8 @@ impl World {
     }
 
     /// Time passes in steps to each moment that was asked for.
-    fn pass(&mut self, seconds: i64) {
-        let target = self.now + SignedDuration::from_secs(seconds);
+    fn pass(&mut self, duration: SignedDuration) {
+        let target = self.now + duration;
         loop {
             let wake_at = plan(&self.seen, &self.memory, self.now).wake_at.filter(|at| *at > self.now && *at <= target);
             let Some(wake_at) = wake_at else { break };

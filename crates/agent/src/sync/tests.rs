@@ -369,7 +369,8 @@ fn deletion() {
          hold kill_web
          begin
          delete 30
-         after 5
+         after 0.3
+         after 4.7
          delete 6
          delete 60
          end kill web",
@@ -386,7 +387,8 @@ fn deletion() {
                0s terminating
                0s kill web in 30s: Stopping container web ...
                0s kill log in 30s: Stopping container log
-            > after 5
+            > after 0.3
+            > after 4.7
             > delete 6
                5s kill web in 2s without preStop: Stopping container web ...
             > delete 60
