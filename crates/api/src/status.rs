@@ -150,7 +150,7 @@ impl Status {
         let mut status = Status::failure(422, "Invalid", message).about(&kind.group, &kind.kind, name);
         for error in errors {
             let (reason, message, field) = error.cause();
-            status = status.with_cause(&reason, &message, &field);
+            status = status.with_cause(reason, &message, &field);
         }
         status
     }

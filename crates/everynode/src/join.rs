@@ -179,10 +179,10 @@ mod tests {
     #[tokio::test]
     async fn wrong_words_are_told() {
         let directory = tempfile::tempdir().unwrap();
-        let join = |server: &'static str, token: &'static str| super::join(directory.path(), server, token, "a");
-        assert!(join("https://127.0.0.1:1", "nonsense").await.unwrap_err().to_string().contains("not a join token"));
-        let error = join("https://127.0.0.1:1", "everynode.a.b").await.unwrap_err();
+        let attempt = |server: &'static str, token: &'static str| join(directory.path(), server, token, "a");
+        assert!(attempt("https://127.0.0.1:1", "nonsense").await.unwrap_err().to_string().contains("not a join token"));
+        let error = attempt("https://127.0.0.1:1", "everynode.a.b").await.unwrap_err();
         assert_eq!(crate::exit::code(&error), Exit::Connection);
-        assert!(join("http://127.0.0.1:1", "everynode.a.b").await.unwrap_err().to_string().contains("https://"));
+        assert!(attempt("http://127.0.0.1:1", "everynode.a.b").await.unwrap_err().to_string().contains("https://"));
     }
 }

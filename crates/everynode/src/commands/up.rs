@@ -16,7 +16,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let data = DataDir::new(&args.data.data_dir);
     let _held = data.hold()?;
-    let mut control = ControlPlane::start(&args.api, &data).await?;
+    let control = ControlPlane::start(&args.api, &data).await?;
     println!("everynode {}", env!("CARGO_PKG_VERSION"));
     println!("  API         {}", control.url());
     println!("  kubeconfig  {}", kubeconfig_path(&args.api, &data).display());
@@ -26,7 +26,10 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     }
     let agent = tokio::select! {
         agent = start_agent(&args, &data, &control) => agent,
-        () = signals.asked() => return Ok(control.stop().await),
+        () = signals.asked() => {
+            control.stop().await;
+            return Ok(());
+        }
     };
     match agent {
         Ok(agent) => serve(&mut signals, control, Some(agent)).await,
