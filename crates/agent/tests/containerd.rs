@@ -285,3 +285,29 @@ async fn ends_are_heard_of() {
     workers.wait_gone("web-uid").await;
     workers.stop().await;
 }
+
+/// DS-H51: what rotation relies on: after the file was moved away the runtime writes to a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_reopened() {
+    let containerd = Containerd::start();
+    let runtime = runtime(&containerd);
+    let workers = Workers::start(config(containerd.dir.path(), "one"), runtime.clone());
+    let script = "trap 'exit 0' TERM; while :; do echo line; sleep 0.05; done";
+    let web = pod(
+        "web",
+        json!({"hostNetwork": true,
+            "containers": [{"name": "main", "image": BUSYBOX, "command": ["/bin/sh", "-c", script]}]}),
+    );
+    workers.replace(std::slice::from_ref(&web)).await;
+    let status = workers.wait_status("web-uid", "it runs", is_running).await;
+    let log = containerd.dir.path().join("log/pods/default_web_web-uid/main/0.log");
+    let has_lines = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("line")).then_some(());
+    wait("a first line", || has_lines(&log), String::new).await;
+    std::fs::rename(&log, log.with_file_name("0.log.20261121-000000")).unwrap();
+    let id = first(&status).container_id.unwrap();
+    runtime.reopen_log(id.strip_prefix("containerd://").unwrap()).await.unwrap();
+    wait("a line in the new file", || has_lines(&log), String::new).await;
+    workers.set(&deleted(&web, 5)).await;
+    workers.wait_gone("web-uid").await;
+    workers.stop().await;
+}
