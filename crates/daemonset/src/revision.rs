@@ -24,6 +24,8 @@ pub(crate) struct History<'a> {
     pub duplicates: Vec<&'a Arc<ControllerRevision>>,
     /// By number, then name.
     pub old: Vec<&'a Arc<ControllerRevision>>,
+    /// Those that are only being adopted: nothing else is done to them in this pass.
+    fresh: BTreeSet<&'a str>,
     pub actions: Vec<Action>,
     pub notes: Vec<Note>,
 }
@@ -47,8 +49,13 @@ pub(crate) enum Newest<'a> {
 pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
     let mut claimed: Vec<&Arc<ControllerRevision>> = Vec::new();
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
+    let mut fresh = BTreeSet::new();
     for revision in &seen.revisions {
-        if claim_one(seen, selector, revision, &mut actions, &mut notes) {
+        let claim = claim_one(seen, selector, revision, &mut actions, &mut notes);
+        if matches!(claim, Claim::Adopt | Claim::Wait) {
+            fresh.insert(&*revision.meta.name);
+        }
+        if !matches!(claim, Claim::Release | Claim::Ignore) {
             claimed.push(revision);
         }
     }
@@ -60,29 +67,30 @@ pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
     let Some(newest) = current.pop() else {
         return missing(seen, next, old, actions, notes);
     };
-    if newest.revision < next {
+    if newest.revision < next && !fresh.contains(&*newest.meta.name) {
         // DS-D49: a rollback moves the revision to the top.
         actions.push(actions::merge(&kinds::CONTROLLER_REVISION, &newest.meta, json!({ "revision": next })));
     }
-    Newest::Known(History { current: newest, duplicates: current, old, actions, notes })
+    Newest::Known(History { current: newest, duplicates: current, old, fresh, actions, notes })
 }
 
-/// Claims one revision; whether it is ours (DS-D45, DS-D46).
+/// Claims one revision (DS-D45, DS-D46).
 fn claim_one(
     seen: &Seen,
     selector: &Selector,
     revision: &ControllerRevision,
     actions: &mut Vec<Action>,
     notes: &mut Vec<Note>,
-) -> bool {
+) -> Claim {
     let (meta, set) = (&revision.meta, &seen.set.meta);
     let object = || meta.name.clone();
-    match claim(meta, selector, seen) {
+    let claim = claim(meta, selector, seen);
+    match claim {
         Claim::Own if !meta.labels.contains_key(HASH_LABEL) => {
             let label = json!({ "metadata": { "labels": { HASH_LABEL: &*meta.name } } });
             actions.push(actions::merge(&kinds::CONTROLLER_REVISION, meta, label));
         }
-        Claim::Own => {}
+        Claim::Own | Claim::Ignore => {}
         Claim::Adopt => {
             notes.push(Note::Adopt { object: object() });
             actions.push(actions::adopt(&kinds::CONTROLLER_REVISION, meta, set));
@@ -91,11 +99,9 @@ fn claim_one(
         Claim::Release => {
             notes.push(Note::Release { object: object() });
             actions.push(actions::release(&kinds::CONTROLLER_REVISION, meta, set));
-            return false;
         }
-        Claim::Ignore => return false,
     }
-    true
+    claim
 }
 
 fn is_same(revision: &ControllerRevision, template: &Value) -> bool {
@@ -118,7 +124,8 @@ fn missing<'a>(
     match others.find(|other| *other.meta.name == *name) {
         // DS-D51: the same template under somebody else's care serves as well.
         Some(same) if is_same(same, &set.spec.template.raw) => {
-            return Newest::Known(History { current: same, duplicates: Vec::new(), old, actions, notes });
+            let (duplicates, fresh) = (Vec::new(), BTreeSet::new());
+            return Newest::Known(History { current: same, duplicates, old, fresh, actions, notes });
         }
         Some(_) => {
             let count = set.status.collision_count.unwrap_or(0).saturating_add(1);
@@ -192,6 +199,7 @@ impl<'a> History<'a> {
             }
         }
         let free = self.duplicates.iter().filter(|revision| !in_use.contains(label(&revision.meta)));
+        let free = free.filter(|revision| !self.fresh.contains(&*revision.meta.name));
         actions.extend(free.map(|revision| actions::delete_revision(&revision.meta)));
         actions
     }
@@ -204,6 +212,7 @@ impl<'a> History<'a> {
         }
         let in_use: BTreeSet<&str> = pods.filter_map(|pod| pod.meta.labels.get(HASH_LABEL)).collect();
         let free = self.old.iter().filter(|revision| !in_use.contains(label(&revision.meta)));
+        let free = free.filter(|revision| !self.fresh.contains(&*revision.meta.name));
         free.take(excess).map(|revision| actions::delete_revision(&revision.meta)).collect()
     }
 }

@@ -43,11 +43,14 @@ fn assert_converged(world: &World) {
             seen.pods.iter().map(|pod| &**pod).filter(|pod| pod.target_node() == Some(node.name())).collect();
         let on: Vec<&Pod> = on.into_iter().filter(|pod| pod.meta.controller().is_some()).collect();
         let effects: Vec<Effect> = node.spec.taints.iter().map(|taint| taint.effect).collect();
+        let kept_off = node.spec.unschedulable && respects(&seen, world);
+        let tainted =
+            node.spec.taints.iter().any(|taint| taint.key.as_ref() == "k" && taint.effect == Effect::NoSchedule);
         let fits = selects.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value));
         let story = || format!("node {}: {on:#?}\n{}", node.name(), world.story());
         match fits && !effects.contains(&Effect::NoExecute) {
             false => assert!(on.is_empty(), "{}", story()),
-            true if effects.contains(&Effect::NoSchedule) => assert!(on.len() <= 1, "{}", story()),
+            true if tainted || kept_off => assert!(on.len() <= 1, "{}", story()),
             true => {
                 let newest = newest_hash(&seen);
                 let one = on.len() == 1 && on[0].is_ready() && on[0].meta.labels.get(HASH) == Some(&*newest);
@@ -58,6 +61,11 @@ fn assert_converged(world: &World) {
     let status = &seen.set.status;
     assert_eq!(status.number_available, status.desired_number_scheduled, "{}", world.story());
     assert_eq!(status.observed_generation, seen.set.meta.generation);
+}
+
+fn respects(seen: &everynode_daemonset::Seen, world: &World) -> bool {
+    let asks = seen.set.meta.annotations.get("everynode.dev/respect-cordon") == Some("true");
+    asks && !world.controller.options.strict
 }
 
 fn newest_hash(seen: &everynode_daemonset::Seen) -> String {

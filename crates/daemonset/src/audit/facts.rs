@@ -193,8 +193,7 @@ fn empty<'a>(options: &Options, seen: &Seen, node: &'a Node) -> NodeFacts<'a> {
     let cordon = !options.strict && seen.set.meta.annotations.get(RESPECT_CORDON_ANNOTATION) == Some("true");
     let (should_run, should_continue) = verdict(template, node);
     let silent = node.condition("Ready").is_some_and(|ready| ready.status.as_ref() == "Unknown");
-    let own = |effect| placement::untolerated(&node.spec.taints, &template.tolerations, &[effect]).count();
-    let kept_off = cordon && (node.spec.unschedulable || own_cordon_taint(node) && own(Effect::NoSchedule) > 0);
+    let kept_off = cordon && (node.spec.unschedulable || cordon_taint_refuses(template, node));
     NodeFacts {
         node,
         should_run: should_run && !kept_off,
@@ -206,8 +205,10 @@ fn empty<'a>(options: &Options, seen: &Seen, node: &'a Node) -> NodeFacts<'a> {
     }
 }
 
-fn own_cordon_taint(node: &Node) -> bool {
-    node.spec.taints.iter().any(|taint| taint.key.as_ref() == "node.kubernetes.io/unschedulable")
+/// The cordon's taint, and the template itself does not tolerate it.
+fn cordon_taint_refuses(template: &PodSpec, node: &Node) -> bool {
+    let refusing = placement::untolerated(&node.spec.taints, &template.tolerations, &[Effect::NoSchedule]);
+    refusing.into_iter().any(|taint| taint.key.as_ref() == "node.kubernetes.io/unschedulable")
 }
 
 /// DS-B01 to DS-B06, in the words of the specification.

@@ -205,10 +205,15 @@ impl<'a> Rules<'a> {
     /// DS-B01 to DS-B06
     fn wants(&self, node: &Node) -> (bool, bool) {
         let template = &self.seen.set.spec.template.spec;
-        let tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
+        let mut tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
+        let asked = self.seen.set.meta.annotations.get("everynode.dev/respect-cordon") == Some("true");
+        let cordon = asked && !self.strict;
+        if cordon {
+            tolerations.retain(|toleration| toleration.key.as_ref() != "node.kubernetes.io/unschedulable");
+        }
         let refused = |effect| untolerated(&node.spec.taints, &tolerations, &[effect]).count() > 0;
         let stay = matches_node_affinity(template, node) && !refused(Effect::NoExecute);
-        (stay && !refused(Effect::NoSchedule), stay)
+        (stay && !refused(Effect::NoSchedule) && !(cordon && node.spec.unschedulable), stay)
     }
 
     fn desired(&self) -> i64 {

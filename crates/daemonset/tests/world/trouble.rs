@@ -26,7 +26,7 @@ pub fn disturb(world: &mut World) {
     let pod = world.random.pick(&pods).cloned();
     let name = *world.random.pick(&NODES).unwrap();
     let at = Key::cluster(name);
-    let what = world.random.below(16);
+    let what = world.random.below(19);
     world.log(format!("disturbance {what} at {name}, {pod:?}"));
     match (what, pod) {
         (0, _) => {
@@ -51,8 +51,27 @@ pub fn disturb(world: &mut World) {
             let strategy = strategy(world);
             world.change(&kinds::DAEMON_SET, &set, |set| set["spec"]["updateStrategy"] = strategy);
         }
+        (16, _) => cordon(world, &at),
+        (17, _) => {
+            let respects = world.random.chance(50);
+            world.change(&kinds::DAEMON_SET, &set, |set| {
+                set["metadata"]["annotations"]["everynode.dev/respect-cordon"] = respects.to_string().into();
+            });
+        }
+        (18, _) => {
+            let wait = world.random.below(8);
+            world.change(&kinds::DAEMON_SET, &set, |set| set["spec"]["minReadySeconds"] = wait.into());
+        }
         _ => {}
     }
+}
+
+fn cordon(world: &mut World, at: &Key) {
+    let is = world.random.chance(50);
+    let taint = json!([{ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }]);
+    world.change(&kinds::NODE, at, |node| {
+        node["spec"] = json!({ "unschedulable": is, "taints": if is { taint } else { json!([]) } });
+    });
 }
 
 fn taint(world: &mut World, at: &Key) {
