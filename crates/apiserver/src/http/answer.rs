@@ -21,6 +21,9 @@ const YAML: &str = "application/yaml";
 /// Warnings beyond these are dropped: header blocks are bounded.
 const WARNINGS_MAX: usize = 32;
 
+/// Lists of so many items are encoded while they are sent: the objects are shared, a whole copy never exists.
+const STREAMED_ITEMS_MIN: usize = 100;
+
 /// Bytes with a content type.
 pub(crate) fn bytes(code: u16, content_type: &str, body: Bytes) -> Answer {
     let mut answer = Response::new(whole(body));
@@ -87,12 +90,16 @@ pub(crate) fn reply(
 
 /// A list in the form that was asked for.
 pub(crate) fn list(
-    info: &KindInfo,
-    page: &ListPage,
+    info: &'static KindInfo,
+    page: ListPage,
     accepted: Accepted,
     include: IncludeObject,
     now: jiff::Timestamp,
 ) -> Result<Answer, Status> {
+    let page = match (accepted.shape, accepted.encoding, page.items.len()) {
+        (Shape::Whole, Encoding::Json, STREAMED_ITEMS_MIN..) => return Ok(super::list::streamed(info, page)),
+        _ => &page,
+    };
     let json = match accepted.shape {
         Shape::Whole => read::list_body(info, page)?,
         Shape::Table => to_bytes(&tables::table(info, values(info, page)?, list_meta(page), include, true, now))?,

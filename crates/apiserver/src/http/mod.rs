@@ -7,6 +7,7 @@
 mod answer;
 mod body;
 mod handle;
+mod list;
 pub(crate) mod metrics;
 mod negotiate;
 mod proxy;

@@ -43,7 +43,7 @@ pub(crate) async fn serve(
         Verb::List => {
             let options = list_options(&target, &head.query)?;
             let page = registry.list(target.info, &options).await?;
-            return answer::list(target.info, &page, accepted, include, now);
+            return answer::list(target.info, page, accepted, include, now);
         }
         _ => {}
     }

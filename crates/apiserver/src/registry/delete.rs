@@ -130,7 +130,7 @@ impl Registry {
                 writes: Vec::new(),
                 durability: durability(target),
             };
-            let attempt = self.remove(caller, target, strategy, transaction, kv, &new).await?;
+            let attempt = self.remove(caller, target, strategy, transaction, kv, (&old, kv.value.clone())).await?;
             return Ok(answer(target, attempt, &old, strategy.returns_deleted()));
         }
         mark(&mut new, grace, self.env.now());

@@ -248,22 +248,40 @@ pub(crate) fn is_converted(info: &KindInfo) -> bool {
 /// The `…List` object of a page, assembled from stored bytes.
 pub(crate) fn list_body(info: &KindInfo, page: &ListPage) -> Result<Bytes, Status> {
     let size: usize = page.items.iter().map(|item| item.kv.value.len() + 48).sum();
-    let mut out = Vec::with_capacity(size + 256);
-    let head = serde_json::json!({"kind": format!("{}List", info.kind.kind), "apiVersion": info.kind.api_version(), "metadata": list_meta(page)});
-    out.extend_from_slice(head.to_string().trim_end_matches('}').as_bytes());
-    // `metadata` is the last member, so its brace was trimmed too.
-    out.extend_from_slice(b"},\"items\":[");
+    let mut out = list_head(info, page);
+    out.reserve(size);
     for (index, item) in page.items.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        match events::is_converted(info) {
-            true => out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?),
-            false => canonical::splice_resource_version_into(&mut out, &item.kv.value, item.kv.modified.0),
-        }
+        push_item(&mut out, info, item, index)?;
     }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(LIST_END);
     Ok(out.into())
+}
+
+/// What closes a list.
+pub(crate) const LIST_END: &[u8] = b"]}";
+
+/// A list's text up to its first item.
+pub(crate) fn list_head(info: &KindInfo, page: &ListPage) -> Vec<u8> {
+    let kind = &info.kind;
+    let text = format!(
+        "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
+        kind.kind,
+        kind.api_version(),
+        list_meta(page)
+    );
+    text.into_bytes()
+}
+
+/// Appends the item at `index` to a list's text.
+pub(crate) fn push_item(out: &mut Vec<u8>, info: &KindInfo, item: &Item, index: usize) -> Result<(), Status> {
+    if index > 0 {
+        out.push(b',');
+    }
+    match events::is_converted(info) {
+        true => out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?),
+        false => canonical::splice_resource_version_into(out, &item.kv.value, item.kv.modified.0),
+    }
+    Ok(())
 }
 
 /// `ListMeta` of a page.

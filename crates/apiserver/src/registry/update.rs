@@ -1,5 +1,6 @@
 //! Update and patch: read, change, compare, write at the revision that was read.
 
+use bytes::Bytes;
 use everynode_api::field::{FieldError, Path};
 use everynode_api::status::Status;
 use everynode_store::{Condition, KeyValue, Outcome, Transaction, Write};
@@ -119,7 +120,7 @@ impl Registry {
             durability: durability(target),
         };
         if goes {
-            return self.remove(caller, target, strategy, transaction, kv, &new).await;
+            return self.remove(caller, target, strategy, transaction, kv, (&new, bytes)).await;
         }
         if caller.dry_run || bytes == kv.value {
             // DS-I12: a write that changes nothing writes nothing.
@@ -153,7 +154,7 @@ impl Registry {
         }
     }
 
-    /// Removes an object whose last state is `last`, together with what it claims.
+    /// Removes an object whose last state is `last` (`bytes`, encoded), together with what it claims.
     pub(crate) async fn remove(
         &self,
         caller: &Caller<'_>,
@@ -161,9 +162,9 @@ impl Registry {
         strategy: &dyn Strategy,
         mut transaction: Transaction,
         kv: &KeyValue,
-        last: &Value,
+        (last, bytes): (&Value, Bytes),
     ) -> Result<Attempt, Status> {
-        let shown = KeyValue { value: stored::encode(last), ..kv.clone() };
+        let shown = KeyValue { value: bytes, ..kv.clone() };
         if caller.dry_run {
             return Reply::stored(200, target.info, &shown).map(Attempt::Done);
         }

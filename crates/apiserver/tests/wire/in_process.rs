@@ -18,7 +18,8 @@ async fn requests_and_watches_need_no_socket() {
     let client = server.api.client(User::internal("system:tester"));
     let target = Target::new(CONFIG_MAP, "default", "a");
     let selection = Selection { namespace: Some("default".into()), ..Selection::default() };
-    let watch = WatchRequest { kind: CONFIG_MAP, selection: selection.clone(), resource_version: None, bookmarks: true };
+    let watch =
+        WatchRequest { kind: CONFIG_MAP, selection: selection.clone(), resource_version: None, bookmarks: true };
     let mut events = client.watch(watch).await.unwrap();
     let made = client.call(Request::Create { target: target.clone(), body: config_map("a") }).await.unwrap();
     let made: Value = serde_json::from_slice(&made).unwrap();

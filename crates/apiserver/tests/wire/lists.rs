@@ -80,3 +80,12 @@ async fn lists_of_one_node() {
     let list = server.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await.expect(200);
     assert_eq!(names(&list), ["a", "c"]);
 }
+
+#[tokio::test]
+async fn large_lists_come_in_pieces() {
+    let server = with_maps(150).await;
+    let list = server.get(CONFIG_MAPS).await;
+    assert!(!list.headers.contains_key("content-length"));
+    let list = list.expect(200);
+    assert_eq!((names(&list).len(), &list["kind"], names(&list)[149]), (150, &json!("ConfigMapList"), "m99"));
+}

@@ -30,7 +30,8 @@ async fn agent(server: &Server, certified: &str) -> u16 {
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service = service_fn(|request| async { Ok::<_, Infallible>(answer(request)) });
-                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let serving =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 let _ = serving.with_upgrades().await;
             });
         }
