@@ -18,7 +18,7 @@ pub enum Note {
     SelectsNothing,
     /// The template has no labels: its pods could not be found again (DS-C63).
     NoTemplateLabels,
-    /// The newest template gets its revision first; pods follow in the next pass.
+    /// The newest template gets its revision first; what has the former one is left alone in this pass.
     CreatingRevision {
         name: String,
         revision: i64,

@@ -6,7 +6,7 @@
 //! plan without trusting it. Executing is the driver's work, in another crate.
 //!
 //! One pass, in order: *guard* (a set that is being deleted is left alone), *history* (which revision is the newest;
-//! at most its revision is written in that pass), *claim* (which pods are ours), *nodes* (per node: missing, failed,
+//! a new one is recorded first, and nothing is taken down in that pass), *claim* (which pods are ours), *nodes* (per node: missing, failed,
 //! doubled, no longer wanted), *rollout* (which outdated pods go next within the budget), *cleanup* of old revisions,
 //! *status*. Every "not now" and "not here" is a [`Note`].
 //!

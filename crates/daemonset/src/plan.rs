@@ -43,7 +43,6 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
     }
     match revision::newest(seen, &selector) {
         Newest::Known(history) => Pass::new(options, seen, memory, now, &selector, history).run(),
-        Newest::Missing { actions, notes } => Plan { actions, notes, memory: memory.clone(), ..Plan::default() },
         Newest::Taken { name, count } => {
             let status = everynode_api::view::DaemonSetStatus { collision_count: Some(count), ..set.status.clone() };
             Plan { status: status::write(set, status), ..silent(Note::Collision { name, count }) }
@@ -124,8 +123,9 @@ impl<'a> Pass<'a> {
 
         let managed = self.manage(&judge, &sites, strategy.surge_allowed);
         let worked = managed.iter().any(|managed| !managed.is_idle());
-        let may_roll = strategy.rolling && !relabels && !(self.options.strict && worked); // DS-D02
-        let rollout = match may_roll {
+        // The original rolls only when there is nothing else to do (DS-D02).
+        let held_up = relabels || self.history.is_new || (self.options.strict && worked);
+        let rollout = match strategy.rolling && !held_up {
             true => rollout::roll(&judge, strategy, &sites, |number| !managed[number].is_idle()),
             false => Rollout::default(),
         };
@@ -135,9 +135,12 @@ impl<'a> Pass<'a> {
         self.act(&decided);
         self.explain(&decided);
         self.announce_bound(&sites);
-        self.cleanup(&claims);
         self.next.seats = self.seats(&judge, &sites);
         self.report(&decided);
+        match self.history.is_new {
+            true => self.out.status = None, // DS-C04: not before the revision is there.
+            false => self.cleanup(&claims),
+        }
         if self.left > 0 {
             self.out.notes.push(Note::Truncated { left: self.left });
             self.wake_at(self.now);

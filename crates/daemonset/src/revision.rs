@@ -19,7 +19,10 @@ use crate::{actions, names, normal};
 
 /// The revisions of the set.
 pub(crate) struct History<'a> {
-    pub current: &'a Arc<ControllerRevision>,
+    /// The hash label of the newest one (DS-D44).
+    pub label: String,
+    /// It is only created in this pass: nothing is taken down before it is there.
+    pub is_new: bool,
     /// Other revisions with the same template (DS-D50).
     pub duplicates: Vec<&'a Arc<ControllerRevision>>,
     /// By number, then name.
@@ -33,11 +36,6 @@ pub(crate) struct History<'a> {
 /// What a pass knows of the newest revision.
 pub(crate) enum Newest<'a> {
     Known(History<'a>),
-    /// It has to be created first (DS-D48).
-    Missing {
-        actions: Vec<Action>,
-        notes: Vec<Note>,
-    },
     /// Its name is taken by another template: the collision count is to be raised (DS-D51).
     Taken {
         name: String,
@@ -65,13 +63,14 @@ pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
     let (mut current, old): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_current);
     let next = old.last().map_or(0, |last| last.revision) + 1;
     let Some(newest) = current.pop() else {
-        return missing(seen, next, old, actions, notes);
+        return missing(seen, next, old, fresh, actions, notes);
     };
     if newest.revision < next && !fresh.contains(&*newest.meta.name) {
         // DS-D49: a rollback moves the revision to the top.
         actions.push(actions::merge(&kinds::CONTROLLER_REVISION, &newest.meta, json!({ "revision": next })));
     }
-    Newest::Known(History { current: newest, duplicates: current, old, fresh, actions, notes })
+    let label = label(&newest.meta).to_owned();
+    Newest::Known(History { label, is_new: false, duplicates: current, old, fresh, actions, notes })
 }
 
 /// Claims one revision (DS-D45, DS-D46).
@@ -108,10 +107,12 @@ fn is_same(revision: &ControllerRevision, template: &Value) -> bool {
     normal::same_template(template, normal::template_of(&revision.data))
 }
 
+/// Records the template (DS-D48).
 fn missing<'a>(
     seen: &'a Seen,
     revision: i64,
     old: Vec<&'a Arc<ControllerRevision>>,
+    fresh: BTreeSet<&'a str>,
     mut actions: Vec<Action>,
     mut notes: Vec<Note>,
 ) -> Newest<'a> {
@@ -124,8 +125,8 @@ fn missing<'a>(
     match others.find(|other| *other.meta.name == *name) {
         // DS-D51: the same template under somebody else's care serves as well.
         Some(same) if is_same(same, &set.spec.template.raw) => {
-            let (duplicates, fresh) = (Vec::new(), BTreeSet::new());
-            return Newest::Known(History { current: same, duplicates, old, fresh, actions, notes });
+            let label = label(&same.meta).to_owned();
+            return Newest::Known(History { label, is_new: false, duplicates: Vec::new(), old, fresh, actions, notes });
         }
         Some(_) => {
             let count = set.status.collision_count.unwrap_or(0).saturating_add(1);
@@ -137,7 +138,7 @@ fn missing<'a>(
     let body = body(seen, &name, &hash, revision, data);
     actions.push(Action::Create { target, body, report: None });
     notes.push(Note::CreatingRevision { name, revision });
-    Newest::Missing { actions, notes }
+    Newest::Known(History { label: hash, is_new: true, duplicates: Vec::new(), old, fresh, actions, notes })
 }
 
 /// DS-D42
@@ -169,9 +170,9 @@ pub(crate) fn label(revision: &Meta) -> &str {
 
 impl<'a> History<'a> {
     /// The labels of pods that are made from the newest template.
-    pub fn labels(&self) -> Vec<&'a str> {
-        let all = std::iter::once(self.current).chain(self.duplicates.iter().copied());
-        all.map(|revision| label(&revision.meta)).collect()
+    pub fn labels(&self) -> Vec<String> {
+        let duplicates = self.duplicates.iter().map(|revision| label(&revision.meta).to_owned());
+        std::iter::once(self.label.clone()).chain(duplicates).collect()
     }
 
     /// Pods of duplicate revisions are relabelled; duplicates that no pod refers to any more are deleted (DS-D50). The
@@ -182,7 +183,7 @@ impl<'a> History<'a> {
         pods: impl Iterator<Item = &'p Arc<Pod>>,
         notes: &mut Vec<Note>,
     ) -> Vec<Action> {
-        let kept = label(&self.current.meta);
+        let kept = self.label.as_str();
         if self.duplicates.is_empty() {
             return Vec::new();
         }

@@ -20,7 +20,7 @@ pub(crate) struct Judge<'a> {
     pub strict: bool,
     pub now: Timestamp,
     /// The hash labels of the newest template: more than one while duplicate revisions exist.
-    pub hashes: Vec<&'a str>,
+    pub hashes: Vec<String>,
     /// The template generation, where it counts, too (DS-D04).
     pub generation: Option<&'a str>,
     pub min_ready: SignedDuration,
@@ -79,7 +79,7 @@ impl Judge<'_> {
 
     /// Whether a pod carries the newest hash.
     pub fn has_newest_hash(&self, meta: &Meta) -> bool {
-        meta.labels.get(HASH_LABEL).is_some_and(|hash| self.hashes.contains(&hash))
+        meta.labels.get(HASH_LABEL).is_some_and(|hash| self.hashes.iter().any(|newest| newest == hash))
     }
 
     /// Up to date (DS-D04). The generation counts only for the original's sake (DS-K28).

@@ -10,7 +10,7 @@ use crate::explain::{Note, Want, Why};
 use crate::memory::Seat;
 use crate::pod::Maker;
 use crate::sites::{Judge, PodState, Site, Sites};
-use crate::{Bind, actions, node, revision};
+use crate::{Bind, actions, node};
 
 /// How soon a name that is taken is tried again: nothing wakes the set when a stranger goes.
 const NAME_RETRY: SignedDuration = SignedDuration::from_secs(5);
@@ -33,9 +33,9 @@ impl<'a> Pass<'a> {
         if self.seen.set.spec.template.labels.is_empty() {
             return self.out.notes.push(Note::NoTemplateLabels); // DS-C63
         }
-        let label = revision::label(&self.history.current.meta);
+        let label = self.history.label.clone();
         let binds = self.options.bind == Bind::WhereFits;
-        let maker = Maker::new(self.seen, label, &judge.spec, self.respect_cordon, binds);
+        let maker = Maker::new(self.seen, &label, &judge.spec, self.respect_cordon, binds);
         for (site, want) in wanted {
             self.create(&maker, sites, site, want);
         }

@@ -10,7 +10,6 @@ use crate::conditions::{Facts, START_GRACE, few};
 use crate::explain::{Hold, Note};
 use crate::memory::Progress;
 use crate::node::Managed;
-use crate::revision;
 use crate::sites::PodState;
 use crate::status::{self, Counts};
 
@@ -109,9 +108,9 @@ impl<'a> Pass<'a> {
 
     /// Since when nothing has moved, for this revision.
     fn progress(&mut self, counts: Counts) -> Timestamp {
-        let revision = revision::label(&self.history.current.meta);
+        let revision = &self.history.label;
         let same = |progress: &&Progress| {
-            *progress.revision == *revision
+            *progress.revision == **revision
                 && progress.updated == counts.updated
                 && progress.available == counts.available
         };
@@ -122,7 +121,7 @@ impl<'a> Pass<'a> {
         };
         let since = since.unwrap_or(self.now);
         let (updated, available) = (counts.updated, counts.available);
-        self.next.progress = Some(Progress { revision: revision.into(), updated, available, since });
+        self.next.progress = Some(Progress { revision: revision.as_str().into(), updated, available, since });
         since
     }
 }
