@@ -28,7 +28,7 @@ if [ "${EVERYNODE_SANDBOX:-}" = starting ]; then
     exit "$code"
 fi
 
-dirs="/run/netns /run/containerd /var/lib/containerd /var/lib/kubelet /var/lib/cni /etc/cni /opt/cni
+dirs="/run/netns /run/containerd /run/everynode /var/lib/containerd /var/lib/kubelet /var/lib/cni /etc/cni /opt/cni
     /var/log/pods /var/log/containers"
 # Mount points that are missing are made, and listed in the lock file; the last sandbox to end removes them (rmdir
 # of a directory would detach what another sandbox has mounted on it).

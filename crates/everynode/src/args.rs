@@ -145,9 +145,10 @@ pub(crate) struct NodeArgs {
     /// Where the private containerd finds network configurations [default: /etc/cni/net.d, then its own bridge]
     #[arg(long, value_name = "DIR", help_heading = "Node")]
     pub(crate) cni_conf_dir: Option<PathBuf>,
-    /// The addresses of pods on the private containerd's own bridge
-    #[arg(long, value_name = "CIDR", default_value = "10.200.0.0/24", help_heading = "Node")]
-    pub(crate) pod_cidr: String,
+    /// The addresses of pods on the private containerd's own bridge [default: 10.200.0.0/24, or another /24 of
+    /// 10.200.0.0/16 if another agent runs here]
+    #[arg(long, value_name = "CIDR", help_heading = "Node")]
+    pub(crate) pod_cidr: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -22,7 +22,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Client> {
-        Ok(Client { api: connect(args).await?, namespace: args.namespace.clone() })
+        let api = Arc::new(open(args).await?.strict());
+        Ok(Client { api, namespace: args.namespace.clone() })
     }
 
     pub(crate) fn api(&self) -> &Arc<dyn Api> {
@@ -79,15 +80,21 @@ pub(crate) fn qualified(target: &Target) -> String {
 /// Connects with the first credentials that there are: the flag, `$KUBECONFIG`, the data
 /// directory's, the home directory's, the pod's own account.
 pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Arc<dyn Api>> {
+    Ok(Arc::new(open(args).await?))
+}
+
+async fn open(args: &ClientArgs) -> anyhow::Result<HttpApi> {
     let env = Env::real();
     let context = args.context.as_deref();
     if let Some(path) = kubeconfig_path(args) {
         let api = HttpApi::from_kubeconfig(Some(&path), context, env).await;
-        let api = api.map_err(|error| coded(Exit::Connection, format!("{}: {error}", path.display())))?;
-        return Ok(Arc::new(api));
+        return api.map_err(|error| {
+            let error = anyhow::Error::new(error);
+            coded(Exit::Connection, format!("{}: {error:#}", path.display()))
+        });
     }
     match HttpApi::in_cluster(env) {
-        Ok(api) => Ok(Arc::new(api)),
+        Ok(api) => Ok(api),
         Err(_) => Err(coded(
             Exit::Connection,
             format!(

@@ -61,6 +61,8 @@ impl Containerd {
         );
         if process::accepts(&socket).await {
             tracing::debug!(socket = %socket.display(), "adopting the running private containerd");
+            // Somebody may have emptied the directory of network configurations meanwhile.
+            config::write_network(&self.directory, network)?;
         } else {
             self.spawn(network).await?;
         }

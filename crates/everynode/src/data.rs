@@ -132,9 +132,16 @@ impl DataDir {
 /// Below `/run`, so that a reboot forgets it.
 const PRIMARY: &str = "/run/everynode/primary";
 
-/// Claims the standard paths; false if another agent of this machine has them.
+/// A kubelet writes these and we never do: the directory beside them is its own, and so is every pod in it.
+const OF_A_KUBELET: [&str; 3] =
+    ["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/cpu_manager_state", "/var/lib/kubelet/kubeconfig"];
+
+/// Claims the standard paths; false if another agent of this machine, or a kubelet, has them.
 pub(crate) fn claim_primary(data: &DataDir) -> bool {
     let path = Path::new(PRIMARY);
+    if OF_A_KUBELET.iter().any(|path| Path::new(path).exists()) {
+        return false;
+    }
     if let Some(directory) = path.parent() {
         let _ = std::fs::create_dir_all(directory);
     }

@@ -50,7 +50,7 @@ pub(crate) async fn set_up(
     let node_ip = args.node_ip.unwrap_or_else(|| address_towards(towards));
     let dirs = directories(args, data, primary);
     let bridge = bridge_name(primary, &node_name);
-    let network = network(args, data, primary, &bridge);
+    let network = network(args, data, primary, &bridge, pod_cidr(args, primary, &node_name)?);
     let (endpoint, private) = runtime(args, data, former.as_ref()).await;
     let cgroup_root = args.cgroup_root.clone().unwrap_or_else(|| match primary {
         true => String::new(),
@@ -172,18 +172,35 @@ fn bridge_name(primary: bool, node_name: &str) -> String {
     if primary {
         return "everynode0".into();
     }
-    let hash = node_name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("en-{hash:08x}")
+    format!("en-{:08x}", hash(node_name))
 }
 
-fn network(args: &NodeArgs, data: &DataDir, primary: bool, bridge: &str) -> Network {
+/// FNV-1a
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// The flag's range; else one that other agents of this machine hardly have, so that bridges do not share addresses.
+fn pod_cidr(args: &NodeArgs, primary: bool, node_name: &str) -> anyhow::Result<String> {
+    let Some(cidr) = &args.pod_cidr else {
+        let third = if primary { 0 } else { 1 + hash(node_name) % 254 };
+        return Ok(format!("10.200.{third}.0/24"));
+    };
+    let (ip, bits) = cidr.split_once('/').unwrap_or_default();
+    let fits =
+        ip.parse::<std::net::Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| (8..=30).contains(&bits));
+    ensure!(fits, "--pod-cidr `{cidr}` is not of the form 10.200.0.0/24");
+    Ok(cidr.clone())
+}
+
+fn network(args: &NodeArgs, data: &DataDir, primary: bool, bridge: &str, pod_cidr: String) -> Network {
     let own_conf = data.root().join("containerd/cni/net.d");
     let (conf_dir, bin_dir) = match (&args.cni_conf_dir, primary) {
         (Some(conf), _) => (conf.clone(), SYSTEM_PLUGINS.into()),
         (None, true) => ("/etc/cni/net.d".into(), "/opt/cni/bin".into()),
         (None, false) => (own_conf, SYSTEM_PLUGINS.into()),
     };
-    Network { bin_dir, conf_dir, bridge: bridge.to_owned(), pod_cidr: args.pod_cidr.clone() }
+    Network { bin_dir, conf_dir, bridge: bridge.to_owned(), pod_cidr }
 }
 
 /// The names by which pods reach the API server.
@@ -244,6 +261,22 @@ mod tests {
     fn bridge_names_fit_interfaces() {
         assert!(bridge_name(false, &"long".repeat(40)).len() <= 15);
         assert_ne!(bridge_name(false, "a"), bridge_name(false, "b"));
+    }
+
+    #[test]
+    fn pod_addresses_are_checked_and_differ_between_agents() {
+        let cidr = |flag: Option<&str>, primary, name: &str| {
+            let mut line = vec!["everynode", "up"];
+            line.extend(flag.iter().flat_map(|flag| ["--pod-cidr", flag]));
+            let crate::args::Command::Up(up) = <crate::args::Cli as clap::Parser>::parse_from(line).command else {
+                panic!("not up")
+            };
+            pod_cidr(&up.node, primary, name)
+        };
+        assert_eq!(cidr(None, true, "a").unwrap(), "10.200.0.0/24");
+        assert_ne!(cidr(None, false, "a").unwrap(), cidr(None, false, "b").unwrap());
+        assert_eq!(cidr(Some("10.9.8.0/22"), true, "a").unwrap(), "10.9.8.0/22");
+        assert!(cidr(Some("banana"), true, "a").unwrap_err().to_string().contains("`banana`"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Listed {
     pub(crate) pods: Vec<Pod>,
     /// Why a container of a pod does not run, by pod.
     pub(crate) waiting: BTreeMap<Key, String>,
+    /// The latest warning about a pod, by pod.
+    pub(crate) warnings: BTreeMap<Key, String>,
 }
 
 /// One DaemonSet everywhere.
@@ -114,10 +116,10 @@ fn draw_node(listed: &Listed, set: &DaemonSet, node: &Node, pods: &[&Pod]) -> No
     spec.tolerations = tolerations;
     let live = pods.iter().filter(|pod| !pod.is_terminal()).min_by_key(|pod| (pod.is_terminating(), !pod.is_ready()));
     let (state, reasons) = match live {
-        Some(pod) if pod.is_terminating() => (State::Terminating, why_pod(listed, pod)),
+        Some(pod) if pod.is_terminating() => (State::Terminating, why_pod(listed, pod, node)),
         Some(_) if !verdict.should_run => (State::Misscheduled, texts(&static_reasons(&spec, node))),
         Some(pod) if pod.is_ready() => (State::Ready, Vec::new()),
-        Some(pod) => (State::NotReady, why_pod(listed, pod)),
+        Some(pod) => (State::NotReady, why_pod(listed, pod, node)),
         None if !verdict.should_run => (State::NotHere, texts(&static_reasons(&spec, node))),
         None => (State::Missing, why_missing(listed, &spec, node, pods)),
     };
@@ -128,29 +130,47 @@ fn texts(reasons: &[everynode_placement::Reason]) -> Vec<String> {
     reasons.iter().map(ToString::to_string).collect()
 }
 
-/// What the pod itself says about why it is not ready.
-fn why_pod(listed: &Listed, pod: &Pod) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if let Some(condition) = pod.condition("PodScheduled").filter(|condition| condition.status.as_ref() == "False") {
-        reasons.push(condition.message.to_string());
+/// What the pod itself, and who works on it, say about why it is not ready.
+fn why_pod(listed: &Listed, pod: &Pod, node: &Node) -> Vec<String> {
+    if pod.is_terminating() {
+        return vec!["the pod is ending".into()];
     }
-    reasons.extend(listed.waiting.get(&pod.meta.key()).cloned());
-    if reasons.is_empty() {
-        reasons.push(match pod.status.phase {
-            PodPhase::Pending if pod.status.start_time.is_none() => "the node's agent has not seen the pod yet".into(),
-            PodPhase::Pending => "the pod is starting".into(),
-            _ => "the pod runs and its readiness probe does not pass".into(),
-        });
+    if pod.spec.node_name.is_empty() {
+        return why_unbound(listed, pod, node);
     }
-    reasons
+    if let Some(waiting) = listed.waiting.get(&pod.meta.key()) {
+        return vec![waiting.clone()];
+    }
+    let state = match pod.status.phase {
+        PodPhase::Pending if pod.status.start_time.is_none() => "the node's agent has not seen the pod yet",
+        PodPhase::Pending => "the pod is starting",
+        _ => "the pod runs and is not ready",
+    };
+    match listed.warnings.get(&pod.meta.key()) {
+        Some(warning) => vec![format!("{state}: {warning}")],
+        None => vec![state.into()],
+    }
+}
+
+/// Everything that keeps a pod from being bound, with amounts; else what the scheduler says.
+fn why_unbound(listed: &Listed, pod: &Pod, node: &Node) -> Vec<String> {
+    let reasons = texts(&check(&pod.spec, node, &occupancy(listed, node)).reasons);
+    if !reasons.is_empty() {
+        return reasons;
+    }
+    let scheduler = pod.condition("PodScheduled").filter(|condition| condition.status.as_ref() == "False");
+    vec![scheduler.map_or("the pod waits for the scheduler".into(), |condition| condition.message.to_string())]
+}
+
+fn occupancy(listed: &Listed, node: &Node) -> Occupancy {
+    Occupancy::of(listed.pods.iter().filter(|pod| pod.spec.node_name.as_ref() == node.name() && !pod.is_terminal()))
 }
 
 fn why_missing(listed: &Listed, spec: &everynode_api::view::PodSpec, node: &Node, pods: &[&Pod]) -> Vec<String> {
     if let Some(failed) = pods.iter().find(|pod| pod.is_terminal()) {
         return vec![format!("pod {} ended ({}) and is being replaced", failed.meta.name, failed.status.reason)];
     }
-    let others = listed.pods.iter().filter(|pod| pod.spec.node_name.as_ref() == node.name() && !pod.is_terminal());
-    let mut reasons = texts(&check(spec, node, &Occupancy::of(others)).reasons);
+    let mut reasons = texts(&check(spec, node, &occupancy(listed, node)).reasons);
     if reasons.is_empty() {
         reasons.push("the controller has not created the pod yet; see the events of the DaemonSet".into());
     }
@@ -183,7 +203,32 @@ mod tests {
             ],
             pods: vec![pod("p", "a", "True"), pod("q", "b", "False")],
             waiting: [(Key::new("x", "q"), "container c: ImagePullBackOff".to_owned())].into(),
+            ..Listed::default()
         }
+    }
+
+    #[test]
+    fn warnings_explain_a_pod_that_does_not_say_itself() {
+        let mut listed = listed();
+        let key = listed.waiting.pop_first().unwrap().0;
+        listed.warnings.insert(key, "FailedMount: no such file".into());
+        let why = |listed: &Listed| draw(listed)[0].nodes[1].reasons.join("; ");
+        assert_eq!(why(&listed), "the node's agent has not seen the pod yet: FailedMount: no such file");
+        listed.warnings.clear();
+        assert_eq!(why(&listed), "the node's agent has not seen the pod yet");
+    }
+
+    #[test]
+    fn a_pod_without_a_node_says_what_is_missing() {
+        let mut listed = listed();
+        let pod = r#"{"metadata":{"name":"q","namespace":"x","ownerReferences":[{"uid":"s","controller":true}]},
+            "spec":{"containers":[{"resources":{"requests":{"cpu":"2"}}}],"affinity":{"nodeAffinity":
+            {"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":
+            [{"key":"metadata.name","operator":"In","values":["b"]}]}]}}}},"status":{"phase":"Pending"}}"#;
+        listed.pods[1] = serde_json::from_str(pod).unwrap();
+        let node = draw(&listed)[0].nodes.remove(1);
+        assert_eq!((node.state, node.reasons.len()), (State::NotReady, 1));
+        assert!(node.reasons[0].starts_with("insufficient cpu: 2 requested"), "{:?}", node.reasons);
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub(crate) async fn wait(api: &dyn Api, target: &Target, deadline: Instant) -> a
         let set: DaemonSet = serde_json::from_slice(&json)?;
         let Some(left) = missing(&set) else {
             let desired = set.status.desired_number_scheduled;
-            progress.say(&format!("daemonset {name}: runs on {desired} nodes"));
+            let nodes = if desired == 1 { "node" } else { "nodes" };
+            progress.say(&format!("daemonset {name}: runs on {desired} {nodes}"));
             progress.end();
             return Ok(());
         };
@@ -44,7 +45,10 @@ pub(crate) async fn wait(api: &dyn Api, target: &Target, deadline: Instant) -> a
             progress.end();
             return Err(coded(
                 Exit::Timeout,
-                format!("daemonset {name} is not done: {left}; `everynode why {name}` says why"),
+                format!(
+                    "daemonset {name} is not done: {left}; `everynode why {name} -n {}` says why",
+                    target.namespace
+                ),
             ));
         }
         tokio::time::sleep(POLL).await;

@@ -17,6 +17,8 @@ use crate::table;
 
 /// Objects of a page.
 const PAGE: u32 = 500;
+/// Field selector of the events that explain pods.
+const WARNINGS: &str = "type=Warning,involvedObject.kind=Pod";
 
 pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<()> {
     let client = Client::connect(&args.client).await?;
@@ -57,16 +59,54 @@ async fn list_all(api: &dyn Api, namespace: Option<&str>) -> anyhow::Result<List
     let raw: Vec<Value> = list(api, kinds::POD, None).await?;
     let waiting = raw.iter().filter_map(waiting_container).collect();
     let pods: Result<Vec<Pod>, _> = raw.into_iter().map(serde_json::from_value).collect();
-    Ok(Listed { sets, nodes, pods: pods.context("the server lists a pod that cannot be read")?, waiting })
+    let pods = pods.context("the server lists a pod that cannot be read")?;
+    // Without the right to read events there is less to say, and no reason to fail.
+    let warnings = match pods.iter().all(Pod::is_ready) {
+        true => BTreeMap::new(),
+        false => latest_warnings(list_selected(api, kinds::EVENT, namespace, WARNINGS).await.unwrap_or_default()),
+    };
+    Ok(Listed { sets, nodes, pods, waiting, warnings })
+}
+
+/// The latest warning about each pod, `Reason: message`.
+fn latest_warnings(events: Vec<Value>) -> BTreeMap<Key, String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let when = |event: &Value| {
+        let times = [&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"]];
+        times.into_iter().find_map(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let mut latest: BTreeMap<Key, (String, String)> = BTreeMap::new();
+    for event in &events {
+        let object = &event["involvedObject"];
+        let key = Key::new(&text(&object["namespace"]), &text(&object["name"]));
+        let time = when(event);
+        if latest.get(&key).is_none_or(|(before, _)| *before <= time) {
+            latest.insert(key, (time, format!("{}: {}", text(&event["reason"]), text(&event["message"]))));
+        }
+    }
+    latest.into_iter().map(|(key, (_, message))| (key, message)).collect()
 }
 
 async fn list<T: DeserializeOwned>(api: &dyn Api, kind: Kind, namespace: Option<&str>) -> anyhow::Result<Vec<T>> {
+    list_selected(api, kind, namespace, "").await
+}
+
+async fn list_selected<T: DeserializeOwned>(
+    api: &dyn Api,
+    kind: Kind,
+    namespace: Option<&str>,
+    fields: &str,
+) -> anyhow::Result<Vec<T>> {
     let mut items = Vec::new();
     let mut continue_token = None;
     loop {
         let request = Request::List {
             kind: kind.clone(),
-            selection: Selection { namespace: namespace.map(str::to_owned), ..Selection::default() },
+            selection: Selection {
+                namespace: namespace.map(str::to_owned),
+                field_selector: (!fields.is_empty()).then(|| fields.to_owned()),
+                ..Selection::default()
+            },
             limit: PAGE,
             continue_token,
             resource_version: None,
@@ -99,7 +139,22 @@ fn waiting_container(pod: &Value) -> Option<(Key, String)> {
         message => format!(": {message}"),
     };
     let key = Key::new(&text(&pod["metadata"]["namespace"]), &text(&pod["metadata"]["name"]));
-    Some((key, format!("container {} {}{message}", text(&status["name"]), text(&waiting["reason"]))))
+    let ended = ended(&status["lastState"]["terminated"]);
+    Some((key, format!("container {} {}{message}{ended}", text(&status["name"]), text(&waiting["reason"]))))
+}
+
+/// How the container ended the last time, if it did.
+fn ended(terminated: &Value) -> String {
+    let Some(code) = terminated["exitCode"].as_i64() else {
+        return String::new();
+    };
+    let reason = terminated["reason"].as_str().filter(|reason| *reason != "Error").unwrap_or_default();
+    let message = terminated["message"].as_str().unwrap_or_default().trim();
+    let words: Vec<&str> = [reason, message].into_iter().filter(|word| !word.is_empty()).collect();
+    match words.is_empty() {
+        true => format!("; it ended with exit code {code}"),
+        false => format!("; it ended with exit code {code} ({})", words.join(": ")),
+    }
 }
 
 fn node_states(listed: &Listed) -> BTreeMap<&str, bool> {
@@ -176,5 +231,25 @@ mod tests {
         });
         let expected = (Key::new("x", "p"), "container b ErrImagePull: no such host".to_owned());
         assert_eq!(waiting_container(&pod), Some(expected));
+    }
+
+    #[test]
+    fn a_container_that_ended_says_how() {
+        assert_eq!(ended(&json!({ "exitCode": 2, "reason": "Error" })), "; it ended with exit code 2");
+        assert_eq!(
+            ended(&json!({ "exitCode": 137, "reason": "OOMKilled" })),
+            "; it ended with exit code 137 (OOMKilled)"
+        );
+        assert_eq!(ended(&Value::Null), "");
+    }
+
+    #[test]
+    fn the_latest_warning_of_a_pod_counts() {
+        let event = |time: &str, message: &str| {
+            json!({ "involvedObject": { "namespace": "x", "name": "p" }, "lastTimestamp": time,
+                    "reason": "FailedMount", "message": message })
+        };
+        let events = vec![event("2026-01-01T00:00:02Z", "new"), event("2026-01-01T00:00:01Z", "old")];
+        assert_eq!(latest_warnings(events)[&Key::new("x", "p")], "FailedMount: new");
     }
 }

@@ -22,15 +22,25 @@ const PLUGINS_NEEDED: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"
 const SNAPSHOTTERS_UNUSED: &str = r#"["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]"#;
 const CAP_SYS_RESOURCE: u32 = 24;
 
-/// Writes `config.toml` and, where the network directory has none, our bridge's configuration.
+/// Writes `config.toml` and our bridge's configuration.
 pub(crate) fn write(directory: &Path, socket: &Path, network: &Network) -> anyhow::Result<()> {
     let fail = |path: &Path| format!("cannot write {}", path.display());
     std::fs::create_dir_all(directory).with_context(|| fail(directory))?;
     let path = directory.join("config.toml");
     std::fs::write(&path, containerd_toml(directory, socket, network)).with_context(|| fail(&path))?;
+    write_network(directory, network)
+}
+
+/// Writes our bridge's configuration and puts the plugins that it names in place. A running containerd notices.
+pub(crate) fn write_network(directory: &Path, network: &Network) -> anyhow::Result<()> {
+    let fail = |path: &Path| format!("cannot write {}", path.display());
     std::fs::create_dir_all(&network.conf_dir).with_context(|| fail(&network.conf_dir))?;
     let conflist = network.conf_dir.join("90-everynode.conflist");
-    std::fs::write(&conflist, bridge_conflist(directory, network)).with_context(|| fail(&conflist))?;
+    let content = bridge_conflist(directory, network);
+    if std::fs::read_to_string(&conflist).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    std::fs::write(&conflist, content).with_context(|| fail(&conflist))?;
     install_plugins(&network.bin_dir)
 }
 

@@ -42,11 +42,25 @@ pub struct HttpApi {
     env: Env,
     in_flight: Semaphore,
     throttled_total: AtomicU64,
+    /// Unknown fields are refused instead of dropped.
+    strict: bool,
 }
 
 impl HttpApi {
     fn new(client: kube::Client, env: Env) -> HttpApi {
-        HttpApi { client, env, in_flight: Semaphore::new(IN_FLIGHT_MAX), throttled_total: AtomicU64::new(0) }
+        HttpApi {
+            client,
+            env,
+            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+            throttled_total: AtomicU64::new(0),
+            strict: false,
+        }
+    }
+
+    /// The same, but the server refuses objects with fields that it does not know: what people write must not be
+    /// dropped in silence.
+    pub fn strict(self) -> HttpApi {
+        HttpApi { strict: true, ..self }
     }
 
     /// How often the server asked to come back later, which was done.
@@ -56,7 +70,10 @@ impl HttpApi {
 
     /// One request, repeated only if the server says that it did nothing and when to come back.
     async fn perform(&self, request: Request) -> Result<Bytes, ApiError> {
-        let prepared = Prepared::new(request);
+        let mut prepared = Prepared::new(request);
+        if self.strict {
+            prepared.refuse_unknown_fields();
+        }
         // The semaphore is never closed.
         let _permit = self.in_flight.acquire().await;
         for _ in 1..ATTEMPTS_MAX {

@@ -94,6 +94,14 @@ impl Prepared {
         Prepared { method: Method::GET, path, content_type: "", body: Bytes::new(), repeat: Repeat::Always }
     }
 
+    /// Asks for `fieldValidation=Strict` where a body is sent that has fields.
+    pub fn refuse_unknown_fields(&mut self) {
+        if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) {
+            let separator = if self.path.contains('?') { '&' } else { '?' };
+            self.path += &format!("{separator}fieldValidation=Strict");
+        }
+    }
+
     pub fn watch(request: &WatchRequest, env: &Env) -> Prepared {
         let mut query = Query::of(&request.selection);
         query.add("watch", Some(true));
