@@ -119,10 +119,7 @@ mod tests {
             (json!({"metadata": {"resourceVersion": "7"}}), r#"{"metadata":{}}"#),
             (json!({"kind": "A"}), r#"{"kind":"A","metadata":{}}"#),
             (json!({"metadata": null, "x": 1}), r#"{"metadata":{},"x":1}"#),
-            (
-                json!({"kind": {"metadata": {}}}),
-                r#"{"metadata":{},"kind":{"metadata":{}}}"#,
-            ),
+            (json!({"kind": {"metadata": {}}}), r#"{"metadata":{},"kind":{"metadata":{}}}"#),
             (json!([]), r#"{"metadata":{}}"#),
         ];
         for (value, text) in cases {
@@ -137,10 +134,7 @@ mod tests {
                 json!({"kind": "Pod", "metadata": {"name": "x"}}),
                 r#"{"kind":"Pod","metadata":{"resourceVersion":"42","name":"x"}}"#,
             ),
-            (
-                json!({"kind": "A"}),
-                r#"{"kind":"A","metadata":{"resourceVersion":"42"}}"#,
-            ),
+            (json!({"kind": "A"}), r#"{"kind":"A","metadata":{"resourceVersion":"42"}}"#),
             (
                 json!({"kind": "\"metadata\":{", "metadata": {"a": 1}}),
                 r#"{"kind":"\"metadata\":{","metadata":{"resourceVersion":"42","a":1}}"#,

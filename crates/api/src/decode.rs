@@ -41,14 +41,9 @@ pub fn decode(bytes: &[u8], bytes_max: usize) -> Result<Decoded, DecodeError> {
     let mut trail = Trail::default();
     // serde_json itself bounds the depth, so the recursion below is bounded too.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Reader(&mut trail)
-        .deserialize(&mut deserializer)
-        .map_err(DecodeError::Malformed)?;
+    let value = Reader(&mut trail).deserialize(&mut deserializer).map_err(DecodeError::Malformed)?;
     deserializer.end().map_err(DecodeError::Malformed)?;
-    Ok(Decoded {
-        value,
-        duplicates: trail.duplicates,
-    })
+    Ok(Decoded { value, duplicates: trail.duplicates })
 }
 
 /// The 400 text for everything that strict decoding found (DS-I40).
@@ -68,8 +63,7 @@ impl Trail {
     /// Notes that the field at the current path was given again.
     fn report(&mut self) {
         if self.duplicates.len() < DUPLICATES_MAX && self.reported.insert(self.path.clone()) {
-            self.duplicates
-                .push(format!("duplicate field {}", crate::field::go_quote(&self.path)));
+            self.duplicates.push(format!("duplicate field {}", crate::field::go_quote(&self.path)));
         }
     }
 
@@ -129,9 +123,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -186,28 +178,17 @@ mod tests {
             (r#"{"a":1,"b":2}"#, json!({"a": 1, "b": 2}), vec![]),
             (r#"{"kind":"A","kind":"B"}"#, json!({"kind": "B"}), vec!["kind"]),
             (r#"{"a":1,"a":2,"a":3}"#, json!({"a": 3}), vec!["a"]),
-            (
-                r#"{"spec":{"foo":1,"foo":2}}"#,
-                json!({"spec": {"foo": 2}}),
-                vec!["spec.foo"],
-            ),
+            (r#"{"spec":{"foo":1,"foo":2}}"#, json!({"spec": {"foo": 2}}), vec!["spec.foo"]),
             (
                 r#"{"spec":{"containers":[{"name":"a"},{"name":"b","name":"c"}]}}"#,
                 json!({"spec": {"containers": [{"name": "a"}, {"name": "c"}]}}),
                 vec!["spec.containers[1].name"],
             ),
-            (
-                r#"{"a":{"x":1,"x":1},"a":{"x":2}}"#,
-                json!({"a": {"x": 2}}),
-                vec!["a.x", "a"],
-            ),
+            (r#"{"a":{"x":1,"x":1},"a":{"x":2}}"#, json!({"a": {"x": 2}}), vec!["a.x", "a"]),
             (r#"[[{"a":1,"a":1}]]"#, json!([[{"a": 1}]]), vec!["[0][0].a"]),
         ];
         for (text, value, fields) in cases {
-            let duplicates = fields
-                .iter()
-                .map(|field| format!("duplicate field \"{field}\""))
-                .collect();
+            let duplicates = fields.iter().map(|field| format!("duplicate field \"{field}\"")).collect();
             assert_eq!(read(text), Decoded { value, duplicates });
         }
     }
@@ -215,10 +196,7 @@ mod tests {
     #[test]
     fn strict_text() {
         let found = read(r#"{"a":1,"a":2,"b":1,"b":2}"#).duplicates;
-        assert_eq!(
-            strict_error(&found),
-            r#"strict decoding error: duplicate field "a", duplicate field "b""#
-        );
+        assert_eq!(strict_error(&found), r#"strict decoding error: duplicate field "a", duplicate field "b""#);
     }
 
     #[test]
@@ -229,18 +207,7 @@ mod tests {
 
     #[test]
     fn refused() {
-        for text in [
-            "",
-            "{",
-            "{}x",
-            "{} {}",
-            "{\"a\":}",
-            "nul",
-            "[1,]",
-            "{a:1}",
-            "\"\\ud800\"",
-            "1e999",
-        ] {
+        for text in ["", "{", "{}x", "{} {}", "{\"a\":}", "nul", "[1,]", "{a:1}", "\"\\ud800\"", "1e999"] {
             let refused = decode(text.as_bytes(), BODY_BYTES_MAX);
             assert!(matches!(refused, Err(DecodeError::Malformed(_))), "{text}: {refused:?}");
         }

@@ -59,10 +59,7 @@ impl Path {
     }
 
     fn extend(&self, name: Name) -> Path {
-        Path(Some(Arc::new(Segment {
-            parent: self.clone(),
-            name,
-        })))
+        Path(Some(Arc::new(Segment { parent: self.clone(), name })))
     }
 
     fn segments(&self) -> Vec<&Name> {
@@ -179,12 +176,7 @@ impl std::error::Error for FieldError {}
 
 impl FieldError {
     fn make(kind: ErrorKind, path: &Path, bad_value: BadValue, detail: impl Into<String>) -> FieldError {
-        FieldError {
-            kind,
-            field: path.to_string(),
-            bad_value,
-            detail: detail.into(),
-        }
+        FieldError { kind, field: path.to_string(), bad_value, detail: detail.into() }
     }
 
     /// A value that must be given is absent or empty.
@@ -337,21 +329,13 @@ mod tests {
     use serde_json::json;
 
     fn image() -> Path {
-        Path::new("spec")
-            .child("template")
-            .child("spec")
-            .child("containers")
-            .index(0)
-            .child("image")
+        Path::new("spec").child("template").child("spec").child("containers").index(0).child("image")
     }
 
     #[test]
     fn paths_print_like_kubernetes() {
         assert_eq!(image().to_string(), "spec.template.spec.containers[0].image");
-        assert_eq!(
-            Path::new("metadata").child("labels").key("a/b").to_string(),
-            "metadata.labels[a/b]"
-        );
+        assert_eq!(Path::new("metadata").child("labels").key("a/b").to_string(), "metadata.labels[a/b]");
         assert_eq!(Path::nil().to_string(), "<nil>");
         assert_eq!(Path::nil().index(2).child("x").to_string(), "[2].x");
     }
@@ -369,50 +353,23 @@ mod tests {
         let p = Path::new("spec");
         let cases: Vec<(FieldError, &str)> = vec![
             (FieldError::required(&p, ""), "spec: Required value"),
-            (
-                FieldError::required(&p, "cannot be 0"),
-                "spec: Required value: cannot be 0",
-            ),
-            (
-                FieldError::invalid(&p, "a\"b", "no"),
-                r#"spec: Invalid value: "a\"b": no"#,
-            ),
+            (FieldError::required(&p, "cannot be 0"), "spec: Required value: cannot be 0"),
+            (FieldError::invalid(&p, "a\"b", "no"), r#"spec: Invalid value: "a\"b": no"#),
             (FieldError::invalid(&p, -1, "no"), "spec: Invalid value: -1: no"),
             (FieldError::invalid(&p, true, ""), "spec: Invalid value: true"),
-            (
-                FieldError::invalid(&p, BadValue::NULL, "no"),
-                "spec: Invalid value: null: no",
-            ),
-            (
-                FieldError::invalid(&p, json!({"b": [1], "a": "x"}), ""),
-                r#"spec: Invalid value: {"a":"x","b":[1]}"#,
-            ),
-            (
-                FieldError::invalid(&p, BadValue::Raw("1500m".into()), "no"),
-                "spec: Invalid value: 1500m: no",
-            ),
-            (
-                FieldError::type_invalid(&p, "x", "no"),
-                r#"spec: Invalid value: "x": no"#,
-            ),
+            (FieldError::invalid(&p, BadValue::NULL, "no"), "spec: Invalid value: null: no"),
+            (FieldError::invalid(&p, json!({"b": [1], "a": "x"}), ""), r#"spec: Invalid value: {"a":"x","b":[1]}"#),
+            (FieldError::invalid(&p, BadValue::Raw("1500m".into()), "no"), "spec: Invalid value: 1500m: no"),
+            (FieldError::type_invalid(&p, "x", "no"), r#"spec: Invalid value: "x": no"#),
             (
                 FieldError::not_supported(&p, "Never", &["Always", "OnFailure"]),
                 r#"spec: Unsupported value: "Never": supported values: "Always", "OnFailure""#,
             ),
-            (
-                FieldError::not_supported(&p, "x", &[] as &[&str]),
-                r#"spec: Unsupported value: "x""#,
-            ),
+            (FieldError::not_supported(&p, "x", &[] as &[&str]), r#"spec: Unsupported value: "x""#),
             (FieldError::forbidden(&p, "not now"), "spec: Forbidden: not now"),
             (FieldError::duplicate(&p, "a"), r#"spec: Duplicate value: "a""#),
-            (
-                FieldError::too_long(&p, 253),
-                "spec: Too long: may not be more than 253 bytes",
-            ),
-            (
-                FieldError::too_many(&p, 9, 8),
-                "spec: Too many: 9: must have at most 8 items",
-            ),
+            (FieldError::too_long(&p, 253), "spec: Too long: may not be more than 253 bytes"),
+            (FieldError::too_many(&p, 9, 8), "spec: Too many: 9: must have at most 8 items"),
             (FieldError::not_found(&p, "v"), r#"spec: Not found: "v""#),
             (FieldError::internal(&p, "oops"), "spec: Internal error: oops"),
         ];
@@ -425,10 +382,7 @@ mod tests {
     fn causes_carry_reason_body_and_field() {
         let cause = FieldError::invalid(&image(), "", "no").cause();
         let field = "spec.template.spec.containers[0].image".to_owned();
-        assert_eq!(
-            cause,
-            ("FieldValueInvalid", "Invalid value: \"\": no".to_owned(), field)
-        );
+        assert_eq!(cause, ("FieldValueInvalid", "Invalid value: \"\": no".to_owned(), field));
         assert_eq!(FieldError::internal(&image(), "x").cause().0, "InternalError");
     }
 

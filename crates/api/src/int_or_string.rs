@@ -65,10 +65,7 @@ impl IntOrString {
             IntOrString::Int(number) if *number < 0 => vec!["must be greater than or equal to 0".to_owned()],
             IntOrString::Int(_) => Vec::new(),
         };
-        complaints
-            .into_iter()
-            .map(|text| FieldError::invalid(path, self, text))
-            .collect()
+        complaints.into_iter().map(|text| FieldError::invalid(path, self, text)).collect()
     }
 
     /// DS-A32: no percentage above 100.
@@ -88,14 +85,8 @@ fn percentage(text: &str) -> Result<i64, String> {
         return Err("invalid value for IntOrString: invalid type: string is not a percentage".to_owned());
     };
     digits.parse().map_err(|_| {
-        let parsing = format!(
-            "strconv.Atoi: parsing {}: invalid syntax",
-            crate::field::go_quote(digits)
-        );
-        format!(
-            "invalid value for IntOrString: invalid value {}: {parsing}",
-            crate::field::go_quote(text)
-        )
+        let parsing = format!("strconv.Atoi: parsing {}: invalid syntax", crate::field::go_quote(digits));
+        format!("invalid value for IntOrString: invalid value {}: {parsing}", crate::field::go_quote(text))
     })
 }
 
@@ -173,10 +164,7 @@ mod tests {
         let not = "invalid value for IntOrString: invalid type: string is not a percentage";
         assert_eq!(parse(json!("5")).scaled(1, Round::Up).unwrap_err(), not);
         let error = parse(json!("x%")).scaled(1, Round::Up).unwrap_err();
-        assert!(
-            error.ends_with("invalid value \"x%\": strconv.Atoi: parsing \"x\": invalid syntax"),
-            "{error}"
-        );
+        assert!(error.ends_with("invalid value \"x%\": strconv.Atoi: parsing \"x\": invalid syntax"), "{error}");
     }
 
     #[test]
@@ -192,14 +180,8 @@ mod tests {
         for fine in [json!(0), json!(7), json!(i32::MAX), json!("0%"), json!("100%")] {
             assert!(texts(fine).is_empty());
         }
-        assert_eq!(
-            texts(json!(-1)),
-            ["maxSurge: Invalid value: -1: must be greater than or equal to 0"]
-        );
-        assert_eq!(
-            texts(json!("101%")),
-            ["maxSurge: Invalid value: \"101%\": must not be greater than 100%"]
-        );
+        assert_eq!(texts(json!(-1)), ["maxSurge: Invalid value: -1: must be greater than or equal to 0"]);
+        assert_eq!(texts(json!("101%")), ["maxSurge: Invalid value: \"101%\": must not be greater than 100%"]);
         for bad in ["", "%", "1", "-1%", "1.5%", "1%%"] {
             let text = &texts(json!(bad))[0];
             assert!(

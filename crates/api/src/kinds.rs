@@ -134,16 +134,12 @@ kinds! {
 
 /// The row of a built-in kind, by group and plural.
 pub fn find(group: &str, plural: &str) -> Option<&'static KindInfo> {
-    KINDS
-        .iter()
-        .find(|info| info.kind.group == group && info.kind.plural == plural)
+    KINDS.iter().find(|info| info.kind.group == group && info.kind.plural == plural)
 }
 
 /// The row of a built-in kind, by API version (`apps/v1`) and kind name.
 pub fn find_by_kind(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
-    KINDS
-        .iter()
-        .find(|info| info.kind.kind == kind && info.kind.api_version() == api_version)
+    KINDS.iter().find(|info| info.kind.kind == kind && info.kind.api_version() == api_version)
 }
 
 #[cfg(test)]

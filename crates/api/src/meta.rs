@@ -16,10 +16,7 @@ pub struct Key {
 
 impl Key {
     pub fn new(namespace: &str, name: &str) -> Self {
-        Key {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Key { namespace: namespace.into(), name: name.into() }
     }
 
     /// The key of a cluster-scoped object.
@@ -163,17 +160,12 @@ pub struct Meta {
 
 impl Meta {
     pub fn key(&self) -> Key {
-        Key {
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-        }
+        Key { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
     /// The one owner reference with `controller: true` (DS-C10).
     pub fn controller(&self) -> Option<&OwnerReference> {
-        self.owner_references
-            .iter()
-            .find(|owner| owner.controller == Some(true))
+        self.owner_references.iter().find(|owner| owner.controller == Some(true))
     }
 
     pub fn is_terminating(&self) -> bool {
@@ -202,10 +194,7 @@ mod tests {
                 "creationTimestamp":"2026-01-02T03:04:05Z","unknown":[1]}"#,
         )
         .unwrap();
-        assert_eq!(
-            (meta.resource_version, meta.labels.get("a"), meta.labels.get("c")),
-            (12, Some("1"), None)
-        );
+        assert_eq!((meta.resource_version, meta.labels.get("a"), meta.labels.get("c")), (12, Some("1"), None));
         assert_eq!(meta.labels.iter().map(|(k, _)| k).collect::<Vec<_>>(), ["a", "b"]);
         assert!(meta.controller().is_none() && !meta.is_terminating());
     }

@@ -93,10 +93,7 @@ pub fn qualified_name(value: &str) -> Vec<String> {
 fn prefix_part(prefix: &str) -> Vec<String> {
     match prefix.is_empty() {
         true => vec!["prefix part must be non-empty".to_owned()],
-        false => dns1123_subdomain(prefix)
-            .into_iter()
-            .map(|e| format!("prefix part {e}"))
-            .collect(),
+        false => dns1123_subdomain(prefix).into_iter().map(|e| format!("prefix part {e}")).collect(),
     }
 }
 
@@ -105,11 +102,7 @@ fn name_part(name: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push("name part must be non-empty".to_owned());
     }
-    errors.extend(
-        length(name, LABEL_BYTES_MAX)
-            .into_iter()
-            .map(|e| format!("name part {e}")),
-    );
+    errors.extend(length(name, LABEL_BYTES_MAX).into_iter().map(|e| format!("name part {e}")));
     if !is_qualified_part(name) {
         errors.push(format!("name part {}", qualified_mismatch()));
     }
@@ -195,15 +188,9 @@ pub fn port_name(value: &str) -> Vec<String> {
         value.is_empty() || !value.chars().all(is_dns_inner),
         "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
     );
-    complain(
-        !value.contains(|c: char| c.is_ascii_lowercase()),
-        "must contain at least one letter (a-z)",
-    );
+    complain(!value.contains(|c: char| c.is_ascii_lowercase()), "must contain at least one letter (a-z)");
     complain(value.contains("--"), "must not contain consecutive hyphens");
-    complain(
-        value.starts_with('-') || value.ends_with('-'),
-        "must not begin or end with a hyphen",
-    );
+    complain(value.starts_with('-') || value.ends_with('-'), "must not begin or end with a hyphen");
     errors
 }
 
@@ -294,10 +281,7 @@ fn length(value: &str, bytes_max: usize) -> Vec<String> {
 
 fn mismatch(message: &str, format: &str, examples: &[&str]) -> String {
     let quoted: Vec<String> = examples.iter().map(|e| format!("'{e}', ")).collect();
-    format!(
-        "{message} (e.g. {}regex used for validation is '{format}')",
-        quoted.join(" or ")
-    )
+    format!("{message} (e.g. {}regex used for validation is '{format}')", quoted.join(" or "))
 }
 
 fn directory_change(value: &str) -> Option<String> {

@@ -44,12 +44,7 @@ pub struct Target {
 
 impl Target {
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
-        Target {
-            kind,
-            namespace: namespace.into(),
-            name: name.into(),
-            subresource: None,
-        }
+        Target { kind, namespace: namespace.into(), name: name.into(), subresource: None }
     }
 
     #[must_use]
@@ -147,12 +142,7 @@ pub enum Request {
     Update { target: Target, body: Value },
     /// Preconditions travel as `metadata.uid` and `metadata.resourceVersion` of a merge or
     /// strategic patch body; the implementation adds them.
-    Patch {
-        target: Target,
-        patch: PatchType,
-        body: Value,
-        preconditions: Preconditions,
-    },
+    Patch { target: Target, patch: PatchType, body: Value, preconditions: Preconditions },
     Delete {
         target: Target,
         preconditions: Preconditions,

@@ -58,25 +58,16 @@ pub struct Quantity {
 }
 
 impl Quantity {
-    pub const ZERO: Quantity = Quantity {
-        nanos: 0,
-        format: Format::DecimalSi,
-    };
+    pub const ZERO: Quantity = Quantity { nanos: 0, format: Format::DecimalSi };
 
     /// `units` whole units.
     pub fn from_units(units: i64, format: Format) -> Quantity {
-        Quantity {
-            nanos: i128::from(units) * NANO,
-            format,
-        }
+        Quantity { nanos: i128::from(units) * NANO, format }
     }
 
     /// `millis` thousandths, printed in decimal suffixes.
     pub fn from_millis(millis: i64) -> Quantity {
-        Quantity {
-            nanos: i128::from(millis) * NANOS_PER_MILLI,
-            format: Format::DecimalSi,
-        }
+        Quantity { nanos: i128::from(millis) * NANOS_PER_MILLI, format: Format::DecimalSi }
     }
 
     /// Reads `text`; see [`QuantityError`] for what is refused.
@@ -134,19 +125,13 @@ impl Quantity {
     /// The sum. Adding to zero takes the other's format, as in Kubernetes.
     #[must_use]
     pub fn saturating_add(self, other: Quantity) -> Quantity {
-        Quantity {
-            nanos: self.nanos.saturating_add(other.nanos),
-            format: self.result_format(other),
-        }
+        Quantity { nanos: self.nanos.saturating_add(other.nanos), format: self.result_format(other) }
     }
 
     /// The difference. Subtracting from zero takes the other's format, as in Kubernetes.
     #[must_use]
     pub fn saturating_sub(self, other: Quantity) -> Quantity {
-        Quantity {
-            nanos: self.nanos.saturating_sub(other.nanos),
-            format: self.result_format(other),
-        }
+        Quantity { nanos: self.nanos.saturating_sub(other.nanos), format: self.result_format(other) }
     }
 
     fn result_format(self, other: Quantity) -> Format {

@@ -67,13 +67,7 @@ pub struct Plan<N, M> {
 
 impl<N, M: Default> Default for Plan<N, M> {
     fn default() -> Self {
-        Plan {
-            actions: Vec::new(),
-            status: None,
-            notes: Vec::new(),
-            wake_at: None,
-            memory: M::default(),
-        }
+        Plan { actions: Vec::new(), status: None, notes: Vec::new(), wake_at: None, memory: M::default() }
     }
 }
 

@@ -73,11 +73,7 @@ impl Requirement {
         let mut sorted: Vec<Box<str>> = values.iter().map(|&v| v.into()).collect();
         sorted.sort_unstable();
         sorted.dedup();
-        Requirement {
-            key: key.into(),
-            operator,
-            values: sorted.into(),
-        }
+        Requirement { key: key.into(), operator, values: sorted.into() }
     }
 
     pub fn key(&self) -> &str {
@@ -141,11 +137,7 @@ fn check(key: &str, operator: Operator, values: &[&str], path: &Path) -> Vec<Fie
     for (index, value) in values.iter().enumerate() {
         let at = at.index(index);
         if matches!(operator, GreaterThan | LessThan) && value.parse::<i64>().is_err() {
-            errors.push(FieldError::invalid(
-                &at,
-                *value,
-                "for 'Gt', 'Lt' operators, the value must be an integer",
-            ));
+            errors.push(FieldError::invalid(&at, *value, "for 'Gt', 'Lt' operators, the value must be an integer"));
         }
         errors.extend(invalid(&at.key(key), value, names::label_value(value)));
     }
@@ -210,9 +202,7 @@ impl Selector {
     /// Whether an object whose label `key` is `label(key)` is selected.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         match &self.0 {
-            Some(all) => all
-                .iter()
-                .all(|requirement| requirement.matches(label(&requirement.key))),
+            Some(all) => all.iter().all(|requirement| requirement.matches(label(&requirement.key))),
             None => false,
         }
     }
@@ -244,10 +234,7 @@ impl Selector {
     pub fn exact(&self, key: &str) -> Option<&str> {
         use Operator::*;
         let exact = |r: &&Requirement| &*r.key == key && matches!(r.operator, Equals | DoubleEquals | In);
-        self.requirements()
-            .iter()
-            .filter(exact)
-            .find_map(Requirement::only_value)
+        self.requirements().iter().filter(exact).find_map(Requirement::only_value)
     }
 }
 

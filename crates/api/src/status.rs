@@ -103,12 +103,8 @@ impl Status {
 
     /// `daemonsets.apps "web" not found`
     pub fn not_found(kind: &Kind, name: &str) -> Self {
-        Status::failure(
-            404,
-            "NotFound",
-            format!("{} \"{name}\" not found", kind.qualified_resource()),
-        )
-        .about_resource(kind, name)
+        Status::failure(404, "NotFound", format!("{} \"{name}\" not found", kind.qualified_resource()))
+            .about_resource(kind, name)
     }
 
     /// A path that names nothing that is served.
@@ -117,20 +113,13 @@ impl Status {
     }
 
     pub fn already_exists(kind: &Kind, name: &str) -> Self {
-        Status::failure(
-            409,
-            "AlreadyExists",
-            format!("{} \"{name}\" already exists", kind.qualified_resource()),
-        )
-        .about_resource(kind, name)
+        Status::failure(409, "AlreadyExists", format!("{} \"{name}\" already exists", kind.qualified_resource()))
+            .about_resource(kind, name)
     }
 
     /// `Operation cannot be fulfilled on daemonsets.apps "web": DETAIL` (DS-I11)
     pub fn conflict(kind: &Kind, name: &str, detail: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {detail}",
-            kind.qualified_resource()
-        );
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {detail}", kind.qualified_resource());
         Status::failure(409, "Conflict", message).about_resource(kind, name)
     }
 
@@ -142,11 +131,7 @@ impl Status {
 
     /// `DaemonSet.apps "web" is invalid: PATH: …`, one cause per error (DS-I42, DS-A.2).
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
-        let message = format!(
-            "{} \"{name}\" is invalid: {}",
-            kind.qualified_kind(),
-            crate::field::aggregate(errors)
-        );
+        let message = format!("{} \"{name}\" is invalid: {}", kind.qualified_kind(), crate::field::aggregate(errors));
         let mut status = Status::failure(422, "Invalid", message).about(&kind.group, &kind.kind, name);
         for error in errors {
             let (reason, message, field) = error.cause();
@@ -232,8 +217,6 @@ impl Status {
 
     /// Whether a cause with this reason is among the causes (`NamespaceTerminating`, DS-C54).
     pub fn has_cause(&self, reason: &str) -> bool {
-        self.details
-            .as_ref()
-            .is_some_and(|details| details.causes.iter().any(|cause| cause.reason == reason))
+        self.details.as_ref().is_some_and(|details| details.causes.iter().any(|cause| cause.reason == reason))
     }
 }

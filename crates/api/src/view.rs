@@ -9,6 +9,7 @@ mod node;
 mod object;
 mod pod;
 mod scheduling;
+mod zones;
 
 pub use daemon_set::{
     ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus, PodTemplate, RollingUpdate, UpdateStrategy,
@@ -21,3 +22,4 @@ pub use scheduling::{
     Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm,
     Resources, Taint, Toleration, TolerationOperator,
 };
+pub use zones::{Zone, Zones, zone_of};

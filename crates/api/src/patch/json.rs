@@ -19,18 +19,14 @@ pub const COPY_BYTES_MAX: usize = 3 << 20;
 
 /// `document` with every operation of `patch` applied in order.
 pub fn apply(document: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let operations = patch
-        .as_array()
-        .ok_or_else(|| PatchError::malformed("a JSON patch must be a list of operations"))?;
+    let operations =
+        patch.as_array().ok_or_else(|| PatchError::malformed("a JSON patch must be a list of operations"))?;
     if operations.len() > OPERATIONS_MAX {
         let count = operations.len();
         let text = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
         return Err(PatchError::TooLarge(text));
     }
-    let mut work = Work {
-        document: document.clone(),
-        copied_bytes: 0,
-    };
+    let mut work = Work { document: document.clone(), copied_bytes: 0 };
     for operation in operations {
         work.run(operation)?;
     }
@@ -111,9 +107,7 @@ impl Work {
     }
 
     fn copy(&mut self, from: &Pointer, path: &Pointer) -> Result<(), PatchError> {
-        let value = find(&self.document, &from.tokens)
-            .ok_or_else(|| missing("copy", "from path", from))?
-            .clone();
+        let value = find(&self.document, &from.tokens).ok_or_else(|| missing("copy", "from path", from))?.clone();
         self.copied_bytes += encoded_length(&value);
         if self.copied_bytes > COPY_BYTES_MAX {
             let bytes = self.copied_bytes;
@@ -130,18 +124,13 @@ impl Work {
         let found = find(&self.document, &path.tokens);
         match found.map_or(expected.is_null(), |found| found == expected) {
             true => Ok(()),
-            false => Err(PatchError::unprocessable(format!(
-                "testing value {} failed: test failed",
-                path.text
-            ))),
+            false => Err(PatchError::unprocessable(format!("testing value {} failed: test failed", path.text))),
         }
     }
 }
 
 fn member<'v>(operation: &'v Value, name: &str) -> Result<&'v Value, PatchError> {
-    operation
-        .get(name)
-        .ok_or_else(|| PatchError::unprocessable(format!("a JSON patch operation lacks its {name}")))
+    operation.get(name).ok_or_else(|| PatchError::unprocessable(format!("a JSON patch operation lacks its {name}")))
 }
 
 fn missing(operation: &str, role: &str, path: &Pointer) -> PatchError {
@@ -152,9 +141,7 @@ fn missing(operation: &str, role: &str, path: &Pointer) -> PatchError {
 }
 
 fn bad_index(token: &str) -> PatchError {
-    PatchError::unprocessable(format!(
-        "Unable to access invalid index: {token}: invalid index referenced"
-    ))
+    PatchError::unprocessable(format!("Unable to access invalid index: {token}: invalid index referenced"))
 }
 
 /// A JSON pointer (RFC 6901).
@@ -167,17 +154,9 @@ impl Pointer {
     fn member(operation: &Value, name: &str) -> Result<Pointer, PatchError> {
         let text = member(operation, name)?.as_str().unwrap_or("?");
         match text.strip_prefix('/') {
-            Some(rest) => Ok(Pointer {
-                text: text.to_owned(),
-                tokens: rest.split('/').map(unescape).collect(),
-            }),
-            None if text.is_empty() => Ok(Pointer {
-                text: String::new(),
-                tokens: Vec::new(),
-            }),
-            None => Err(PatchError::unprocessable(format!(
-                "a JSON pointer must start with '/': {text}"
-            ))),
+            Some(rest) => Ok(Pointer { text: text.to_owned(), tokens: rest.split('/').map(unescape).collect() }),
+            None if text.is_empty() => Ok(Pointer { text: String::new(), tokens: Vec::new() }),
+            None => Err(PatchError::unprocessable(format!("a JSON pointer must start with '/': {text}"))),
         }
     }
 }

@@ -62,11 +62,7 @@ mod tests {
             (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
             (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-            (
-                json!({"a": {"b": "c"}}),
-                json!({"a": {"b": "d", "c": null}}),
-                json!({"a": {"b": "d"}}),
-            ),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
             (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
             (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
             (json!({"a": "b"}), json!(["c"]), json!(["c"])),
@@ -85,16 +81,8 @@ mod tests {
     fn diffs_apply() {
         let cases = [
             (json!({"a": 1}), json!({"a": 1}), json!({})),
-            (
-                json!({"a": 1, "b": {"c": 1, "d": 2}}),
-                json!({"b": {"c": 1}}),
-                json!({"a": null, "b": {"d": null}}),
-            ),
-            (
-                json!({"a": [1]}),
-                json!({"a": [2], "n": {"x": 1}}),
-                json!({"a": [2], "n": {"x": 1}}),
-            ),
+            (json!({"a": 1, "b": {"c": 1, "d": 2}}), json!({"b": {"c": 1}}), json!({"a": null, "b": {"d": null}})),
+            (json!({"a": [1]}), json!({"a": [2], "n": {"x": 1}}), json!({"a": [2], "n": {"x": 1}})),
             (json!({"a": {"b": 1}}), json!({"a": 1}), json!({"a": 1})),
         ];
         for (original, modified, patch) in cases {

@@ -54,12 +54,7 @@ fn scan(text: &str) -> Result<Scanned<'_>, QuantityError> {
     let (fraction, suffix) = rest.strip_prefix('.').map_or(("", rest), split_digits);
     check_suffix_characters(suffix)?;
     let whole = if whole.is_empty() { "0" } else { whole };
-    Ok(Scanned {
-        negative,
-        whole,
-        fraction,
-        suffix,
-    })
+    Ok(Scanned { negative, whole, fraction, suffix })
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
@@ -115,19 +110,12 @@ fn make(scanned: &Scanned<'_>, scale: Scale, format: Format) -> Quantity {
         Format::BinarySi if magnitude < NANO && magnitude != 0 => Format::DecimalSi,
         other => other,
     };
-    Quantity {
-        nanos: if scanned.negative { -magnitude } else { magnitude },
-        format,
-    }
+    Quantity { nanos: if scanned.negative { -magnitude } else { magnitude }, format }
 }
 
 /// The digits of the number before and after its point, as numbers 0 to 9.
 fn digits<'a>(scanned: &Scanned<'a>) -> impl Iterator<Item = i128> + 'a {
-    scanned
-        .whole
-        .bytes()
-        .chain(scanned.fraction.bytes())
-        .map(|digit| i128::from(digit - b'0'))
+    scanned.whole.bytes().chain(scanned.fraction.bytes()).map(|digit| i128::from(digit - b'0'))
 }
 
 /// number · 10^exponent in nano-units, rounded up, saturating.

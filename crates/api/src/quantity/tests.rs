@@ -203,11 +203,7 @@ fn json() {
     ];
     for (json, printed) in cases {
         let quantity: Quantity = serde_json::from_str(json).unwrap();
-        assert_eq!(
-            serde_json::to_string(&quantity).unwrap(),
-            format!("\"{printed}\""),
-            "{json}"
-        );
+        assert_eq!(serde_json::to_string(&quantity).unwrap(), format!("\"{printed}\""), "{json}");
     }
     for json in ["true", "[]", "{}", r#""""#, r#""x""#] {
         assert!(serde_json::from_str::<Quantity>(json).is_err(), "{json}");

@@ -39,9 +39,7 @@ impl FieldSelector {
 
     /// Whether an object whose field `name` reads `field(name)` is selected.
     pub fn matches<'a>(&self, field: impl Fn(&str) -> Option<&'a str>) -> bool {
-        self.terms
-            .iter()
-            .all(|term| (field(&term.field).unwrap_or("") == term.value) == term.equal)
+        self.terms.iter().all(|term| (field(&term.field).unwrap_or("") == term.value) == term.equal)
     }
 
     pub fn is_everything(&self) -> bool {
@@ -50,10 +48,7 @@ impl FieldSelector {
 
     /// The one value that `field` must have, if the selector says so: what an index can use.
     pub fn exact(&self, field: &str) -> Option<&str> {
-        self.terms
-            .iter()
-            .find(|term| term.equal && term.field == field)
-            .map(|term| term.value.as_str())
+        self.terms.iter().find(|term| term.equal && term.field == field).map(|term| term.value.as_str())
     }
 }
 
@@ -77,11 +72,7 @@ fn parse_term(term: &str, whole: &str) -> Result<FieldTerm, String> {
         Some(value) => (false, value),
         None => (true, rest.strip_prefix("==").unwrap_or(&rest[1..])),
     };
-    Ok(FieldTerm {
-        field: field.to_owned(),
-        value: unescape(value)?,
-        equal,
-    })
+    Ok(FieldTerm { field: field.to_owned(), value: unescape(value)?, equal })
 }
 
 fn unescape(value: &str) -> Result<String, String> {
@@ -92,10 +83,7 @@ fn unescape(value: &str) -> Result<String, String> {
             '\\' => plain.push(escaped(chars.next())?),
             // Go prints the rune as a number.
             ',' | '=' => {
-                return Err(format!(
-                    "invalid field selector: unescaped character in value: {}",
-                    u32::from(c)
-                ));
+                return Err(format!("invalid field selector: unescaped character in value: {}", u32::from(c)));
             }
             _ => plain.push(c),
         }

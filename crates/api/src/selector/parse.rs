@@ -49,9 +49,7 @@ fn next_token<'a>(rest: &mut &'a str) -> Token<'a> {
     };
     let length = match SPECIAL.contains(&first) {
         true => special_length(rest),
-        false => rest
-            .find(|c| SPECIAL.contains(&c) || SPACE.contains(&c))
-            .unwrap_or(rest.len()),
+        false => rest.find(|c| SPECIAL.contains(&c) || SPACE.contains(&c)).unwrap_or(rest.len()),
     };
     let (text, tail) = rest.split_at(length);
     *rest = tail;
@@ -121,10 +119,7 @@ impl<'a> Parser<'a> {
             Token::Comparison(operator, _) => Ok((operator, vec![self.exact_value()?])),
             Token::Word("in") => Ok((Operator::In, self.values()?)),
             Token::Word("notin") => Ok((Operator::NotIn, self.values()?)),
-            other => Err(format!(
-                "found '{}', expected: in, notin, =, ==, !=, gt, lt",
-                other.literal()
-            )),
+            other => Err(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", other.literal())),
         }
     }
 
@@ -178,16 +173,11 @@ pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
         Token::End => return Ok(requirements),
         Token::Word(_) | Token::Not => {}
         other => {
-            return Err(format!(
-                "found '{}', expected: !, identifier, or 'end of string'",
-                other.literal()
-            ));
+            return Err(format!("found '{}', expected: !, identifier, or 'end of string'", other.literal()));
         }
     }
     loop {
-        let requirement = parser
-            .requirement()
-            .map_err(|error| format!("unable to parse requirement: {error}"))?;
+        let requirement = parser.requirement().map_err(|error| format!("unable to parse requirement: {error}"))?;
         requirements.push(requirement);
         match parser.take() {
             Token::End => return Ok(requirements),
@@ -195,10 +185,7 @@ pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
             other => return Err(format!("found '{}', expected: ',' or 'end of string'", other.literal())),
         }
         if !matches!(parser.next, Token::Word(_) | Token::Not) {
-            return Err(format!(
-                "found '{}', expected: identifier after ','",
-                parser.next.literal()
-            ));
+            return Err(format!("found '{}', expected: identifier after ','", parser.next.literal()));
         }
     }
 }

@@ -71,10 +71,7 @@ impl LabelSelectorRequirement {
 
     fn to_requirement(&self) -> Result<Requirement, String> {
         let operator = self.label_operator().ok_or_else(|| {
-            format!(
-                "{} is not a valid label selector operator",
-                crate::field::go_quote(&self.operator)
-            )
+            format!("{} is not a valid label selector operator", crate::field::go_quote(&self.operator))
         })?;
         let values: Vec<&str> = self.values.iter().map(String::as_str).collect();
         requirement(&self.key, operator, &values)
@@ -82,17 +79,9 @@ impl LabelSelectorRequirement {
 
     fn validate(&self, path: &Path) -> Vec<FieldError> {
         let mut errors = Vec::from_iter(self.operator_error(path));
-        errors.extend(invalid_each(
-            &path.child("key"),
-            &self.key,
-            names::qualified_name(&self.key),
-        ));
+        errors.extend(invalid_each(&path.child("key"), &self.key, names::qualified_name(&self.key)));
         for (index, value) in self.values.iter().enumerate() {
-            errors.extend(invalid_each(
-                &path.child("values").index(index),
-                value,
-                names::label_value(value),
-            ));
+            errors.extend(invalid_each(&path.child("values").index(index), value, names::label_value(value)));
         }
         errors
     }
@@ -106,10 +95,9 @@ impl LabelSelectorRequirement {
                 self.operator.as_str(),
                 "not a valid selector operator",
             )),
-            Some(In | NotIn) if self.values.is_empty() => Some(FieldError::required(
-                &values,
-                "must be specified when `operator` is 'In' or 'NotIn'",
-            )),
+            Some(In | NotIn) if self.values.is_empty() => {
+                Some(FieldError::required(&values, "must be specified when `operator` is 'In' or 'NotIn'"))
+            }
             Some(In | NotIn) => None,
             Some(_) if !self.values.is_empty() => Some(FieldError::forbidden(
                 &values,
@@ -131,10 +119,7 @@ fn validate_labels(labels: &BTreeMap<String, String>, path: &Path) -> Vec<FieldE
 }
 
 fn invalid_each(path: &Path, value: &str, complaints: Vec<String>) -> Vec<FieldError> {
-    complaints
-        .into_iter()
-        .map(|complaint| FieldError::invalid(path, value, complaint))
-        .collect()
+    complaints.into_iter().map(|complaint| FieldError::invalid(path, value, complaint)).collect()
 }
 
 fn requirement(key: &str, operator: Operator, values: &[&str]) -> Result<Requirement, String> {

@@ -62,10 +62,7 @@ fn refuses() {
         (",a", "found ',', expected: !, identifier, or 'end of string'"),
         ("a,", "found '', expected: identifier after ','"),
         ("a,=", "found '=', expected: identifier after ','"),
-        (
-            "a b",
-            "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
-        ),
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
         ("!a=b", "found '=', expected: ',' or 'end of string'"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
         ("!!a", "unable to parse requirement: found '!', expected: identifier"),
@@ -73,15 +70,9 @@ fn refuses() {
         ("a==!b", "unable to parse requirement: found '!', expected: identifier"),
         ("a in", "unable to parse requirement: found '' expected: '('"),
         ("a in b", "unable to parse requirement: found 'b' expected: '('"),
-        (
-            "a in (",
-            "unable to parse requirement: found '', expected: ',', ')' or identifier",
-        ),
+        ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
         ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
-        (
-            "a in (b c)",
-            "unable to parse requirement: found 'c', expected: ',' or ')'",
-        ),
+        ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
         ("a in (b)c", "found 'c', expected: ',' or 'end of string'"),
         ("app: nginx", &format!("unable to parse requirement: {bad_key}")),
         (
@@ -121,10 +112,7 @@ fn matching() {
             assert!(parse(text).matches_map(&labels(set)), "{text} should match {set:?}");
         }
         for set in no {
-            assert!(
-                !parse(text).matches_map(&labels(set)),
-                "{text} should not match {set:?}"
-            );
+            assert!(!parse(text).matches_map(&labels(set)), "{text} should not match {set:?}");
         }
     }
 }
@@ -172,10 +160,7 @@ fn structured_selectors_print() {
                 {"key": "d", "operator": "DoesNotExist"}]}),
             "a notin (q),!d,e,m=1,z in (x,y)",
         ),
-        (
-            json!({"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}),
-            "<error>",
-        ),
+        (json!({"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}), "<error>"),
         (json!({"matchExpressions": [{"key": "a", "operator": "In"}]}), "<error>"),
     ];
     for (value, printed) in cases {
@@ -266,8 +251,5 @@ fn field_selectors_match() {
     let selector = FieldSelector::parse("metadata.name=a,spec.x!=b").unwrap();
     assert_eq!(selector.exact("metadata.name"), Some("a"));
     assert_eq!(selector.exact("spec.x"), None);
-    assert_eq!(
-        selector.check_supported(&["metadata.name"]).unwrap_err(),
-        "field label not supported: spec.x"
-    );
+    assert_eq!(selector.check_supported(&["metadata.name"]).unwrap_err(), "field label not supported: spec.x");
 }

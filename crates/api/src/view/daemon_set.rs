@@ -52,14 +52,8 @@ impl<'de> Deserialize<'de> for PodTemplate {
             spec: PodSpec,
         }
         let raw = Value::deserialize(deserializer)?;
-        let parts = Option::<Parts>::deserialize(&raw)
-            .map_err(serde::de::Error::custom)?
-            .unwrap_or_default();
-        Ok(PodTemplate {
-            raw: Arc::new(raw),
-            labels: parts.metadata.labels,
-            spec: Arc::new(parts.spec),
-        })
+        let parts = Option::<Parts>::deserialize(&raw).map_err(serde::de::Error::custom)?.unwrap_or_default();
+        Ok(PodTemplate { raw: Arc::new(raw), labels: parts.metadata.labels, spec: Arc::new(parts.spec) })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{ControllerRevision, DaemonSet, Node, Object, Pod};
+use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Zones};
 use crate::kinds::{self, Kind};
 use crate::meta::{Key, Meta};
 
@@ -80,6 +80,7 @@ pub struct Pods {
     by_node: BTreeMap<Box<str>, BTreeMap<Key, Arc<Pod>>>,
     orphans: BTreeMap<Key, Arc<Pod>>,
     unbound: BTreeMap<Key, Arc<Pod>>,
+    terminal: BTreeMap<Key, Arc<Pod>>,
 }
 
 impl Pods {
@@ -131,6 +132,11 @@ impl Pods {
         self.unbound.values()
     }
 
+    /// Pods that have ended, in phase `Succeeded` or `Failed`.
+    pub fn terminal(&self) -> impl ExactSizeIterator<Item = &Arc<Pod>> {
+        self.terminal.values()
+    }
+
     /// Names of all nodes that a pod is bound or pinned to, whether they exist or not.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.by_node.keys().map(Box::as_ref)
@@ -139,10 +145,7 @@ impl Pods {
     fn insert(&mut self, key: &Key, pod: Arc<Pod>) {
         match pod.meta.controller() {
             Some(owner) => {
-                self.by_owner
-                    .entry(owner.uid.as_ref().into())
-                    .or_default()
-                    .insert(key.clone(), pod.clone());
+                self.by_owner.entry(owner.uid.as_ref().into()).or_default().insert(key.clone(), pod.clone());
             }
             None => {
                 self.orphans.insert(key.clone(), pod.clone());
@@ -151,11 +154,11 @@ impl Pods {
         if pod.spec.node_name.is_empty() {
             self.unbound.insert(key.clone(), pod.clone());
         }
+        if pod.is_terminal() {
+            self.terminal.insert(key.clone(), pod.clone());
+        }
         if let Some(node) = pod.target_node() {
-            self.by_node
-                .entry(node.into())
-                .or_default()
-                .insert(key.clone(), pod.clone());
+            self.by_node.entry(node.into()).or_default().insert(key.clone(), pod.clone());
         }
         self.by_key.insert(key.clone(), pod);
     }
@@ -164,6 +167,7 @@ impl Pods {
         let pod = self.by_key.remove(key)?;
         self.orphans.remove(key);
         self.unbound.remove(key);
+        self.terminal.remove(key);
         if let Some(owner) = pod.meta.controller() {
             remove_nested(&mut self.by_owner, owner.uid.as_ref(), key);
         }
@@ -192,13 +196,8 @@ fn in_namespace<'a, T>(
     namespace: &str,
 ) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
     let namespace: Arc<str> = namespace.into();
-    let first = Key {
-        namespace: namespace.clone(),
-        name: "".into(),
-    };
-    map.range(first..)
-        .take_while(move |(key, _)| key.namespace == namespace)
-        .map(|(_, item)| item)
+    let first = Key { namespace: namespace.clone(), name: "".into() };
+    map.range(first..).take_while(move |(key, _)| key.namespace == namespace).map(|(_, item)| item)
 }
 
 /// Everything that controllers see.
@@ -206,6 +205,7 @@ fn in_namespace<'a, T>(
 pub struct View {
     pods: Pods,
     nodes: BTreeMap<Key, Arc<Node>>,
+    zones: Zones,
     daemon_sets: BTreeMap<Key, Arc<DaemonSet>>,
     revisions: BTreeMap<Key, Arc<ControllerRevision>>,
     objects: BTreeMap<Kind, BTreeMap<Key, Arc<Object>>>,
@@ -244,10 +244,7 @@ impl Ownership {
         }
         let entry = (self.kind_index(kind), meta.key());
         for owner in &meta.owner_references {
-            self.dependents
-                .entry(owner.uid.clone())
-                .or_default()
-                .insert(entry.clone());
+            self.dependents.entry(owner.uid.clone()).or_default().insert(entry.clone());
         }
         self.by_uid.insert(meta.uid.clone(), entry);
     }
@@ -287,6 +284,11 @@ impl View {
     /// In name order.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
         self.nodes.values()
+    }
+
+    /// How the failure zones fare (DS-G05).
+    pub fn zones(&self) -> &Zones {
+        &self.zones
     }
 
     pub fn daemon_set(&self, key: &Key) -> Option<&Arc<DaemonSet>> {
@@ -395,28 +397,20 @@ impl View {
         let key = item.meta().key();
         let old = self.take(kind, &key);
         if let Some(old) = &old {
-            self.ownership
-                .remove(kind, old.meta(), old.meta().uid != item.meta().uid);
+            self.ownership.remove(kind, old.meta(), old.meta().uid != item.meta().uid);
         }
         self.ownership.insert(kind, item.meta());
+        self.zones.change(old.as_ref().and_then(Item::node).map(Arc::as_ref), item.node().map(Arc::as_ref));
         match &item {
             Item::Pod(pod) => self.pods.insert(&key, pod.clone()),
             Item::Node(node) => drop(self.nodes.insert(key.clone(), node.clone())),
             Item::DaemonSet(set) => drop(self.daemon_sets.insert(key.clone(), set.clone())),
             Item::Revision(revision) => drop(self.revisions.insert(key.clone(), revision.clone())),
-            Item::Object(object) => drop(
-                self.objects
-                    .entry(kind.clone())
-                    .or_default()
-                    .insert(key.clone(), object.clone()),
-            ),
+            Item::Object(object) => {
+                drop(self.objects.entry(kind.clone()).or_default().insert(key.clone(), object.clone()))
+            }
         }
-        Change {
-            kind: kind.clone(),
-            key,
-            old,
-            new: Some(item),
-        }
+        Change { kind: kind.clone(), key, old, new: Some(item) }
     }
 
     /// Removes an object; `revision` is that of its deletion (0 if unknown). `None` if it was not there.
@@ -424,24 +418,15 @@ impl View {
         self.observe_revision(kind, revision);
         let old = self.take(kind, key)?;
         self.ownership.remove(kind, old.meta(), true);
-        Some(Change {
-            kind: kind.clone(),
-            key: key.clone(),
-            old: Some(old),
-            new: None,
-        })
+        self.zones.change(old.node().map(Arc::as_ref), None);
+        Some(Change { kind: kind.clone(), key: key.clone(), old: Some(old), new: None })
     }
 
     /// Makes the view of a kind exactly `items`, as listed at `revision`; returns what differs.
     pub fn replace(&mut self, kind: &Kind, items: Vec<Item>, revision: u64) -> Vec<Change> {
         let mut changes = Vec::new();
         let listed: BTreeSet<Key> = items.iter().map(|item| item.meta().key()).collect();
-        let gone: Vec<Key> = self
-            .metas(kind)
-            .into_iter()
-            .map(Meta::key)
-            .filter(|key| !listed.contains(key))
-            .collect();
+        let gone: Vec<Key> = self.metas(kind).into_iter().map(Meta::key).filter(|key| !listed.contains(key)).collect();
         changes.extend(gone.iter().filter_map(|key| self.remove(kind, key, 0)));
         for item in items {
             let known = self.meta(kind, &item.meta().key());
@@ -499,16 +484,8 @@ mod tests {
         let mut view = View::default();
         let owner = |uid: &str| pod(&format!(r#"{{"metadata":{{"name":"o","uid":"{uid}"}}}}"#));
         view.upsert(&kinds::POD, owner("u1"));
-        view.upsert(
-            &kinds::POD,
-            pod(r#"{"metadata":{"name":"d","uid":"u9","ownerReferences":[{"uid":"u1"}]}}"#),
-        );
-        assert_eq!(
-            view.dependents("u1")
-                .map(|(_, key)| key.to_string())
-                .collect::<Vec<_>>(),
-            ["d"]
-        );
+        view.upsert(&kinds::POD, pod(r#"{"metadata":{"name":"d","uid":"u9","ownerReferences":[{"uid":"u1"}]}}"#));
+        assert_eq!(view.dependents("u1").map(|(_, key)| key.to_string()).collect::<Vec<_>>(), ["d"]);
         assert!(view.by_uid("u1").is_some() && !view.is_gone("u1"));
         view.upsert(&kinds::POD, owner("u2")); // re-created under the same name
         assert!(view.by_uid("u1").is_none() && view.is_gone("u1") && !view.is_gone("u2"));
@@ -520,16 +497,11 @@ mod tests {
     fn replace_reports_only_differences() {
         let mut view = View::default();
         let at = |name: &str, version: u64| {
-            pod(&format!(
-                r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#
-            ))
+            pod(&format!(r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#))
         };
         view.replace(&kinds::POD, vec![at("a", 1), at("b", 2)], 2);
         let changes = view.replace(&kinds::POD, vec![at("b", 2), at("c", 3)], 3);
-        let names: Vec<_> = changes
-            .iter()
-            .map(|c| (c.key.name.to_string(), c.new.is_some()))
-            .collect();
+        let names: Vec<_> = changes.iter().map(|c| (c.key.name.to_string(), c.new.is_some())).collect();
         assert_eq!(names, [("a".to_string(), false), ("c".to_string(), true)]);
     }
 }

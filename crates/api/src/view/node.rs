@@ -56,14 +56,10 @@ impl Node {
 
     /// The status of a condition: `True`, `False`, `Unknown`; `None` when it was never posted.
     pub fn condition(&self, kind: &str) -> Option<&NodeCondition> {
-        self.status
-            .conditions
-            .iter()
-            .find(|condition| condition.kind.as_ref() == kind)
+        self.status.conditions.iter().find(|condition| condition.kind.as_ref() == kind)
     }
 
     pub fn is_ready(&self) -> bool {
-        self.condition("Ready")
-            .is_some_and(|condition| condition.status.as_ref() == "True")
+        self.condition("Ready").is_some_and(|condition| condition.status.as_ref() == "True")
     }
 }

@@ -143,16 +143,12 @@ impl Pod {
     }
 
     pub fn condition(&self, kind: &str) -> Option<&PodCondition> {
-        self.status
-            .conditions
-            .iter()
-            .find(|condition| condition.kind.as_ref() == kind)
+        self.status.conditions.iter().find(|condition| condition.kind.as_ref() == kind)
     }
 
     /// Condition `Ready` is `True`, whatever else holds (DS-E04).
     pub fn is_ready(&self) -> bool {
-        self.condition("Ready")
-            .is_some_and(|condition| condition.status.as_ref() == "True")
+        self.condition("Ready").is_some_and(|condition| condition.status.as_ref() == "True")
     }
 
     /// Phase `Succeeded` or `Failed`.
@@ -170,9 +166,8 @@ impl PodSpec {
     pub fn pinned_node(&self) -> Option<&str> {
         let required = self.affinity.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;
         let fields = required.node_selector_terms.iter().flat_map(|term| &term.match_fields);
-        let pin = fields
-            .into_iter()
-            .find(|field| field.key.as_ref() == "metadata.name" && field.operator == Operator::In)?;
+        let pin =
+            fields.into_iter().find(|field| field.key.as_ref() == "metadata.name" && field.operator == Operator::In)?;
         match pin.values.as_slice() {
             [name] => Some(name),
             _ => None,
@@ -229,12 +224,7 @@ mod tests {
         };
         assert_eq!(pinned(r#"["a"]"#).target_node(), Some("a"));
         assert_eq!(pinned(r#"["a","b"]"#).target_node(), None);
-        assert_eq!(
-            serde_json::from_str::<Pod>(r#"{"spec":{"nodeName":"b"}}"#)
-                .unwrap()
-                .target_node(),
-            Some("b")
-        );
+        assert_eq!(serde_json::from_str::<Pod>(r#"{"spec":{"nodeName":"b"}}"#).unwrap().target_node(), Some("b"));
     }
 
     #[test]
@@ -244,14 +234,7 @@ mod tests {
                 "schedulingGates":[{"name":"g"}]},"status":{"phase":"Running","containerStatuses":[{}]}}"#,
         )
         .unwrap();
-        assert_eq!(
-            (
-                pod.spec.volume_claims,
-                pod.spec.scheduling_gates,
-                pod.status.container_statuses
-            ),
-            (1, 1, 1)
-        );
+        assert_eq!((pod.spec.volume_claims, pod.spec.scheduling_gates, pod.status.container_statuses), (1, 1, 1));
         assert_eq!(pod.status.phase, PodPhase::Running);
     }
 }

@@ -106,11 +106,7 @@ fn merge_ordered_lists<S: MergeSchema>(
     schema: S,
     mode: Mode,
 ) -> Result<(), PatchError> {
-    let directives: Vec<String> = patch
-        .keys()
-        .filter(|key| key.starts_with(SET_ELEMENT_ORDER))
-        .cloned()
-        .collect();
+    let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
     for key in directives {
         let Some(order) = patch.remove(&key) else { continue };
         let name = directive_target(&key, SET_ELEMENT_ORDER).ok_or_else(bad_order)?;
@@ -151,9 +147,7 @@ fn matching_key<S>(elements: Elements, field: FieldMerge<S>) -> Result<Option<&'
     match (elements, field.merge_key) {
         (Elements::Scalars, _) => Ok(None),
         (Elements::Maps, Some(key)) => Ok(Some(key)),
-        (Elements::Maps, None) => Err(PatchError::unprocessable(
-            "cannot merge lists without merge key for type map",
-        )),
+        (Elements::Maps, None) => Err(PatchError::unprocessable("cannot merge lists without merge key for type map")),
     }
 }
 
@@ -216,11 +210,7 @@ fn added_list<S: MergeSchema>(items: Vec<Value>, schema: S) -> Result<Vec<Value>
         Some(mark) => mark == "delete" || item.as_object().is_some_and(|members| members.len() == 1),
         None => false,
     };
-    items
-        .into_iter()
-        .filter(|item| !is_directive(item))
-        .map(|item| added(item, schema, Mode::Object))
-        .collect()
+    items.into_iter().filter(|item| !is_directive(item)).map(|item| added(item, schema, Mode::Object)).collect()
 }
 
 fn merge_lists<S: MergeSchema>(
@@ -245,11 +235,7 @@ fn merge_lists<S: MergeSchema>(
 fn merge_scalars(live: Vec<Value>, change: Vec<Value>) -> Result<Vec<Value>, PatchError> {
     let (change_order, live_order) = (Ranks::of(&change, None)?, Ranks::of(&live, None)?);
     let mut seen = BTreeSet::new();
-    let both = live
-        .into_iter()
-        .chain(change)
-        .filter(|item| seen.insert(item.to_string()))
-        .collect();
+    let both = live.into_iter().chain(change).filter(|item| seen.insert(item.to_string())).collect();
     order::arrange(both, &change_order, &live_order, None)
 }
 
@@ -270,14 +256,10 @@ fn merge_keyed<S: MergeSchema>(
             Some(mark) if mark == "delete" => gone.extend([order::identity(&item, Some(key))?]),
             Some(mark) if mark == "replace" => replace = true,
             Some(mark) if mark == "merge" => {
-                return Err(PatchError::unprocessable(
-                    "merging lists cannot yet be specified in the patch",
-                ));
+                return Err(PatchError::unprocessable("merging lists cannot yet be specified in the patch"));
             }
             Some(mark) => {
-                return Err(PatchError::unprocessable(format!(
-                    "unknown patch type: {mark} in map: {item}"
-                )));
+                return Err(PatchError::unprocessable(format!("unknown patch type: {mark} in map: {item}")));
             }
         }
     }
@@ -302,9 +284,7 @@ fn merge_elements<S: MergeSchema>(
         positions.entry(order::identity(item, Some(key))?).or_insert(position);
     }
     for item in change {
-        let position = *positions
-            .entry(order::identity(&item, Some(key))?)
-            .or_insert(live.len());
+        let position = *positions.entry(order::identity(&item, Some(key))?).or_insert(live.len());
         match live.get_mut(position) {
             Some(place) => *place = merge_element(place.take(), item, schema, mode)?,
             None => live.push(added(item, schema, mode)?),

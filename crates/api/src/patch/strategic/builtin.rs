@@ -69,49 +69,24 @@ impl Rule {
 
 /// A map, or an atomic list of maps, of type `of`.
 const fn plain(of: &'static Type) -> Rule {
-    Rule {
-        strategy: Strategy::Default,
-        merge_key: None,
-        retain_keys: false,
-        of,
-    }
+    Rule { strategy: Strategy::Default, merge_key: None, retain_keys: false, of }
 }
 
 /// A list of `of` that merges by `key`.
 const fn keyed(key: &'static str, of: &'static Type) -> Rule {
-    Rule {
-        strategy: Strategy::Merge,
-        merge_key: Some(key),
-        retain_keys: false,
-        of,
-    }
+    Rule { strategy: Strategy::Merge, merge_key: Some(key), retain_keys: false, of }
 }
 
 /// As [`keyed`]; the differ names the members that remain, so that a changed union drops the old variant.
 const fn keyed_union(key: &'static str, of: &'static Type) -> Rule {
-    Rule {
-        strategy: Strategy::Merge,
-        merge_key: Some(key),
-        retain_keys: true,
-        of,
-    }
+    Rule { strategy: Strategy::Merge, merge_key: Some(key), retain_keys: true, of }
 }
 
 /// A list of scalars that merges as a set.
-const SET: Rule = Rule {
-    strategy: Strategy::Merge,
-    merge_key: None,
-    retain_keys: false,
-    of: &PLAIN,
-};
+const SET: Rule = Rule { strategy: Strategy::Merge, merge_key: None, retain_keys: false, of: &PLAIN };
 
 /// A map that is replaced whole.
-const ATOMIC: Rule = Rule {
-    strategy: Strategy::Replace,
-    merge_key: None,
-    retain_keys: false,
-    of: &PLAIN,
-};
+const ATOMIC: Rule = Rule { strategy: Strategy::Replace, merge_key: None, retain_keys: false, of: &PLAIN };
 
 static PLAIN: Type = Type(&[]);
 
@@ -154,11 +129,7 @@ static POD_STATUS: Type = Type(&[
     ("resourceClaimStatuses", keyed_union("name", &PLAIN)),
 ]);
 
-static POD: Type = Type(&[
-    ("metadata", plain(&METADATA)),
-    ("spec", plain(&POD_SPEC)),
-    ("status", plain(&POD_STATUS)),
-]);
+static POD: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&POD_SPEC)), ("status", plain(&POD_STATUS))]);
 
 static TEMPLATE: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&POD_SPEC))]);
 
@@ -166,42 +137,27 @@ static POD_TEMPLATE: Type = Type(&[("metadata", plain(&METADATA)), ("template", 
 
 static DAEMON_SET_SPEC: Type = Type(&[("template", plain(&TEMPLATE))]);
 
-static DAEMON_SET: Type = Type(&[
-    ("metadata", plain(&METADATA)),
-    ("spec", plain(&DAEMON_SET_SPEC)),
-    ("status", plain(&CONDITIONS)),
-]);
+static DAEMON_SET: Type =
+    Type(&[("metadata", plain(&METADATA)), ("spec", plain(&DAEMON_SET_SPEC)), ("status", plain(&CONDITIONS))]);
 
 static NODE_SPEC: Type = Type(&[("podCIDRs", SET)]);
 
-static NODE_STATUS: Type = Type(&[
-    ("conditions", keyed("type", &PLAIN)),
-    ("addresses", keyed("type", &PLAIN)),
-]);
+static NODE_STATUS: Type = Type(&[("conditions", keyed("type", &PLAIN)), ("addresses", keyed("type", &PLAIN))]);
 
-static NODE: Type = Type(&[
-    ("metadata", plain(&METADATA)),
-    ("spec", plain(&NODE_SPEC)),
-    ("status", plain(&NODE_STATUS)),
-]);
+static NODE: Type =
+    Type(&[("metadata", plain(&METADATA)), ("spec", plain(&NODE_SPEC)), ("status", plain(&NODE_STATUS))]);
 
 static SERVICE_SPEC: Type = Type(&[("ports", keyed("port", &PLAIN))]);
 
-static SERVICE: Type = Type(&[
-    ("metadata", plain(&METADATA)),
-    ("spec", plain(&SERVICE_SPEC)),
-    ("status", plain(&CONDITIONS)),
-]);
+static SERVICE: Type =
+    Type(&[("metadata", plain(&METADATA)), ("spec", plain(&SERVICE_SPEC)), ("status", plain(&CONDITIONS))]);
 
 static SERVICE_ACCOUNT: Type = Type(&[("metadata", plain(&METADATA)), ("secrets", keyed("name", &PLAIN))]);
 
 static BUDGET_SPEC: Type = Type(&[("selector", ATOMIC)]);
 
-static POD_DISRUPTION_BUDGET: Type = Type(&[
-    ("metadata", plain(&METADATA)),
-    ("spec", plain(&BUDGET_SPEC)),
-    ("status", plain(&CONDITIONS)),
-]);
+static POD_DISRUPTION_BUDGET: Type =
+    Type(&[("metadata", plain(&METADATA)), ("spec", plain(&BUDGET_SPEC)), ("status", plain(&CONDITIONS))]);
 
 static CSI_NODE_SPEC: Type = Type(&[("drivers", keyed("name", &PLAIN))]);
 
@@ -209,14 +165,10 @@ static CSI_NODE: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&C
 
 static MATCH_CONDITIONS: Type = Type(&[("matchConditions", keyed("name", &PLAIN))]);
 
-static WEBHOOK_CONFIGURATION: Type = Type(&[
-    ("metadata", plain(&METADATA)),
-    ("webhooks", keyed("name", &MATCH_CONDITIONS)),
-]);
+static WEBHOOK_CONFIGURATION: Type =
+    Type(&[("metadata", plain(&METADATA)), ("webhooks", keyed("name", &MATCH_CONDITIONS))]);
 
-static ADMISSION_POLICY_SPEC: Type = Type(&[
-    ("matchConditions", keyed("name", &PLAIN)),
-    ("variables", keyed("name", &PLAIN)),
-]);
+static ADMISSION_POLICY_SPEC: Type =
+    Type(&[("matchConditions", keyed("name", &PLAIN)), ("variables", keyed("name", &PLAIN))]);
 
 static ADMISSION_POLICY: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&ADMISSION_POLICY_SPEC))]);

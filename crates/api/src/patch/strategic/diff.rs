@@ -26,11 +26,7 @@ struct Scope {
 
 /// The patch that makes `modified` out of `original`; `{}` when they are equal.
 pub fn create_two_way<S: MergeSchema>(original: &Value, modified: &Value, schema: S) -> Result<Value, PatchError> {
-    let scope = Scope {
-        changes: true,
-        deletions: true,
-        retain_keys: false,
-    };
+    let scope = Scope { changes: true, deletions: true, retain_keys: false };
     diff_maps(members(original)?, members(modified)?, schema, scope).map(Value::Object)
 }
 
@@ -43,16 +39,8 @@ pub fn diff3<S: MergeSchema>(
     current: &Value,
     schema: S,
 ) -> Result<Value, PatchError> {
-    let changed = Scope {
-        changes: true,
-        deletions: false,
-        retain_keys: false,
-    };
-    let deleted = Scope {
-        changes: false,
-        deletions: true,
-        retain_keys: false,
-    };
+    let changed = Scope { changes: true, deletions: false, retain_keys: false };
+    let deleted = Scope { changes: false, deletions: true, retain_keys: false };
     let changes = diff_maps(members(current)?, members(modified)?, schema, changed)?;
     let deletions = diff_maps(members(original)?, members(modified)?, schema, deleted)?;
     let patch = merge_maps(deletions, changes, schema, Mode::Patch)?;
@@ -61,22 +49,17 @@ pub fn diff3<S: MergeSchema>(
 }
 
 fn keeps_identity(patch: &Members) -> Result<(), PatchError> {
-    let renames = patch
-        .get("metadata")
-        .and_then(|metadata| metadata.get("name"))
-        .is_some();
+    let renames = patch.get("metadata").and_then(|metadata| metadata.get("name")).is_some();
     match patch.contains_key("apiVersion") || patch.contains_key("kind") || renames {
-        true => Err(PatchError::unprocessable(
-            "precondition failed: apiVersion, kind and metadata.name may not change",
-        )),
+        true => {
+            Err(PatchError::unprocessable("precondition failed: apiVersion, kind and metadata.name may not change"))
+        }
         false => Ok(()),
     }
 }
 
 fn members(value: &Value) -> Result<&Members, PatchError> {
-    value
-        .as_object()
-        .ok_or_else(|| PatchError::malformed("invalid JSON document"))
+    value.as_object().ok_or_else(|| PatchError::malformed("invalid JSON document"))
 }
 
 fn diff_maps<S: MergeSchema>(
@@ -104,11 +87,7 @@ fn diff_maps<S: MergeSchema>(
     if scope.deletions {
         patch.extend(gone().map(|(key, _)| (key.clone(), Value::Null)));
     }
-    let retained: Vec<&String> = modified
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, _)| key)
-        .collect();
+    let retained: Vec<&String> = modified.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| key).collect();
     let differs = !patch.is_empty() || gone().any(|(_, value)| !value.is_null());
     if scope.retain_keys && differs && !retained.is_empty() {
         patch.insert(RETAIN_KEYS.to_owned(), json!(retained));
@@ -129,15 +108,7 @@ fn diff_map_field<S: MergeSchema>(
         }
         return Ok(());
     }
-    let nested = diff_maps(
-        old,
-        new,
-        field.schema,
-        Scope {
-            retain_keys: field.retain_keys,
-            ..scope
-        },
-    )?;
+    let nested = diff_maps(old, new, field.schema, Scope { retain_keys: field.retain_keys, ..scope })?;
     if !nested.is_empty() {
         patch.insert(key.to_owned(), nested.into());
     }
@@ -157,15 +128,7 @@ fn diff_list_field<S: MergeSchema>(
         }
         return Ok(());
     }
-    let diff = diff_lists(
-        old,
-        new,
-        field,
-        Scope {
-            retain_keys: field.retain_keys,
-            ..scope
-        },
-    )?;
+    let diff = diff_lists(old, new, field, Scope { retain_keys: field.retain_keys, ..scope })?;
     let mut put = |key: String, list: Vec<Value>| {
         if !list.is_empty() {
             patch.insert(key, list.into());
@@ -193,44 +156,24 @@ fn diff_lists<S: MergeSchema>(
 ) -> Result<ListDiff, PatchError> {
     if old.is_empty() {
         let patch = if scope.changes { new.to_vec() } else { Vec::new() };
-        return Ok(ListDiff {
-            patch,
-            ..ListDiff::default()
-        });
+        return Ok(ListDiff { patch, ..ListDiff::default() });
     }
     match (order::elements(old, new)?, field.merge_key) {
         (Elements::Scalars, _) => diff_scalars(old, new, scope),
         (Elements::Maps, Some(key)) => diff_keyed(old, new, key, field.schema, scope),
-        (Elements::Maps, None) => Err(PatchError::unprocessable(
-            "cannot merge lists without merge key for type map",
-        )),
+        (Elements::Maps, None) => Err(PatchError::unprocessable("cannot merge lists without merge key for type map")),
     }
 }
 
 fn diff_scalars(old: &[Value], new: &[Value], scope: Scope) -> Result<ListDiff, PatchError> {
     let (old_ranks, new_ranks) = (Ranks::of(old, None)?, Ranks::of(new, None)?);
     let not_in = |ranks: &Ranks, list: &[Value]| -> Vec<Value> {
-        list.iter()
-            .filter(|item| ranks.get(&item.to_string()).is_none())
-            .cloned()
-            .collect()
+        list.iter().filter(|item| ranks.get(&item.to_string()).is_none()).cloned().collect()
     };
-    let patch = if scope.changes {
-        not_in(&old_ranks, new)
-    } else {
-        Vec::new()
-    };
-    let deleted_scalars = if scope.deletions {
-        not_in(&new_ranks, old)
-    } else {
-        Vec::new()
-    };
+    let patch = if scope.changes { not_in(&old_ranks, new) } else { Vec::new() };
+    let deleted_scalars = if scope.deletions { not_in(&new_ranks, old) } else { Vec::new() };
     let ordered = !deleted_scalars.is_empty() || (scope.changes && old != new);
-    Ok(ListDiff {
-        patch,
-        deleted_scalars,
-        order: if ordered { new.to_vec() } else { Vec::new() },
-    })
+    Ok(ListDiff { patch, deleted_scalars, order: if ordered { new.to_vec() } else { Vec::new() } })
 }
 
 fn diff_keyed<S: MergeSchema>(
@@ -251,11 +194,7 @@ fn diff_keyed<S: MergeSchema>(
         true => keys(new).into_iter().map(|value| json!({ key: value })).collect(),
         false => Vec::new(),
     };
-    Ok(ListDiff {
-        patch,
-        deleted_scalars: Vec::new(),
-        order,
-    })
+    Ok(ListDiff { patch, deleted_scalars: Vec::new(), order })
 }
 
 /// Walks both lists sorted by merge key: what is changed or new, and marks for what is gone.
@@ -306,9 +245,7 @@ fn diff_element<S: MergeSchema>(
 fn sorted<'v>(list: &'v [Value], key: &str) -> Result<Vec<(String, &'v Members)>, PatchError> {
     let named = |item: &'v Value| {
         let identity = order::identity(item, Some(key))?;
-        item.as_object()
-            .map(|members| (identity, members))
-            .ok_or_else(|| no_merge_key(item, key))
+        item.as_object().map(|members| (identity, members)).ok_or_else(|| no_merge_key(item, key))
     };
     let mut named = list.iter().map(named).collect::<Result<Vec<_>, _>>()?;
     named.sort_by(|a, b| a.0.cmp(&b.0));

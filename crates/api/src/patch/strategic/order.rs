@@ -37,10 +37,7 @@ fn kind(item: &Value) -> Result<Elements, PatchError> {
 pub(super) fn identity(item: &Value, merge_key: Option<&str>) -> Result<String, PatchError> {
     match merge_key {
         None => Ok(item.to_string()),
-        Some(key) => item
-            .get(key)
-            .map(Value::to_string)
-            .ok_or_else(|| no_merge_key(item, key)),
+        Some(key) => item.get(key).map(Value::to_string).ok_or_else(|| no_merge_key(item, key)),
     }
 }
 
@@ -76,11 +73,7 @@ pub(super) fn arrange(
     let mut others = Vec::new();
     for item in merged {
         let identity = identity(&item, merge_key)?;
-        let row = if patch_order.get(&identity).is_some() {
-            &mut known
-        } else {
-            &mut others
-        };
+        let row = if patch_order.get(&identity).is_some() { &mut known } else { &mut others };
         row.push((identity, item));
     }
     sort(&mut known, patch_order);
@@ -98,12 +91,7 @@ fn interleave(others: Vec<Named>, known: Vec<Named>, live_order: &Ranks) -> Vec<
     let mut others = others.into_iter().peekable();
     for (identity, item) in known {
         let rank = live_order.get(&identity);
-        let precedes = |other: &Named| {
-            live_order
-                .get(&other.0)
-                .zip(rank)
-                .is_some_and(|(other, rank)| other < rank)
-        };
+        let precedes = |other: &Named| live_order.get(&other.0).zip(rank).is_some_and(|(other, rank)| other < rank);
         while let Some((_, other)) = others.next_if(precedes) {
             row.push(other);
         }

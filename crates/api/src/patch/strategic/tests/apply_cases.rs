@@ -18,42 +18,18 @@ fn maps_merge_and_null_deletes() {
             json!({"metadata": {"labels": {}}}),
         ),
         (json!({"a": 1}), json!({"a": null, "b": null}), json!({})),
-        (
-            json!({}),
-            json!({"a": {"b": null, "c": {"d": null}}}),
-            json!({"a": {"c": {}}}),
-        ),
+        (json!({}), json!({"a": {"b": null, "c": {"d": null}}}), json!({"a": {"c": {}}})),
         (json!({"a": {"x": 1}}), json!({"a": "s"}), json!({"a": "s"})),
-        (
-            json!({"a": "s"}),
-            json!({"a": {"x": 1, "y": null}}),
-            json!({"a": {"x": 1}}),
-        ),
-        (
-            json!({"a": {"x": 1}}),
-            json!({"a": {"$patch": "replace", "y": 2}}),
-            json!({"a": {"y": 2}}),
-        ),
-        (
-            json!({"a": {"x": 1}}),
-            json!({"a": {"$patch": "delete"}}),
-            json!({"a": {}}),
-        ),
-        (
-            json!({"a": {"x": 1}}),
-            json!({"a": {"$patch": "merge", "y": 2}}),
-            json!({"a": {"x": 1, "y": 2}}),
-        ),
+        (json!({"a": "s"}), json!({"a": {"x": 1, "y": null}}), json!({"a": {"x": 1}})),
+        (json!({"a": {"x": 1}}), json!({"a": {"$patch": "replace", "y": 2}}), json!({"a": {"y": 2}})),
+        (json!({"a": {"x": 1}}), json!({"a": {"$patch": "delete"}}), json!({"a": {}})),
+        (json!({"a": {"x": 1}}), json!({"a": {"$patch": "merge", "y": 2}}), json!({"a": {"x": 1, "y": 2}})),
         (
             json!({"a": {"x": 1, "y": 2}}),
             json!({"a": {"$retainKeys": ["x", "z"], "z": 3}}),
             json!({"a": {"x": 1, "z": 3}}),
         ),
-        (
-            json!({}),
-            json!({"a": {"$retainKeys": ["z"], "z": 3}}),
-            json!({"a": {"z": 3}}),
-        ),
+        (json!({}), json!({"a": {"$retainKeys": ["z"], "z": 3}}), json!({"a": {"z": 3}})),
     ];
     for (document, patch, result) in cases {
         assert_eq!(patched(document, patch), result);
@@ -70,42 +46,17 @@ fn lists_merge_by_their_key() {
             json!([{"name": "a", "image": "2"}]),
             json!([{"name": "a", "image": "2"}]),
         ),
-        (
-            "containers",
-            json!([{"name": "a"}]),
-            json!([{"name": "b"}]),
-            json!([{"name": "b"}, {"name": "a"}]),
-        ),
-        (
-            "initContainers",
-            json!([{"name": "a", "x": 1}]),
-            json!([{"name": "a", "x": null}]),
-            json!([{"name": "a"}]),
-        ),
-        (
-            "ephemeralContainers",
-            json!([{"name": "a"}]),
-            json!([{"name": "a", "x": 1}]),
-            json!([{"name": "a", "x": 1}]),
-        ),
+        ("containers", json!([{"name": "a"}]), json!([{"name": "b"}]), json!([{"name": "b"}, {"name": "a"}])),
+        ("initContainers", json!([{"name": "a", "x": 1}]), json!([{"name": "a", "x": null}]), json!([{"name": "a"}])),
+        ("ephemeralContainers", json!([{"name": "a"}]), json!([{"name": "a", "x": 1}]), json!([{"name": "a", "x": 1}])),
         (
             "containers",
             json!([{"name": "a"}, {"name": "b"}]),
             json!([{"name": "a", "$patch": "delete"}]),
             json!([{"name": "b"}]),
         ),
-        (
-            "containers",
-            json!([{"name": "a"}]),
-            json!([{"name": "x", "$patch": "delete"}]),
-            json!([{"name": "a"}]),
-        ),
-        (
-            "containers",
-            json!([{"name": "a"}]),
-            json!([{"$patch": "replace"}, {"name": "b"}]),
-            json!([{"name": "b"}]),
-        ),
+        ("containers", json!([{"name": "a"}]), json!([{"name": "x", "$patch": "delete"}]), json!([{"name": "a"}])),
+        ("containers", json!([{"name": "a"}]), json!([{"$patch": "replace"}, {"name": "b"}]), json!([{"name": "b"}])),
         (
             "containers",
             json!([{"name": "a", "x": {"y": 1}}]),
@@ -130,45 +81,21 @@ fn lists_merge_by_their_key() {
             json!([{"ip": "1", "hostnames": ["b"]}]),
             json!([{"ip": "1", "hostnames": ["b"]}]),
         ),
-        (
-            "imagePullSecrets",
-            json!([{"name": "a"}]),
-            json!([{"name": "a"}]),
-            json!([{"name": "a"}]),
-        ),
+        ("imagePullSecrets", json!([{"name": "a"}]), json!([{"name": "a"}]), json!([{"name": "a"}])),
         (
             "topologySpreadConstraints",
             json!([{"topologyKey": "z", "maxSkew": 1}]),
             json!([{"topologyKey": "z", "maxSkew": 2}]),
             json!([{"topologyKey": "z", "maxSkew": 2}]),
         ),
-        (
-            "tolerations",
-            json!([{"key": "a"}]),
-            json!([{"key": "b"}]),
-            json!([{"key": "b"}]),
-        ),
-        (
-            "tolerations",
-            json!([{"key": "a"}]),
-            json!([{"$patch": "replace"}, {"key": "b"}]),
-            json!([{"key": "b"}]),
-        ),
-        (
-            "unknown",
-            json!([{"name": "a"}]),
-            json!([{"name": "b"}]),
-            json!([{"name": "b"}]),
-        ),
+        ("tolerations", json!([{"key": "a"}]), json!([{"key": "b"}]), json!([{"key": "b"}])),
+        ("tolerations", json!([{"key": "a"}]), json!([{"$patch": "replace"}, {"key": "b"}]), json!([{"key": "b"}])),
+        ("unknown", json!([{"name": "a"}]), json!([{"name": "b"}]), json!([{"name": "b"}])),
         ("containers", json!([]), json!([{"name": "a"}]), json!([{"name": "a"}])),
         ("containers", json!([{"name": "a"}]), json!([]), json!([{"name": "a"}])),
     ];
     for (field, live, patch, result) in cases {
-        assert_eq!(
-            patched(spec(field, live), spec(field, patch)),
-            spec(field, result),
-            "{field}"
-        );
+        assert_eq!(patched(spec(field, live), spec(field, patch)), spec(field, result), "{field}");
     }
 }
 
@@ -209,12 +136,7 @@ fn container_lists_merge_by_their_key() {
         ),
         ("args", json!(["a", "b"]), json!(["c"]), json!(["c"])),
         ("command", json!(["a"]), json!(["a", "b"]), json!(["a", "b"])),
-        (
-            "envFrom",
-            json!([{"prefix": "a"}]),
-            json!([{"prefix": "b"}]),
-            json!([{"prefix": "b"}]),
-        ),
+        ("envFrom", json!([{"prefix": "a"}]), json!([{"prefix": "b"}]), json!([{"prefix": "b"}])),
     ];
     for (field, live, patch, result) in cases {
         let container = |value: Value| json!({"spec": {"containers": [{"name": "c", field: value}]}});
@@ -226,18 +148,8 @@ fn container_lists_merge_by_their_key() {
 fn merge_keys_by_kind() {
     // DS-I15: (group, kind, where, list of key or None for atomic)
     let cases: Vec<(&str, &str, &[&str], Option<&str>)> = vec![
-        (
-            "apps",
-            "DaemonSet",
-            &["spec", "template", "spec", "containers"],
-            Some("name"),
-        ),
-        (
-            "apps",
-            "DaemonSet",
-            &["spec", "template", "spec", "containers", "ports"],
-            Some("containerPort"),
-        ),
+        ("apps", "DaemonSet", &["spec", "template", "spec", "containers"], Some("name")),
+        ("apps", "DaemonSet", &["spec", "template", "spec", "containers", "ports"], Some("containerPort")),
         ("apps", "DaemonSet", &["status", "conditions"], Some("type")),
         ("apps", "DaemonSet", &["metadata", "ownerReferences"], Some("uid")),
         ("", "PodTemplate", &["template", "spec", "volumes"], Some("name")),
@@ -256,39 +168,17 @@ fn merge_keys_by_kind() {
         ("", "ConfigMap", &["metadata", "ownerReferences"], Some("uid")),
         ("policy", "PodDisruptionBudget", &["status", "conditions"], Some("type")),
         ("storage.k8s.io", "CSINode", &["spec", "drivers"], Some("name")),
-        (
-            "admissionregistration.k8s.io",
-            "ValidatingWebhookConfiguration",
-            &["webhooks"],
-            Some("name"),
-        ),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", &["webhooks"], Some("name")),
     ];
     for (group, kind, path, key) in cases {
-        let start = FieldMerge {
-            schema: BuiltIn::for_kind(group, kind),
-            ..FieldMerge::default()
-        };
+        let start = FieldMerge { schema: BuiltIn::for_kind(group, kind), ..FieldMerge::default() };
         let field = path.iter().fold(start, |field, name| field.schema.lookup(name));
-        let expected = if key.is_some() {
-            Strategy::Merge
-        } else {
-            Strategy::Default
-        };
-        assert_eq!(
-            (field.merge_key, field.strategy),
-            (key, expected),
-            "{group}/{kind} {path:?}"
-        );
+        let expected = if key.is_some() { Strategy::Merge } else { Strategy::Default };
+        assert_eq!((field.merge_key, field.strategy), (key, expected), "{group}/{kind} {path:?}");
     }
     let budget = BuiltIn::for_kind("policy", "PodDisruptionBudget");
-    assert_eq!(
-        budget.lookup("spec").schema.lookup("selector").strategy,
-        Strategy::Replace
-    );
-    assert_eq!(
-        pod().lookup("metadata").schema.lookup("finalizers").strategy,
-        Strategy::Merge
-    );
+    assert_eq!(budget.lookup("spec").schema.lookup("selector").strategy, Strategy::Replace);
+    assert_eq!(pod().lookup("metadata").schema.lookup("finalizers").strategy, Strategy::Merge);
 }
 
 #[test]
@@ -297,21 +187,9 @@ fn finalizers_merge_as_a_set() {
     let cases = [
         (json!(["a"]), json!({"finalizers": ["b"]}), json!(["b", "a"])),
         (json!(["a", "b"]), json!({"finalizers": ["a"]}), json!(["a", "b"])),
-        (
-            json!(["a", "b"]),
-            json!({"$deleteFromPrimitiveList/finalizers": ["a", "x"]}),
-            json!(["b"]),
-        ),
-        (
-            json!(["a"]),
-            json!({"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["b"]}),
-            json!(["b"]),
-        ),
-        (
-            json!(["a", "b"]),
-            json!({"$setElementOrder/finalizers": ["b", "a"]}),
-            json!(["b", "a"]),
-        ),
+        (json!(["a", "b"]), json!({"$deleteFromPrimitiveList/finalizers": ["a", "x"]}), json!(["b"])),
+        (json!(["a"]), json!({"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["b"]}), json!(["b"])),
+        (json!(["a", "b"]), json!({"$setElementOrder/finalizers": ["b", "a"]}), json!(["b", "a"])),
         (
             json!(["a", "b", "c"]),
             json!({"$setElementOrder/finalizers": ["c", "n"], "finalizers": ["n"]}),
@@ -324,10 +202,7 @@ fn finalizers_merge_as_a_set() {
             json!({"metadata": {"finalizers": result}})
         );
     }
-    let absent = patched(
-        json!({"metadata": {}}),
-        json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"]}}),
-    );
+    let absent = patched(json!({"metadata": {}}), json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"]}}));
     assert_eq!(absent, json!({"metadata": {}}));
 }
 
@@ -359,10 +234,7 @@ fn order_of_elements() {
         }
         let applied = apply(spec("containers", named(live)), json!({"spec": change}), pod());
         match result {
-            "!" => assert!(
-                matches!(applied, Err(PatchError::Unprocessable(_))),
-                "{live} {patch} {order}"
-            ),
+            "!" => assert!(matches!(applied, Err(PatchError::Unprocessable(_))), "{live} {patch} {order}"),
             result => assert_eq!(applied, Ok(spec("containers", named(result))), "{live} {patch} {order}"),
         }
     }
@@ -371,31 +243,13 @@ fn order_of_elements() {
 #[test]
 fn refused() {
     let cases = [
-        (
-            json!({"a": {"$patch": "explode"}}),
-            "unknown patch type: \"explode\" in map: {}",
-        ),
-        (
-            json!({"$retainKeys": ["a"], "b": 1}),
-            "invalid patch format of retainKeys",
-        ),
+        (json!({"a": {"$patch": "explode"}}), "unknown patch type: \"explode\" in map: {}"),
+        (json!({"$retainKeys": ["a"], "b": 1}), "invalid patch format of retainKeys"),
         (json!({"$retainKeys": "a"}), "invalid patch format of retainKeys"),
-        (
-            json!({"spec": {"$setElementOrder/containers": "x"}}),
-            "invalid patch format of setElementOrder list",
-        ),
-        (
-            json!({"spec": {"$setElementOrder": []}}),
-            "invalid patch format of setElementOrder list",
-        ),
-        (
-            json!({"spec": {"$deleteFromPrimitiveList/x": 1}}),
-            "invalid patch format of primitive list",
-        ),
-        (
-            json!({"spec": {"$deleteFromPrimitiveList": []}}),
-            "invalid patch format of primitive list",
-        ),
+        (json!({"spec": {"$setElementOrder/containers": "x"}}), "invalid patch format of setElementOrder list"),
+        (json!({"spec": {"$setElementOrder": []}}), "invalid patch format of setElementOrder list"),
+        (json!({"spec": {"$deleteFromPrimitiveList/x": 1}}), "invalid patch format of primitive list"),
+        (json!({"spec": {"$deleteFromPrimitiveList": []}}), "invalid patch format of primitive list"),
         (
             json!({"spec": {"containers": [{"image": "x"}]}}),
             "map: {\"image\":\"x\"} does not contain declared merge key: name",
@@ -408,14 +262,8 @@ fn refused() {
             json!({"spec": {"containers": [{"$patch": "merge", "name": "c"}]}}),
             "merging lists cannot yet be specified in the patch",
         ),
-        (
-            json!({"spec": {"containers": [1]}}),
-            "list element types are not identical",
-        ),
-        (
-            json!({"spec": {"containers": [[]]}}),
-            "lists of lists are not supported",
-        ),
+        (json!({"spec": {"containers": [1]}}), "list element types are not identical"),
+        (json!({"spec": {"containers": [[]]}}), "lists of lists are not supported"),
         (
             json!({"spec": {"containers": [{"name": "x"}], "$setElementOrder/containers": [{"name": "c"}]}}),
             "The order in patch list:\n[{\"name\":\"x\"}]\n doesn't match $setElementOrder list:\n[{\"name\":\"c\"}]\n",
@@ -423,20 +271,10 @@ fn refused() {
     ];
     for (patch, text) in cases {
         let document = json!({"spec": {"containers": [{"name": "c"}]}});
-        assert_eq!(
-            apply(document, patch.clone(), pod()).unwrap_err().to_string(),
-            text,
-            "{patch}"
-        );
+        assert_eq!(apply(document, patch.clone(), pod()).unwrap_err().to_string(), text, "{patch}");
     }
-    assert!(matches!(
-        apply(json!([]), json!({}), pod()),
-        Err(PatchError::Malformed(_))
-    ));
-    assert!(matches!(
-        apply(json!({}), json!([]), pod()),
-        Err(PatchError::Malformed(_))
-    ));
+    assert!(matches!(apply(json!([]), json!({}), pod()), Err(PatchError::Malformed(_))));
+    assert!(matches!(apply(json!({}), json!([]), pod()), Err(PatchError::Malformed(_))));
 }
 
 #[test]

@@ -6,16 +6,8 @@ use super::{named, patched, pod, spec};
 #[test]
 fn two_way_patches() {
     let cases = [
-        (
-            spec("containers", named("ab")),
-            spec("containers", named("ab")),
-            json!({}),
-        ),
-        (
-            spec("hostNetwork", json!(true)),
-            json!({"spec": {}}),
-            json!({"spec": {"hostNetwork": null}}),
-        ),
+        (spec("containers", named("ab")), spec("containers", named("ab")), json!({})),
+        (spec("hostNetwork", json!(true)), json!({"spec": {}}), json!({"spec": {"hostNetwork": null}})),
         (
             spec("containers", named("ab")),
             spec("containers", named("b")),

@@ -5,11 +5,7 @@ use super::super::{apply, create_two_way, diff3};
 use super::pod;
 
 fn scalar() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        any::<bool>().prop_map(Value::from),
-        (0..3).prop_map(Value::from),
-        "[ab]".prop_map(Value::from)
-    ]
+    prop_oneof![any::<bool>().prop_map(Value::from), (0..3).prop_map(Value::from), "[ab]".prop_map(Value::from)]
 }
 
 fn map_of(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
@@ -52,9 +48,7 @@ fn any_pod() -> impl Strategy<Value = Value> {
 
 fn has_directive(value: &Value) -> bool {
     match value {
-        Value::Object(members) => members
-            .iter()
-            .any(|(key, value)| key.starts_with('$') || has_directive(value)),
+        Value::Object(members) => members.iter().any(|(key, value)| key.starts_with('$') || has_directive(value)),
         Value::Array(items) => items.iter().any(has_directive),
         _ => false,
     }
