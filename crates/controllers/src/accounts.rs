@@ -66,9 +66,7 @@ impl Reconciler for Accounts {
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
-        view.objects(&kinds::NAMESPACE)
-            .map(|namespace| namespace.meta.key())
-            .collect()
+        view.objects(&kinds::NAMESPACE).map(|namespace| namespace.meta.key()).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
@@ -76,9 +74,7 @@ impl Reconciler for Accounts {
         Some(Seen {
             namespace: key.name.as_ref().into(),
             terminating: namespace.meta.is_terminating(),
-            has_account: view
-                .object(&kinds::SERVICE_ACCOUNT, &Key::new(&key.name, ACCOUNT))
-                .is_some(),
+            has_account: view.object(&kinds::SERVICE_ACCOUNT, &Key::new(&key.name, ACCOUNT)).is_some(),
             root_ca: view.object(&kinds::CONFIG_MAP, &Key::new(&key.name, ROOT_CA)).cloned(),
         })
     }
@@ -88,10 +84,7 @@ impl Reconciler for Accounts {
             return Plan::default();
         }
         let account = (!seen.has_account).then(|| create(&kinds::SERVICE_ACCOUNT, &seen.namespace, ACCOUNT, json!({})));
-        Plan {
-            actions: account.into_iter().chain(self.publish(seen)).collect(),
-            ..Plan::default()
-        }
+        Plan { actions: account.into_iter().chain(self.publish(seen)).collect(), ..Plan::default() }
     }
 }
 
@@ -123,11 +116,7 @@ fn create(kind: &Kind, namespace: &str, name: &str, mut body: Value) -> Action {
     body["kind"] = json!(kind.kind);
     body["metadata"]["name"] = json!(name);
     body["metadata"]["namespace"] = json!(namespace);
-    Action::Create {
-        target: Target::new(kind.clone(), namespace, name),
-        body,
-        report: None,
-    }
+    Action::Create { target: Target::new(kind.clone(), namespace, name), body, report: None }
 }
 
 #[cfg(test)]
@@ -139,24 +128,15 @@ mod tests {
     fn a_namespace_gets_its_account_and_ca_and_keeps_them() {
         let mut bed = Bed::new(Accounts { ca_pem: "PEM".into() });
         bed.put(&kinds::NAMESPACE, r#"{"metadata":{"name":"x"}}"#);
-        let both = [
-            "create serviceaccounts/x/default",
-            "create configmaps/x/kube-root-ca.crt",
-        ];
+        let both = ["create serviceaccounts/x/default", "create configmaps/x/kube-root-ca.crt"];
         assert_eq!(bed.run("x", at(0)), both);
-        bed.put(
-            &kinds::SERVICE_ACCOUNT,
-            r#"{"metadata":{"name":"default","namespace":"x"}}"#,
-        );
+        bed.put(&kinds::SERVICE_ACCOUNT, r#"{"metadata":{"name":"default","namespace":"x"}}"#);
         bed.put(
             &kinds::CONFIG_MAP,
             r#"{"metadata":{"name":"kube-root-ca.crt","namespace":"x"},"data":{"ca.crt":"OLD"}}"#,
         );
         assert_eq!(bed.run("x", at(0)), ["patch configmaps/x/kube-root-ca.crt"]);
-        bed.put(
-            &kinds::NAMESPACE,
-            r#"{"metadata":{"name":"x","deletionTimestamp":"2026-01-01T00:00:00Z"}}"#,
-        );
+        bed.put(&kinds::NAMESPACE, r#"{"metadata":{"name":"x","deletionTimestamp":"2026-01-01T00:00:00Z"}}"#);
         assert!(bed.run("x", at(0)).is_empty());
     }
 }

@@ -16,18 +16,12 @@ pub(crate) fn target(kind: &Kind, meta: &Meta) -> Target {
 
 /// The object is still this very one.
 pub(crate) fn same_uid(meta: &Meta) -> Preconditions {
-    Preconditions {
-        uid: Some(meta.uid.to_string()),
-        resource_version: None,
-    }
+    Preconditions { uid: Some(meta.uid.to_string()), resource_version: None }
 }
 
 /// The object is still exactly as seen.
 pub(crate) fn unchanged(meta: &Meta) -> Preconditions {
-    Preconditions {
-        uid: Some(meta.uid.to_string()),
-        resource_version: Some(meta.resource_version),
-    }
+    Preconditions { uid: Some(meta.uid.to_string()), resource_version: Some(meta.resource_version) }
 }
 
 /// A patch of one pod condition, and of other status fields given in `status`.
@@ -85,11 +79,5 @@ pub(crate) fn pod_event(pod: &Pod, kind: EventType, reason: &str, message: Strin
 pub(crate) fn node_event(node: &Node, kind: EventType, reason: &str, message: String) -> Action {
     let mut regarding = regarding(&kinds::NODE, &node.meta);
     regarding.uid = node.meta.name.to_string();
-    Action::Emit(Event {
-        regarding,
-        kind,
-        reason: reason.into(),
-        action: String::new(),
-        message,
-    })
+    Action::Emit(Event { regarding, kind, reason: reason.into(), action: String::new(), message })
 }

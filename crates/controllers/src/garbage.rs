@@ -98,34 +98,20 @@ impl Reconciler for Garbage {
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
-        view.owner_uids()
-            .filter(|uid| is_going(view, uid))
-            .map(Key::cluster)
-            .collect()
+        view.owner_uids().filter(|uid| is_going(view, uid)).map(Key::cluster).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
         let uid = key.name.as_ref();
-        let dependents: Vec<Dependent> = view
-            .dependents(uid)
-            .filter_map(|(kind, key)| self.dependent(view, uid, kind, key))
-            .collect();
+        let dependents: Vec<Dependent> =
+            view.dependents(uid).filter_map(|(kind, key)| self.dependent(view, uid, kind, key)).collect();
         let owner = match view.by_uid(uid) {
             Some((kind, key)) => Owner::Present(kind.clone(), Box::new(view.meta(kind, key)?.clone())),
             None if dependents.is_empty() => return None,
-            None if dependents
-                .iter()
-                .all(|one| surely_absent(view, &self.kinds, &one.meta, uid)) =>
-            {
-                Owner::Absent
-            }
+            None if dependents.iter().all(|one| surely_absent(view, &self.kinds, &one.meta, uid)) => Owner::Absent,
             None => Owner::Unsure,
         };
-        Some(Seen {
-            uid: uid.into(),
-            owner,
-            dependents,
-        })
+        Some(Seen { uid: uid.into(), owner, dependents })
     }
 
     fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
@@ -133,20 +119,12 @@ impl Reconciler for Garbage {
             Owner::Present(kind, meta) if meta.is_terminating() => end_owner(kind, meta, seen),
             Owner::Present(..) => Plan::default(),
             Owner::Absent => Plan {
-                actions: seen
-                    .dependents
-                    .iter()
-                    .filter_map(|one| one.release(&seen.uid))
-                    .collect(),
+                actions: seen.dependents.iter().filter_map(|one| one.release(&seen.uid)).collect(),
                 ..Plan::default()
             },
             Owner::Unsure => {
                 let wake_at = Some(now + SignedDuration::from_secs(1));
-                Plan {
-                    notes: vec![Note::Unsure { uid: seen.uid.clone() }],
-                    wake_at,
-                    ..Plan::default()
-                }
+                Plan { notes: vec![Note::Unsure { uid: seen.uid.clone() }], wake_at, ..Plan::default() }
             }
         }
     }
@@ -155,25 +133,12 @@ impl Reconciler for Garbage {
 impl Garbage {
     fn dependent(&self, view: &View, owner: &str, kind: &Kind, key: &Key) -> Option<Dependent> {
         let meta = view.meta(kind, key)?.clone();
-        let others = || {
-            meta.owner_references
-                .iter()
-                .filter(|reference| reference.uid.as_ref() != owner)
-        };
-        let other_owners = others()
-            .filter(|other| stays(view, &other.uid))
-            .map(|other| other.uid.clone())
-            .collect();
+        let others = || meta.owner_references.iter().filter(|reference| reference.uid.as_ref() != owner);
+        let other_owners = others().filter(|other| stays(view, &other.uid)).map(|other| other.uid.clone()).collect();
         let unsure = others()
             .any(|other| view.by_uid(&other.uid).is_none() && !surely_absent(view, &self.kinds, &meta, &other.uid));
         let has_dependents = view.dependents(&meta.uid).next().is_some();
-        Some(Dependent {
-            kind: kind.clone(),
-            meta,
-            other_owners,
-            unsure,
-            has_dependents,
-        })
+        Some(Dependent { kind: kind.clone(), meta, other_owners, unsure, has_dependents })
     }
 }
 
@@ -192,10 +157,7 @@ fn surely_absent(view: &View, kinds: &[Kind], dependent: &Meta, uid: &str) -> bo
     if view.is_gone(uid) {
         return true;
     }
-    let reference = dependent
-        .owner_references
-        .iter()
-        .find(|reference| reference.uid.as_ref() == uid);
+    let reference = dependent.owner_references.iter().find(|reference| reference.uid.as_ref() == uid);
     let kind = reference.and_then(|reference| kind_of(kinds, reference));
     kind.is_some_and(|kind| view.seen_revision(kind) >= dependent.resource_version.max(1))
 }
@@ -220,35 +182,17 @@ fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen) -> Plan<Note, ()> {
     let blocking = seen.dependents.iter().filter(blocks).count();
     let mut actions: Vec<Action> = match orphan {
         true => seen.dependents.iter().map(|one| one.without_owner(&seen.uid)).collect(),
-        false => seen
-            .dependents
-            .iter()
-            .filter_map(|one| one.release(&seen.uid))
-            .collect(),
+        false => seen.dependents.iter().filter_map(|one| one.release(&seen.uid)).collect(),
     };
     if blocking == 0 {
         actions.push(drop_finalizer(kind, meta, if orphan { ORPHAN } else { FOREGROUND }));
-        return Plan {
-            actions,
-            ..Plan::default()
-        };
+        return Plan { actions, ..Plan::default() };
     }
-    Plan {
-        actions,
-        notes: vec![Note::Blocked {
-            owner: meta.key(),
-            dependents: blocking,
-        }],
-        ..Plan::default()
-    }
+    Plan { actions, notes: vec![Note::Blocked { owner: meta.key(), dependents: blocking }], ..Plan::default() }
 }
 
 fn drop_finalizer(kind: &Kind, meta: &Meta, name: &str) -> Action {
-    let rest: Vec<_> = meta
-        .finalizers
-        .iter()
-        .filter(|finalizer| finalizer.as_ref() != name)
-        .collect();
+    let rest: Vec<_> = meta.finalizers.iter().filter(|finalizer| finalizer.as_ref() != name).collect();
     Action::Patch {
         target: target(kind, meta),
         patch: PatchType::Merge,
@@ -260,11 +204,7 @@ fn drop_finalizer(kind: &Kind, meta: &Meta, name: &str) -> Action {
 
 impl Dependent {
     fn blocks(&self, owner: &str) -> bool {
-        let named = self
-            .meta
-            .owner_references
-            .iter()
-            .find(|reference| reference.uid.as_ref() == owner);
+        let named = self.meta.owner_references.iter().find(|reference| reference.uid.as_ref() == owner);
         named.is_some_and(|reference| reference.block_owner_deletion == Some(true)) && self.other_owners.is_empty()
     }
 
@@ -283,22 +223,14 @@ impl Dependent {
             target: target(&self.kind, &self.meta),
             preconditions: same_uid(&self.meta),
             grace_period_seconds: None,
-            propagation: Some(if self.has_dependents {
-                Propagation::Foreground
-            } else {
-                Propagation::Background
-            }),
+            propagation: Some(if self.has_dependents { Propagation::Foreground } else { Propagation::Background }),
             report: None,
         })
     }
 
     fn without_owner(&self, owner: &str) -> Action {
-        let rest: Vec<_> = self
-            .meta
-            .owner_references
-            .iter()
-            .filter(|reference| reference.uid.as_ref() != owner)
-            .collect();
+        let rest: Vec<_> =
+            self.meta.owner_references.iter().filter(|reference| reference.uid.as_ref() != owner).collect();
         let rest = if rest.is_empty() { json!(null) } else { json!(rest) };
         Action::Patch {
             target: target(&self.kind, &self.meta),
@@ -317,9 +249,7 @@ mod tests {
     use everynode_api::kinds;
 
     fn bed() -> Bed<Garbage> {
-        Bed::new(Garbage {
-            kinds: vec![kinds::POD, kinds::DAEMON_SET],
-        })
+        Bed::new(Garbage { kinds: vec![kinds::POD, kinds::DAEMON_SET] })
     }
 
     fn set(extra: &str) -> String {
@@ -375,32 +305,20 @@ mod tests {
     fn orphan_takes_the_reference_off_first() {
         // DS-C82
         let mut bed = bed();
-        bed.put(
-            &kinds::DAEMON_SET,
-            &set(r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#),
-        );
+        bed.put(&kinds::DAEMON_SET, &set(r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#));
         bed.put(&kinds::POD, &pod(""));
         assert_eq!(bed.run("s1", at(0)), ["patch pods/x/p"]);
         assert_eq!(bed.last_body(0), r#"{"metadata":{"ownerReferences":null}}"#);
-        bed.put(
-            &kinds::POD,
-            r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","resourceVersion":"9"}}"#,
-        );
+        bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","resourceVersion":"9"}}"#);
         assert_eq!(bed.run("s1", at(0)), ["patch daemonsets/x/web"]);
     }
 
     #[test]
     fn a_second_owner_keeps_the_dependent() {
         let mut bed = bed();
-        bed.put(
-            &kinds::DAEMON_SET,
-            r#"{"metadata":{"name":"two","namespace":"x","uid":"s2"}}"#,
-        );
+        bed.put(&kinds::DAEMON_SET, r#"{"metadata":{"name":"two","namespace":"x","uid":"s2"}}"#);
         bed.put(&kinds::DAEMON_SET, &set(""));
-        bed.put(
-            &kinds::POD,
-            &pod(r#",{"apiVersion":"apps/v1","kind":"DaemonSet","name":"two","uid":"s2"}"#),
-        );
+        bed.put(&kinds::POD, &pod(r#",{"apiVersion":"apps/v1","kind":"DaemonSet","name":"two","uid":"s2"}"#));
         bed.remove(&kinds::DAEMON_SET, "x/web");
         assert_eq!(bed.run("s1", at(0)), ["patch pods/x/p"]);
         assert!(bed.last_body(0).contains("s2") && !bed.last_body(0).contains("s1"));

@@ -3,6 +3,7 @@
 //! | module | key | what it keeps true |
 //! |---|---|---|
 //! | [`node_lifecycle`] | node | a silent node becomes Unknown; conditions become taints |
+//! | [`zones`] | failure zone | how fast the pods of failed nodes have to leave |
 //! | [`taint_eviction`] | pod | a pod leaves a node whose NoExecute taints it does not tolerate |
 //! | [`pod_gc`] | node name | pods of nodes that are gone go, too |
 //! | [`garbage`] | owner uid | dependents follow their owners |
@@ -20,7 +21,9 @@ pub mod node_lifecycle;
 pub mod pod_gc;
 pub mod scheduler;
 pub mod taint_eviction;
+pub mod zones;
 
 mod common;
+mod taints;
 #[cfg(test)]
 mod testkit;

@@ -41,10 +41,9 @@ impl std::fmt::Display for Note {
             Note::Remaining { namespace, objects } => {
                 write!(f, "namespace {namespace} waits for {objects} objects to end")
             }
-            Note::CatchingUp { namespace, kinds } => write!(
-                f,
-                "namespace {namespace} waits until {kinds} kinds are known up to its deletion"
-            ),
+            Note::CatchingUp { namespace, kinds } => {
+                write!(f, "namespace {namespace} waits until {kinds} kinds are known up to its deletion")
+            }
         }
     }
 }
@@ -59,12 +58,7 @@ impl Reconciler for Namespaces {
     }
 
     fn watches(&self) -> Vec<Kind> {
-        self.kinds
-            .iter()
-            .filter(|kind| kind.namespaced)
-            .cloned()
-            .chain([kinds::NAMESPACE])
-            .collect()
+        self.kinds.iter().filter(|kind| kind.namespaced).cloned().chain([kinds::NAMESPACE]).collect()
     }
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
@@ -72,18 +66,13 @@ impl Reconciler for Namespaces {
             return vec![change.key.clone()];
         }
         let key = Key::cluster(&change.key.namespace);
-        let ending = view
-            .object(&kinds::NAMESPACE, &key)
-            .is_some_and(|namespace| namespace.meta.is_terminating());
+        let ending = view.object(&kinds::NAMESPACE, &key).is_some_and(|namespace| namespace.meta.is_terminating());
         if ending { vec![key] } else { Vec::new() }
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
         let namespaces = view.objects(&kinds::NAMESPACE);
-        namespaces
-            .filter(|namespace| namespace.meta.is_terminating())
-            .map(|namespace| namespace.meta.key())
-            .collect()
+        namespaces.filter(|namespace| namespace.meta.is_terminating()).map(|namespace| namespace.meta.key()).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
@@ -91,73 +80,34 @@ impl Reconciler for Namespaces {
         if !namespace.meta.is_terminating() {
             return None;
         }
-        let namespaced = || {
-            self.kinds
-                .iter()
-                .filter(|kind| kind.namespaced && **kind != kinds::EVENTS_EVENT)
-        };
+        let namespaced = || self.kinds.iter().filter(|kind| kind.namespaced && **kind != kinds::EVENTS_EVENT);
         let content = namespaced().flat_map(|kind| inside(view, kind, &key.name)).collect();
-        let behind = namespaced()
-            .filter(|kind| view.seen_revision(kind) < namespace.meta.resource_version)
-            .count();
-        Some(Seen {
-            namespace: namespace.clone(),
-            content,
-            behind,
-        })
+        let behind = namespaced().filter(|kind| view.seen_revision(kind) < namespace.meta.resource_version).count();
+        Some(Seen { namespace: namespace.clone(), content, behind })
     }
 
     fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
         let name: Box<str> = seen.namespace.meta.name.as_ref().into();
         if !seen.content.is_empty() {
-            let waiting = Note::Remaining {
-                namespace: name,
-                objects: seen.content.len(),
-            };
-            let actions = seen
-                .content
-                .iter()
-                .filter(|(_, meta)| !meta.is_terminating())
-                .map(delete)
-                .collect();
-            return Plan {
-                actions,
-                notes: vec![waiting],
-                ..Plan::default()
-            };
+            let waiting = Note::Remaining { namespace: name, objects: seen.content.len() };
+            let actions = seen.content.iter().filter(|(_, meta)| !meta.is_terminating()).map(delete).collect();
+            return Plan { actions, notes: vec![waiting], ..Plan::default() };
         }
         if seen.behind > 0 {
-            let waiting = Note::CatchingUp {
-                namespace: name,
-                kinds: seen.behind,
-            };
+            let waiting = Note::CatchingUp { namespace: name, kinds: seen.behind };
             let wake_at = Some(now + SignedDuration::from_secs(1));
-            return Plan {
-                notes: vec![waiting],
-                wake_at,
-                ..Plan::default()
-            };
+            return Plan { notes: vec![waiting], wake_at, ..Plan::default() };
         }
-        Plan {
-            actions: finalize(&seen.namespace).into_iter().collect(),
-            ..Plan::default()
-        }
+        Plan { actions: finalize(&seen.namespace).into_iter().collect(), ..Plan::default() }
     }
 }
 
 fn inside(view: &View, kind: &Kind, namespace: &str) -> Vec<(Kind, Meta)> {
     let metas: Vec<Meta> = match () {
-        () if *kind == kinds::POD => view
-            .pods()
-            .in_namespace(namespace)
-            .map(|pod| pod.meta.clone())
-            .collect(),
+        () if *kind == kinds::POD => view.pods().in_namespace(namespace).map(|pod| pod.meta.clone()).collect(),
         () if *kind == kinds::DAEMON_SET => view.daemon_sets_in(namespace).map(|set| set.meta.clone()).collect(),
         () if *kind == kinds::CONTROLLER_REVISION => view.revisions_in(namespace).map(|one| one.meta.clone()).collect(),
-        () => view
-            .objects_in(kind, namespace)
-            .map(|object| object.meta.clone())
-            .collect(),
+        () => view.objects_in(kind, namespace).map(|object| object.meta.clone()).collect(),
     };
     metas.into_iter().map(|meta| (kind.clone(), meta)).collect()
 }
@@ -175,10 +125,7 @@ fn delete((kind, meta): &(Kind, Meta)) -> Action {
 /// Drops the finalizer `kubernetes`; the server removes the namespace with its last finalizer.
 fn finalize(namespace: &Object) -> Option<Action> {
     let finalizers = namespace.at(&["spec", "finalizers"]).as_array()?;
-    let others: Vec<_> = finalizers
-        .iter()
-        .filter(|name| name.as_str() != Some("kubernetes"))
-        .collect();
+    let others: Vec<_> = finalizers.iter().filter(|name| name.as_str() != Some("kubernetes")).collect();
     if others.len() == finalizers.len() {
         return None;
     }
@@ -199,33 +146,19 @@ mod tests {
     #[test]
     fn a_namespace_is_emptied_before_it_ends() {
         // DS-I26
-        let mut bed = Bed::new(Namespaces {
-            kinds: vec![kinds::POD, kinds::CONFIG_MAP, kinds::NODE],
-        });
-        bed.put(
-            &kinds::NAMESPACE,
-            r#"{"metadata":{"name":"x"},"spec":{"finalizers":["kubernetes"]}}"#,
-        );
+        let mut bed = Bed::new(Namespaces { kinds: vec![kinds::POD, kinds::CONFIG_MAP, kinds::NODE] });
+        bed.put(&kinds::NAMESPACE, r#"{"metadata":{"name":"x"},"spec":{"finalizers":["kubernetes"]}}"#);
         assert_eq!(bed.run("x", at(0)), ["forget"]);
         bed.put(
             &kinds::NAMESPACE,
             r#"{"metadata":{"name":"x","resourceVersion":"7","deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"finalizers":["kubernetes"]}}"#,
         );
-        bed.put(
-            &kinds::POD,
-            r#"{"metadata":{"name":"p","namespace":"x","uid":"u","resourceVersion":"3"}}"#,
-        );
-        bed.put(
-            &kinds::POD,
-            r#"{"metadata":{"name":"q","namespace":"y","uid":"v","resourceVersion":"3"}}"#,
-        );
+        bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"u","resourceVersion":"3"}}"#);
+        bed.put(&kinds::POD, r#"{"metadata":{"name":"q","namespace":"y","uid":"v","resourceVersion":"3"}}"#);
         assert_eq!(bed.run("x", at(0)), ["delete pods/x/p"]);
         bed.remove(&kinds::POD, "x/p");
         assert!(bed.run("x", at(0)).is_empty());
-        assert_eq!(
-            bed.notes(),
-            ["namespace x waits until 2 kinds are known up to its deletion"]
-        );
+        assert_eq!(bed.notes(), ["namespace x waits until 2 kinds are known up to its deletion"]);
         bed.view.observe_revision(&kinds::POD, 8);
         bed.view.observe_revision(&kinds::CONFIG_MAP, 8);
         assert_eq!(bed.run("x", at(0)), ["patch namespaces/x finalize"]);

@@ -16,9 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::common::{node_event, patch_pod_condition, pod_event, target, unchanged};
+use crate::taints::{NOT_READY, Readiness, UNREACHABLE, is_eviction, new_taint, readiness, write_taints};
 
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 
 /// The node lifecycle controller.
@@ -32,10 +31,7 @@ pub struct NodeLifecycle {
 
 impl Default for NodeLifecycle {
     fn default() -> Self {
-        NodeLifecycle {
-            monitor_grace: SignedDuration::from_secs(50),
-            startup_grace: SignedDuration::from_secs(60),
-        }
+        NodeLifecycle { monitor_grace: SignedDuration::from_secs(50), startup_grace: SignedDuration::from_secs(60) }
     }
 }
 
@@ -107,17 +103,10 @@ impl Reconciler for NodeLifecycle {
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
         let node = view.node(&key.name)?.clone();
         let lease = view.object(&kinds::LEASE, &Key::new(LEASE_NAMESPACE, &key.name));
-        let pods = view
-            .pods()
-            .on_node(&key.name)
-            .filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref())
-            .cloned();
+        let pods =
+            view.pods().on_node(&key.name).filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref()).cloned();
         let lease_revision = lease.map_or(0, |lease| lease.meta.resource_version);
-        Some(Seen {
-            lease_revision,
-            pods: pods.collect(),
-            node,
-        })
+        Some(Seen { lease_revision, pods: pods.collect(), node })
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
@@ -137,73 +126,30 @@ impl Reconciler for NodeLifecycle {
             actions.push(mark_unknown(&seen.node, now));
         }
         if silent {
-            notes.push(Note::Silent {
-                node: seen.node.meta.name.as_ref().into(),
-                since: heard.at,
-            });
+            notes.push(Note::Silent { node: seen.node.meta.name.as_ref().into(), since: heard.at });
         }
         if memory.was_ready && readiness != Readiness::True {
             actions.extend(not_ready_events(seen, now));
         }
         actions.extend(retaint(&seen.node, readiness, now));
         let wake_at = (!silent).then_some(deadline);
-        let memory = Memory {
-            heard: Some(heard),
-            was_ready: readiness == Readiness::True,
-            registered: true,
-        };
-        Plan {
-            actions,
-            status: None,
-            notes,
-            wake_at,
-            memory,
-        }
+        let memory = Memory { heard: Some(heard), was_ready: readiness == Readiness::True, registered: true };
+        Plan { actions, status: None, notes, wake_at, memory }
     }
 }
 
 impl NodeLifecycle {
     fn deadline(&self, seen: &Seen, heard: &Heard) -> Timestamp {
         let never_posted = seen.node.condition("Ready").is_none();
-        heard.at
-            + if never_posted {
-                self.startup_grace
-            } else {
-                self.monitor_grace
-            }
-    }
-}
-
-/// The value of condition `Ready`; an absent one is unknown to taints, but not yet silent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Readiness {
-    True,
-    False,
-    Unknown,
-    Absent,
-}
-
-fn readiness(node: &Node) -> Readiness {
-    match node.condition("Ready").map(|condition| condition.status.as_ref()) {
-        Some("True") => Readiness::True,
-        Some("False") => Readiness::False,
-        Some(_) => Readiness::Unknown,
-        None => Readiness::Absent,
+        heard.at + if never_posted { self.startup_grace } else { self.monitor_grace }
     }
 }
 
 fn hear(seen: &Seen, memory: &Memory, now: Timestamp) -> Heard {
-    let heartbeat = seen
-        .node
-        .condition("Ready")
-        .and_then(|condition| condition.last_heartbeat_time);
+    let heartbeat = seen.node.condition("Ready").and_then(|condition| condition.last_heartbeat_time);
     match &memory.heard {
         Some(heard) if heard.lease_revision == seen.lease_revision && heard.heartbeat == heartbeat => heard.clone(),
-        _ => Heard {
-            lease_revision: seen.lease_revision,
-            heartbeat,
-            at: now,
-        },
+        _ => Heard { lease_revision: seen.lease_revision, heartbeat, at: now },
     }
 }
 
@@ -211,10 +157,7 @@ fn hear(seen: &Seen, memory: &Memory, now: Timestamp) -> Heard {
 fn mark_unknown(node: &Node, now: Timestamp) -> Action {
     let conditions: Vec<_> = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"]
         .into_iter()
-        .filter(|kind| {
-            node.condition(kind)
-                .is_none_or(|condition| condition.status.as_ref() != "Unknown")
-        })
+        .filter(|kind| node.condition(kind).is_none_or(|condition| condition.status.as_ref() != "Unknown"))
         .map(|kind| {
             let (reason, message) = match node.condition(kind) {
                 Some(_) => ("NodeStatusUnknown", "Kubelet stopped posting node status."),
@@ -245,12 +188,7 @@ fn not_ready_events(seen: &Seen, now: Timestamp) -> Vec<Action> {
     for pod in seen.pods.iter().filter(|pod| pod.is_ready()) {
         let condition = json!({ "type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now) });
         actions.push(patch_pod_condition(pod, condition, json!({})));
-        actions.push(pod_event(
-            pod,
-            EventType::Warning,
-            "NodeNotReady",
-            "Node is not ready".into(),
-        ));
+        actions.push(pod_event(pod, EventType::Warning, "NodeNotReady", "Node is not ready".into()));
     }
     actions
 }
@@ -261,42 +199,11 @@ fn retaint(node: &Node, readiness: Readiness, now: Timestamp) -> Option<Action> 
     let ours = |taint: &Taint| is_lifecycle(taint);
     let mut taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| !ours(taint)).cloned().collect();
     for (key, effect) in &wanted {
-        let known = node
-            .spec
-            .taints
-            .iter()
-            .find(|taint| taint.key.as_ref() == *key && taint.effect == *effect);
-        let added = Taint {
-            key: (*key).into(),
-            effect: *effect,
-            time_added: Some(now),
-            ..Taint::default()
-        };
-        taints.push(known.cloned().unwrap_or(added));
+        let known = node.spec.taints.iter().find(|taint| taint.key.as_ref() == *key && taint.effect == *effect);
+        taints.push(known.cloned().unwrap_or_else(|| new_taint(key, *effect, now)));
     }
     let same = taints.len() == node.spec.taints.len() && taints.iter().all(|taint| node.spec.taints.contains(taint));
-    if same {
-        return None;
-    }
-    let taints: Vec<_> = taints.iter().map(taint_json).collect();
-    Some(Action::Patch {
-        target: target(&kinds::NODE, &node.meta),
-        patch: PatchType::Merge,
-        body: json!({ "spec": { "taints": if taints.is_empty() { json!(null) } else { json!(taints) } } }),
-        preconditions: unchanged(&node.meta),
-        report: None,
-    })
-}
-
-fn taint_json(taint: &Taint) -> serde_json::Value {
-    let mut value = json!({ "key": taint.key, "effect": taint.effect.as_str() });
-    if !taint.value.is_empty() {
-        value["value"] = json!(taint.value);
-    }
-    if let Some(added) = taint.time_added {
-        value["timeAdded"] = json!(rfc3339(added));
-    }
-    value
+    (!same).then(|| write_taints(node, &taints))
 }
 
 /// Conditions that become NoSchedule taints while they are `True` (DS-G04).
@@ -318,20 +225,18 @@ fn is_lifecycle(taint: &Taint) -> bool {
     }
 }
 
-/// DS-G04, DS-G05. A node that never reported keeps what admission gave it: not-ready.
+/// DS-G04. A node that never reported keeps what admission gave it: not-ready. Whether its pods have to leave is the
+/// zone's decision ([`crate::zones`]); here that taint only changes its key, or goes when the node is well (DS-G05).
 fn lifecycle_taints(node: &Node, readiness: Readiness) -> Vec<(&'static str, Effect)> {
     let mut taints = Vec::new();
-    match readiness {
-        Readiness::True => {}
-        Readiness::Absent => taints.push((NOT_READY, Effect::NoSchedule)),
-        Readiness::False => taints.extend([(NOT_READY, Effect::NoSchedule), (NOT_READY, Effect::NoExecute)]),
-        Readiness::Unknown => taints.extend([(UNREACHABLE, Effect::NoSchedule), (UNREACHABLE, Effect::NoExecute)]),
+    if let Some(key) = readiness.taint_key() {
+        taints.push((key, Effect::NoSchedule));
+        if node.spec.taints.iter().any(is_eviction) {
+            taints.push((key, Effect::NoExecute));
+        }
     }
     for (condition, taint) in PRESSURES {
-        if node
-            .condition(condition)
-            .is_some_and(|condition| condition.status.as_ref() == "True")
-        {
+        if node.condition(condition).is_some_and(|condition| condition.status.as_ref() == "True") {
             taints.push((taint, Effect::NoSchedule));
         }
     }
@@ -353,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_silent_node_becomes_unknown_and_its_pods_unready() {
-        // DS-G02, DS-G03, DS-G05, DS-G06
+        // DS-G02, DS-G03, DS-G04, DS-G06
         let mut bed = Bed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.put(&kinds::POD, POD);
@@ -365,13 +270,28 @@ mod tests {
         assert_eq!(said[1], "emit NodeNotReady");
         assert_eq!(said[2], "patch pods/x/p status");
         assert_eq!(said[3], "emit NodeNotReady");
-        assert!(
-            bed.last_body(4).contains("node.kubernetes.io/unreachable"),
-            "{}",
-            bed.last_body(4)
-        );
-        assert!(bed.last_body(4).contains("NoExecute"));
+        let taints = bed.last_body(4);
+        assert!(taints.contains("node.kubernetes.io/unreachable") && !taints.contains("NoExecute"), "{taints}");
         assert!(bed.notes()[0].starts_with("node a has not been heard of since"));
+    }
+
+    #[test]
+    fn the_eviction_taint_follows_the_condition() {
+        // DS-G05: the other one is removed
+        let mut bed = Bed::new(NodeLifecycle::default());
+        let node = |status: &str| {
+            format!(
+                r#"{{"metadata":{{"name":"a","uid":"n1"}},"spec":{{"taints":[{{"key":"node.kubernetes.io/unreachable",
+                    "effect":"NoExecute"}}]}},"status":{{"conditions":[{{"type":"Ready","status":"{status}"}}]}}}}"#
+            )
+        };
+        bed.put(&kinds::NODE, &node("False"));
+        bed.run("a", at(0));
+        let body = bed.last_body(1);
+        assert!(body.matches("not-ready").count() == 2 && !body.contains("unreachable"), "{body}");
+        bed.put(&kinds::NODE, &node("True"));
+        bed.run("a", at(1));
+        assert_eq!(bed.last_body(0), r#"{"spec":{"taints":null}}"#);
     }
 
     #[test]
@@ -400,11 +320,7 @@ mod tests {
         );
         bed.run("a", at(0));
         let body = bed.last_body(1);
-        for key in [
-            "mine",
-            "node.kubernetes.io/unschedulable",
-            "node.kubernetes.io/disk-pressure",
-        ] {
+        for key in ["mine", "node.kubernetes.io/unschedulable", "node.kubernetes.io/disk-pressure"] {
             assert!(body.contains(key), "{body}");
         }
         assert!(!body.contains("not-ready"), "{body}");

@@ -20,9 +20,7 @@ pub struct PodGc {
 
 impl Default for PodGc {
     fn default() -> Self {
-        PodGc {
-            quarantine: SignedDuration::from_secs(40),
-        }
+        PodGc { quarantine: SignedDuration::from_secs(40) }
     }
 }
 
@@ -49,10 +47,9 @@ pub enum Note {
 impl std::fmt::Display for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Quarantine { node, until } => write!(
-                f,
-                "node {node} is gone; its pods are kept until {until} in case it comes back"
-            ),
+            Note::Quarantine { node, until } => {
+                write!(f, "node {node} is gone; its pods are kept until {until} in case it comes back")
+            }
         }
     }
 }
@@ -75,32 +72,19 @@ impl Reconciler for PodGc {
             return vec![change.key.clone()];
         }
         let pod = change.new.as_ref().and_then(|item| item.pod());
-        let node = pod
-            .map(|pod| pod.spec.node_name.as_ref())
-            .filter(|name| !name.is_empty());
-        node.filter(|name| view.node(name).is_none())
-            .map(Key::cluster)
-            .into_iter()
-            .collect()
+        let node = pod.map(|pod| pod.spec.node_name.as_ref()).filter(|name| !name.is_empty());
+        node.filter(|name| view.node(name).is_none()).map(Key::cluster).into_iter().collect()
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
-        view.pods()
-            .nodes()
-            .filter(|name| view.node(name).is_none())
-            .map(Key::cluster)
-            .collect()
+        view.pods().nodes().filter(|name| view.node(name).is_none()).map(Key::cluster).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
         let bound = |pod: &&Arc<Pod>| pod.spec.node_name.as_ref() == key.name.as_ref();
         let pods: Vec<_> = view.pods().on_node(&key.name).filter(bound).cloned().collect();
         let exists = view.node(&key.name).is_some();
-        (!pods.is_empty() && !exists).then(|| Seen {
-            node: key.name.as_ref().into(),
-            exists,
-            pods,
-        })
+        (!pods.is_empty() && !exists).then(|| Seen { node: key.name.as_ref().into(), exists, pods })
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
@@ -108,28 +92,14 @@ impl Reconciler for PodGc {
             return Plan::default();
         }
         let since = memory.missing_since.unwrap_or(now);
-        let memory = Memory {
-            missing_since: Some(since),
-        };
+        let memory = Memory { missing_since: Some(since) };
         let until = since + self.quarantine;
         if now < until {
-            let note = Note::Quarantine {
-                node: seen.node.clone(),
-                until,
-            };
-            return Plan {
-                notes: vec![note],
-                wake_at: Some(until),
-                memory,
-                ..Plan::default()
-            };
+            let note = Note::Quarantine { node: seen.node.clone(), until };
+            return Plan { notes: vec![note], wake_at: Some(until), memory, ..Plan::default() };
         }
         let actions = seen.pods.iter().flat_map(|pod| collect(pod, now)).collect();
-        Plan {
-            actions,
-            memory,
-            ..Plan::default()
-        }
+        Plan { actions, memory, ..Plan::default() }
     }
 }
 
@@ -137,11 +107,7 @@ fn collect(pod: &Pod, now: Timestamp) -> Vec<everynode_api::reconcile::Action> {
     let mut actions = Vec::new();
     if !pod.is_terminal() {
         let condition = disruption_target("DeletionByPodGC", "PodGC: node no longer exists", now);
-        actions.push(patch_pod_condition(
-            pod,
-            condition,
-            json!({ "phase": PodPhase::Failed }),
-        ));
+        actions.push(patch_pod_condition(pod, condition, json!({ "phase": PodPhase::Failed })));
     }
     actions.push(delete_pod(pod, Some(0)));
     actions
@@ -157,10 +123,7 @@ mod tests {
         // DS-G10, DS-G13
         let mut bed = Bed::new(PodGc::default());
         bed.put(&kinds::NODE, r#"{"metadata":{"name":"a"}}"#);
-        bed.put(
-            &kinds::POD,
-            r#"{"metadata":{"name":"p","namespace":"x","uid":"u"},"spec":{"nodeName":"a"}}"#,
-        );
+        bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"u"},"spec":{"nodeName":"a"}}"#);
         assert_eq!(bed.run("a", at(0)), ["forget"]);
         bed.remove(&kinds::NODE, "a");
         assert!(bed.run("a", at(10)).is_empty());
@@ -174,10 +137,7 @@ mod tests {
     fn a_node_that_comes_back_keeps_its_pods() {
         // DS-G12
         let mut bed = Bed::new(PodGc::default());
-        bed.put(
-            &kinds::POD,
-            r#"{"metadata":{"name":"p","namespace":"x","uid":"u"},"spec":{"nodeName":"a"}}"#,
-        );
+        bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"u"},"spec":{"nodeName":"a"}}"#);
         assert!(bed.run("a", at(0)).is_empty());
         bed.put(&kinds::NODE, r#"{"metadata":{"name":"a"}}"#);
         assert_eq!(bed.run("a", at(39)), ["forget"]);

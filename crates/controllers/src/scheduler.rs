@@ -71,11 +71,7 @@ impl Reconciler for Scheduler {
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
         // Without anything to place, a change of the cluster concerns nobody.
         let relevant = change.kind == kinds::NODE || change.kind == kinds::POD;
-        if relevant && view.pods().unbound().len() > 0 {
-            self.all(view)
-        } else {
-            Vec::new()
-        }
+        if relevant && view.pods().unbound().len() > 0 { self.all(view) } else { Vec::new() }
     }
 
     fn all(&self, _view: &View) -> Vec<Key> {
@@ -89,12 +85,7 @@ impl Reconciler for Scheduler {
         if pending.is_empty() {
             return None;
         }
-        pending.sort_by_key(|pod| {
-            (
-                std::cmp::Reverse(pod.spec.priority.unwrap_or(0)),
-                pod.meta.creation_timestamp,
-            )
-        });
+        pending.sort_by_key(|pod| (std::cmp::Reverse(pod.spec.priority.unwrap_or(0)), pod.meta.creation_timestamp));
         let mut bound = BTreeMap::new();
         let all_pinned = pending.iter().all(|pod| pod.spec.pinned_node().is_some());
         let names: Vec<&str> = match all_pinned {
@@ -102,24 +93,15 @@ impl Reconciler for Scheduler {
             false => view.nodes().map(|node| node.name()).collect(),
         };
         for name in names {
-            let on_node = view
-                .pods()
-                .on_node(name)
-                .filter(|pod| pod.spec.node_name.as_ref() == name && !pod.is_terminal());
+            let on_node =
+                view.pods().on_node(name).filter(|pod| pod.spec.node_name.as_ref() == name && !pod.is_terminal());
             bound.entry(name.into()).or_insert_with(|| on_node.cloned().collect());
         }
-        Some(Seen {
-            pending,
-            nodes: view.nodes().cloned().collect(),
-            bound,
-        })
+        Some(Seen { pending, nodes: view.nodes().cloned().collect(), bound })
     }
 
     fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
-        let mut ledger = Ledger {
-            seen,
-            taken: BTreeMap::new(),
-        };
+        let mut ledger = Ledger { seen, taken: BTreeMap::new() };
         let mut plan = Plan::default();
         for pod in &seen.pending {
             if pod.spec.scheduling_gates > 0 {
@@ -155,16 +137,12 @@ impl Ledger<'_> {
             self.occupancy(node.name());
         }
         let taken = &self.taken;
-        choose(&pod.spec, candidates, |node| {
-            taken.get(node.name()).cloned().unwrap_or_default()
-        })
+        choose(&pod.spec, candidates, |node| taken.get(node.name()).cloned().unwrap_or_default())
     }
 
     fn occupancy(&mut self, name: &str) -> &mut Occupancy {
         let bound = self.seen.bound.get(name).map(Vec::as_slice).unwrap_or_default();
-        self.taken
-            .entry(name.into())
-            .or_insert_with(|| Occupancy::of(bound.iter().map(Arc::as_ref)))
+        self.taken.entry(name.into()).or_insert_with(|| Occupancy::of(bound.iter().map(Arc::as_ref)))
     }
 
     fn reserve(&mut self, node: &Node, pod: &Pod) {
@@ -191,10 +169,7 @@ fn bind(pod: &Pod, node: &Node) -> [Action; 2] {
         report: None,
     };
     let message = format!("Successfully assigned {} to {name}", pod.meta.key());
-    [
-        binding,
-        scheduling_event(pod, EventType::Normal, "Scheduled", "Binding", message),
-    ]
+    [binding, scheduling_event(pod, EventType::Normal, "Scheduled", "Binding", message)]
 }
 
 fn scheduling_event(pod: &Pod, kind: EventType, reason: &str, action: &str, message: String) -> Action {
@@ -211,44 +186,22 @@ type Refused = [(Arc<Node>, Vec<Reason>)];
 
 fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut Plan<Note, ()>) {
     if let Some(node) = waiting_for_victims(seen, pod) {
-        plan.notes.push(Note::WaitsForVictims {
-            pod: pod.meta.key(),
-            node: node.into(),
-        });
+        plan.notes.push(Note::WaitsForVictims { pod: pod.meta.key(), node: node.into() });
         return;
     }
     let nomination = preempt(seen, pod, refused);
     let hopeless = preemption_texts(refused);
     let preemption = if nomination.is_some() { &[][..] } else { &hopeless };
-    let message = failure_message(
-        seen.nodes.len(),
-        all_reasons(seen, refused).iter().map(Vec::as_slice),
-        preemption,
-    );
-    plan.notes.push(Note::NoFit {
-        pod: pod.meta.key(),
-        message: message.as_str().into(),
-    });
-    let told = pod
-        .condition("PodScheduled")
-        .is_some_and(|condition| condition.message.as_ref() == message);
+    let message = failure_message(seen.nodes.len(), all_reasons(seen, refused).iter().map(Vec::as_slice), preemption);
+    plan.notes.push(Note::NoFit { pod: pod.meta.key(), message: message.as_str().into() });
+    let told = pod.condition("PodScheduled").is_some_and(|condition| condition.message.as_ref() == message);
     if !told || nomination.is_some() {
-        let nominated = nomination
-            .as_ref()
-            .map(|(node, _)| json!({ "nominatedNodeName": node.name() }));
-        plan.actions
-            .push(unscheduled(pod, &message, nominated.unwrap_or(json!({})), now));
-        plan.actions.push(scheduling_event(
-            pod,
-            EventType::Warning,
-            "FailedScheduling",
-            "Scheduling",
-            message,
-        ));
+        let nominated = nomination.as_ref().map(|(node, _)| json!({ "nominatedNodeName": node.name() }));
+        plan.actions.push(unscheduled(pod, &message, nominated.unwrap_or(json!({})), now));
+        plan.actions.push(scheduling_event(pod, EventType::Warning, "FailedScheduling", "Scheduling", message));
     }
     if let Some((node, victims)) = nomination {
-        plan.actions
-            .extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, now)));
+        plan.actions.extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, now)));
     }
 }
 
@@ -256,11 +209,7 @@ fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut 
 fn all_reasons(seen: &Seen, refused: &Refused) -> Vec<Vec<Reason>> {
     let untried = seen.nodes.len() - refused.len().min(seen.nodes.len());
     let elsewhere = std::iter::repeat_n(vec![Reason::NoAffinityTerm], untried);
-    refused
-        .iter()
-        .map(|(_, reasons)| reasons.clone())
-        .chain(elsewhere)
-        .collect()
+    refused.iter().map(|(_, reasons)| reasons.clone()).chain(elsewhere).collect()
 }
 
 /// DS-B47
@@ -297,23 +246,12 @@ fn waiting_for_victims<'a>(seen: &'a Seen, pod: &'a Pod) -> Option<&'a str> {
 fn preempt(seen: &Seen, pod: &Pod, refused: &Refused) -> Option<(Arc<Node>, Vec<Candidate>)> {
     let candidates = |node: &Node| -> Vec<Candidate> {
         let bound = seen.bound.get(node.name()).into_iter().flatten();
-        bound
-            .map(|pod| Candidate {
-                pod: pod.clone(),
-                breaks_budget: false,
-            })
-            .collect()
+        bound.map(|pod| Candidate { pod: pod.clone(), breaks_budget: false }).collect()
     };
-    let helped = refused
-        .iter()
-        .filter(|(_, reasons)| reasons.iter().all(Reason::preemption_helps));
+    let helped = refused.iter().filter(|(_, reasons)| reasons.iter().all(Reason::preemption_helps));
     let options = helped.filter_map(|(node, _)| Some((node.clone(), victims(&pod.spec, node, &candidates(node))?)));
     let cost = |victims: &[Candidate]| {
-        let highest = victims
-            .iter()
-            .map(|victim| victim.pod.spec.priority.unwrap_or(0))
-            .max()
-            .unwrap_or(i32::MIN);
+        let highest = victims.iter().map(|victim| victim.pod.spec.priority.unwrap_or(0)).max().unwrap_or(i32::MIN);
         (highest, victims.len())
     };
     options

@@ -73,69 +73,33 @@ impl Reconciler for TaintEviction {
         if change.kind != kinds::NODE || no_execute_of(change.old.as_ref()) == no_execute_of(change.new.as_ref()) {
             return Vec::new();
         }
-        view.pods()
-            .on_node(&change.key.name)
-            .map(|pod| pod.meta.key())
-            .collect()
+        view.pods().on_node(&change.key.name).map(|pod| pod.meta.key()).collect()
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
         let tainted = view.nodes().filter(|node| node.spec.taints.iter().any(is_no_execute));
-        tainted
-            .flat_map(|node| view.pods().on_node(node.name()).map(|pod| pod.meta.key()))
-            .collect()
+        tainted.flat_map(|node| view.pods().on_node(node.name()).map(|pod| pod.meta.key())).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
         let pod = view.pods().get(key)?;
         let node = view.node(&pod.spec.node_name)?;
-        let taints: Vec<Taint> = node
-            .spec
-            .taints
-            .iter()
-            .filter(|taint| is_no_execute(taint))
-            .cloned()
-            .collect();
-        (!taints.is_empty()).then(|| Seen {
-            pod: pod.clone(),
-            taints,
-        })
+        let taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| is_no_execute(taint)).cloned().collect();
+        (!taints.is_empty()).then(|| Seen { pod: pod.clone(), taints })
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
         let since = memory.since.unwrap_or(now);
-        let memory = Memory {
-            since: Some(since),
-            announced: memory.announced,
-        };
+        let memory = Memory { since: Some(since), announced: memory.announced };
         if seen.pod.is_terminating() {
-            return Plan {
-                memory,
-                ..Plan::default()
-            };
+            return Plan { memory, ..Plan::default() };
         }
-        let start = seen
-            .taints
-            .iter()
-            .filter_map(|taint| taint.time_added)
-            .max()
-            .unwrap_or(since);
+        let start = seen.taints.iter().filter_map(|taint| taint.time_added).max().unwrap_or(since);
         match verdict(&seen.pod, &seen.taints) {
-            Verdict::Stay => Plan {
-                memory,
-                ..Plan::default()
-            },
+            Verdict::Stay => Plan { memory, ..Plan::default() },
             Verdict::After(delay) if now < start + delay => {
-                let note = Note::WillEvict {
-                    pod: seen.pod.meta.key(),
-                    at: start + delay,
-                };
-                Plan {
-                    notes: vec![note],
-                    wake_at: Some(start + delay),
-                    memory,
-                    ..Plan::default()
-                }
+                let note = Note::WillEvict { pod: seen.pod.meta.key(), at: start + delay };
+                Plan { notes: vec![note], wake_at: Some(start + delay), memory, ..Plan::default() }
             }
             Verdict::After(_) | Verdict::Now => evict(&seen.pod, memory, now),
         }
@@ -145,43 +109,25 @@ impl Reconciler for TaintEviction {
 fn evict(pod: &Pod, memory: Memory, now: Timestamp) -> Plan<Note, Memory> {
     let mut actions = Vec::new();
     if !memory.announced {
-        let condition = disruption_target(
-            "DeletionByTaintManager",
-            "Taint manager: deleting due to NoExecute taint",
-            now,
-        );
+        let condition =
+            disruption_target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now);
         actions.push(patch_pod_condition(pod, condition, json!({})));
         let message = format!("Marking for deletion Pod {}", pod.meta.key());
         actions.push(pod_event(pod, EventType::Normal, "TaintManagerEviction", message));
     }
     actions.push(delete_pod(pod, None));
-    Plan {
-        actions,
-        memory: Memory {
-            announced: true,
-            ..memory
-        },
-        ..Plan::default()
-    }
+    Plan { actions, memory: Memory { announced: true, ..memory }, ..Plan::default() }
 }
 
 /// The minimum over the tolerations that are needed; ignored where all are without a limit.
 fn verdict(pod: &Pod, taints: &[Taint]) -> Verdict {
     let mut shortest: Option<i64> = None;
     for taint in taints {
-        let mut matching = pod
-            .spec
-            .tolerations
-            .iter()
-            .filter(|toleration| tolerates(toleration, taint))
-            .peekable();
+        let mut matching = pod.spec.tolerations.iter().filter(|toleration| tolerates(toleration, taint)).peekable();
         if matching.peek().is_none() {
             return Verdict::Now;
         }
-        shortest = matching
-            .filter_map(|toleration| toleration.toleration_seconds)
-            .chain(shortest)
-            .min();
+        shortest = matching.filter_map(|toleration| toleration.toleration_seconds).chain(shortest).min();
     }
     match shortest {
         None => Verdict::Stay,
@@ -196,10 +142,7 @@ fn is_no_execute(taint: &Taint) -> bool {
 
 fn no_execute_of(item: Option<&everynode_api::view::Item>) -> Vec<&Taint> {
     let node = item.and_then(everynode_api::view::Item::node);
-    node.into_iter()
-        .flat_map(|node| &node.spec.taints)
-        .filter(|taint| is_no_execute(taint))
-        .collect()
+    node.into_iter().flat_map(|node| &node.spec.taints).filter(|taint| is_no_execute(taint)).collect()
 }
 
 #[cfg(test)]
@@ -224,10 +167,7 @@ mod tests {
     fn an_intolerant_pod_is_evicted_at_once() {
         // DS-G08
         let mut bed = bed("[]");
-        assert_eq!(
-            bed.run("x/p", at(1)),
-            ["patch pods/x/p status", "emit TaintManagerEviction", "delete pods/x/p"]
-        );
+        assert_eq!(bed.run("x/p", at(1)), ["patch pods/x/p status", "emit TaintManagerEviction", "delete pods/x/p"]);
         assert!(bed.last_body(0).contains("DeletionByTaintManager"));
         assert_eq!(bed.last_body(1), "Marking for deletion Pod x/p");
         assert_eq!(bed.run("x/p", at(2)), ["delete pods/x/p"]);

@@ -20,12 +20,7 @@ pub(crate) struct Bed<R: Reconciler> {
 
 impl<R: Reconciler> Bed<R> {
     pub(crate) fn new(reconciler: R) -> Self {
-        Bed {
-            reconciler,
-            view: View::default(),
-            memory: Default::default(),
-            last: None,
-        }
+        Bed { reconciler, view: View::default(), memory: Default::default(), last: None }
     }
 
     /// Adds or replaces an object.
@@ -35,6 +30,12 @@ impl<R: Reconciler> Bed<R> {
 
     pub(crate) fn remove(&mut self, kind: &Kind, key: &str) {
         self.view.remove(kind, &parse_key(key), 0);
+    }
+
+    /// Adds or replaces an object; returns the keys that this wakes.
+    pub(crate) fn woken(&mut self, kind: &Kind, json: &str) -> Vec<String> {
+        let change = self.view.upsert(kind, Item::parse(kind, json.as_bytes()).unwrap());
+        self.reconciler.wake(&self.view, &change).iter().map(ToString::to_string).collect()
     }
 
     /// Plans one key and returns each action as `verb resource/namespace/name subresource`.
@@ -59,11 +60,7 @@ impl<R: Reconciler> Bed<R> {
     }
 
     pub(crate) fn notes(&self) -> Vec<String> {
-        self.last
-            .iter()
-            .flat_map(|plan| &plan.notes)
-            .map(ToString::to_string)
-            .collect()
+        self.last.iter().flat_map(|plan| &plan.notes).map(ToString::to_string).collect()
     }
 
     /// The body (or message) of the last plan's action with this index.
@@ -71,11 +68,9 @@ impl<R: Reconciler> Bed<R> {
         match &self.last.as_ref().unwrap().actions[index] {
             Action::Create { body, .. } | Action::Patch { body, .. } => body.to_string(),
             Action::Emit(event) => event.message.clone(),
-            Action::Delete {
-                preconditions,
-                grace_period_seconds,
-                ..
-            } => format!("{preconditions:?} {grace_period_seconds:?}"),
+            Action::Delete { preconditions, grace_period_seconds, .. } => {
+                format!("{preconditions:?} {grace_period_seconds:?}")
+            }
         }
     }
 }
