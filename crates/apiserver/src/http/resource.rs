@@ -62,6 +62,9 @@ async fn single(
 ) -> Result<Reply, Status> {
     let caller = caller(user, &head.query)?;
     match verb {
+        Verb::Get if !matches!(target.subresource.as_str(), "" | "status" | "ephemeralcontainers" | "resize") => {
+            Err(Status::method_not_allowed(&target.info.kind))
+        }
         Verb::Get => registry.get(target),
         Verb::Create if !target.name.is_empty() && target.subresource.is_empty() => {
             Err(Status::method_not_allowed(&target.info.kind))

@@ -12,6 +12,8 @@ mod encode;
 mod event;
 mod filter;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod traits;
 mod watcher;
@@ -97,6 +99,7 @@ impl Hub {
         let (mut follow, mut closed) = (self.revision.subscribe(), self.closed.subscribe());
         // The senders live as long as `self`: waiting cannot fail.
         tokio::select! {
+            biased;
             _ = follow.wait_for(|at| *at >= revision.0) => {}
             _ = closed.wait_for(|closed| *closed) => {}
         }

@@ -117,7 +117,9 @@ impl Watcher {
                 return Some(delivery);
             }
             let wake = self.next_wake();
+            // Biased, as everywhere: what happens is then a function of what came before.
             tokio::select! {
+                biased;
                 () = self.registration.queue.changed() => {}
                 () = sleep_until(wake) => {
                     if let Some(bookmark) = self.on_time(hub) {
@@ -130,6 +132,13 @@ impl Watcher {
 
     /// What can be delivered without waiting.
     pub(crate) fn poll(&mut self) -> Option<Delivery> {
+        if self.ended {
+            return None;
+        }
+        // Also a watch that is never idle ends in time; it has seen only what it took.
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return self.on_time(self.seen);
+        }
         if let Some(item) = self.initial.pop_front() {
             return Some(Delivery::Initial(item));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_apiserver::{ApiServer, Config, Credentials, ServeError, ServeOptions};
-use everynode_store::MemoryStore;
+use everynode_store::{MemoryStore, Store};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -65,7 +65,7 @@ impl Server {
         Server::start_on(Arc::new(MemoryStore::new())).await
     }
 
-    pub(crate) async fn start_on(store: Arc<MemoryStore>) -> Server {
+    pub(crate) async fn start_on(store: Arc<dyn Store>) -> Server {
         let directory = TempDir::new().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

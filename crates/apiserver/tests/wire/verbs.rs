@@ -275,3 +275,36 @@ async fn priority_classes() {
     let refused = server.post(PODS, &unknown).await.expect(403);
     assert!(refused["message"].as_str().unwrap().contains("no PriorityClass with name nope was found"));
 }
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let open = || {
+        let options = everynode_store::EmbeddedOptions::default();
+        std::sync::Arc::new(everynode_store::EmbeddedStore::open(directory.path(), options).unwrap())
+    };
+    let store = open();
+    let server = Server::start_on(store.clone()).await;
+    let made = server.post(CONFIG_MAPS, &config_map("a")).await.expect(201);
+    drop(server);
+    everynode_store::Store::shutdown(&*store).await.unwrap();
+    drop(store);
+    let server = Server::start_on(open()).await;
+    assert_eq!(server.get(&format!("{CONFIG_MAPS}/a")).await.expect(200), made);
+    // A watch from now works although nothing was written since.
+    let version = server.get(CONFIG_MAPS).await.expect(200)["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=1&resourceVersion={version}")).await;
+    server.post(CONFIG_MAPS, &config_map("b")).await.expect(201);
+    assert_eq!(watch.summary().await, "ADDED b");
+}
+
+#[tokio::test]
+async fn subresources_that_nobody_acts_on_are_refused() {
+    let server = Server::start().await.with_default_account().await;
+    let made = server.post(PODS, &pod("a")).await.expect(201);
+    let refused = server.put(&format!("{PODS}/a/resize"), &made).await.expect(405);
+    assert!(refused["message"].as_str().unwrap().contains("not supported by this server yet"));
+    assert_eq!(server.get(&format!("{PODS}/a/binding")).await.code, 405);
+    assert_eq!(server.get(&format!("{PODS}/a/nonsense")).await.code, 404);
+    assert_eq!(server.put(CONFIG_MAPS, &config_map("a")).await.code, 405);
+}
