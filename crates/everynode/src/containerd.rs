@@ -130,6 +130,7 @@ impl Containerd {
         if running {
             process::terminate(pid, Duration::from_secs(10)).await?;
         }
+        process::kill_trees("containerd-shim", &self.socket())?;
         process::unmount_below(&self.directory)?;
         let _ = std::fs::remove_file(self.pid_file());
         Ok(running)

@@ -13,6 +13,7 @@ use everynode_controllers::node_lifecycle::NodeLifecycle;
 use everynode_controllers::pod_gc::PodGc;
 use everynode_controllers::scheduler::Scheduler;
 use everynode_controllers::taint_eviction::TaintEviction;
+use everynode_controllers::zones::Zones;
 use everynode_daemonset::DaemonSetController;
 use everynode_runtime::{Env, Manager, Options};
 use jiff::SignedDuration;
@@ -29,6 +30,7 @@ pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manage
     manager.add(daemon_sets(args.strict), options(WORKERS, "daemonset-controller"));
     let lifecycle = NodeLifecycle { monitor_grace: signed(args.node_monitor_grace), ..NodeLifecycle::default() };
     add(&mut manager, lifecycle, WORKERS);
+    add(&mut manager, Zones::default(), 1);
     add(&mut manager, TaintEviction, WORKERS);
     add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine) }, 1);
     add(&mut manager, Accounts { ca_pem: ca_pem.into() }, 1);

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use everynode_agent::container::NODE_LABEL;
-use everynode_agent::cri::{CriRuntime, Runtime};
+use everynode_agent::cri::{CriRuntime, Runtime, RuntimeError};
 
 use crate::args::DownArgs;
 use crate::containerd::{Containerd, process};
@@ -30,9 +30,15 @@ pub(crate) async fn run(args: DownArgs) -> anyhow::Result<()> {
     let reachable = process::accepts(Path::new(state.cri_endpoint.trim_start_matches("unix://"))).await;
     if reachable {
         let stopped = tokio::time::timeout(args.timeout, stop_pods(&state)).await;
-        let count = stopped
+        let (count, failures) = stopped
             .with_context(|| format!("pods still run after {:?}; a larger --timeout may help", args.timeout))??;
         println!("stopped {count} pods of node {}", state.node_name);
+        for failure in &failures {
+            eprintln!("warning: {failure}");
+        }
+        if !failures.is_empty() && !state.private_runtime {
+            bail!("{} pods could not be removed from the runtime; `everynode down` tries again", failures.len());
+        }
     }
     if state.private_runtime && containerd.stop().await? {
         println!("stopped the private containerd");
@@ -41,7 +47,9 @@ pub(crate) async fn run(args: DownArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn stop_pods(state: &NodeState) -> anyhow::Result<usize> {
+/// Answers how many pods ended, and what the runtime could not undo (it is told, and goes on: a
+/// network plugin that was replaced under a pod cannot take the pod's network down any more).
+async fn stop_pods(state: &NodeState) -> anyhow::Result<(usize, Vec<RuntimeError>)> {
     let runtime: Arc<dyn Runtime> = Arc::new(CriRuntime::new(&state.cri_endpoint)?);
     let ours = BTreeMap::from([(NODE_LABEL.to_owned(), state.node_name.clone())]);
     let containers = runtime.list_containers(&ours).await?;
@@ -50,16 +58,24 @@ async fn stop_pods(state: &NodeState) -> anyhow::Result<usize> {
         let runtime = runtime.clone();
         stops.spawn(async move { runtime.stop_container(&container.id, GRACE).await });
     }
+    let mut failures = Vec::new();
     while let Some(stopped) = stops.join_next().await {
-        stopped??;
+        failures.extend(stopped?.err());
     }
     let sandboxes = runtime.list_sandboxes(&ours).await?;
-    let count = sandboxes.len();
+    let mut count = 0;
     for sandbox in sandboxes {
-        runtime.stop_sandbox(&sandbox.id).await?;
-        runtime.remove_sandbox(&sandbox.id).await?;
+        match remove_sandbox(runtime.as_ref(), &sandbox.id).await {
+            Ok(()) => count += 1,
+            Err(error) => failures.push(error),
+        }
     }
-    Ok(count)
+    Ok((count, failures))
+}
+
+async fn remove_sandbox(runtime: &dyn Runtime, id: &str) -> Result<(), RuntimeError> {
+    runtime.stop_sandbox(id).await?;
+    runtime.remove_sandbox(id).await
 }
 
 /// Unmounts volumes, removes cgroups, links and files of ours; keeps state, keys and logs.

@@ -86,6 +86,40 @@ pub(crate) async fn terminate(pid: i32, patience: Duration) -> anyhow::Result<()
     Ok(())
 }
 
+/// Kills every process of this name whose arguments name `socket`, and all below it: what a
+/// runtime left that could not end its pods.
+pub(crate) fn kill_trees(name: &str, socket: &Path) -> anyhow::Result<()> {
+    let processes = processes().context("cannot read /proc")?;
+    let socket = socket.to_string_lossy();
+    let ours = |pid: &i32| {
+        let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = arguments.split('\0');
+        arguments.next().is_some_and(|program| program.contains(name)) && arguments.any(|argument| argument == socket)
+    };
+    let mut doomed: Vec<i32> = processes.iter().map(|(pid, _)| *pid).filter(ours).collect();
+    let mut next = 0;
+    while let Some(parent) = doomed.get(next).copied() {
+        doomed.extend(processes.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    // Children first: a shim that is gone hands its containers over to others.
+    for pid in doomed.into_iter().rev().filter_map(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    Ok(())
+}
+
+/// Every process and its parent (proc(5), `stat`: the fourth field, after the name in parentheses).
+fn processes() -> std::io::Result<Vec<(i32, i32)>> {
+    let entries = std::fs::read_dir("/proc")?.filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let parent = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    Ok(pids.filter_map(|pid| Some((pid, parent(pid)?))).collect())
+}
+
 /// The end of a log file, for error messages.
 pub(crate) fn last_lines(file: &Path, count: usize) -> String {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -110,4 +144,40 @@ pub(crate) fn unmount_below(directory: &Path) -> anyhow::Result<()> {
 fn unescape(point: &str) -> PathBuf {
     let plain = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     plain.iter().fold(point.to_owned(), |text, (code, character)| text.replace(code, character)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_are_killed_by_name_and_argument() {
+        // A shell that is told the socket's name, with a child of its own.
+        let script = "sleep 1000 & echo $!; wait";
+        let spawn = |socket: &str| {
+            Command::new("sh").args(["-c", script, socket, socket]).stdout(Stdio::piped()).spawn().unwrap()
+        };
+        let child_of = |shell: &mut std::process::Child| {
+            use std::io::BufRead;
+            let mut line = String::new();
+            std::io::BufReader::new(shell.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            line.trim().parse::<i32>().unwrap()
+        };
+        let mine = format!("/tmp/mine-{}", std::process::id());
+        let (mut ours, mut other) = (spawn(&mine), spawn("/tmp/another"));
+        let (our_child, other_child) = (child_of(&mut ours), child_of(&mut other));
+        kill_trees("sh", Path::new(&mine)).unwrap();
+        assert!(!ours.wait().unwrap().success());
+        let gone = |pid: i32| {
+            !alive(pid) || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !gone(our_child) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(gone(our_child) && !gone(other_child));
+        let _ = kill_process(Pid::from_raw(other_child).unwrap(), Signal::KILL);
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
 }
