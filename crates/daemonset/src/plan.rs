@@ -41,7 +41,7 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
     if selector.is_nothing() {
         return silent(Note::SelectsNothing);
     }
-    match revision::newest(seen, &selector) {
+    match revision::newest(seen, &selector, options.strict, now) {
         Newest::Known(history) => Pass::new(options, seen, memory, now, &selector, history).run(),
         Newest::Taken { name, count } => {
             let status = everynode_api::view::DaemonSetStatus { collision_count: Some(count), ..set.status.clone() };
@@ -155,6 +155,7 @@ impl<'a> Pass<'a> {
             strict: self.options.strict,
             now: self.now,
             hashes: self.history.labels(),
+            started: self.history.started,
             generation: pod::template_generation(self.seen),
             min_ready: SignedDuration::from_secs(spec.min_ready_seconds.max(0)),
             spec: sites::pod_spec(&spec.template.spec, self.respect_cordon),

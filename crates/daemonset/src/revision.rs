@@ -8,7 +8,9 @@ use everynode_api::meta::Meta;
 use everynode_api::ports::Target;
 use everynode_api::reconcile::Action;
 use everynode_api::selector::Selector;
+use everynode_api::time::rfc3339;
 use everynode_api::view::{ControllerRevision, Pod};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::claim::{Claim, claim};
@@ -17,10 +19,15 @@ use crate::pod::HASH_LABEL;
 use crate::seen::Seen;
 use crate::{actions, names, normal};
 
+/// On a revision that a rollback made the newest again: when that was. A new revision has its creation time.
+pub(crate) const STARTED_ANNOTATION: &str = "everynode.dev/rollout-started-at";
+
 /// The revisions of the set.
 pub(crate) struct History<'a> {
     /// The hash label of the newest one (DS-D44).
     pub label: String,
+    /// When its rollout began; `None` if it only begins.
+    pub started: Option<Timestamp>,
     /// It is only created in this pass: nothing is taken down before it is there.
     pub is_new: bool,
     /// Other revisions with the same template (DS-D50).
@@ -44,7 +51,7 @@ pub(crate) enum Newest<'a> {
 }
 
 /// Finds the newest revision, and puts labels and numbers right.
-pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
+pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector, strict: bool, now: Timestamp) -> Newest<'a> {
     let mut claimed: Vec<&Arc<ControllerRevision>> = Vec::new();
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
     let mut fresh = BTreeSet::new();
@@ -67,10 +74,14 @@ pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector) -> Newest<'a> {
     };
     if newest.revision < next && !fresh.contains(&*newest.meta.name) {
         // DS-D49: a rollback moves the revision to the top.
-        actions.push(actions::merge(&kinds::CONTROLLER_REVISION, &newest.meta, json!({ "revision": next })));
+        let mut body = json!({ "revision": next });
+        if !strict {
+            body["metadata"] = json!({ "annotations": { STARTED_ANNOTATION: rfc3339(now) } });
+        }
+        actions.push(actions::merge(&kinds::CONTROLLER_REVISION, &newest.meta, body));
     }
-    let label = label(&newest.meta).to_owned();
-    Newest::Known(History { label, is_new: false, duplicates: current, old, fresh, actions, notes })
+    let (label, started) = (label(&newest.meta).to_owned(), started(&newest.meta));
+    Newest::Known(History { label, started, is_new: false, duplicates: current, old, fresh, actions, notes })
 }
 
 /// Claims one revision (DS-D45, DS-D46).
@@ -125,8 +136,9 @@ fn missing<'a>(
     match others.find(|other| *other.meta.name == *name) {
         // DS-D51: the same template under somebody else's care serves as well.
         Some(same) if is_same(same, &set.spec.template.raw) => {
-            let label = label(&same.meta).to_owned();
-            return Newest::Known(History { label, is_new: false, duplicates: Vec::new(), old, fresh, actions, notes });
+            let (label, started) = (label(&same.meta).to_owned(), started(&same.meta));
+            let duplicates = Vec::new();
+            return Newest::Known(History { label, started, is_new: false, duplicates, old, fresh, actions, notes });
         }
         Some(_) => {
             let count = set.status.collision_count.unwrap_or(0).saturating_add(1);
@@ -138,7 +150,8 @@ fn missing<'a>(
     let body = body(seen, &name, &hash, revision, data);
     actions.push(Action::Create { target, body, report: None });
     notes.push(Note::CreatingRevision { name, revision });
-    Newest::Known(History { label: hash, is_new: true, duplicates: Vec::new(), old, fresh, actions, notes })
+    let (label, duplicates) = (hash, Vec::new());
+    Newest::Known(History { label, started: None, is_new: true, duplicates, old, fresh, actions, notes })
 }
 
 /// DS-D42
@@ -161,6 +174,12 @@ fn body(seen: &Seen, name: &str, hash: &str, revision: i64, data: Value) -> Valu
         "data": data,
         "revision": revision,
     })
+}
+
+/// When the rollout of the newest revision began.
+pub(crate) fn started(revision: &Meta) -> Option<Timestamp> {
+    let noted = revision.annotations.get(STARTED_ANNOTATION).and_then(|text| text.parse().ok());
+    noted.or(revision.creation_timestamp)
 }
 
 /// The hash label of a revision; one that lacks it is labelled with its name (DS-D46).

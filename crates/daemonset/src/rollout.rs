@@ -11,7 +11,7 @@ use everynode_api::int_or_string::{IntOrString, Round};
 use everynode_api::view::DaemonSetSpec;
 
 use crate::explain::{Hold, Want, Why};
-use crate::sites::{Judge, PodState, Site, Sites};
+use crate::sites::{Judge, PodState, Site, Sites, fell_silent_after};
 
 /// The strategy, with its numbers resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +92,10 @@ fn pair<'p, 'a>(judge: &Judge<'_>, site: &'p Site<'a>, pods: &'p [PodState<'a>])
     let staying = || pods.iter().filter(|state| !state.is_terminating());
     let new = || staying().filter(|state| state.updated);
     let old = || staying().filter(|state| !state.updated);
-    // A silent node counts if it had the new revision, and its agent had taken that up: terminating pods tell, too.
-    let after = || pods.iter().any(|state| state.updated && state.is_reported());
+    // A silent node counts if it had the new revision, and its agent had taken that up: terminating pods tell, too. After
+    // a rollback it may have had it, and fallen silent, long before.
+    let received = || pods.iter().any(|state| state.updated && state.is_reported());
+    let after = || received() && fell_silent_after(site.node, judge.started);
     Pair {
         site,
         new: new().next(),

@@ -21,6 +21,8 @@ pub(crate) struct Judge<'a> {
     pub now: Timestamp,
     /// The hash labels of the newest template: more than one while duplicate revisions exist.
     pub hashes: Vec<String>,
+    /// When the rollout of the newest template began.
+    pub started: Option<Timestamp>,
     /// The template generation, where it counts, too (DS-D04).
     pub generation: Option<&'a str>,
     pub min_ready: SignedDuration,
@@ -248,6 +250,12 @@ impl<'a> Sites<'a> {
     pub fn states(&self) -> impl Iterator<Item = &PodState<'a>> {
         self.states.iter().chain(&self.astray)
     }
+}
+
+/// Whether a silent node fell silent only after the rollout began; so if that is not known.
+pub(crate) fn fell_silent_after(node: &Node, started: Option<Timestamp>) -> bool {
+    let since = node.condition("Ready").and_then(|ready| ready.last_transition_time);
+    since.zip(started).is_none_or(|(since, started)| since >= started)
 }
 
 /// Only a node whose `Ready` is `Unknown` is not heard of: `False` is what its agent itself said.

@@ -108,7 +108,8 @@ impl<'a> Facts<'a> {
         for node in &mut nodes {
             let reported =
                 |pod: &PodFacts<'_>| pod.pod.status.start_time.is_some() || pod.pod.status.container_statuses > 0;
-            node.counts = node.reachable || node.pods.iter().any(|pod| pod.updated && reported(pod));
+            let received = node.pods.iter().any(|pod| pod.updated && reported(pod));
+            node.counts = node.reachable || (received && !silent_before(seen, node.node));
         }
         let mut facts = Facts { nodes, pods, astray_creates: 0, ..strategy(seen) };
         for (name, hash) in creates(plan) {
@@ -203,6 +204,17 @@ fn empty<'a>(options: &Options, seen: &Seen, node: &'a Node) -> NodeFacts<'a> {
         pods: Vec::new(),
         creates: Vec::new(),
     }
+}
+
+/// The node fell silent before the newest revision's rollout began.
+fn silent_before(seen: &Seen, node: &Node) -> bool {
+    let template = &seen.set.spec.template.raw;
+    let all = seen.revisions.iter().chain(&seen.foreign_revisions);
+    let same = all.filter(|revision| normal::same_template(template, normal::template_of(&revision.data)));
+    let newest = same.max_by_key(|revision| (revision.revision, &revision.meta.name));
+    let began = newest.and_then(|revision| revision::started(&revision.meta));
+    let silent = node.condition("Ready").and_then(|ready| ready.last_transition_time);
+    silent.is_some_and(|silent| began.is_some_and(|began| silent < began))
 }
 
 /// The cordon's taint, and the template itself does not tolerate it.

@@ -5,12 +5,14 @@
 //!   `label=k:v`, `nolabels`, `nodeSelector=k:v`, `tolerate=KEY[:EFFECT]`, `tolerate-all`, `hostNetwork`, `hostPort=N`, `cpu=Q`,
 //!   `nodeName=`, `scheduler=`, `annotation=k:v`, `templateGeneration=N`, `respect-cordon`, `terminating`,
 //!   `collisions=N`, `template=JSON` (members merged into the template), `status=JSON` (the written status).
-//! - `node NAME …`: `label=k:v`, `taint=KEY[=VALUE]:EFFECT`, `cordoned`, `silent`, `notready`, `terminating`, `uid=`,
+//! - `node NAME …`: `label=k:v`, `taint=KEY[=VALUE]:EFFECT`, `cordoned`, `silent`, `silent=SECONDS` (for so long),
+//!   `notready`, `terminating`, `uid=`,
 //!   `age=SECONDS`, `cpu=Q`.
 //! - `pod NAME …`: `on=NODE`, `rev=N` or `hash=H`, one of `ready`, `ready=SECONDS` (for so long), `started` (running,
 //!   not ready), `failed`, `succeeded`, nothing (pending); `unbound`, `terminating`, `age=SECONDS`, `orphan`,
 //!   `owner=UID`, `label=k:v`, `nolabel` (no selector label), `templateGeneration=N`, `cpu=Q`, `port=N`, `uid=`.
-//! - `revision NAME of=N number=N …`: `hash=H`, `nohash`, `orphan`, `owner=UID`, `nolabel`.
+//! - `revision NAME of=N number=N …`: `hash=H`, `nohash`, `age=SECONDS`, `started=SECONDS` (its rollout
+//!   began so long ago), `orphan`, `owner=UID`, `nolabel`.
 //! - `gone KIND NAME`; `options strict | bind | burst=N | class=C`; `show status | wake | conditions | reports | body | PATH`.
 //! - `sets-known-to N`: the caches' progress; without it everything is known.
 
@@ -22,6 +24,7 @@ use everynode_api::view::{Item, View};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::revision::STARTED_ANNOTATION;
 use crate::{Bind, CLASS_ANNOTATION, Options, RESPECT_CORDON_ANNOTATION};
 
 use super::objects::{
@@ -194,6 +197,9 @@ impl Cluster {
                 "conditions": [{ "type": "Ready", "status": ready }],
             },
         });
+        if let Some(seconds) = words.number("silent")? {
+            object["status"]["conditions"][0]["lastTransitionTime"] = self.ago(seconds).into();
+        }
         if words.has("terminating") {
             object["metadata"]["deletionTimestamp"] = self.ago(0).into();
         }
@@ -252,6 +258,12 @@ impl Cluster {
         object["metadata"]["ownerReferences"] = owner(words, "DaemonSet");
         if words.has("nolabel") {
             object["metadata"]["labels"] = json!({});
+        }
+        if let Some(seconds) = words.number("age")? {
+            object["metadata"]["creationTimestamp"] = self.ago(seconds).into();
+        }
+        if let Some(seconds) = words.number("started")? {
+            object["metadata"]["annotations"] = json!({ STARTED_ANNOTATION: self.ago(seconds) });
         }
         if words.has("nohash") {
             object["metadata"]["labels"] = json!({ "app": "web" });

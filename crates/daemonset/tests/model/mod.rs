@@ -34,6 +34,8 @@ struct Rules<'a> {
     strict: bool,
     now: Timestamp,
     newest: BTreeSet<&'a str>,
+    /// When the newest revision became so.
+    started: Option<Timestamp>,
     pods: Vec<&'a Pod>,
 }
 
@@ -54,9 +56,12 @@ impl Model {
         if newest.is_empty() {
             return None;
         }
+        let latest = newest.iter().max_by_key(|revision| revision.revision).map(|revision| &revision.meta);
+        let noted = latest.and_then(|meta| meta.annotations.get("everynode.dev/rollout-started-at")?.parse().ok());
+        let started = noted.or(latest.and_then(|meta| meta.creation_timestamp));
         let newest = newest.iter().filter_map(|revision| revision.meta.labels.get(HASH)).collect();
         let pods = seen.pods.iter().map(|pod| &**pod).filter(|pod| ours(pod, seen)).collect();
-        let rules = Rules { seen, strict: self.strict, now, newest, pods };
+        let rules = Rules { seen, strict: self.strict, now, newest, started, pods };
         if self.generation != seen.set.meta.generation {
             self.generation = seen.set.meta.generation;
             self.back_off.clear();
@@ -269,7 +274,9 @@ impl<'a> Rules<'a> {
         let taken_up = |pod: &&Pod| {
             self.has_newest_hash(pod) && (pod.status.start_time.is_some() || pod.status.container_statuses > 0)
         };
-        self.strict || !silent(node) || self.entry(node).iter().any(taken_up)
+        let silent_since = node.condition("Ready").and_then(|ready| ready.last_transition_time);
+        let long_silent = silent_since.is_some_and(|since| self.started.is_some_and(|started| since < started));
+        self.strict || !silent(node) || (self.entry(node).iter().any(taken_up) && !long_silent)
     }
 
     /// New and old pods of a node that are not ending.

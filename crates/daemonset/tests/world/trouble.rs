@@ -2,6 +2,7 @@
 
 use everynode_api::kinds;
 use everynode_api::meta::Key;
+use everynode_api::time::rfc3339;
 use serde_json::{Value, json};
 
 use super::{HASH, World, node, template};
@@ -82,7 +83,14 @@ fn taint(world: &mut World, at: &Key) {
 
 fn silence(world: &mut World, at: &Key) {
     let status = *world.random.pick(&["True", "Unknown", "False"]).unwrap();
-    world.change(&kinds::NODE, at, |node| node["status"]["conditions"][0]["status"] = status.into());
+    let now = rfc3339(world.now);
+    world.change(&kinds::NODE, at, |node| {
+        let ready = &mut node["status"]["conditions"][0];
+        if ready["status"] != status {
+            ready["status"] = status.into();
+            ready["lastTransitionTime"] = now.into();
+        }
+    });
 }
 
 fn update(world: &mut World, set: &Key) {
