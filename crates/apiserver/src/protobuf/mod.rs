@@ -80,7 +80,9 @@ fn add(object: &mut Map<String, Value>, field: &Field, content: &Content<'_>, de
         Kind::List(kind) => {
             let held = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
             let value = value(*kind, content, depth)?;
-            held.as_array_mut().map(|held| held.push(value));
+            if let Some(held) = held.as_array_mut() {
+                held.push(value);
+            }
         }
         Kind::Optional(kind) => {
             object.insert(field.name.to_owned(), value(*kind, content, depth)?);
