@@ -46,12 +46,13 @@ recipe() {
         livenessprobe) echo 'tools|["/testtool","csi-liveness"]|[]' ;;
         falco) echo 'tools|["/testtool","sensor"]|[]' ;;
         dcgm-exporter) echo 'tools|["/testtool","http","--port","9400","--body","DCGM_FI_DEV_GPU_TEMP 0"]|[]' ;;
+        everynode) echo 'everynode|["/everynode"]|["controller"]' ;;
         control-plane-monitor) echo 'tools|["/testtool","http"]|[]' ;;
         *) return 1 ;;
     esac
 }
 recipes="pause busybox testtool node-exporter fluent-bit fluentd network-plugin cni-plugin csi-driver
-    csi-node-driver-registrar livenessprobe falco dcgm-exporter control-plane-monitor"
+    csi-node-driver-registrar livenessprobe falco dcgm-exporter control-plane-monitor everynode"
 
 # --- files from Debian, without installing anything ---------------------------------------------------------
 
@@ -136,6 +137,14 @@ layer_exporter() {
     printf 'nobody:x:65534:65534:nobody:/:/bin/false\n' >"$1/etc/passwd"
 }
 
+everynode_binary=${EVERYNODE_BIN:-$top/target/release/everynode}
+layer_everynode() { # for `everynode controller` in a pod
+    [ -x "$everynode_binary" ] || die "no $everynode_binary; run \"make build\" first, or set EVERYNODE_BIN"
+    mkdir -p "$1"
+    cp "$everynode_binary" "$1/everynode"
+    with_libraries "$everynode_binary" "$1"
+}
+
 # The sandbox's own process holds the namespaces open and lets orphans be reaped (SIGCHLD ignored). On x86-64
 # it is 151 bytes of ELF, written out here as everynode writes it; elsewhere testtool's pause does the same.
 layer_pause() {
@@ -158,6 +167,7 @@ layer_pause() {
 inputs() { # LAYER: what the layer is made from, as text; a change of it makes the layer again
     echo "$version $1 $(uname -m)"
     sha256sum <"$0"
+    [ "$1" != everynode ] || stat -c '%n %s %Y' "$everynode_binary"
     [ "$1" != tools ] || cat "$top"/crates/testtool/src/*.rs | sha256sum
 }
 

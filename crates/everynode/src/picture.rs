@@ -115,12 +115,14 @@ fn draw_node(listed: &Listed, set: &DaemonSet, node: &Node, pods: &[&Pod]) -> No
     let mut spec = template.as_ref().clone();
     spec.tolerations = tolerations;
     let live = pods.iter().filter(|pod| !pod.is_terminal()).min_by_key(|pod| (pod.is_terminating(), !pod.is_ready()));
+    let silent = || (!node.is_ready()).then(|| "the node is not ready".to_owned());
+    let unfit = || silent().into_iter().chain(texts(&static_reasons(&spec, node))).collect();
     let (state, reasons) = match live {
         Some(pod) if pod.is_terminating() => (State::Terminating, why_pod(listed, pod, node)),
-        Some(_) if !verdict.should_run => (State::Misscheduled, texts(&static_reasons(&spec, node))),
+        Some(_) if !verdict.should_run => (State::Misscheduled, unfit()),
         Some(pod) if pod.is_ready() => (State::Ready, Vec::new()),
         Some(pod) => (State::NotReady, why_pod(listed, pod, node)),
-        None if !verdict.should_run => (State::NotHere, texts(&static_reasons(&spec, node))),
+        None if !verdict.should_run => (State::NotHere, unfit()),
         None => (State::Missing, why_missing(listed, &spec, node, pods)),
     };
     NodePicture { node: node.name().to_owned(), state, pod: live.map(|pod| pod.meta.name.to_string()), reasons }
@@ -186,7 +188,8 @@ mod tests {
             "status":{"desiredNumberScheduled":3,"numberReady":1}}"#;
         let node = |name: &str, taints: &str| {
             serde_json::from_str(&format!(
-            r#"{{"metadata":{{"name":"{name}"}},"spec":{{"taints":{taints}}},"status":{{"allocatable":{{"pods":"9"}}}}}}"#)).unwrap()
+            r#"{{"metadata":{{"name":"{name}"}},"spec":{{"taints":{taints}}},"status":{{"allocatable":{{"pods":"9"}},
+                "conditions":[{{"type":"Ready","status":"True"}}]}}}}"#)).unwrap()
         };
         let pod = |name: &str, node: &str, ready: &str| {
             serde_json::from_str(&format!(

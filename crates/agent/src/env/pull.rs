@@ -53,7 +53,7 @@ fn fitting(auths: BTreeMap<String, Auth>, registry: &str) -> impl Iterator<Item 
     auths
         .into_iter()
         .filter(move |(server, _)| host(server) == registry)
-        .filter_map(|(server, auth)| {
+        .filter_map(|(_, auth)| {
             let (username, password) = match auth.auth.is_empty() {
                 true => (auth.username, auth.password),
                 false => decode(&auth.auth)?,
@@ -61,7 +61,9 @@ fn fitting(auths: BTreeMap<String, Auth>, registry: &str) -> impl Iterator<Item 
             Some(PullCredential {
                 username,
                 password,
-                server_address: server,
+                // Empty, as the kubelet sends it: containerd reads it as a URL, where `registry:5000` is none, and gives
+                // the login to nobody if the host is not exactly the registry's.
+                server_address: String::new(),
             })
         })
 }
@@ -104,6 +106,7 @@ mod tests {
         let logins: Vec<_> = fitting(config.auths, registry("prom/node-exporter:v1")).collect();
         assert_eq!(logins.len(), 1);
         assert_eq!((logins[0].username.as_str(), logins[0].password.as_str()), ("u", "p"));
+        assert_eq!(logins[0].server_address, "");
         assert_eq!(registry("r.example.com:5000/x/y:1"), "r.example.com:5000");
         assert_eq!(registry("busybox"), "docker.io");
         assert_eq!(registry("localhost/pause:1"), "localhost");
