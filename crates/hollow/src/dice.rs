@@ -2,10 +2,10 @@
 
 /// The generator splitmix64: small, and any seed will do. Not for secrets.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Dice(seed)
     }
 

@@ -35,9 +35,11 @@ mod work;
 
 pub use apis::{ApiFactory, Apis, KubeconfigApis, OneApi};
 pub use delay::{Delay, Probability, Rate, duration};
+pub use dice::Dice;
 pub use driver::{Orders, RunError, run, run_with};
 pub use histogram::Percentiles;
 pub use options::{Failures, Group, Mode, NODES_MAX, Options, OptionsError, PodTimes, Profile, Step, StepEvent, Taint};
+pub use pod::{RealPod, Turn, World};
 pub use progress::Progress;
 pub use report::{Failure, NodeCounts, PodCounts, PodLatencies, Report, Trouble};
 pub use scenario::ScenarioError;

@@ -29,7 +29,7 @@ const OWN_CONDITIONS: [&str; 5] =
 
 /// A pod on its way.
 #[derive(Debug)]
-pub(crate) struct RealPod {
+pub struct RealPod {
     seen: Seen,
     memory: Memory,
     pending: Vec<Pending>,
@@ -60,7 +60,7 @@ enum Happening {
 }
 
 /// What a pod's turn may use.
-pub(crate) struct World<'a> {
+pub struct World<'a> {
     pub now: Timestamp,
     pub dice: &'a mut Dice,
     pub times: &'a PodTimes,
@@ -71,7 +71,7 @@ pub(crate) struct World<'a> {
 
 /// What a turn brought.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub struct Turn {
     /// To be written, if no write is under way.
     pub status: Option<PodStatus>,
     pub delete: bool,
@@ -82,7 +82,8 @@ pub(crate) struct Turn {
 }
 
 impl RealPod {
-    pub(crate) fn new(pod: Pod, node_ip: IpAddr, sequence: u32, never_ready: bool) -> Self {
+    /// A pod as it was bound. `never_ready`: its image cannot be pulled, or its probes never pass.
+    pub fn new(pod: Pod, node_ip: IpAddr, sequence: u32, never_ready: bool) -> Self {
         let node = Arc::new(NodeFacts { ips: vec![node_ip], runtime: "hollow".into(), network_error: None });
         RealPod {
             seen: Seen { pod: Arc::new(slim(pod)), node, observed: Observed::default() },
@@ -97,7 +98,7 @@ impl RealPod {
     }
 
     /// Whether what is known of the pod is old. `generation` and `phase` are the server's.
-    pub(crate) fn is_outdated(&self, generation: i64, is_terminating: bool, grace_seconds: Option<i64>) -> bool {
+    pub fn is_outdated(&self, generation: i64, is_terminating: bool, grace_seconds: Option<i64>) -> bool {
         let metadata = &self.seen.pod.metadata;
         metadata.generation.unwrap_or_default() != generation
             || metadata.deletion_timestamp.is_some() != is_terminating
@@ -106,7 +107,7 @@ impl RealPod {
 
     /// The pod as the server has it now. What was last written is newer than what the watch says of
     /// the agent's own fields.
-    pub(crate) fn heard(&mut self, pod: Pod) {
+    pub fn heard(&mut self, pod: Pod) {
         let mut pod = slim(pod);
         if let Some(written) = &self.written {
             let server = pod.status.take().unwrap_or_default();
@@ -121,25 +122,30 @@ impl RealPod {
         self.seen.pod = Arc::new(pod);
     }
 
+    /// Somebody else wrote to the agent's fields: they are written again.
+    pub fn overwritten(&mut self) {
+        self.written = None;
+    }
+
     /// The object does not exist any more.
-    pub(crate) fn gone(&mut self) {
+    pub fn gone(&mut self) {
         self.memory.set_gone();
     }
 
     /// The server has this status now.
-    pub(crate) fn written(&mut self, status: PodStatus) {
+    pub fn written(&mut self, status: PodStatus) {
         self.memory.status_written(status.phase.as_deref().unwrap_or_default());
         Arc::make_mut(&mut self.seen.pod).status = Some(status.clone());
         self.written = Some(status);
     }
 
     /// The server removed the object when asked to, or had removed it before.
-    pub(crate) fn deleted(&mut self, now: Timestamp) {
+    pub fn deleted(&mut self, now: Timestamp) {
         sync::apply(Outcome::Deleted(Ok(())), &mut self.seen.observed, &mut self.memory, now);
     }
 
     /// The node went down and comes up again: nothing runs, and the agent starts anew.
-    pub(crate) fn rebooted(&mut self, now: Timestamp) {
+    pub fn rebooted(&mut self, now: Timestamp) {
         self.pending.clear();
         for sandbox in &mut self.seen.observed.sandboxes {
             sandbox.ready = false;
@@ -156,7 +162,7 @@ impl RealPod {
     }
 
     /// Takes in what is due, decides and begins, until there is nothing to do at this moment.
-    pub(crate) fn turn(&mut self, world: &mut World<'_>) -> Turn {
+    pub fn turn(&mut self, world: &mut World<'_>) -> Turn {
         let mut turn = Turn::default();
         for _ in 0..TURNS_MAX {
             turn.crashes += self.take_due(world.now);

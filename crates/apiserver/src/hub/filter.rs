@@ -3,6 +3,7 @@
 use everynode_api::kinds::KindInfo;
 use everynode_api::selector::{FieldSelector, Selector};
 use everynode_api::status::Status;
+use everynode_store::Key;
 
 use super::event::Item;
 use super::traits::fields_of;
@@ -22,7 +23,7 @@ pub(crate) fn supported_fields(storage: &str) -> Vec<&'static str> {
 }
 
 /// How a watcher can be found without asking it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
     Everything,
     Namespace(Box<str>),
@@ -93,6 +94,16 @@ impl Filter {
     /// The one node that can match.
     pub(crate) fn node(&self) -> Option<&str> {
         self.fields.exact("spec.nodeName")
+    }
+
+    /// The one key that can match, if name and namespace are known.
+    pub(crate) fn key(&self, info: &KindInfo) -> Option<Key> {
+        let namespace = self.namespace.as_deref().or(self.fields.exact("metadata.namespace"));
+        match (self.name(), namespace, info.kind.namespaced) {
+            (Some(name), Some(namespace), true) => Some(keys::object(info, namespace, name)),
+            (Some(name), _, false) => Some(keys::object(info, "", name)),
+            _ => None,
+        }
     }
 
     /// The range of keys that can match.

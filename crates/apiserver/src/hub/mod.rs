@@ -18,7 +18,7 @@ mod topic;
 mod traits;
 mod watcher;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,7 +36,8 @@ pub(crate) use watcher::{Delivery, Start, WatchOptions, Watcher};
 
 /// All topics, and how far the hub has followed the store.
 pub(crate) struct Hub {
-    topics: HashMap<&'static str, Arc<Topic>>,
+    /// Ordered, so that a simulation goes through them in the same order every time.
+    topics: BTreeMap<&'static str, Arc<Topic>>,
     /// Every change up to this revision has been handed to all topics.
     revision: watch::Sender<u64>,
     /// The revision of the state that the topics started from; changes up to it are history.

@@ -40,7 +40,8 @@ struct State {
     floor: u64,
     /// The newest event.
     revision: u64,
-    watchers: HashMap<Route, BTreeMap<u64, Arc<Queue>>>,
+    /// By route and number; ordered, because the order of telling is visible.
+    watchers: BTreeMap<Route, BTreeMap<u64, Arc<Queue>>>,
     next_watcher: u64,
     closed: bool,
 }
@@ -188,7 +189,7 @@ impl Topic {
 
 impl State {
     fn close_watchers(&mut self) {
-        self.watchers.drain().flat_map(|(_, watchers)| watchers).for_each(|(_, queue)| queue.close());
+        std::mem::take(&mut self.watchers).into_values().flatten().for_each(|(_, queue)| queue.close());
     }
 
     /// The state before a change: what we hold if it is that, so that its traits need no second reading.

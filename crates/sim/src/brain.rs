@@ -1,0 +1,114 @@
+//! The controllers: everything of `everynode/src/controllers.rs`, in a process that may end at any request.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use everynode_api::kinds::{self, Kind};
+use everynode_api::reconcile::Reconciler;
+use everynode_controllers::accounts::Accounts;
+use everynode_controllers::garbage::Garbage;
+use everynode_controllers::namespaces::Namespaces;
+use everynode_controllers::node_lifecycle::NodeLifecycle;
+use everynode_controllers::pod_gc::PodGc;
+use everynode_controllers::scheduler::Scheduler;
+use everynode_controllers::taint_eviction::TaintEviction;
+use everynode_daemonset::{Bind, DaemonSetController};
+use everynode_runtime::{Env, Manager, Metrics, Options, Shutdown};
+
+use crate::ledger::Ledger;
+use crate::wire::{Client, Wire};
+
+/// Workers of controllers whose keys are nodes or pods.
+const WORKERS: usize = 4;
+
+/// One controller process.
+pub(crate) struct Brain {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) env: Env,
+    binds: bool,
+    ledger: Arc<Ledger>,
+    name: &'static str,
+    down_ms: Mutex<u64>,
+}
+
+impl Brain {
+    pub(crate) fn new(name: &'static str, wire: Arc<Wire>, env: Env, binds: bool, ledger: Arc<Ledger>) -> Arc<Brain> {
+        Arc::new(Brain { wire, env, binds, ledger, name, down_ms: Mutex::new(1) })
+    }
+
+    /// The process ends after so many more requests.
+    pub(crate) fn crash_in(&self, calls: u64, carried_out: bool, down_ms: u64) {
+        *self.down_ms.lock().unwrap_or_else(PoisonError::into_inner) = down_ms;
+        self.wire.crash_in(calls, carried_out);
+    }
+
+    /// Runs, ends and starts again, without any memory; for ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            let (_keep, shutdown) = Shutdown::new();
+            let manager = self.manager();
+            let metrics = manager.metrics();
+            tokio::select! {
+                biased;
+                () = self.wire.crash.notified() => self.ledger.tell(format!("{} controllers crash", self.name)),
+                () = manager.run(shutdown) => self.ledger.fail(format!("{} controllers ended by themselves", self.name)),
+                () = self.inspect(&metrics) => {}
+            }
+            let down_ms = *self.down_ms.lock().unwrap_or_else(PoisonError::into_inner);
+            tokio::time::sleep(Duration::from_millis(down_ms)).await;
+        }
+    }
+
+    /// Ends when something is wrong with a plan.
+    async fn inspect(&self, metrics: &Metrics) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let counters = metrics.counters();
+            let wrong = [
+                ("audit found fault", &counters.audit_violations_total),
+                ("plan panicked", &counters.panics_total),
+                ("object could not be decoded", &counters.decode_errors_total),
+            ];
+            for (what, counter) in wrong {
+                if counter.load(Ordering::Relaxed) > 0 {
+                    return self.ledger.fail(format!("{} controllers: {what}", self.name));
+                }
+            }
+        }
+    }
+
+    fn manager(&self) -> Manager {
+        let mut manager = Manager::new(Arc::new(Client(self.wire.clone())), self.env.clone());
+        let bind = if self.binds { Bind::WhereFits } else { Bind::Off };
+        let daemon_sets = DaemonSetController::new(everynode_daemonset::Options { bind, ..Default::default() });
+        let audited = |workers| Options { workers, audit: true, ..Options::default() };
+        manager.add(daemon_sets, audited(WORKERS));
+        add(&mut manager, NodeLifecycle::default(), WORKERS);
+        add(&mut manager, TaintEviction, WORKERS);
+        add(&mut manager, PodGc::default(), 1);
+        add(&mut manager, Accounts { ca_pem: "simulated".into() }, 1);
+        add(&mut manager, Namespaces { kinds: collected() }, 1);
+        add(&mut manager, Garbage { kinds: collected() }, WORKERS);
+        add(&mut manager, Scheduler, 1);
+        manager
+    }
+}
+
+fn add<R: Reconciler>(manager: &mut Manager, reconciler: R, workers: usize) {
+    manager.add(reconciler, Options { workers, audit: true, ..Options::default() });
+}
+
+/// The kinds that a simulated cluster has objects of; each costs a watch.
+fn collected() -> Vec<Kind> {
+    vec![
+        kinds::NAMESPACE,
+        kinds::NODE,
+        kinds::POD,
+        kinds::SERVICE_ACCOUNT,
+        kinds::CONFIG_MAP,
+        kinds::DAEMON_SET,
+        kinds::CONTROLLER_REVISION,
+        kinds::LEASE,
+    ]
+}

@@ -1,0 +1,223 @@
+//! The store, watched: every commit goes into the trace, and no write may make two live pods of one set and
+//! revision on a node.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use everynode_runtime::Env;
+use everynode_store::{
+    BoxFuture, KeyValue, MemoryStore, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch, Write,
+};
+use serde_json::Value;
+
+const PODS: &str = "/registry/pods/";
+
+/// What is known of all writes, across crashes of the server.
+pub(crate) struct Ledger {
+    env: Env,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    trace: Trace,
+    pods: BTreeMap<String, Option<Place>>,
+    writes: u64,
+    /// Of pods.
+    changes: u64,
+    failure: Option<String>,
+    /// What users do, and every write to a pod; for the story of a failure.
+    story: Vec<String>,
+}
+
+/// FNV-1a over everything that was written, and when.
+struct Trace(u64);
+
+impl Default for Trace {
+    fn default() -> Trace {
+        Trace(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Trace {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// Where a live daemon pod is: its set's uid, its node, its revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    set: String,
+    node: String,
+    revision: String,
+}
+
+impl Ledger {
+    pub(crate) fn new(env: Env) -> Arc<Ledger> {
+        Arc::new(Ledger { env, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn trace(&self) -> u64 {
+        self.state().trace.0
+    }
+
+    pub(crate) fn writes(&self) -> u64 {
+        self.state().writes
+    }
+
+    /// How often a pod was written.
+    pub(crate) fn pod_changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
+    /// The first failure stays.
+    pub(crate) fn fail(&self, failure: String) {
+        let now = self.env.now();
+        self.state().failure.get_or_insert(format!("{now}: {failure}"));
+    }
+
+    pub(crate) fn tell(&self, line: String) {
+        let now = self.env.now();
+        self.state().story.push(format!("{now} {line}"));
+    }
+
+    pub(crate) fn story(&self) -> Vec<String> {
+        self.state().story.clone()
+    }
+
+    fn committed(&self, transaction: &Transaction, revision: Revision) {
+        let now_ms = self.env.now().as_millisecond();
+        let mut state = self.state();
+        state.trace.add(&revision.0.to_le_bytes());
+        state.trace.add(&now_ms.to_le_bytes());
+        state.writes += 1;
+        for write in &transaction.writes {
+            let (key, value) = match write {
+                Write::Put { key, value, .. } => (key, &value[..]),
+                Write::Delete { key } => (key, &[][..]),
+            };
+            state.trace.add(key.as_bytes());
+            state.trace.add(value);
+            if let Some(name) = key.strip_prefix(PODS) {
+                let told = state.pod(name, value).unwrap_or_else(|failure| {
+                    let now = self.env.now();
+                    state.failure.get_or_insert(format!("{now}: {failure}"));
+                    failure
+                });
+                let now = self.env.now();
+                state.story.push(format!("{now} pod {name} {told}"));
+            }
+        }
+    }
+}
+
+impl State {
+    /// Takes in a write to a pod; tells it, or what is wrong with it.
+    fn pod(&mut self, name: &str, value: &[u8]) -> Result<String, String> {
+        self.changes += 1;
+        if value.is_empty() {
+            self.pods.remove(name);
+            return Ok("is gone".into());
+        }
+        let pod: Value = serde_json::from_slice(value).map_err(|error| format!("pod {name}: {error}"))?;
+        let place = place(&pod);
+        let is_new = self.pods.insert(name.to_owned(), place.clone()).is_none();
+        let told = told(&pod, is_new);
+        let Some(place) = place.filter(|_| is_new) else { return Ok(told) };
+        let same = |(other, at): &(&String, &Option<Place>)| *other != name && at.as_ref() == Some(&place);
+        match self.pods.iter().find(same) {
+            Some((other, _)) => Err(format!("two live pods at one place: {name} beside {other}: {place:?}")),
+            None => Ok(told),
+        }
+    }
+}
+
+fn told(pod: &Value, is_new: bool) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let ready = pod["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = ready.filter(|condition| condition["type"] == "Ready").map(|condition| text(&condition["status"]));
+    format!(
+        "{}on {} rev {} phase {} ready {}{}",
+        if is_new { "is new, " } else { "" },
+        target_node(pod).unwrap_or_else(|| "-".into()),
+        text(&pod["metadata"]["labels"]["controller-revision-hash"]),
+        text(&pod["status"]["phase"]),
+        ready.last().unwrap_or_else(|| "-".into()),
+        if pod["metadata"]["deletionTimestamp"].is_null() { "" } else { " terminating" },
+    )
+}
+
+/// The place of a daemon pod that is neither ended nor ending.
+fn place(pod: &Value) -> Option<Place> {
+    let is_over = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
+    if is_over || !pod["metadata"]["deletionTimestamp"].is_null() {
+        return None;
+    }
+    let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let owner = owners.into_iter().find(|owner| owner["controller"] == true && owner["kind"] == "DaemonSet")?;
+    let revision = pod["metadata"]["labels"]["controller-revision-hash"].as_str()?;
+    Some(Place { set: owner["uid"].as_str()?.to_owned(), node: target_node(pod)?, revision: revision.to_owned() })
+}
+
+/// The node that a pod is bound or pinned to.
+pub(crate) fn target_node(pod: &Value) -> Option<String> {
+    if let Some(node) = pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
+        return Some(node.to_owned());
+    }
+    let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let term = &required["nodeSelectorTerms"][0]["matchFields"][0];
+    (term["key"] == "metadata.name").then(|| term["values"][0].as_str().map(str::to_owned))?
+}
+
+/// A memory store whose commits are watched.
+pub(crate) struct WatchedStore {
+    pub(crate) inner: Arc<MemoryStore>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+impl Store for WatchedStore {
+    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        Box::pin(async move {
+            let outcome = self.inner.commit(transaction.clone()).await?;
+            if let Outcome::Committed(revision) = outcome {
+                self.ledger.committed(&transaction, revision);
+            }
+            Ok(outcome)
+        })
+    }
+
+    fn get(&self, key: &str, at: Option<Revision>) -> Result<Option<KeyValue>, StoreError> {
+        self.inner.get(key, at)
+    }
+
+    fn range(&self, range: &Range, at: Option<Revision>, limit: usize) -> Result<Page, StoreError> {
+        self.inner.range(range, at, limit)
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, StoreError> {
+        self.inner.watch(prefix, after)
+    }
+
+    fn current_revision(&self) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        self.inner.current_revision()
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.compact(revision)
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.shutdown()
+    }
+}

@@ -1,0 +1,298 @@
+//! One run: a cluster is made, a scenario is played, everything heals, and the cluster is judged.
+
+use std::cell::RefCell;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use everynode_api::ports::Api;
+use everynode_apiserver::{ApiServer, Config, StartError, User as Identity};
+use everynode_runtime::Env;
+use everynode_store::{Limits, MemoryStore};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::brain::Brain;
+use crate::clock::{ServerClock, environment, origin};
+use crate::judge::judge;
+use crate::ledger::{Ledger, WatchedStore};
+use crate::machine::{Condition, Machine};
+use crate::scenario::{Deed, Scenario, Who};
+use crate::user::User;
+use crate::wire::{Server, Wire};
+
+/// After so long without trouble, what is not as it has to be never will be: the longest back-offs (of pods: 15
+/// minutes) fit in.
+const PATIENCE: Duration = Duration::from_secs(2_400);
+/// How often the healed cluster is judged, and how often in a row it has to be well.
+const JUDGE_EVERY: Duration = Duration::from_secs(3);
+const WELL_TIMES: u32 = 4;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// A hash of every write, its value and its time.
+    pub trace: u64,
+    pub writes: u64,
+    /// How long after the trouble the cluster had converged, simulated.
+    pub converged_after: Duration,
+    pub failure: Option<String>,
+    /// What happened to pods, and what users and bad luck did.
+    pub story: Vec<String>,
+}
+
+thread_local! {
+    /// The first panic of the run on this thread; `None` outside of runs.
+    static PANIC: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
+}
+
+/// Plays a scenario. `pki` is a directory for the server's keys, which runs may share.
+pub fn run(scenario: &Scenario, pki: &Path) -> Report {
+    catch_panics();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_time().start_paused(true).build();
+    let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
+    PANIC.with_borrow_mut(|panic| *panic = Some(None));
+    let mut report = runtime.block_on(play(scenario, pki));
+    drop(runtime);
+    let panicked = PANIC.with_borrow_mut(Option::take).flatten();
+    report.failure = panicked.map(|panic| format!("a part panicked: {panic}")).or(report.failure);
+    report
+}
+
+/// Tasks swallow panics; a run has to know of them.
+fn catch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let in_run = PANIC.try_with(|panic| match &mut *panic.borrow_mut() {
+                Some(first) => {
+                    first.get_or_insert_with(|| info.to_string());
+                    true
+                }
+                None => false,
+            });
+            if !in_run.unwrap_or(false) {
+                usual(info);
+            }
+        }));
+    });
+}
+
+async fn play(scenario: &Scenario, pki: &Path) -> Report {
+    let began = Instant::now();
+    let mut cluster = match Cluster::start(scenario, pki, began).await {
+        Ok(cluster) => cluster,
+        Err(error) => panic!("the cluster does not start: {error}"),
+    };
+    cluster.live(scenario, began).await;
+    let converged_after = cluster.settle(scenario).await;
+    Report {
+        trace: cluster.ledger.trace(),
+        writes: cluster.ledger.writes(),
+        converged_after,
+        failure: cluster.ledger.failure(),
+        story: cluster.ledger.story(),
+    }
+}
+
+/// Everything that runs.
+struct Cluster {
+    ledger: Arc<Ledger>,
+    clock: ServerClock,
+    pki: PathBuf,
+    store: Arc<MemoryStore>,
+    server: Arc<Server>,
+    user: User,
+    brains: [Arc<Brain>; 2],
+    second: Option<AbortHandle>,
+    machines: Vec<(Arc<Wire>, Env, watch::Sender<Condition>)>,
+    /// Everything that lives as long as the run.
+    tasks: JoinSet<()>,
+    /// What ends troubles.
+    ends: JoinSet<()>,
+}
+
+impl Cluster {
+    async fn start(scenario: &Scenario, pki: &Path, _began: Instant) -> Result<Cluster, StartError> {
+        let seed = scenario.seed;
+        let env = |number: u64| Env::simulated(seed.wrapping_mul(1009).wrapping_add(number), origin());
+        let clock = ServerClock(env(0));
+        let ledger = Ledger::new(clock.0.clone());
+        let store = Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()), Limits::default()));
+        let server: Arc<Server> = Arc::new(Mutex::new(open(&store, &ledger, &clock, pki).await?));
+        let wire = |number: u64| Wire::new(server.clone(), seed.wrapping_mul(31).wrapping_add(number));
+        let brain = |number: u64, name| Brain::new(name, wire(number), env(number), scenario.binds, ledger.clone());
+        let brains = [brain(1, "the first"), brain(2, "the second")];
+        let mut tasks = JoinSet::new();
+        tasks.spawn(brains[0].clone().run());
+        let user = User::new(server.clone(), scenario);
+        let mut machines = Vec::new();
+        for number in 0..scenario.machines {
+            let id = 10 + number as u64;
+            let condition = Condition { on: true, slowness: 1, crash_percent: scenario.crash_percent };
+            let (wire, env, (sender, receiver)) = (wire(id), env(id), watch::channel(condition));
+            tasks.spawn(Machine::new(number, wire.clone(), env.clone(), receiver, seed ^ id).run());
+            machines.push((wire, env, sender));
+        }
+        for (set, strategy) in scenario.strategies.iter().enumerate() {
+            if let Err(error) = user.create_set(set, *strategy).await {
+                ledger.fail(format!("the first set is refused: {error}"));
+            }
+        }
+        let (pki, ends) = (pki.to_owned(), JoinSet::new());
+        Ok(Cluster { ledger, clock, pki, store, server, user, brains, second: None, machines, tasks, ends })
+    }
+
+    /// Plays the steps.
+    async fn live(&mut self, scenario: &Scenario, began: Instant) {
+        for step in &scenario.steps {
+            tokio::time::sleep_until(began + Duration::from_millis(step.at_ms)).await;
+            if self.ledger.failure().is_some() {
+                return;
+            }
+            self.ledger.tell(format!("{:?}", step.deed));
+            self.perform(&step.deed, scenario).await;
+        }
+        tokio::time::sleep_until(began + Duration::from_millis(scenario.calm_at_ms)).await;
+    }
+
+    async fn perform(&mut self, deed: &Deed, scenario: &Scenario) {
+        match *deed {
+            Deed::PowerOff { node, for_ms } => self.condition(node, for_ms, |condition, bad| condition.on = !bad),
+            Deed::Slow { node, factor, for_ms } => {
+                self.condition(node, for_ms, move |condition, bad| condition.slowness = if bad { factor } else { 1 });
+            }
+            Deed::Cut { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.cut(bad)),
+            Deed::Trouble { who, percent, for_ms } => {
+                self.wire_for(who, for_ms, move |wire, bad| wire.trouble(if bad { percent } else { 0 }));
+            }
+            Deed::Lag { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.lag(bad)),
+            Deed::Twice { who, percent, for_ms } => {
+                self.wire_for(who, for_ms, move |wire, bad| wire.twice(if bad { percent } else { 0 }));
+            }
+            Deed::EndWatches { who, ending } => self.wire(who).end_watches(ending),
+            Deed::Crash { second, calls, carried_out, down_ms } => {
+                self.brains[usize::from(second)].crash_in(calls, carried_out, down_ms);
+            }
+            Deed::TwoLeaders { for_ms } => self.two_leaders(for_ms),
+            Deed::Jump { who, by_ms } => self.env(who).jump(by_ms),
+            Deed::CrashServer => self.crash_server().await,
+            _ => {
+                if let Err(error) = self.user.act(deed, &scenario.strategies).await {
+                    self.ledger.tell(format!("refused: {error}"));
+                }
+            }
+        }
+    }
+
+    fn wire(&self, who: Who) -> Arc<Wire> {
+        match who {
+            Who::First => self.brains[0].wire.clone(),
+            Who::Second => self.brains[1].wire.clone(),
+            Who::Machine(number) => self.machines[number].0.clone(),
+        }
+    }
+
+    fn env(&self, who: Who) -> Env {
+        match who {
+            Who::First => self.brains[0].env.clone(),
+            Who::Second => self.brains[1].env.clone(),
+            Who::Machine(number) => self.machines[number].1.clone(),
+        }
+    }
+
+    /// Something is wrong with a wire for a while.
+    fn wire_for(&mut self, who: Who, for_ms: u64, change: impl Fn(&Wire, bool) + Send + 'static) {
+        let wire = self.wire(who);
+        change(&wire, true);
+        self.ends.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(for_ms)).await;
+            change(&wire, false);
+        });
+    }
+
+    fn condition(&mut self, node: usize, for_ms: u64, change: impl Fn(&mut Condition, bool) + Send + 'static) {
+        let sender = self.machines[node].2.clone();
+        sender.send_modify(|condition| change(condition, true));
+        self.ends.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(for_ms)).await;
+            sender.send_modify(|condition| change(condition, false));
+        });
+    }
+
+    fn two_leaders(&mut self, for_ms: u64) {
+        self.end_second();
+        let handle = self.tasks.spawn(self.brains[1].clone().run());
+        self.second = Some(handle.clone());
+        self.ends.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(for_ms)).await;
+            handle.abort();
+        });
+    }
+
+    fn end_second(&mut self) {
+        if let Some(second) = self.second.take() {
+            second.abort();
+        }
+    }
+
+    async fn crash_server(&mut self) {
+        self.store = Arc::new(self.store.crashed());
+        match open(&self.store, &self.ledger, &self.clock, &self.pki).await {
+            Ok(server) => *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server,
+            Err(error) => self.ledger.fail(format!("the server does not start again: {error}")),
+        }
+    }
+
+    fn heal(&mut self) {
+        self.ends.abort_all();
+        self.end_second();
+        for (wire, _, condition) in &self.machines {
+            wire.heal();
+            condition.send_replace(Condition { on: true, slowness: 1, crash_percent: 0 });
+        }
+        self.brains.iter().for_each(|brain| brain.wire.heal());
+    }
+
+    /// Everything heals; how long it took until all was well.
+    async fn settle(&mut self, scenario: &Scenario) -> Duration {
+        self.heal();
+        self.ledger.tell("everything heals".into());
+        let healed = Instant::now();
+        if let Err(error) = self.user.mend().await {
+            self.ledger.fail(format!("nobody can mend the sets: {error}"));
+        }
+        let (mut well, mut changes, mut wrong) = (0, 0, Vec::new());
+        while self.ledger.failure().is_none() && healed.elapsed() < PATIENCE {
+            tokio::time::sleep(JUDGE_EVERY).await;
+            match judge(&self.user, scenario.machines, self.clock.0.now()).await {
+                Ok(found) => wrong = found,
+                Err(error) => wrong = vec![error.to_string()],
+            }
+            let quiet = changes == self.ledger.pod_changes();
+            changes = self.ledger.pod_changes();
+            well = if wrong.is_empty() && quiet { well + 1 } else { 0 };
+            if well == WELL_TIMES {
+                return healed.elapsed();
+            }
+        }
+        self.ledger.fail(format!("did not converge:\n  {}", wrong.join("\n  ")));
+        healed.elapsed()
+    }
+}
+
+async fn open(
+    store: &Arc<MemoryStore>,
+    ledger: &Arc<Ledger>,
+    clock: &ServerClock,
+    pki: &Path,
+) -> Result<Arc<dyn Api>, StartError> {
+    let watched = WatchedStore { inner: store.clone(), ledger: ledger.clone() };
+    let config = Config { environment: environment(clock), ..Config::new(pki.to_owned()) };
+    let server = ApiServer::new(Arc::new(watched), config).await?;
+    Ok(server.client(Identity::internal("system:simulated")))
+}
