@@ -270,7 +270,8 @@ fn termination_is_graceful_and_bounded() {
             None => Ok(()),
         });
     }
-    assert_eq!(std::fs::read_to_string(place.join("pre-stop")).unwrap(), "ran\n");
+    let written = std::fs::read_to_string(place.join("pre-stop"));
+    assert_eq!(written.ok().as_deref(), Some("ran\n"), "{}", space.kubectl.ok("get events"));
     space.event("Killing", "Stopping container main");
 }
 

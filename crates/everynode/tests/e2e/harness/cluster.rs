@@ -105,7 +105,7 @@ impl Cluster {
     fn node_arguments(&self, node: &str, data: &str, index: usize) -> String {
         let (pid, n) = (std::process::id() % 64, self.directory.number() * 8 + index);
         let mut line = format!(
-            " --node-name {node} --agent-listen 127.0.0.1:0 --pod-cidr 10.{}.{n}.0/24 --cgroup-root {}",
+            " --node-name {node} --node-ip 127.0.0.1 --agent-listen 127.0.0.1:0 --pod-cidr 10.{}.{n}.0/24 --cgroup-root {}",
             160 + pid,
             self.cgroup_root(node),
         );
@@ -151,6 +151,10 @@ impl Cluster {
         if !self.standard_paths() {
             for path in ["/var/lib/kubelet", "/var/log", "/etc/cni/net.d", "/opt/cni/bin"] {
                 let ours = self.host_path(path).display().to_string();
+                if path == "/var/log" {
+                    // The links in `containers` are absolute, so the pod must see the directory at its own place.
+                    text = text.replace(path, ours.trim_end_matches('/'));
+                }
                 text = text.replace(&format!("path: {path}"), &format!("path: {}", ours.trim_end_matches('/')));
             }
         }

@@ -15,7 +15,9 @@ ours() {
 for file in "$dir"/*.pid; do
     pid=$(cat "$file" 2>/dev/null) && ours "$pid" && kill -KILL "$pid" 2>/dev/null
 done
-bridges=$(cat "$dir"/*/cni/net.d/90-everynode.conflist "$dir"/cni/net.d/90-everynode.conflist 2>/dev/null |
+# The nodes' own bridges, and what tests have written down.
+bridges=$(cat "$dir/bridges" 2>/dev/null
+    cat "$dir"/*/cni/net.d/90-everynode.conflist 2>/dev/null |
     grep -o '"bridge": *"[^"]*"' | cut -d'"' -f4 | sort -u)
 for data in "$dir"/*/containerd; do
     [ -d "$data" ] && timeout 60 "$everynode" down --data-dir "${data%/containerd}" --timeout 20s >"$dir/down.log" 2>&1
