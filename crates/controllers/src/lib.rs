@@ -5,6 +5,7 @@
 //! | [`node_lifecycle`] | node | a silent node becomes Unknown; conditions become taints |
 //! | [`zones`] | failure zone | how fast the pods of failed nodes have to leave |
 //! | [`taint_eviction`] | pod | a pod leaves a node whose NoExecute taints it does not tolerate |
+//! | [`disruption`] | budget | how many of its pods may be evicted now |
 //! | [`pod_gc`] | node name | pods of nodes that are gone go, too |
 //! | [`garbage`] | owner uid | dependents follow their owners |
 //! | [`namespaces`] | namespace | a terminating namespace empties and ends |
@@ -15,6 +16,7 @@
 //! has a clock, randomness or I/O.
 
 pub mod accounts;
+pub mod disruption;
 pub mod garbage;
 pub mod namespaces;
 pub mod node_lifecycle;
@@ -23,7 +25,9 @@ pub mod scheduler;
 pub mod taint_eviction;
 pub mod zones;
 
+mod budget;
 mod common;
+mod preemption;
 mod taints;
 #[cfg(test)]
 mod testkit;

@@ -12,11 +12,13 @@ use everynode_api::meta::Key;
 use everynode_api::reconcile::{Action, Event, EventType, Plan, Reconciler};
 use everynode_api::time::rfc3339;
 use everynode_api::view::{Change, Node, Pod, View};
-use everynode_placement::{Candidate, Choice, Occupancy, Reason, choose, failure_message, victims};
+use everynode_placement::{Choice, Occupancy, Reason, choose, failure_message};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::common::{delete_pod, disruption_target, patch_pod_condition, pod_event, regarding, target};
+use crate::budget::Budget;
+use crate::common::{patch_pod_condition, regarding, target};
+use crate::preemption::{Bound, preempt, remove};
 
 /// Pods with this `schedulerName` are ours.
 const NAME: &str = "default-scheduler";
@@ -32,7 +34,9 @@ pub struct Seen {
     pending: Vec<Arc<Pod>>,
     nodes: Vec<Arc<Node>>,
     /// Pods by the node that they are bound to.
-    bound: BTreeMap<Box<str>, Vec<Arc<Pod>>>,
+    bound: Bound,
+    /// Disruption budgets, by name.
+    budgets: BTreeMap<Key, Budget>,
 }
 
 /// Why a pod has no node.
@@ -65,7 +69,7 @@ impl Reconciler for Scheduler {
     }
 
     fn watches(&self) -> Vec<Kind> {
-        vec![kinds::NODE, kinds::POD]
+        vec![kinds::NODE, kinds::POD, kinds::POD_DISRUPTION_BUDGET]
     }
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
@@ -97,7 +101,9 @@ impl Reconciler for Scheduler {
                 view.pods().on_node(name).filter(|pod| pod.spec.node_name.as_ref() == name && !pod.is_terminal());
             bound.entry(name.into()).or_insert_with(|| on_node.cloned().collect());
         }
-        Some(Seen { pending, nodes: view.nodes().cloned().collect(), bound })
+        let budgets = view.objects(&kinds::POD_DISRUPTION_BUDGET);
+        let budgets = budgets.map(|budget| (budget.meta.key(), Budget::read(budget))).collect();
+        Some(Seen { pending, nodes: view.nodes().cloned().collect(), bound, budgets })
     }
 
     fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
@@ -189,7 +195,7 @@ fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut 
         plan.notes.push(Note::WaitsForVictims { pod: pod.meta.key(), node: node.into() });
         return;
     }
-    let nomination = preempt(seen, pod, refused);
+    let nomination = preempt(pod, refused, &seen.bound, &seen.budgets);
     let hopeless = preemption_texts(refused);
     let preemption = if nomination.is_some() { &[][..] } else { &hopeless };
     let message = failure_message(seen.nodes.len(), all_reasons(seen, refused).iter().map(Vec::as_slice), preemption);
@@ -201,7 +207,7 @@ fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut 
         plan.actions.push(scheduling_event(pod, EventType::Warning, "FailedScheduling", "Scheduling", message));
     }
     if let Some((node, victims)) = nomination {
-        plan.actions.extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, now)));
+        plan.actions.extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, NAME, now)));
     }
 }
 
@@ -240,37 +246,6 @@ fn waiting_for_victims<'a>(seen: &'a Seen, pod: &'a Pod) -> Option<&'a str> {
     let on_node = seen.bound.get(node)?;
     let ending = |other: &Arc<Pod>| other.is_terminating() && other.spec.priority.unwrap_or(0) < priority;
     on_node.iter().any(ending).then_some(node)
-}
-
-/// DS-B52: the node where the least is lost, and whom to remove there.
-fn preempt(seen: &Seen, pod: &Pod, refused: &Refused) -> Option<(Arc<Node>, Vec<Candidate>)> {
-    let candidates = |node: &Node| -> Vec<Candidate> {
-        let bound = seen.bound.get(node.name()).into_iter().flatten();
-        bound.map(|pod| Candidate { pod: pod.clone(), breaks_budget: false }).collect()
-    };
-    let helped = refused.iter().filter(|(_, reasons)| reasons.iter().all(Reason::preemption_helps));
-    let options = helped.filter_map(|(node, _)| Some((node.clone(), victims(&pod.spec, node, &candidates(node))?)));
-    let cost = |victims: &[Candidate]| {
-        let highest = victims.iter().map(|victim| victim.pod.spec.priority.unwrap_or(0)).max().unwrap_or(i32::MIN);
-        (highest, victims.len())
-    };
-    options
-        .filter(|(_, victims)| !victims.is_empty())
-        .min_by_key(|(node, victims)| (cost(victims), node.meta.name.clone()))
-}
-
-fn remove(victim: &Pod, preemptor: &Pod, node: &Node, now: Timestamp) -> Vec<Action> {
-    if victim.is_terminating() {
-        return Vec::new();
-    }
-    let message = format!("{NAME}: preempting to accommodate a higher priority pod");
-    let condition = disruption_target("PreemptionByScheduler", &message, now);
-    let told = format!("Preempted by pod {} on node {}", preemptor.meta.uid, node.name());
-    vec![
-        patch_pod_condition(victim, condition, json!({})),
-        pod_event(victim, EventType::Normal, "Preempted", told),
-        delete_pod(victim, None),
-    ]
 }
 
 #[cfg(test)]
@@ -353,6 +328,24 @@ mod tests {
         assert!(bed.last_body(0).contains(r#""nominatedNodeName":"a""#));
         assert!(bed.last_body(2).contains("PreemptionByScheduler"));
         assert_eq!(bed.last_body(3), "Preempted by pod u-high on node a");
+    }
+
+    #[test]
+    fn room_is_made_where_no_budget_breaks() {
+        // DS-B52
+        let mut bed = Bed::new(Scheduler);
+        for (name, app) in [("a", "web"), ("b", "db")] {
+            bed.put(&kinds::NODE, &node(name, "1"));
+            let bound = pod(&format!("low-{name}"), &format!(r#""nodeName":"{name}","#), "1");
+            let labelled = bound.replace(r#""namespace":"#, &format!(r#""labels":{{"app":"{app}"}},"namespace":"#));
+            bed.put(&kinds::POD, &labelled);
+        }
+        let budget = r#"{"metadata":{"name":"keep","namespace":"x"},"spec":{"minAvailable":1,
+            "selector":{"matchLabels":{"app":"web"}}},"status":{"disruptionsAllowed":0}}"#;
+        bed.put(&kinds::POD_DISRUPTION_BUDGET, budget);
+        bed.put(&kinds::POD, &pod("high", r#""priority":1000,"#, "1"));
+        let said = bed.run("pending", at(0));
+        assert_eq!(said.last().map(String::as_str), Some("delete pods/x/low-b"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use everynode_api::kinds::{self, KINDS, Kind};
 use everynode_api::ports::Api;
 use everynode_api::reconcile::Reconciler;
 use everynode_controllers::accounts::Accounts;
+use everynode_controllers::disruption::Disruption;
 use everynode_controllers::garbage::Garbage;
 use everynode_controllers::namespaces::Namespaces;
 use everynode_controllers::node_lifecycle::NodeLifecycle;
@@ -32,6 +33,7 @@ pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manage
     add(&mut manager, lifecycle, WORKERS);
     add(&mut manager, Zones::default(), 1);
     add(&mut manager, TaintEviction, WORKERS);
+    add(&mut manager, Disruption, 1);
     add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine) }, 1);
     add(&mut manager, Accounts { ca_pem: ca_pem.into() }, 1);
     add(&mut manager, Namespaces { kinds: collected.clone() }, 1);
