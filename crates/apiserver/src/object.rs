@@ -79,9 +79,9 @@ pub(crate) fn remove(value: &mut Value, name: &str) -> Option<Value> {
 /// Makes `to[name]` what `from[name]` is, absence included.
 pub(crate) fn copy_member(to: &mut Value, from: &Value, name: &str) {
     match from.get(name) {
-        Some(member) => {
-            object_entry(to, name, member.clone());
-        }
+        // Nearly always equal already: comparing allocates nothing.
+        Some(member) if to.get(name) == Some(member) => {}
+        Some(member) => object_entry(to, name, member.clone()),
         None => {
             remove(to, name);
         }

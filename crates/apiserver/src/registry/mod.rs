@@ -11,6 +11,7 @@ pub(crate) mod claims;
 mod create;
 mod delete;
 mod events;
+mod eviction;
 mod kinds;
 mod patch;
 pub(crate) mod read;

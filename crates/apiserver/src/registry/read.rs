@@ -82,7 +82,10 @@ impl Registry {
             return self.list_indexed(topic, &options.filter).await;
         }
         let place = Place::of(info, options)?;
-        let range = Range { start: place.start.clone(), end: prefix_range(&options.filter.prefix(info)).end };
+        let range = match options.filter.key(info).filter(|_| !place.continued) {
+            Some(key) => Range { end: after(&key), start: key },
+            None => Range { start: place.start.clone(), end: prefix_range(&options.filter.prefix(info)).end },
+        };
         if let At::NotOlderThan(revision) = options.at {
             self.check_reached(revision).await?;
         }

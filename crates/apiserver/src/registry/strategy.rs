@@ -1,5 +1,6 @@
 //! What is special about each kind. The pipeline does the rest.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use everynode_api::kinds::KindInfo;
@@ -92,8 +93,8 @@ impl Strategy for Ordinary {}
 
 /// Makes every top-level member but status, metadata and the type what it is in `old`.
 pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
-    let names: Vec<String> =
-        [&*new, old].iter().filter_map(|value| value.as_object()).flat_map(|map| map.keys().cloned()).collect();
+    let names: BTreeSet<String> =
+        [&*new, old].into_iter().filter_map(Value::as_object).flat_map(|members| members.keys().cloned()).collect();
     for name in names {
         if !matches!(name.as_str(), "status" | "metadata" | "kind" | "apiVersion") {
             object::copy_member(new, old, &name);

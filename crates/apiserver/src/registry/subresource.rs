@@ -1,12 +1,9 @@
-//! Subresources that are not plain updates: binding, eviction, tokens; and the small update ones.
+//! Subresources that are not plain updates: binding, tokens; and the small update ones. Eviction has its own module.
 
-use everynode_api::kinds::{POD, POD_DISRUPTION_BUDGET, find};
-use everynode_api::selector::{LabelSelector, Selector};
+use everynode_api::kinds::{POD, find};
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
-use super::delete::DeleteOptions;
-use super::kinds::pod::is_terminal;
 use super::update::Attempt;
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
 use crate::object::{self, at, items, text};
@@ -65,79 +62,6 @@ impl Registry {
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
-    }
-
-    /// DS-G21, DS-G22
-    async fn evict(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<Reply, Status> {
-        let options = DeleteOptions::default().read(&body["deleteOptions"])?;
-        let (_, pod) = self.current_value(target)?;
-        let free = is_terminal(&pod) || text(&pod, &["status", "phase"]) == "Pending" || object::is_terminating(&pod);
-        if !free {
-            self.spend_budget(caller, target, &pod).await?;
-            self.mark_evicted(caller, target).await?;
-        }
-        self.delete(caller, target, &options).await?;
-        Ok(success(201))
-    }
-
-    async fn mark_evicted(&self, caller: &Caller<'_>, target: &Target) -> Result<(), Status> {
-        for _ in 0..WRITE_ATTEMPTS {
-            let (kv, old) = self.current_value(target)?;
-            let mut new = old.clone();
-            object::remove_meta(&mut new, "resourceVersion");
-            let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-                                   "message": "Eviction API: evicting"});
-            object::set_condition(&mut new, condition, &self.env.now_text());
-            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, &old).await? {
-                return Ok(());
-            }
-        }
-        Err(Status::modified(&target.info.kind, &target.name))
-    }
-
-    /// Takes one disruption from the budget that covers the pod, if there is one.
-    async fn spend_budget(&self, caller: &Caller<'_>, target: &Target, pod: &Value) -> Result<(), Status> {
-        for _ in 0..WRITE_ATTEMPTS {
-            let mut budgets = self.budgets(target, pod)?;
-            let Some((budget_target, kv, old)) = budgets.pop() else { return Ok(()) };
-            if !budgets.is_empty() {
-                let text =
-                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-                return Err(Status::internal(text));
-            }
-            let allowed = old["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
-            let observed = old["status"]["observedGeneration"].as_i64().unwrap_or(0);
-            if allowed <= 0 || observed < object::generation(&old) {
-                return Err(over_budget(&old));
-            }
-            let mut new = old.clone();
-            object::remove_meta(&mut new, "resourceVersion");
-            let status = object::object_mut(&mut new, "status");
-            status.insert("disruptionsAllowed".into(), (allowed - 1).into());
-            object::object_mut(&mut new["status"], "disruptedPods")
-                .insert(target.name.clone(), self.env.now_text().into());
-            let strategy = strategy::of(budget_target.info);
-            if let Attempt::Done(_) = self.write(caller, &budget_target, strategy, new, &kv, &old).await? {
-                return Ok(());
-            }
-        }
-        Err(Status::too_many_requests("too many changes of the pod's disruption budget, try again", 1))
-    }
-
-    fn budgets(&self, target: &Target, pod: &Value) -> Result<Vec<(Target, everynode_store::KeyValue, Value)>, Status> {
-        let kind = &POD_DISRUPTION_BUDGET;
-        let Some(info) = find(&kind.group, &kind.plural) else { return Ok(Vec::new()) };
-        let filter = crate::hub::Filter::parse(info, Some(target.namespace.clone()), "", "")?;
-        let mut found = Vec::new();
-        for item in self.topic(info)?.select(&filter) {
-            let name = item.namespace_and_name().1.to_owned();
-            let budget = Target { info, name, namespace: target.namespace.clone(), subresource: String::new() };
-            let (kv, value) = self.current_value(&budget)?;
-            if selects(&value, pod) {
-                found.push((budget, kv, value));
-            }
-        }
-        Ok(found)
     }
 
     fn token(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<Reply, Status> {
@@ -215,29 +139,7 @@ fn check_bindable(target: &Target, pod: &Value, body: &Value) -> Result<(), Stat
     }
 }
 
-fn selects(budget: &Value, pod: &Value) -> bool {
-    let spec = at(budget, &["spec", "selector"]);
-    let Ok(structured) = serde_json::from_value::<LabelSelector>(spec.clone()) else { return false };
-    let Ok(selector): Result<Selector, _> = structured.to_selector() else { return false };
-    selector.matches(|key| pod["metadata"]["labels"][key].as_str())
-}
-
-fn over_budget(budget: &Value) -> Status {
-    let count = |name: &str| budget["status"][name].as_i64().unwrap_or(0);
-    let text = format!(
-        "The disruption budget {} needs {} healthy pods and has {} currently",
-        object::meta(budget, "name"),
-        count("desiredHealthy"),
-        count("currentHealthy")
-    );
-    Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0).with_cause(
-        "DisruptionBudget",
-        &text,
-        "",
-    )
-}
-
-fn success(code: u16) -> Reply {
+pub(super) fn success(code: u16) -> Reply {
     Reply::value(
         code,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}),
