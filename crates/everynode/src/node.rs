@@ -47,7 +47,7 @@ pub(crate) async fn set_up(
     let former = data.node_state();
     let wants_standard = args.kubelet_dir.is_none() || args.log_dir.is_none();
     let primary = wants_standard && claim_primary(data);
-    let node_ip = args.node_ip.unwrap_or_else(|| address_towards(towards));
+    let node_ip = args.node_ip.unwrap_or_else(|| node_address(args.agent_listen, towards));
     let dirs = directories(args, data, primary);
     let bridge = bridge_name(primary, &node_name);
     let network = network(args, data, primary, &bridge, pod_cidr(args, primary, &node_name)?);
@@ -210,6 +210,12 @@ fn service_names() -> Vec<String> {
         .into()
 }
 
+/// A specific listening address is the node's; else the one that leads to the API server.
+fn node_address(listen: Option<SocketAddr>, towards: Option<SocketAddr>) -> IpAddr {
+    let specific = listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified());
+    specific.unwrap_or_else(|| address_towards(towards))
+}
+
 /// The address of this machine that leads to `towards`, or out of the machine; the loopback
 /// address where nothing leads out. Nothing is sent: connecting a UDP socket only asks for a route.
 pub(crate) fn address_towards(towards: Option<SocketAddr>) -> IpAddr {
@@ -277,6 +283,13 @@ mod tests {
         assert_ne!(cidr(None, false, "a").unwrap(), cidr(None, false, "b").unwrap());
         assert_eq!(cidr(Some("10.9.8.0/22"), true, "a").unwrap(), "10.9.8.0/22");
         assert!(cidr(Some("banana"), true, "a").unwrap_err().to_string().contains("`banana`"));
+    }
+
+    #[test]
+    fn a_node_is_where_its_agent_listens() {
+        let listen = Some("192.0.2.7:0".parse().unwrap());
+        assert_eq!(node_address(listen, None).to_string(), "192.0.2.7");
+        assert!(!node_address(Some("0.0.0.0:10250".parse().unwrap()), None).is_unspecified());
     }
 
     #[test]
