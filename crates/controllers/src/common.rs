@@ -27,6 +27,11 @@ pub(crate) fn unchanged(meta: &Meta) -> Preconditions {
 /// A patch of one pod condition, and of other status fields given in `status`.
 pub(crate) fn patch_pod_condition(pod: &Pod, condition: Value, mut status: Value) -> Action {
     status["conditions"] = json!([condition]);
+    patch_pod_status(pod, status)
+}
+
+/// A patch of some status fields of a pod.
+pub(crate) fn patch_pod_status(pod: &Pod, status: Value) -> Action {
     Action::Patch {
         target: target(&kinds::POD, &pod.meta).subresource("status"),
         patch: PatchType::Strategic,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::reconcile::{EventType, Plan, Reconciler};
-use everynode_api::view::{Change, Effect, Pod, Taint, View};
+use everynode_api::view::{Change, Effect, Item, Node, Pod, Taint, View};
 use everynode_placement::tolerates;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -23,10 +23,13 @@ pub struct Seen {
     taints: Vec<Taint>,
 }
 
-/// Since when the node has been tainted, as first seen here (for taints without `timeAdded`).
+/// What was decided so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
+    /// Since when the node has been tainted, as first seen here (for taints without `timeAdded`).
     since: Option<Timestamp>,
+    /// An eviction is due at some time.
+    scheduled: bool,
     announced: bool,
 }
 
@@ -68,7 +71,10 @@ impl Reconciler for TaintEviction {
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
         if change.kind == kinds::POD {
-            return vec![change.key.clone()];
+            // Pods of nodes without such taints have nothing to fear; those that are gone are forgotten.
+            let pod = change.new.as_ref().and_then(Item::pod);
+            let concerned = pod.is_none_or(|pod| view.node(&pod.spec.node_name).is_some_and(|node| is_tainted(node)));
+            return if concerned { vec![change.key.clone()] } else { Vec::new() };
         }
         if change.kind != kinds::NODE || no_execute_of(change.old.as_ref()) == no_execute_of(change.new.as_ref()) {
             return Vec::new();
@@ -77,7 +83,7 @@ impl Reconciler for TaintEviction {
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
-        let tainted = view.nodes().filter(|node| node.spec.taints.iter().any(is_no_execute));
+        let tainted = view.nodes().filter(|node| is_tainted(node));
         tainted.flat_map(|node| view.pods().on_node(node.name()).map(|pod| pod.meta.key())).collect()
     }
 
@@ -85,25 +91,38 @@ impl Reconciler for TaintEviction {
         let pod = view.pods().get(key)?;
         let node = view.node(&pod.spec.node_name)?;
         let taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| is_no_execute(taint)).cloned().collect();
-        (!taints.is_empty()).then(|| Seen { pod: pod.clone(), taints })
+        Some(Seen { pod: pod.clone(), taints })
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
-        let since = memory.since.unwrap_or(now);
-        let memory = Memory { since: Some(since), announced: memory.announced };
         if seen.pod.is_terminating() {
-            return Plan { memory, ..Plan::default() };
+            return Plan { memory: memory.clone(), ..Plan::default() };
         }
+        let since = memory.since.unwrap_or(now);
         let start = seen.taints.iter().filter_map(|taint| taint.time_added).max().unwrap_or(since);
         match verdict(&seen.pod, &seen.taints) {
-            Verdict::Stay => Plan { memory, ..Plan::default() },
+            Verdict::Stay => stay(&seen.pod, memory),
             Verdict::After(delay) if now < start + delay => {
-                let note = Note::WillEvict { pod: seen.pod.meta.key(), at: start + delay };
-                Plan { notes: vec![note], wake_at: Some(start + delay), memory, ..Plan::default() }
+                let at = start + delay;
+                Plan {
+                    notes: vec![Note::WillEvict { pod: seen.pod.meta.key(), at }],
+                    wake_at: Some(at),
+                    memory: Memory { since: Some(since), scheduled: true, announced: false },
+                    ..Plan::default()
+                }
             }
-            Verdict::After(_) | Verdict::Now => evict(&seen.pod, memory, now),
+            Verdict::After(_) | Verdict::Now => {
+                evict(&seen.pod, Memory { since: Some(since), scheduled: true, ..memory.clone() }, now)
+            }
         }
     }
+}
+
+/// Nothing makes the pod leave, or not any more: if it was to be evicted, that is called off.
+fn stay(pod: &Pod, memory: &Memory) -> Plan<Note, Memory> {
+    let message = format!("Cancelling deletion of Pod {}", pod.meta.key());
+    let event = || pod_event(pod, EventType::Normal, "TaintManagerEviction", message);
+    Plan { actions: memory.scheduled.then(event).into_iter().collect(), ..Plan::default() }
 }
 
 fn evict(pod: &Pod, memory: Memory, now: Timestamp) -> Plan<Note, Memory> {
@@ -136,12 +155,16 @@ fn verdict(pod: &Pod, taints: &[Taint]) -> Verdict {
     }
 }
 
+fn is_tainted(node: &Node) -> bool {
+    node.spec.taints.iter().any(is_no_execute)
+}
+
 fn is_no_execute(taint: &Taint) -> bool {
     taint.effect == Effect::NoExecute
 }
 
-fn no_execute_of(item: Option<&everynode_api::view::Item>) -> Vec<&Taint> {
-    let node = item.and_then(everynode_api::view::Item::node);
+fn no_execute_of(item: Option<&Item>) -> Vec<&Taint> {
+    let node = item.and_then(Item::node);
     node.into_iter().flat_map(|node| &node.spec.taints).filter(|taint| is_no_execute(taint)).collect()
 }
 
@@ -189,5 +212,62 @@ mod tests {
         let mut bed = bed(r#"[{"key":"k","operator":"Exists"}]"#);
         assert!(bed.run("x/p", at(1_000_000)).is_empty());
         assert_eq!(bed.wake_at(), None);
+    }
+
+    #[test]
+    fn an_eviction_that_is_not_needed_any_more_is_cancelled() {
+        // DS-G08
+        let mut bed = bed(r#"[{"key":"k","operator":"Exists","tolerationSeconds":30}]"#);
+        bed.run("x/p", at(1));
+        let woken = bed.woken(&kinds::NODE, r#"{"metadata":{"name":"a"}}"#);
+        assert_eq!(woken, ["x/p"]);
+        assert_eq!(bed.run("x/p", at(10)), ["emit TaintManagerEviction"]);
+        assert_eq!(bed.last_body(0), "Cancelling deletion of Pod x/p");
+        assert!(bed.run("x/p", at(11)).is_empty(), "and it is said once");
+    }
+
+    #[test]
+    fn a_taint_without_a_time_counts_from_when_it_was_seen() {
+        let mut bed = bed(r#"[{"key":"k","operator":"Exists","tolerationSeconds":30}]"#);
+        bed.put(&kinds::NODE, r#"{"metadata":{"name":"a"},"spec":{"taints":[{"key":"k","effect":"NoExecute"}]}}"#);
+        bed.run("x/p", at(100));
+        assert_eq!(bed.wake_at(), Some(at(130)));
+        assert_eq!(bed.run("x/p", at(130)).len(), 3);
+    }
+
+    #[test]
+    fn no_toleration_time_left_means_now_and_one_of_two_taints_is_enough() {
+        // DS-G08: <= 0 is now; a taint that is not tolerated at all is now
+        assert_eq!(bed(r#"[{"key":"k","operator":"Exists","tolerationSeconds":0}]"#).run("x/p", at(0)).len(), 3);
+        let mut two = bed(r#"[{"key":"k","operator":"Exists"}]"#);
+        two.put(
+            &kinds::NODE,
+            r#"{"metadata":{"name":"a"},"spec":{"taints":[{"key":"k","effect":"NoExecute"},{"key":"l","effect":"NoExecute"}]}}"#,
+        );
+        assert_eq!(two.run("x/p", at(0)).len(), 3);
+    }
+
+    #[test]
+    fn daemon_pods_stay_on_nodes_that_are_not_ready() {
+        // DS-G09, DS-B20
+        let mut bed = bed(r#"[{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute"},
+                {"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute"}]"#);
+        for key in ["not-ready", "unreachable"] {
+            let taint = format!(r#"{{"key":"node.kubernetes.io/{key}","effect":"NoExecute"}}"#);
+            bed.put(&kinds::NODE, &format!(r#"{{"metadata":{{"name":"a"}},"spec":{{"taints":[{taint}]}}}}"#));
+            assert!(bed.run("x/p", at(1_000_000)).is_empty(), "{key}");
+        }
+    }
+
+    #[test]
+    fn pods_of_untainted_nodes_wake_nobody() {
+        let mut bed = bed("[]");
+        bed.put(&kinds::NODE, r#"{"metadata":{"name":"b"}}"#);
+        assert_eq!(
+            bed.woken(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x"},"spec":{"nodeName":"a"}}"#),
+            ["x/p"]
+        );
+        let elsewhere = r#"{"metadata":{"name":"q","namespace":"x"},"spec":{"nodeName":"b"}}"#;
+        assert!(bed.woken(&kinds::POD, elsewhere).is_empty());
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manage
     add(&mut manager, Zones::default(), 1);
     add(&mut manager, TaintEviction, WORKERS);
     add(&mut manager, Disruption, 1);
-    add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine) }, 1);
+    add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine), ..PodGc::default() }, 1);
     add(&mut manager, Accounts { ca_pem: ca_pem.into() }, 1);
     add(&mut manager, Namespaces { kinds: collected.clone() }, 1);
     add(&mut manager, Garbage { kinds: collected }, WORKERS);
