@@ -90,6 +90,69 @@ async fn eviction_asks_the_budget() {
     assert!(evicted["metadata"]["deletionTimestamp"].is_string());
 }
 
+/// A ready pod `a` with label `app: web`.
+async fn ready_pod(server: &Server) {
+    let mut ready = pod("a");
+    ready["metadata"]["labels"]["app"] = "web".into();
+    server.post(PODS, &ready).await.expect(201);
+    let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    server.patch(&format!("{PODS}/a/status"), MERGE, &status).await.expect(200);
+}
+
+/// A budget over `app: web` with this status, as the disruption controller would write it.
+async fn budget(server: &Server, name: &str, status: &Value) {
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let spec = json!({"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}});
+    server.post(budgets, &json!({"metadata": {"name": name}, "spec": spec})).await.expect(201);
+    server.patch(&format!("{budgets}/{name}/status"), MERGE, &json!({"status": status})).await.expect(200);
+}
+
+#[tokio::test]
+async fn eviction_spends_what_the_budget_allows() {
+    // DS-G21
+    let server = Server::start().await.with_default_account().await;
+    ready_pod(&server).await;
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
+    let path = format!("{PODS}/a/eviction");
+    let evict = || server.post(&path, &eviction);
+    budget(&server, "keep", &json!({"observedGeneration": 1, "desiredHealthy": 1, "currentHealthy": 1})).await;
+    let refused = evict().await.expect(429);
+    assert_eq!(refused["reason"], "TooManyRequests");
+    let cause = &refused["details"]["causes"][0]["message"];
+    assert_eq!(cause, "The disruption budget keep needs 1 healthy pods and has 1 currently");
+    let kept = "/apis/policy/v1/namespaces/default/poddisruptionbudgets/keep";
+    let one = json!({"status": {"disruptionsAllowed": 1, "currentHealthy": 2}});
+    server.patch(&format!("{kept}/status"), MERGE, &one).await.expect(200);
+    let dry = json!({"metadata": {"name": "a"}, "deleteOptions": {"dryRun": ["All"]}});
+    server.post(&path, &dry).await.expect(201);
+    assert_eq!(server.get(kept).await.expect(200)["status"]["disruptionsAllowed"], 1, "nothing was spent");
+    evict().await.expect(201);
+    let spent = server.get(kept).await.expect(200)["status"].clone();
+    assert_eq!(spent["disruptionsAllowed"], 0);
+    assert!(spent["disruptedPods"]["a"].is_string());
+    assert_eq!(spent["conditions"][0]["reason"], "InsufficientPods");
+}
+
+#[tokio::test]
+async fn eviction_refuses_two_budgets_and_spares_none_for_the_unready() {
+    // DS-G21
+    let server = Server::start().await.with_default_account().await;
+    ready_pod(&server).await;
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
+    let path = format!("{PODS}/a/eviction");
+    let evict = || server.post(&path, &eviction);
+    budget(&server, "one", &json!({"observedGeneration": 1, "desiredHealthy": 1, "currentHealthy": 1})).await;
+    budget(&server, "two", &json!({"observedGeneration": 1})).await;
+    let refused = evict().await.expect(500);
+    let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+    assert_eq!(refused["message"], text);
+    server.delete("/apis/policy/v1/namespaces/default/poddisruptionbudgets/two", &Value::Null).await.expect(200);
+    evict().await.expect(429);
+    let unready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+    server.patch(&format!("{PODS}/a/status"), MERGE, &unready).await.expect(200);
+    evict().await.expect(201);
+}
+
 fn daemon_pod(name: &str, node: &str, revision: &str) -> Value {
     let mut made = pod(name);
     made["metadata"]["labels"]["controller-revision-hash"] = revision.into();
