@@ -138,8 +138,13 @@ impl InProcess {
             Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
                 let target = target(wanted)?;
                 self.authorize("delete", &target)?;
-                let options =
-                    DeleteOptions { grace_period_seconds, propagation, orphan_dependents: None, preconditions };
+                let options = DeleteOptions {
+                    grace_period_seconds,
+                    propagation,
+                    orphan_dependents: None,
+                    preconditions,
+                    dry_run: false,
+                };
                 registry.delete(&self.caller(), &target, &options).await?
             }
             Request::Raw { path } => return self.server.raw(&self.user, &path),

@@ -21,6 +21,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) propagation: Option<Propagation>,
     pub(crate) orphan_dependents: Option<bool>,
     pub(crate) preconditions: Preconditions,
+    /// Only pretend (DS-I21); kubectl says so in the body.
+    pub(crate) dry_run: bool,
 }
 
 impl DeleteOptions {
@@ -30,6 +32,12 @@ impl DeleteOptions {
         self.orphan_dependents = body["orphanDependents"].as_bool().or(self.orphan_dependents);
         if let Some(text) = body["propagationPolicy"].as_str() {
             self.propagation = Some(propagation(text)?);
+        }
+        for text in body["dryRun"].as_array().into_iter().flatten() {
+            if text != "All" {
+                return Err(invalid_options(&format!("dryRun: Unsupported value: {text}: supported values: \"All\"")));
+            }
+            self.dry_run = true;
         }
         let wanted = &body["preconditions"];
         self.preconditions.uid = wanted["uid"].as_str().map(str::to_owned);
@@ -93,6 +101,7 @@ impl Registry {
         target: &Target,
         options: &DeleteOptions,
     ) -> Result<Reply, Status> {
+        let caller = &Caller { dry_run: caller.dry_run || options.dry_run, ..*caller };
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old) = self.current_value(target)?;
             check_preconditions(target, options, &old, &kv)?;

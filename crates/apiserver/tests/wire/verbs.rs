@@ -108,6 +108,8 @@ async fn deletion_options() {
     let wrong = server.delete(&path, &json!({"preconditions": {"uid": "x"}})).await.expect(409); // DS-I23
     assert!(wrong["message"].as_str().unwrap().contains("UID in object meta"));
     server.delete(&format!("{path}?dryRun=All"), &Value::Null).await.expect(200);
+    server.delete(&path, &json!({"dryRun": ["All"]})).await.expect(200); // DS-I21
+    server.delete(&path, &json!({"dryRun": ["Some"]})).await.expect(422);
     // DS-C81
     let marked = server.delete(&path, &json!({"propagationPolicy": "Foreground"})).await.expect(200);
     assert_eq!(marked["metadata"]["finalizers"], json!(["foregroundDeletion"]));
