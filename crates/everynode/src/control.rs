@@ -85,6 +85,11 @@ impl ControlPlane {
     pub(crate) fn url(&self) -> String {
         format!("https://{}", local(self.address))
     }
+
+    /// The same for other machines.
+    pub(crate) fn join_url(&self) -> String {
+        format!("https://{}", reachable(self.address))
+    }
 }
 
 async fn serve(

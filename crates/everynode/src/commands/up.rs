@@ -48,7 +48,8 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<()> {
     println!("everynode {}", env!("CARGO_PKG_VERSION"));
     println!("  API         {}", control.url());
     println!("  kubeconfig  {}", kubeconfig_path(&args.api, &data).display());
-    println!("  to join     everynode agent --server {} --token \"$(everynode token)\"", control.url());
+    println!("  to join     everynode agent --server {} --token TOKEN", control.join_url());
+    println!("  the token   everynode token --data-dir {}", data.root().display());
     serve(&mut signals, control, None).await
 }
 
