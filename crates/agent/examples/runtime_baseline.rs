@@ -60,10 +60,8 @@ fn sandbox(name: &str, logs: &str) -> PodSandboxConfig {
         pid: NamespaceMode::Container as i32,
         ..NamespaceOption::default()
     };
-    let security = LinuxSandboxSecurityContext {
-        namespace_options: Some(host_network),
-        ..LinuxSandboxSecurityContext::default()
-    };
+    let security =
+        LinuxSandboxSecurityContext { namespace_options: Some(host_network), ..LinuxSandboxSecurityContext::default() };
     PodSandboxConfig {
         metadata: Some(PodSandboxMetadata {
             name: name.to_owned(),
@@ -83,14 +81,8 @@ fn sandbox(name: &str, logs: &str) -> PodSandboxConfig {
 
 fn container(image: &str) -> ContainerConfig {
     ContainerConfig {
-        metadata: Some(ContainerMetadata {
-            name: "main".to_owned(),
-            attempt: 0,
-        }),
-        image: Some(ImageSpec {
-            image: image.to_owned(),
-            ..ImageSpec::default()
-        }),
+        metadata: Some(ContainerMetadata { name: "main".to_owned(), attempt: 0 }),
+        image: Some(ImageSpec { image: image.to_owned(), ..ImageSpec::default() }),
         args: vec!["ignore-term".to_owned()],
         log_path: "main/0.log".to_owned(),
         ..ContainerConfig::default()

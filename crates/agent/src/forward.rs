@@ -28,11 +28,7 @@ pub struct Forwarder {
 
 impl Forwarder {
     pub fn new(address: SocketAddr, servers: Vec<SocketAddr>) -> Arc<Self> {
-        Arc::new(Forwarder {
-            address,
-            servers,
-            preferred: AtomicUsize::new(0),
-        })
+        Arc::new(Forwarder { address, servers, preferred: AtomicUsize::new(0) })
     }
 
     /// Serves until dropped. Where another agent of this machine has the address, waits for it to
@@ -57,11 +53,7 @@ impl Forwarder {
         if !self.address.ip().is_loopback() {
             assign(self.address.ip()).await?;
         }
-        let socket = if self.address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(self.address)?;
         socket.listen(CONNECTIONS_MAX as u32)
@@ -120,9 +112,7 @@ async fn assign(address: std::net::IpAddr) -> std::io::Result<()> {
         .await?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(std::io::Error::other(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        )),
+        false => Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
     }
 }
 

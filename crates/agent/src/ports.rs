@@ -232,8 +232,9 @@ pub enum ProbeKind {
 /// The API server's side of a pod: what the agent writes back.
 pub trait PodWriter: Send + Sync + 'static {
     /// Writes the status; the implementation merges conditions and fields that the agent does not
-    /// own and sends the difference only.
-    fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<(), WriteError>>;
+    /// own and sends the difference only. Answers the pod's revision with it, 0 if there was
+    /// nothing to send.
+    fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<u64, WriteError>>;
 
     /// Removes a pod whose containers are gone: grace 0, uid precondition (DS-H25).
     fn delete<'a>(&'a self, pod: &'a PodRef) -> BoxFuture<'a, Result<(), WriteError>>;

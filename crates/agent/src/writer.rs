@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use everynode_api::kinds;
+use everynode_api::meta::Meta;
 use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Request, Target};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::ports::{BoxFuture, PodRef, PodWriter, WriteError};
@@ -40,16 +42,16 @@ impl ApiWriter {
 }
 
 impl PodWriter for ApiWriter {
-    fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<(), WriteError>> {
+    fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<u64, WriteError>> {
         Box::pin(async move {
-            let Some(difference) = difference(pod.status.as_ref(), status) else { return Ok(()) };
+            let Some(difference) = difference(pod.status.as_ref(), status) else { return Ok(0) };
             let request = Request::Patch {
                 target: target(&PodRef::of(pod)).subresource("status"),
                 patch: PatchType::Strategic,
                 body: json!({"status": difference}),
                 preconditions: Preconditions { uid: pod.metadata.uid.clone(), resource_version: None },
             };
-            self.api.call(request).await.map(drop).map_err(failure)
+            self.api.call(request).await.map(|answer| revision(&answer)).map_err(failure)
         })
     }
 
@@ -64,6 +66,16 @@ impl PodWriter for ApiWriter {
             self.api.call(request).await.map(drop).map_err(failure)
         })
     }
+}
+
+/// The revision of an object as the server sent it; 0 if it has none.
+fn revision(answer: &[u8]) -> u64 {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Answer {
+        metadata: Meta,
+    }
+    serde_json::from_slice::<Answer>(answer).unwrap_or_default().metadata.resource_version
 }
 
 fn target(pod: &PodRef) -> Target {

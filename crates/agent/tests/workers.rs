@@ -10,7 +10,7 @@ use everynode_agent::cri::FakeRuntime;
 use everynode_agent::host::NoHost;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::json;
-use support::fakes::{TokioClock, Workers, config, deleted, pod, wait};
+use support::fakes::{TokioClock, WRITTEN_AT, Workers, config, deleted, pod, wait};
 
 struct World {
     runtime: Arc<FakeRuntime>,
@@ -71,6 +71,33 @@ async fn statuses_and_deletions_are_written_again() {
     world.workers.record.failures.store(3, Ordering::SeqCst);
     world.workers.set(&deleted(&web(), 5)).await;
     world.workers.wait_gone("web-uid").await;
+    world.workers.stop().await;
+}
+
+/// DS-G06: pods of a node that was silent for long are marked as not ready; when it is back, they are ready again.
+#[tokio::test(start_paused = true)]
+async fn conditions_that_others_wrote_are_written_again() {
+    let world = world();
+    world.workers.replace(&[web()]).await;
+    world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    let marked = |revision: u64| {
+        let mut status = world.workers.record.status("web-uid");
+        let conditions = status.conditions.iter_mut().flatten();
+        conditions.filter(|one| one.type_ == "Ready").for_each(|one| one.status = "False".into());
+        let mut pod = web();
+        (pod.metadata.resource_version, pod.status) = (Some(revision.to_string()), Some(status));
+        pod
+    };
+    let write = |pod: &Pod| world.workers.record.put_status("web-uid", pod.status.clone().unwrap());
+    // Older than what was written: an event that comes late changes nothing.
+    let late = marked(WRITTEN_AT - 1);
+    world.workers.set(&late).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(is_ready(&world.workers.record.status("web-uid")));
+    let newer = marked(WRITTEN_AT + 1);
+    write(&newer);
+    world.workers.set(&newer).await;
+    world.workers.wait_status("web-uid", "it is ready again", is_ready).await;
     world.workers.stop().await;
 }
 

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use everynode_api::ports::Api;
@@ -88,7 +88,13 @@ impl ApiServer {
         let registry =
             Arc::new(Registry { store, hub, env, settings, tokens: Arc::new(tokens), rbac: Rbac::default() });
         bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
-        let server = ApiServer { registry, pki, metrics: Metrics::default(), further_metrics: OnceLock::new(), ready: AtomicBool::new(true) };
+        let server = ApiServer {
+            registry,
+            pki,
+            metrics: Metrics::default(),
+            further_metrics: OnceLock::new(),
+            ready: AtomicBool::new(true),
+        };
         Ok(Arc::new(server))
     }
 

@@ -88,10 +88,15 @@ fn revisions(view: &View, selector: &Selector, seen: &mut Seen) {
 
 fn strangers(view: &View, seen: &mut Seen) {
     let prefix = names::prefix(&seen.set.meta.name);
-    let uid = &seen.set.meta.uid;
-    let others = view.pods().named_like(&seen.set.meta.namespace, &prefix);
-    let others = others.filter(|pod| pod.meta.controller().is_none_or(|owner| *owner.uid != **uid));
-    seen.strangers = others.map(|pod| (pod.meta.name.clone(), pod.clone())).collect();
+    // Both are in the order of names, so what is ours is passed over without a look at it.
+    let mut owned = view.pods().owned_by(&seen.set.meta.uid).peekable();
+    for pod in view.pods().named_like(&seen.set.meta.namespace, &prefix) {
+        let is_before = |own: &&Arc<Pod>| !Arc::ptr_eq(own, pod) && own.meta.name < pod.meta.name;
+        while owned.next_if(is_before).is_some() {}
+        if owned.next_if(|own| Arc::ptr_eq(own, pod)).is_none() {
+            seen.strangers.insert(pod.meta.name.clone(), pod.clone());
+        }
+    }
 }
 
 fn neighbours(view: &View, seen: &mut Seen) {

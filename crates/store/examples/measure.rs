@@ -12,24 +12,13 @@ const SINGLES: usize = 5_000;
 
 fn put(name: String, durability: Durability) -> Transaction {
     let value = vec![b'v'; VALUE_BYTES].into();
-    let writes = vec![Write::Put {
-        key: name.into(),
-        value,
-        expires_in: None,
-    }];
-    Transaction {
-        writes,
-        durability,
-        ..Transaction::default()
-    }
+    let writes = vec![Write::Put { key: name.into(), value, expires_in: None }];
+    Transaction { writes, durability, ..Transaction::default() }
 }
 
 fn show(what: &str, count: usize, took: Duration) {
     let each = took.as_secs_f64() * 1e6 / count.max(1) as f64;
-    println!(
-        "{what:<44} {count:>7} in {:>8.1} ms, {each:>8.1} us each",
-        took.as_secs_f64() * 1e3
-    );
+    println!("{what:<44} {count:>7} in {:>8.1} ms, {each:>8.1} us each", took.as_secs_f64() * 1e3);
 }
 
 async fn crowd(store: &Arc<EmbeddedStore>, objects: usize) {
@@ -58,11 +47,7 @@ async fn singles(store: &EmbeddedStore, durability: Durability) {
         store.commit(put(name, durability)).await.expect("committed");
         slowest = slowest.max(begin.elapsed());
     }
-    show(
-        &format!("{durability:?} commits one after the other"),
-        SINGLES,
-        begin.elapsed(),
-    );
+    show(&format!("{durability:?} commits one after the other"), SINGLES, begin.elapsed());
     show("slowest of them (a checkpoint)", 1, slowest);
 }
 
@@ -71,21 +56,12 @@ fn lists(store: &EmbeddedStore) {
     let page = store.range(&prefix_range("/registry/pods/"), None, 0).expect("listed");
     show("list of all pods", page.items.len(), begin.elapsed());
     let begin = Instant::now();
-    let page = store
-        .range(&prefix_range("/registry/pods/"), None, 500)
-        .expect("listed");
-    show(
-        "first page of 500, counting the rest",
-        page.items.len(),
-        begin.elapsed(),
-    );
+    let page = store.range(&prefix_range("/registry/pods/"), None, 500).expect("listed");
+    show("first page of 500, counting the rest", page.items.len(), begin.elapsed());
 }
 
 fn main() {
-    let objects = std::env::args()
-        .nth(1)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(25_000);
+    let objects = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(25_000);
     let dir = tempfile::tempdir().expect("a directory");
     let open = || EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).expect("opens");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -47,14 +47,7 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn new(oldest: Revision, limits: Limits) -> History {
         let (sealed, open) = Default::default();
-        History {
-            sealed,
-            open,
-            oldest,
-            changes: 0,
-            bytes: 0,
-            limits,
-        }
+        History { sealed, open, oldest, changes: 0, bytes: 0, limits }
     }
 
     /// The oldest revision at which reads and watches can begin.
@@ -136,9 +129,7 @@ impl Suffix {
     /// The commits, oldest first.
     pub(crate) fn commits(&self) -> impl Iterator<Item = &Commit> {
         let sealed = self.segments.iter().flat_map(|segment| &segment.commits);
-        sealed
-            .chain(&self.tail)
-            .filter(|commit| revision_of(commit) > self.after)
+        sealed.chain(&self.tail).filter(|commit| revision_of(commit) > self.after)
     }
 }
 

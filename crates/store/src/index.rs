@@ -44,20 +44,8 @@ impl Index {
         let deadlines = tree.iter_from("").filter_map(deadline).collect();
         let history = History::new(revision, limits.clone());
         let (groups, next_progress_ms, closed) = Default::default();
-        let state = State {
-            tree,
-            revision,
-            history,
-            groups,
-            deadlines,
-            next_progress_ms,
-            closed,
-        };
-        Index {
-            state: Mutex::new(state),
-            limits,
-            clock,
-        }
+        let state = State { tree, revision, history, groups, deadlines, next_progress_ms, closed };
+        Index { state: Mutex::new(state), limits, clock }
     }
 
     /// A private copy of the state to decide transactions on.
@@ -78,9 +66,7 @@ impl Index {
         state.revision = stage.revision;
         state.move_deadlines(stage.deadlines);
         for commit in stage.commits {
-            state
-                .groups
-                .push(&commit, self.limits.watch_backlog_changes_max, &mut woken);
+            state.groups.push(&commit, self.limits.watch_backlog_changes_max, &mut woken);
             state.history.push(commit, now_ms);
         }
         if now_ms >= state.next_progress_ms {
@@ -133,10 +119,7 @@ impl Index {
         let mut state = self.lock();
         state.open()?;
         if revision > state.revision {
-            return Err(StoreError::Future {
-                asked: revision,
-                current: state.revision,
-            });
+            return Err(StoreError::Future { asked: revision, current: state.revision });
         }
         let forgotten = state.history.compact(revision);
         let oldest = state.history.oldest();
@@ -151,14 +134,10 @@ impl Index {
         let now_ms = self.clock.now_ms();
         let due: Vec<_> = {
             let state = self.lock();
-            let due = state
-                .deadlines
-                .iter()
-                .take_while(|(deadline_ms, _)| *deadline_ms <= now_ms);
+            let due = state.deadlines.iter().take_while(|(deadline_ms, _)| *deadline_ms <= now_ms);
             due.take(EXPIRE_BATCH_MAX).cloned().collect()
         };
-        due.iter()
-            .for_each(|(deadline_ms, key)| stage.expire(key, *deadline_ms));
+        due.iter().for_each(|(deadline_ms, key)| stage.expire(key, *deadline_ms));
     }
 
     /// When the next key expires, in milliseconds since the Unix epoch.
@@ -185,11 +164,7 @@ impl Index {
             now if now == state.revision => Suffix::default(),
             older => state.history.after(older),
         };
-        Ok(View {
-            tree: state.tree.clone(),
-            revision,
-            later,
-        })
+        Ok(View { tree: state.tree.clone(), revision, later })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

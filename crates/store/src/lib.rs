@@ -122,10 +122,7 @@ pub enum Outcome {
     /// The condition with this index did not hold; nothing was written. The key's current state
     /// (if any) comes along, so that the caller can decide without another read.
     /// For [`Condition::NoneBelow`] it is the first key below the prefix.
-    Refused {
-        condition: usize,
-        current: Option<KeyValue>,
-    },
+    Refused { condition: usize, current: Option<KeyValue> },
 }
 
 /// The half-open range of keys `start..end` to read. An empty `end` means "to the last key".
@@ -232,10 +229,7 @@ pub trait Store: Send + Sync + 'static {
 
 /// The range of all keys that begin with `prefix`; of all keys if it is empty.
 pub fn prefix_range(prefix: &str) -> Range {
-    Range {
-        start: prefix.into(),
-        end: successor(prefix).into(),
-    }
+    Range { start: prefix.into(), end: successor(prefix).into() }
 }
 
 /// The least string above everything that begins with `prefix`; empty if there is none.

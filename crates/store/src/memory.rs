@@ -52,10 +52,7 @@ impl MemoryStore {
     /// An empty store on the machine's clock.
     pub fn new() -> MemoryStore {
         let shared = Shared::over(Tree::default(), Revision(0), Arc::new(SystemClock), Limits::default());
-        MemoryStore {
-            shared,
-            expirer: Some(OnceLock::new()),
-        }
+        MemoryStore { shared, expirer: Some(OnceLock::new()) }
     }
 
     /// An empty store on a given clock. Nothing runs by itself: expired keys go with the next
@@ -87,10 +84,7 @@ impl MemoryStore {
         let shared = Shared::over(tree, revision, clock, self.shared.limits.clone());
         // Rows of lost incarnations are not named again within one life of the process either.
         shared.writer().numbers.row = writer.numbers.row;
-        MemoryStore {
-            shared,
-            expirer: self.expirer.as_ref().map(|_| OnceLock::new()),
-        }
+        MemoryStore { shared, expirer: self.expirer.as_ref().map(|_| OnceLock::new()) }
     }
 
     /// Lets the expirer see the new deadline, and starts it if there is none.
@@ -120,17 +114,9 @@ impl Shared {
     fn over(tree: Tree, revision: Revision, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Shared> {
         let row = tree.iter_from("").map(|entry| entry.row).max().unwrap_or(0);
         let numbers = Numbers { revision, row };
-        let writer = Writer {
-            numbers,
-            durable: (tree.clone(), revision),
-            reserved: Revision(0),
-        };
+        let writer = Writer { numbers, durable: (tree.clone(), revision), reserved: Revision(0) };
         let index = Arc::new(Index::new(tree, revision, limits.clone(), clock));
-        Arc::new(Shared {
-            index,
-            writer: Mutex::new(writer),
-            limits,
-        })
+        Arc::new(Shared { index, writer: Mutex::new(writer), limits })
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<Outcome, StoreError> {
@@ -237,13 +223,7 @@ impl Store for MemoryStore {
 }
 
 fn expires(write: &Write) -> bool {
-    matches!(
-        write,
-        Write::Put {
-            expires_in: Some(_),
-            ..
-        }
-    )
+    matches!(write, Write::Put { expires_in: Some(_), .. })
 }
 
 #[cfg(test)]
@@ -269,10 +249,7 @@ mod tests {
 
     fn open(limits: Limits) -> Memory {
         let clock = crate::ManualClock::default();
-        Memory {
-            store: MemoryStore::with_clock(Arc::new(clock.clone()), limits),
-            clock,
-        }
+        Memory { store: MemoryStore::with_clock(Arc::new(clock.clone()), limits), clock }
     }
 
     crate::conformance!(open);

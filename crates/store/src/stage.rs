@@ -47,14 +47,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn begin(tree: Tree, revision: Revision, numbers: Numbers) -> Stage {
         let (commits, deadlines, rows) = Default::default();
-        Stage {
-            tree,
-            revision,
-            numbers,
-            commits,
-            deadlines,
-            rows,
-        }
+        Stage { tree, revision, numbers, commits, deadlines, rows }
     }
 
     /// Decides a validated transaction. A transaction that changes nothing gets no revision of its
@@ -120,12 +113,7 @@ impl Stage {
                 let created = old.as_ref().map_or(revision, |old| old.kv.created);
                 // The stored key is shared by every version of it.
                 let key = old.as_ref().map_or(key, |old| old.key()).clone();
-                let kv = KeyValue {
-                    key,
-                    value: value.clone(),
-                    created,
-                    modified: revision,
-                };
+                let kv = KeyValue { key, value: value.clone(), created, modified: revision };
                 Some(self.put(Entry { kv, expires_ms, row: 0 }, old))
             }
             Write::Delete { key } => self.delete(key, revision),
@@ -154,12 +142,7 @@ impl Stage {
         self.clear_deadline(Some(&old));
         self.rows.insert(old.row, None);
         let (key, previous) = (old.key().clone(), Some(old.kv.clone()));
-        Some(Change {
-            key,
-            revision,
-            value: None,
-            previous,
-        })
+        Some(Change { key, revision, value: None, previous })
     }
 
     fn clear_deadline(&mut self, old: Option<&Entry>) {
@@ -199,17 +182,11 @@ pub(crate) fn validate(transaction: &Transaction) -> Result<(), StoreError> {
 fn validate_sizes(transaction: &Transaction) -> Result<(), StoreError> {
     let largest = transaction.writes.iter().map(value_bytes).max().unwrap_or(0);
     if largest > limits::VALUE_BYTES_MAX {
-        return Err(StoreError::TooLarge {
-            size: largest,
-            limit: limits::VALUE_BYTES_MAX,
-        });
+        return Err(StoreError::TooLarge { size: largest, limit: limits::VALUE_BYTES_MAX });
     }
     let size = transaction_bytes(transaction);
     if size > limits::TRANSACTION_BYTES_MAX {
-        return Err(StoreError::TooLarge {
-            size,
-            limit: limits::TRANSACTION_BYTES_MAX,
-        });
+        return Err(StoreError::TooLarge { size, limit: limits::TRANSACTION_BYTES_MAX });
     }
     Ok(())
 }

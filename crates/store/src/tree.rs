@@ -57,10 +57,7 @@ pub(crate) struct Tree {
 
 impl Default for Tree {
     fn default() -> Tree {
-        Tree {
-            root: Arc::new(Node::Leaf(Vec::new())),
-            len: 0,
-        }
+        Tree { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }
     }
 }
 
@@ -72,9 +69,7 @@ impl Tree {
         while level.len() > 1 {
             level = chunks(level).map(|branch| Child::over(Node::Branch(branch))).collect();
         }
-        level
-            .pop()
-            .map_or_else(Tree::default, |root| Tree { root: root.node, len })
+        level.pop().map_or_else(Tree::default, |root| Tree { root: root.node, len })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -117,10 +112,7 @@ impl Tree {
 
     /// The entries with keys at or after `start`, in key order, to the end of the map.
     pub(crate) fn iter_from(&self, start: &str) -> Iter<'_> {
-        let mut iter = Iter {
-            branches: Vec::new(),
-            leaf: [].iter(),
-        };
+        let mut iter = Iter { branches: Vec::new(), leaf: [].iter() };
         let mut node = &*self.root;
         loop {
             match node {
@@ -256,10 +248,7 @@ impl Child {
     fn over_arc(node: Arc<Node>) -> Child {
         let (first, count) = match &*node {
             Node::Leaf(entries) => (entries[0].key().clone(), entries.len()),
-            Node::Branch(children) => (
-                children[0].first.clone(),
-                children.iter().map(|child| child.count).sum(),
-            ),
+            Node::Branch(children) => (children[0].first.clone(), children.iter().map(|child| child.count).sum()),
         };
         Child { first, count, node }
     }
@@ -321,17 +310,8 @@ mod tests {
 
     fn entry(key: &str, row: u64) -> Arc<Entry> {
         let (created, modified) = (Revision(row), Revision(row));
-        let kv = KeyValue {
-            key: key.into(),
-            value: Bytes::new(),
-            created,
-            modified,
-        };
-        Arc::new(Entry {
-            kv,
-            expires_ms: None,
-            row,
-        })
+        let kv = KeyValue { key: key.into(), value: Bytes::new(), created, modified };
+        Arc::new(Entry { kv, expires_ms: None, row })
     }
 
     /// Walks every node and checks the invariants of the module documentation.

@@ -39,11 +39,7 @@ impl View {
             Some(last) if items.len() == limit => self.count_after(&last.key, range, &undone),
             _ => 0,
         };
-        Page {
-            items,
-            revision: self.revision,
-            remaining,
-        }
+        Page { items, revision: self.revision, remaining }
     }
 
     fn undone(&self, range: &Range) -> Undone<'_> {
@@ -75,11 +71,7 @@ impl View {
 
     /// How many keys of the range come after `last`, a key of the view.
     fn count_after(&self, last: &Key, range: &Range, undone: &Undone<'_>) -> u64 {
-        let end = if range.end.is_empty() {
-            self.tree.len()
-        } else {
-            self.tree.rank(&range.end)
-        };
+        let end = if range.end.is_empty() { self.tree.len() } else { self.tree.rank(&range.end) };
         let upto = self.tree.rank(last) + usize::from(self.tree.get(last).is_some());
         let (mut gone, mut back) = (0, 0);
         for (key, was) in undone.range::<Key, _>((Bound::Excluded(last), Bound::Unbounded)) {

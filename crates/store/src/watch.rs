@@ -39,18 +39,8 @@ impl Groups {
         *self.lengths.entry(prefix.len()).or_default() += 1;
         let prefix: Arc<str> = prefix.into();
         let (ring, wake) = Default::default();
-        let group = Arc::new(Group {
-            prefix: prefix.clone(),
-            ring,
-            wake,
-        });
-        self.by_prefix.insert(
-            prefix,
-            Member {
-                group: group.clone(),
-                watchers: 1,
-            },
-        );
+        let group = Arc::new(Group { prefix: prefix.clone(), ring, wake });
+        self.by_prefix.insert(prefix, Member { group: group.clone(), watchers: 1 });
         group
     }
 
@@ -204,15 +194,7 @@ impl Watcher {
     pub(crate) fn new(index: Arc<Index>, group: Arc<Group>, joined: Revision) -> Watcher {
         let next = group.ring().next_number();
         let (backlog, told, overrun) = Default::default();
-        Watcher {
-            index,
-            group,
-            backlog,
-            joined,
-            told,
-            next,
-            overrun,
-        }
+        Watcher { index, group, backlog, joined, told, next, overrun }
     }
 
     /// Fills in what happened after `after` and before the watcher joined. No lock is needed.
@@ -300,10 +282,7 @@ mod tests {
         let (one, two, other) = (groups.join("/a/"), groups.join("/a/"), groups.join("/b/"));
         assert!(Arc::ptr_eq(&one, &two));
         groups.leave(&one);
-        assert_eq!(
-            (groups.by_prefix.len(), &groups.lengths),
-            (2, &BTreeMap::from([(3, 2)]))
-        );
+        assert_eq!((groups.by_prefix.len(), &groups.lengths), (2, &BTreeMap::from([(3, 2)])));
         groups.leave(&two);
         groups.leave(&other);
         assert!(groups.by_prefix.is_empty() && groups.lengths.is_empty());

@@ -22,10 +22,7 @@ fn open(dir: &Path) -> EmbeddedStore {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
 /// The child's side: does nothing unless the parent below asked for it.
@@ -39,9 +36,7 @@ fn child() {
             std::thread::spawn(move || write_for_ever(&store, thread))
         })
         .collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().expect("is killed before"));
+    threads.into_iter().for_each(|thread| thread.join().expect("is killed before"));
 }
 
 /// Writes pairs of keys, every fourth time one relaxed key, and prints each acknowledgement.
@@ -57,11 +52,7 @@ fn write_for_ever(store: &EmbeddedStore, thread: u64) {
         };
         let transaction = Transaction {
             writes: names.into_iter().map(put).collect(),
-            durability: if relaxed {
-                Durability::Relaxed
-            } else {
-                Durability::Fsync
-            },
+            durability: if relaxed { Durability::Relaxed } else { Durability::Fsync },
             ..Transaction::default()
         };
         let Ok(Outcome::Committed(revision)) = block_on(store.commit(transaction)) else {
@@ -69,9 +60,7 @@ fn write_for_ever(store: &EmbeddedStore, thread: u64) {
         };
         // One write call per line, so that threads do not mix and nothing waits in a buffer.
         let line = format!("ack {relaxed} {thread}/{} {step} {}\n", step % 50, revision.0);
-        std::io::stderr()
-            .write_all(line.as_bytes())
-            .expect("the parent listens");
+        std::io::stderr().write_all(line.as_bytes()).expect("the parent listens");
     }
 }
 
@@ -95,14 +84,8 @@ fn parse(line: &str) -> Option<Ack> {
 
 fn spawn(dir: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("own path"));
-    command
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(CHILD, dir);
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("starts")
+    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CHILD, dir);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts")
 }
 
 /// Runs a child until `acks` lines have come, kills it, and returns every line it got out.
@@ -119,11 +102,7 @@ fn run_and_kill(dir: &Path, acks: usize) -> Vec<Ack> {
     child.kill().expect("is there");
     let rest: Vec<_> = lines.map(|line| line.expect("readable")).collect();
     let whole = rest.len().saturating_sub(1);
-    seen.extend(
-        rest[..whole]
-            .iter()
-            .filter_map(|line| parse(&String::from_utf8_lossy(line))),
-    );
+    seen.extend(rest[..whole].iter().filter_map(|line| parse(&String::from_utf8_lossy(line))));
     child.wait().expect("ended");
     seen
 }
@@ -138,10 +117,7 @@ struct Known {
 impl Known {
     fn learn(&mut self, acks: &[Ack]) {
         for ack in acks {
-            assert!(
-                self.issued.insert(ack.revision),
-                "{ack:?}: the revision was issued before"
-            );
+            assert!(self.issued.insert(ack.revision), "{ack:?}: the revision was issued before");
             if !ack.relaxed {
                 let newest = self.durable.entry(ack.name.clone()).or_default();
                 if ack.revision > newest.1 {
@@ -156,11 +132,7 @@ impl Known {
         for (name, (step, revision)) in &self.durable {
             let found = store.get(&format!("/left/{name}"), None).expect("readable");
             let found = found.unwrap_or_else(|| panic!("{name} was acknowledged and is lost"));
-            assert!(
-                found.modified >= *revision,
-                "{name}: {:?} < {revision:?}",
-                found.modified
-            );
+            assert!(found.modified >= *revision, "{name}: {:?} < {revision:?}", found.modified);
             let value = String::from_utf8_lossy(&found.value).into_owned();
             if found.modified == *revision {
                 assert_eq!(value.split('-').nth(1), Some(&*step.to_string()), "{name}");
@@ -173,10 +145,7 @@ impl Known {
             assert_eq!((&left.value, left.modified), (&right.value, right.modified));
         }
         let current = block_on(store.current_revision()).expect("open");
-        assert!(
-            self.issued.last().is_none_or(|newest| *newest <= current),
-            "{current:?}"
-        );
+        assert!(self.issued.last().is_none_or(|newest| *newest <= current), "{current:?}");
     }
 }
 

@@ -18,14 +18,8 @@ fn on_tmpfs(test: &str) {
                   exec \"$2\" --exact \"$3\" --nocapture";
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-    command
-        .arg(dir.path())
-        .arg(std::env::current_exe().expect("own path"))
-        .arg(test);
-    let output = command
-        .env(INSIDE, dir.path())
-        .output()
-        .expect("util-linux is installed");
+    command.arg(dir.path()).arg(std::env::current_exe().expect("own path")).arg(test);
+    let output = command.env(INSIDE, dir.path()).output().expect("util-linux is installed");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0) => assert!(text.contains("1 passed"), "{text}"),
@@ -38,19 +32,9 @@ fn on_tmpfs(test: &str) {
 
 fn commit(store: &EmbeddedStore, key: &str, size: usize, durability: Durability) -> Result<Revision, StoreError> {
     let (key, value) = (key.into(), vec![b'v'; size].into());
-    let writes = vec![Write::Put {
-        key,
-        value,
-        expires_in: None,
-    }];
-    let transaction = Transaction {
-        writes,
-        durability,
-        ..Transaction::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let writes = vec![Write::Put { key, value, expires_in: None }];
+    let transaction = Transaction { writes, durability, ..Transaction::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     match runtime.block_on(store.commit(transaction))? {
         Outcome::Committed(revision) => Ok(revision),
         refused => panic!("{refused:?}"),
@@ -83,9 +67,7 @@ fn inside_full() {
         }
         Err(error) => Some(error),
     });
-    let Some(StoreError::Disk(text)) = refused else {
-        panic!("{refused:?}")
-    };
+    let Some(StoreError::Disk(text)) = refused else { panic!("{refused:?}") };
     assert!(text.contains("store.db") && text.contains("full"), "{text}");
     // Nothing of the refused write is visible; reads, watches and renewals go on.
     let page = store.range(&prefix_range("/"), None, 0).expect("reads go on");
@@ -110,10 +92,7 @@ fn inside_full() {
     let before = store.range(&prefix_range("/"), None, 0).expect("readable");
     drop(store);
     let store = open(dir).expect("opens");
-    assert_eq!(
-        store.range(&prefix_range("/"), None, 0).expect("readable").items,
-        before.items
-    );
+    assert_eq!(store.range(&prefix_range("/"), None, 0).expect("readable").items, before.items);
 }
 
 #[test]
@@ -131,13 +110,9 @@ fn inside_read_only() {
         assert!(status.expect("mount is installed").success());
     };
     remount("ro");
-    let Err(StoreError::Disk(text)) = open(dir) else {
-        panic!("opened")
-    };
+    let Err(StoreError::Disk(text)) = open(dir) else { panic!("opened") };
     assert!(text.contains("lock") && text.contains("ead-only"), "{text}");
-    let Err(StoreError::Disk(_)) = open(&dir.join("new")) else {
-        panic!("opened")
-    };
+    let Err(StoreError::Disk(_)) = open(&dir.join("new")) else { panic!("opened") };
     remount("rw");
     commit(&open(dir).expect("opens"), "/a", 10, Durability::Fsync).expect("writable again");
     remount("ro");

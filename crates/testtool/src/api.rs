@@ -18,14 +18,10 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Asks `server` for `path` and gives the HTTP status and the body. The server's certificate must be signed by
 /// the CA (`--ca`, by default the service account's) and carry the name that was asked for.
 pub(crate) fn ask(server: &str, path: &str, args: &Args) -> Result<(u16, String), String> {
-    let authority = server
-        .strip_prefix("https://")
-        .ok_or_else(|| format!("{server}: not https"))?;
+    let authority = server.strip_prefix("https://").ok_or_else(|| format!("{server}: not https"))?;
     let authority = authority.trim_end_matches('/');
     let (host, port) = split_port(authority, 443);
-    let ca = args
-        .get("ca")
-        .map_or_else(|| format!("{ACCOUNT}/ca.crt"), str::to_owned);
+    let ca = args.get("ca").map_or_else(|| format!("{ACCOUNT}/ca.crt"), str::to_owned);
     let token = read_token(args)?;
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n\
@@ -45,14 +41,7 @@ fn read_token(args: &Args) -> Result<String, String> {
 
 fn openssl(target: &str, host: &str, ca: &str, request: &str) -> Result<String, String> {
     let mut child = Command::new("openssl")
-        .args([
-            "s_client",
-            "-quiet",
-            "-verify_quiet",
-            "-verify_return_error",
-            "-connect",
-            target,
-        ])
+        .args(["s_client", "-quiet", "-verify_quiet", "-verify_return_error", "-connect", target])
         .args(["-CAfile", ca])
         .args(expected_name(host))
         .stdin(Stdio::piped())
@@ -88,11 +77,7 @@ fn server(args: &Args) -> Result<String, String> {
     match args.get("server") {
         Some("env") => {
             let get = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
-            Ok(format!(
-                "https://{}:{}",
-                get("KUBERNETES_SERVICE_HOST")?,
-                get("KUBERNETES_SERVICE_PORT")?
-            ))
+            Ok(format!("https://{}:{}", get("KUBERNETES_SERVICE_HOST")?, get("KUBERNETES_SERVICE_PORT")?))
         }
         Some(url) => Ok(url.to_owned()),
         None => Ok(SERVER.to_owned()),
@@ -112,9 +97,7 @@ pub(crate) fn sensor(args: &Args) -> Outcome {
     sys::exit_on_term();
     let proc_dir = args.get_or("proc", "/host/proc");
     let url = args.get("k").unwrap_or(SERVER);
-    let node = env::var("NODE_NAME")
-        .or_else(|_| env::var("FALCO_K8S_NODE_NAME"))
-        .unwrap_or_default();
+    let node = env::var("NODE_NAME").or_else(|_| env::var("FALCO_K8S_NODE_NAME")).unwrap_or_default();
     let every = Duration::from_secs(args.number("every-seconds", 10)?);
     loop {
         match processes(proc_dir) {

@@ -12,10 +12,7 @@ const FLAGS: &[&str] = &["stderr", "once", "pk"];
 
 impl Args {
     pub(crate) fn parse(input: Vec<String>) -> Args {
-        let mut parsed = Args {
-            options: Vec::new(),
-            words: Vec::new(),
-        };
+        let mut parsed = Args { options: Vec::new(), words: Vec::new() };
         let mut input = input.into_iter();
         while let Some(word) = input.next() {
             let name = word.trim_start_matches('-');
@@ -37,10 +34,7 @@ impl Args {
     }
 
     pub(crate) fn word(&self, index: usize, what: &str) -> Result<&str, String> {
-        self.words
-            .get(index)
-            .map(String::as_str)
-            .ok_or_else(|| format!("{what} is missing"))
+        self.words.get(index).map(String::as_str).ok_or_else(|| format!("{what} is missing"))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -48,10 +42,7 @@ impl Args {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.options.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn get_or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
@@ -63,8 +54,7 @@ impl Args {
     }
 
     pub(crate) fn number(&self, name: &str, default: u64) -> Result<u64, String> {
-        self.get(name)
-            .map_or(Ok(default), |text| number(text, &format!("--{name}")))
+        self.get(name).map_or(Ok(default), |text| number(text, &format!("--{name}")))
     }
 }
 

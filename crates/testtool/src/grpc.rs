@@ -83,13 +83,7 @@ fn answer(stream: &mut TcpStream, frame: &Frame, service: &str, healthy: bool) -
         return send(stream, HEADERS, END_HEADERS | END_STREAM, frame.stream, &both);
     }
     send(stream, HEADERS, END_HEADERS, frame.stream, HEAD)?;
-    send(
-        stream,
-        DATA,
-        0,
-        frame.stream,
-        if healthy { SERVING } else { NOT_SERVING },
-    )?;
+    send(stream, DATA, 0, frame.stream, if healthy { SERVING } else { NOT_SERVING })?;
     send(stream, HEADERS, END_HEADERS | END_STREAM, frame.stream, TRAILER_OK)
 }
 
@@ -110,12 +104,7 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Frame> {
     let mut payload = vec![0u8; length];
     stream.read_exact(&mut payload)?;
     let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-    Ok(Frame {
-        kind: head[3],
-        flags: head[4],
-        stream,
-        payload,
-    })
+    Ok(Frame { kind: head[3], flags: head[4], stream, payload })
 }
 
 fn send(to: &mut TcpStream, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {

@@ -113,12 +113,8 @@ fn round(dir: &Path, followed: &mut BTreeMap<String, Position>, counters: &Count
         return;
     };
     let own = hostname() + "_";
-    let names = entries
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names
-        .filter(|name| name.ends_with(".log") && !name.starts_with(&own))
-        .collect();
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".log") && !name.starts_with(&own)).collect();
     names.sort_unstable();
     followed.retain(|name, _| names.binary_search(name).is_ok());
     counters.files.store(names.len() as u64, Ordering::Relaxed);
@@ -139,10 +135,7 @@ fn read_more(path: &Path, position: &mut Position) -> io::Result<String> {
     let mut file = File::open(path)?;
     let about = file.metadata()?;
     if about.ino() != position.inode || about.len() < position.offset {
-        *position = Position {
-            inode: about.ino(),
-            offset: 0,
-        };
+        *position = Position { inode: about.ino(), offset: 0 };
     }
     file.seek(SeekFrom::Start(position.offset))?;
     let mut added = Vec::new();

@@ -21,9 +21,7 @@ pub(crate) fn pause(_: &Args) -> Outcome {
 
 pub(crate) fn sleep(args: &Args) -> Outcome {
     sys::exit_on_term();
-    let Some(seconds) = args.words().first() else {
-        sys::sleep_for_ever()
-    };
+    let Some(seconds) = args.words().first() else { sys::sleep_for_ever() };
     thread::sleep(Duration::from_secs(number(seconds, "SECONDS")?));
     Ok(0)
 }
@@ -98,19 +96,8 @@ pub(crate) fn env(args: &Args) -> Outcome {
 
 pub(crate) fn id(_: &Args) -> Outcome {
     let status = named("/proc/self/status", fs::read_to_string("/proc/self/status"))?;
-    let wanted = [
-        "Uid:",
-        "Gid:",
-        "Groups:",
-        "CapEff:",
-        "CapBnd:",
-        "NoNewPrivs:",
-        "Seccomp:",
-    ];
-    status
-        .lines()
-        .filter(|line| wanted.iter().any(|w| line.starts_with(w)))
-        .for_each(|l| println!("{l}"));
+    let wanted = ["Uid:", "Gid:", "Groups:", "CapEff:", "CapBnd:", "NoNewPrivs:", "Seccomp:"];
+    status.lines().filter(|line| wanted.iter().any(|w| line.starts_with(w))).for_each(|l| println!("{l}"));
     Ok(0)
 }
 
@@ -148,9 +135,7 @@ pub(crate) fn install(args: &Args) -> Outcome {
     };
     let dir = Path::new(dir);
     for source in sources {
-        let name = Path::new(source)
-            .file_name()
-            .ok_or_else(|| format!("{source}: not a file"))?;
+        let name = Path::new(source).file_name().ok_or_else(|| format!("{source}: not a file"))?;
         let whole = dir.join(name);
         let part = dir.join(format!(".{}.part", name.to_string_lossy()));
         named(source, fs::copy(source, &part))?;
@@ -178,9 +163,7 @@ pub(crate) fn processes(dir: &str) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let numeric = path
-            .file_name()
-            .is_some_and(|n| n.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        let numeric = path.file_name().is_some_and(|n| n.as_encoded_bytes().iter().all(u8::is_ascii_digit));
         // A process may end between the listing and the reading.
         if numeric && let Ok(comm) = fs::read_to_string(path.join("comm")) {
             names.push(comm.trim_end().to_owned());

@@ -27,14 +27,8 @@ pub(crate) fn serve(args: &Args) -> Outcome {
     let dir = PathBuf::from(args.word(0, "DIR")?);
     let index = dir.join("index.json");
     let index = fs::read_to_string(&index).map_err(|error| format!("{}: {error}", index.display()))?;
-    let authorization = args
-        .get("user")
-        .map(|user| format!("Basic {}", base64(user.as_bytes())));
-    let registry = Arc::new(Registry {
-        dir,
-        tags: tags(&index),
-        authorization,
-    });
+    let authorization = args.get("user").map(|user| format!("Basic {}", base64(user.as_bytes())));
+    let registry = Arc::new(Registry { dir, tags: tags(&index), authorization });
     let listener = listen(args.get_or("addr", "127.0.0.1"), args.number("port", 5000)?)?;
     println!("listening on {}", listener.local_addr().map_err(|e| e.to_string())?);
     for stream in listener.incoming().flatten() {
@@ -68,10 +62,7 @@ impl Registry {
             return refuse(&mut stream, "401 Unauthorized", "UNAUTHORIZED");
         }
         if path == "/v2/" {
-            return write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
-            );
+            return write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
         }
         match self.find(path) {
             Some((kind, digest)) => {
@@ -103,22 +94,13 @@ impl Registry {
             return self.blob(reference).exists().then(|| (MANIFEST, reference.to_owned()));
         }
         let tag = format!("{name}:{reference}");
-        self.tags
-            .iter()
-            .find(|(known, _)| *known == tag)
-            .map(|(_, digest)| (MANIFEST, digest.clone()))
+        self.tags.iter().find(|(known, _)| *known == tag).map(|(_, digest)| (MANIFEST, digest.clone()))
     }
 
     /// Only hexadecimal digits reach the path, so that no request leaves the directory.
     fn blob(&self, digest: &str) -> PathBuf {
-        let hex: String = digest
-            .chars()
-            .skip("sha256:".len())
-            .filter(char::is_ascii_hexdigit)
-            .collect();
-        self.dir
-            .join("blobs/sha256")
-            .join(if hex.is_empty() { "none" } else { &hex })
+        let hex: String = digest.chars().skip("sha256:".len()).filter(char::is_ascii_hexdigit).collect();
+        self.dir.join("blobs/sha256").join(if hex.is_empty() { "none" } else { &hex })
     }
 
     fn send(&self, stream: &mut TcpStream, method: &str, kind: &str, digest: &str) -> io::Result<()> {
@@ -150,17 +132,10 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk
-            .iter()
-            .enumerate()
-            .fold(0u32, |word, (i, b)| word | u32::from(*b) << (16 - 8 * i));
+        let word = chunk.iter().enumerate().fold(0u32, |word, (i, b)| word | u32::from(*b) << (16 - 8 * i));
         for digit in 0..4 {
             let index = (word >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= chunk.len() {
-                char::from(DIGITS[index as usize])
-            } else {
-                '='
-            });
+            text.push(if digit <= chunk.len() { char::from(DIGITS[index as usize]) } else { '=' });
         }
     }
     text
@@ -184,19 +159,10 @@ mod tests {
         let tags = tags(index);
         let pair = |name: &str, digest: &str| (name.to_owned(), digest.to_owned());
         assert_eq!(tags, [pair("prom/x:v1", "sha256:aa"), pair("y:2", "sha256:bb")]);
-        let registry = Registry {
-            dir: PathBuf::from("/dir"),
-            tags,
-            authorization: None,
-        };
-        let found = registry
-            .find("/v2/prom/x/manifests/v1?ns=docker.io")
-            .map(|(_, digest)| digest);
+        let registry = Registry { dir: PathBuf::from("/dir"), tags, authorization: None };
+        let found = registry.find("/v2/prom/x/manifests/v1?ns=docker.io").map(|(_, digest)| digest);
         assert_eq!(found.as_deref(), Some("sha256:aa"));
         assert_eq!(registry.find("/v2/prom/x/manifests/v2"), None);
-        assert_eq!(
-            registry.blob("sha256:../../etc/ab"),
-            PathBuf::from("/dir/blobs/sha256/ecab")
-        );
+        assert_eq!(registry.blob("sha256:../../etc/ab"), PathBuf::from("/dir/blobs/sha256/ecab"));
     }
 }

@@ -30,11 +30,7 @@ fn take_away(dir: &Path) {
 pub(crate) fn mounter(args: &Args) -> Outcome {
     sys::remember_term();
     let dir = Path::new(args.word(0, "DIR")?);
-    mount_with_file(
-        dir,
-        args.get_or("file", "hello"),
-        args.get_or("content", "from the mounter"),
-    )?;
+    mount_with_file(dir, args.get_or("file", "hello"), args.get_or("content", "from the mounter"))?;
     sys::wait_for_term();
     take_away(dir);
     Ok(0)
@@ -91,9 +87,7 @@ pub(crate) fn registrar(args: &Args) -> Outcome {
 
 pub(crate) fn liveness(args: &Args) -> Outcome {
     sys::exit_on_term();
-    let address = socket_path(args.required("csi-address")?)
-        .to_string_lossy()
-        .into_owned();
+    let address = socket_path(args.required("csi-address")?).to_string_lossy().into_owned();
     let listener = listen("0.0.0.0", args.number("health-port", 9808)?)?;
     println!("csi-liveness: driver answers: {}", wait_for_driver(Path::new(&address)));
     serve_http(&listener, move |_| match ask_unix(&address) {

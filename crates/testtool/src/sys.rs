@@ -96,20 +96,12 @@ pub(crate) fn mount_tmpfs(target: &Path) -> io::Result<()> {
     let (kind, data) = (c"tmpfs", c"size=1m");
     // SAFETY: all pointers are to NUL-terminated strings that outlive the call.
     let code = unsafe { mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast()) };
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 pub(crate) fn unmount(target: &Path) -> io::Result<()> {
     let target = path_text(target)?;
     // SAFETY: a NUL-terminated string that outlives the call.
     let code = unsafe { umount2(target.as_ptr(), MNT_DETACH) };
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -25,17 +25,11 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn ok(body: impl Into<String>) -> Reply {
-        Reply {
-            status: 200,
-            body: body.into(),
-        }
+        Reply { status: 200, body: body.into() }
     }
 
     pub(crate) fn status(status: u16, body: &str) -> Reply {
-        Reply {
-            status,
-            body: body.to_owned(),
-        }
+        Reply { status, body: body.to_owned() }
     }
 }
 
@@ -123,18 +117,11 @@ pub(crate) fn http(args: &Args) -> Outcome {
 }
 
 fn health(good: bool) -> Reply {
-    if good {
-        Reply::ok("ok\n")
-    } else {
-        Reply::status(503, "failing\n")
-    }
+    if good { Reply::ok("ok\n") } else { Reply::status(503, "failing\n") }
 }
 
 pub(crate) fn hostname() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .unwrap_or_default()
-        .trim_end()
-        .to_owned()
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim_end().to_owned()
 }
 
 /// Resolves through `/etc/hosts` by hand: a static glibc has no resolver to rely on.
@@ -152,16 +139,12 @@ fn lookup<'a>(hosts: &'a str, name: &str) -> Option<&'a str> {
 /// `host:port` from a URL's authority, with a default port.
 pub(crate) fn split_port(authority: &str, default: u16) -> (&str, u16) {
     let split = authority.rsplit_once(':');
-    split
-        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        .unwrap_or((authority, default))
+    split.and_then(|(host, port)| Some((host, port.parse().ok()?))).unwrap_or((authority, default))
 }
 
 fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{host}:{port}: {error}");
-    let mut found = (resolve(host).as_str(), port)
-        .to_socket_addrs()
-        .map_err(|e| failed(&e))?;
+    let mut found = (resolve(host).as_str(), port).to_socket_addrs().map_err(|e| failed(&e))?;
     let address = found.next().ok_or_else(|| failed(&"no address"))?;
     let stream = TcpStream::connect_timeout(&address, IO_TIMEOUT).map_err(|e| failed(&e))?;
     stream.set_read_timeout(Some(IO_TIMEOUT)).map_err(|e| failed(&e))?;
@@ -177,10 +160,7 @@ pub(crate) fn http_get(args: &Args) -> Outcome {
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
-    stream
-        .take(ANSWER_BYTES_MAX)
-        .read_to_end(&mut answer)
-        .map_err(|e| e.to_string())?;
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(|e| e.to_string())?;
     let answer = String::from_utf8_lossy(&answer);
     let (status, body) = parse_answer(&answer)?;
     print!("{body}");
@@ -194,11 +174,7 @@ pub(crate) fn http_get(args: &Args) -> Outcome {
 /// Status and body of an HTTP/1.1 answer; a chunked body is put together.
 pub(crate) fn parse_answer(answer: &str) -> Result<(u16, String), String> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
-    let status = head
-        .split_whitespace()
-        .nth(1)
-        .and_then(|s| s.parse().ok())
-        .ok_or("no HTTP status")?;
+    let status = head.split_whitespace().nth(1).and_then(|s| s.parse().ok()).ok_or("no HTTP status")?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     Ok((status, if chunked { join_chunks(body) } else { body.to_owned() }))
 }
@@ -234,10 +210,7 @@ pub(crate) fn tcp_get(args: &Args) -> Outcome {
     let (host, port) = split_port(args.word(0, "HOST:PORT")?, 80);
     let stream = connect(host, port)?;
     let mut answer = String::new();
-    stream
-        .take(ANSWER_BYTES_MAX)
-        .read_to_string(&mut answer)
-        .map_err(|e| e.to_string())?;
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).map_err(|e| e.to_string())?;
     print!("{answer}");
     Ok(0)
 }
@@ -266,10 +239,7 @@ pub(crate) fn ask_unix(path: &str) -> Result<String, String> {
     let stream = UnixStream::connect(path).map_err(failed)?;
     stream.set_read_timeout(Some(IO_TIMEOUT)).map_err(failed)?;
     let mut answer = String::new();
-    stream
-        .take(HEAD_BYTES_MAX as u64)
-        .read_to_string(&mut answer)
-        .map_err(failed)?;
+    stream.take(HEAD_BYTES_MAX as u64).read_to_string(&mut answer).map_err(failed)?;
     Ok(answer)
 }
 

@@ -25,11 +25,7 @@ pub(crate) fn of_pod(pod: &Pod, path: &str, ips: &[IpAddr], node_ips: &[IpAddr])
             "metadata.annotations" => &meta.annotations,
             _ => return Err(format!("unsupported fieldPath: {path}")),
         };
-        return Ok(values
-            .as_ref()
-            .and_then(|values| values.get(key))
-            .cloned()
-            .unwrap_or_default());
+        return Ok(values.as_ref().and_then(|values| values.get(key)).cloned().unwrap_or_default());
     }
     Ok(match path {
         "metadata.name" => text(&meta.name),
@@ -56,11 +52,7 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 
 /// One `key="value"` a line, in key order, as downward API files have it.
 fn quoted_lines(map: Option<&BTreeMap<String, String>>) -> String {
-    let lines: Vec<String> = map
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={value:?}"))
-        .collect();
+    let lines: Vec<String> = map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect();
     lines.join("\n")
 }
 
@@ -79,18 +71,11 @@ pub(crate) fn of_resources(
         None => own,
         Some(name) => pod.spec.as_ref().and_then(|spec| {
             let init = spec.init_containers.iter().flatten();
-            spec.containers
-                .iter()
-                .chain(init)
-                .find(|container| container.name == name)
+            spec.containers.iter().chain(init).find(|container| container.name == name)
         }),
     };
-    let container = container.ok_or_else(|| {
-        format!(
-            "container {} not found",
-            selector.container_name.as_deref().unwrap_or("")
-        )
-    })?;
+    let container =
+        container.ok_or_else(|| format!("container {} not found", selector.container_name.as_deref().unwrap_or("")))?;
     let (side, name) = selector
         .resource
         .split_once('.')
@@ -107,11 +92,8 @@ pub(crate) fn of_resources(
         None if side == "limits" => allocatable.get(name).copied().unwrap_or_default(),
         None => Quantity::default(),
     };
-    let divisor = selector
-        .divisor
-        .as_ref()
-        .map(|divisor| divisor.0.as_str())
-        .filter(|text| !text.is_empty() && *text != "0");
+    let divisor =
+        selector.divisor.as_ref().map(|divisor| divisor.0.as_str()).filter(|text| !text.is_empty() && *text != "0");
     Ok(divide_rounding_up(&amount, &parse(divisor.unwrap_or("1"))?).to_string())
 }
 
@@ -121,10 +103,7 @@ fn parse(text: &str) -> Result<Quantity, String> {
 
 /// In thousandths on both sides, so that cpu divides exactly.
 fn divide_rounding_up(amount: &Quantity, divisor: &Quantity) -> i128 {
-    let (amount, divisor) = (
-        i128::from(amount.milli_value()),
-        i128::from(divisor.milli_value()).max(1),
-    );
+    let (amount, divisor) = (i128::from(amount.milli_value()), i128::from(divisor.milli_value()).max(1));
     (amount + divisor - 1).div_euclid(divisor)
 }
 

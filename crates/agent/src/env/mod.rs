@@ -38,12 +38,7 @@ impl Resolver {
         allocatable: Allocatable,
         events: Arc<dyn EventSink>,
     ) -> Self {
-        Resolver {
-            objects,
-            config,
-            allocatable,
-            events,
-        }
+        Resolver { objects, config, allocatable, events }
     }
 
     async fn resolve_all(&self, pod: &Pod, container: &Container, ips: &[IpAddr]) -> Result<Vec<EnvVar>, ConfigError> {
@@ -75,11 +70,7 @@ impl Resolver {
             return Vec::new();
         };
         let (host, port) = (address.ip().to_string(), address.port().to_string());
-        let host_url = if address.is_ipv6() {
-            format!("[{host}]")
-        } else {
-            host.clone()
-        };
+        let host_url = if address.is_ipv6() { format!("[{host}]") } else { host.clone() };
         let tcp = format!("tcp://{host_url}:{port}");
         let pairs = [
             ("KUBERNETES_SERVICE_HOST", host.clone()),
@@ -103,18 +94,10 @@ impl Resolver {
     ) -> Result<(), ConfigError> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let data = if let Some(reference) = &source.config_map_ref {
-            let found = self
-                .objects
-                .config_map(namespace, &reference.name)
-                .await
-                .map_err(ConfigError::new)?;
+            let found = self.objects.config_map(namespace, &reference.name).await.map_err(ConfigError::new)?;
             present(found, reference.optional, "configmap", &reference.name)?
         } else if let Some(reference) = &source.secret_ref {
-            let found = self
-                .objects
-                .secret(namespace, &reference.name)
-                .await
-                .map_err(ConfigError::new)?;
+            let found = self.objects.secret(namespace, &reference.name).await.map_err(ConfigError::new)?;
             present(found, reference.optional, "secret", &reference.name)?
         } else {
             None
@@ -148,36 +131,14 @@ impl Resolver {
                 .map_err(ConfigError::new);
         }
         if let Some(reference) = &source.config_map_key_ref {
-            let found = self
-                .objects
-                .config_map(namespace, &reference.name)
-                .await
-                .map_err(ConfigError::new)?;
+            let found = self.objects.config_map(namespace, &reference.name).await.map_err(ConfigError::new)?;
             let data = present(found, reference.optional, "configmap", &reference.name)?;
-            return one_key(
-                data,
-                &reference.key,
-                reference.optional,
-                "ConfigMap",
-                namespace,
-                &reference.name,
-            );
+            return one_key(data, &reference.key, reference.optional, "ConfigMap", namespace, &reference.name);
         }
         if let Some(reference) = &source.secret_key_ref {
-            let found = self
-                .objects
-                .secret(namespace, &reference.name)
-                .await
-                .map_err(ConfigError::new)?;
+            let found = self.objects.secret(namespace, &reference.name).await.map_err(ConfigError::new)?;
             let data = present(found, reference.optional, "secret", &reference.name)?;
-            return one_key(
-                data,
-                &reference.key,
-                reference.optional,
-                "Secret",
-                namespace,
-                &reference.name,
-            );
+            return one_key(data, &reference.key, reference.optional, "Secret", namespace, &reference.name);
         }
         Ok(None)
     }
@@ -185,11 +146,7 @@ impl Resolver {
     fn complain(&self, pod: &Pod, container: &Container, skipped: &[String]) {
         let names = skipped.join(", ");
         self.events.emit(Event {
-            regarding: Regarding::Container {
-                pod: PodRef::of(pod),
-                name: container.name.clone(),
-                init: false,
-            },
+            regarding: Regarding::Container { pod: PodRef::of(pod), name: container.name.clone(), init: false },
             severity: Severity::Warning,
             reason: "InvalidEnvironmentVariableNames",
             message: format!(
@@ -238,9 +195,7 @@ fn one_key(
     match data.and_then(|mut data| data.remove(key)) {
         Some(value) => Ok(Some(String::from_utf8_lossy(&value).into_owned())),
         None if optional == Some(true) => Ok(None),
-        None => Err(ConfigError::new(format!(
-            "couldn't find key {key} in {kind} {namespace}/{name}"
-        ))),
+        None => Err(ConfigError::new(format!("couldn't find key {key} in {kind} {namespace}/{name}"))),
     }
 }
 
@@ -257,8 +212,6 @@ impl Environ {
     }
 
     fn expand(&self, text: &str) -> String {
-        expand::expand(text, |name| {
-            self.0.iter().find(|var| var.name == name).map(|var| var.value.as_str())
-        })
+        expand::expand(text, |name| self.0.iter().find(|var| var.name == name).map(|var| var.value.as_str()))
     }
 }

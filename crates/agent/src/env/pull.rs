@@ -30,10 +30,7 @@ struct Auth {
 /// Kubernetes does: the pull itself will tell.
 pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> Vec<PullCredential> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let references = pod
-        .spec
-        .iter()
-        .flat_map(|spec| spec.image_pull_secrets.iter().flatten());
+    let references = pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
     let mut found = Vec::new();
     for reference in references {
         let Ok(Some(data)) = objects.secret(namespace, &reference.name).await else {
@@ -50,22 +47,19 @@ pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> Ve
 }
 
 fn fitting(auths: BTreeMap<String, Auth>, registry: &str) -> impl Iterator<Item = PullCredential> {
-    auths
-        .into_iter()
-        .filter(move |(server, _)| host(server) == registry)
-        .filter_map(|(_, auth)| {
-            let (username, password) = match auth.auth.is_empty() {
-                true => (auth.username, auth.password),
-                false => decode(&auth.auth)?,
-            };
-            Some(PullCredential {
-                username,
-                password,
-                // Empty, as the kubelet sends it: containerd reads it as a URL, where `registry:5000` is none, and gives
-                // the login to nobody if the host is not exactly the registry's.
-                server_address: String::new(),
-            })
+    auths.into_iter().filter(move |(server, _)| host(server) == registry).filter_map(|(_, auth)| {
+        let (username, password) = match auth.auth.is_empty() {
+            true => (auth.username, auth.password),
+            false => decode(&auth.auth)?,
+        };
+        Some(PullCredential {
+            username,
+            password,
+            // Empty, as the kubelet sends it: containerd reads it as a URL, where `registry:5000` is none, and gives
+            // the login to nobody if the host is not exactly the registry's.
+            server_address: String::new(),
         })
+    })
 }
 
 fn decode(auth: &str) -> Option<(String, String)> {

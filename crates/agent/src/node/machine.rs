@@ -83,10 +83,7 @@ fn disk_is_short(disk: &StatVfs) -> bool {
 
 /// `/proc/loadavg` has `running/total` tasks; the limit is `pid_max`.
 fn pids_are_short() -> bool {
-    let tasks = read("/proc/loadavg")
-        .split(' ')
-        .nth(3)
-        .and_then(|field| field.split_once('/')?.1.parse::<u64>().ok());
+    let tasks = read("/proc/loadavg").split(' ').nth(3).and_then(|field| field.split_once('/')?.1.parse::<u64>().ok());
     let limit = read("/proc/sys/kernel/pid_max").parse::<u64>().ok();
     match (tasks, limit) {
         (Some(tasks), Some(limit)) => limit.saturating_sub(tasks) * 100 < limit * PIDS_FREE_MIN_PERCENT,
@@ -104,11 +101,7 @@ fn cpus() -> u64 {
 fn meminfo(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 fn read(path: &str) -> String {

@@ -62,15 +62,7 @@ impl NodeReporter {
         machine: Machine,
         server_port: u16,
     ) -> Self {
-        NodeReporter {
-            config,
-            api,
-            runtime,
-            clock,
-            machine,
-            ready: watch::Sender::default(),
-            server_port,
-        }
+        NodeReporter { config, api, runtime, clock, machine, ready: watch::Sender::default(), server_port }
     }
 
     /// Follows what the node says of itself.
@@ -113,11 +105,7 @@ impl NodeReporter {
                 }
             }
             let ready = status::is_ready(&status);
-            self.say(Readiness {
-                registered: posted.is_some(),
-                ready,
-                message: status::ready_message(&status),
-            });
+            self.say(Readiness { registered: posted.is_some(), ready, message: status::ready_message(&status) });
             tokio::time::sleep(if ready { RENEW_INTERVAL } else { NOT_READY_INTERVAL }).await;
         }
     }
@@ -146,10 +134,7 @@ impl NodeReporter {
                 Ok(uid) => return uid,
                 Err(error) => {
                     self.fail(&error);
-                    self.say(Readiness {
-                        message: error.to_string(),
-                        ..Readiness::default()
-                    });
+                    self.say(Readiness { message: error.to_string(), ..Readiness::default() });
                 }
             }
             tokio::time::sleep(pause).await;
@@ -167,13 +152,7 @@ impl NodeReporter {
             "spec": {},
             "status": self.status(&readiness).await,
         });
-        let created = self
-            .api
-            .call(Request::Create {
-                target: target.clone(),
-                body,
-            })
-            .await;
+        let created = self.api.call(Request::Create { target: target.clone(), body }).await;
         let json = match created {
             Err(error) if error.is_already_exists() => {
                 let patch = Request::Patch {

@@ -31,17 +31,9 @@ pub(super) struct Seen<'a> {
 /// The node's whole status. Transition times are `now`; [`keep_transitions`] corrects those of
 /// conditions that stay.
 pub(super) fn compute(seen: &Seen<'_>, now: Timestamp) -> Value {
-    let capacity: BTreeMap<_, _> = seen
-        .machine
-        .capacity()
-        .into_iter()
-        .map(|(name, amount)| (name, amount.to_string()))
-        .collect();
-    let addresses = seen
-        .config
-        .node_ips
-        .iter()
-        .map(|ip| json!({ "type": "InternalIP", "address": ip.to_string() }));
+    let capacity: BTreeMap<_, _> =
+        seen.machine.capacity().into_iter().map(|(name, amount)| (name, amount.to_string())).collect();
+    let addresses = seen.config.node_ips.iter().map(|ip| json!({ "type": "InternalIP", "address": ip.to_string() }));
     let hostname = json!({ "type": "Hostname", "address": seen.config.hostname });
     json!({
         "capacity": capacity,
@@ -100,9 +92,7 @@ fn images(images: &[cri::Image]) -> Vec<Value> {
         let names: Vec<&String> = image.digests.iter().chain(&image.tags).take(NAMES_MAX).collect();
         json!({ "names": names, "sizeBytes": image.bytes })
     });
-    named
-        .filter(|image| image["names"].as_array().is_some_and(|names| !names.is_empty()))
-        .collect()
+    named.filter(|image| image["names"].as_array().is_some_and(|names| !names.is_empty())).collect()
 }
 
 fn conditions(seen: &Seen<'_>, now: Timestamp) -> Value {
@@ -122,10 +112,7 @@ fn conditions(seen: &Seen<'_>, now: Timestamp) -> Value {
         pressure(
             "MemoryPressure",
             seen.pressure.memory,
-            (
-                "KubeletHasInsufficientMemory",
-                "kubelet has insufficient memory available"
-            ),
+            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
             ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ),
         pressure(
@@ -146,9 +133,7 @@ fn conditions(seen: &Seen<'_>, now: Timestamp) -> Value {
 
 fn ready(readiness: &Result<cri::Readiness, String>) -> (bool, String) {
     let unmet = |name: &str, condition: &Option<cri::Condition>| {
-        let words = condition
-            .as_ref()
-            .map(|unmet| format!(" reason:{} message:{}", unmet.reason, unmet.message));
+        let words = condition.as_ref().map(|unmet| format!(" reason:{} message:{}", unmet.reason, unmet.message));
         format!("container runtime {name} not ready:{}", words.unwrap_or_default())
     };
     match readiness {
@@ -177,9 +162,7 @@ fn still(status: &Value) -> Value {
 pub(super) fn keep_transitions(old: &Value, new: &mut Value) {
     let old = old["conditions"].as_array().cloned().unwrap_or_default();
     for condition in new["conditions"].as_array_mut().into_iter().flatten() {
-        let same = old
-            .iter()
-            .find(|old| old["type"] == condition["type"] && old["status"] == condition["status"]);
+        let same = old.iter().find(|old| old["type"] == condition["type"] && old["status"] == condition["status"]);
         if let Some(same) = same {
             condition["lastTransitionTime"] = same["lastTransitionTime"].clone();
         }
@@ -187,10 +170,7 @@ pub(super) fn keep_transitions(old: &Value, new: &mut Value) {
 }
 
 fn ready_condition(status: &Value) -> Option<&Value> {
-    status["conditions"]
-        .as_array()?
-        .iter()
-        .find(|condition| condition["type"] == "Ready")
+    status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")
 }
 
 pub(super) fn is_ready(status: &Value) -> bool {
@@ -198,10 +178,7 @@ pub(super) fn is_ready(status: &Value) -> bool {
 }
 
 pub(super) fn ready_message(status: &Value) -> String {
-    ready_condition(status)
-        .and_then(|condition| condition["message"].as_str())
-        .unwrap_or_default()
-        .to_owned()
+    ready_condition(status).and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -209,30 +186,15 @@ mod tests {
     use super::*;
 
     fn condition(met: bool) -> Option<cri::Condition> {
-        Some(cri::Condition {
-            met,
-            reason: "R".into(),
-            message: "M".into(),
-        })
+        Some(cri::Condition { met, reason: "R".into(), message: "M".into() })
     }
 
     #[test]
     fn readiness_follows_the_runtime_and_its_network() {
         // DS-H61
-        let both = |runtime, network| {
-            Ok(cri::Readiness {
-                runtime: condition(runtime),
-                network: condition(network),
-            })
-        };
-        assert_eq!(
-            ready(&both(true, true)),
-            (true, "kubelet is posting ready status".into())
-        );
-        assert_eq!(
-            ready(&both(true, false)).1,
-            "container runtime network not ready: reason:R message:M"
-        );
+        let both = |runtime, network| Ok(cri::Readiness { runtime: condition(runtime), network: condition(network) });
+        assert_eq!(ready(&both(true, true)), (true, "kubelet is posting ready status".into()));
+        assert_eq!(ready(&both(true, false)).1, "container runtime network not ready: reason:R message:M");
         assert!(!ready(&both(false, true)).0);
         assert!(ready(&Err("no socket".into())).1.contains("no socket"));
     }

@@ -1,5 +1,6 @@
 //! Writing a pod's status: one write at a time, the newest one next, only what differs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,13 +18,17 @@ pub(super) const OWN_CONDITIONS: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
 /// The pod as it will be, and the task that writes it.
-type UnderWay = (Arc<Pod>, JoinHandle<Result<(), WriteError>>);
+type UnderWay = (Arc<Pod>, JoinHandle<Result<u64, WriteError>>);
 
 /// Keeps one pod's status at the API server up to date.
 pub(super) struct StatusWriter {
     context: Arc<Context>,
     /// The last status that the server has for sure.
     written: Option<PodStatus>,
+    /// The pod's revision with it; 0: not known.
+    written_at: u64,
+    /// The pod as the watch last had it.
+    heard: Option<Arc<Pod>>,
     under_way: Option<UnderWay>,
     failures: i64,
     retry_at: Option<Timestamp>,
@@ -31,7 +36,15 @@ pub(super) struct StatusWriter {
 
 impl StatusWriter {
     pub fn new(context: Arc<Context>) -> Self {
-        StatusWriter { context, written: None, under_way: None, failures: 0, retry_at: None }
+        StatusWriter {
+            context,
+            written: None,
+            written_at: 0,
+            heard: None,
+            under_way: None,
+            failures: 0,
+            retry_at: None,
+        }
     }
 
     /// Begins to write `status` unless it is there already or another write is under way.
@@ -58,10 +71,13 @@ impl StatusWriter {
         let result = task.await.unwrap_or_else(|error| Err(WriteError::Retry(error.to_string())));
         let (pod, _) = self.under_way.take()?;
         match result {
-            Ok(()) => {
+            Ok(revision) => {
                 self.failures = 0;
                 self.written.clone_from(&pod.status);
-                Some(pod)
+                self.written_at = revision;
+                // What the watch brought in the meantime may be newer.
+                let heard = self.heard.clone().filter(|heard| self.is_overwritten(heard));
+                Some(heard.map_or(pod, |heard| self.merge(heard)))
             }
             // The watch will tell that the pod is gone; until then nothing is written again.
             Err(WriteError::Gone) => {
@@ -83,8 +99,14 @@ impl StatusWriter {
     }
 
     /// The pod as the server sent it, but with the status that was last written: what comes through
-    /// the watch may be older. What others own is taken from the server.
-    pub fn merge(&self, pod: Arc<Pod>) -> Arc<Pod> {
+    /// the watch may be older. What others own is taken from the server. If somebody else has written
+    /// the agent's own conditions since (a node that was silent for long has its pods marked as not
+    /// ready, DS-G06), the status is to be written again.
+    pub fn merge(&mut self, pod: Arc<Pod>) -> Arc<Pod> {
+        self.heard = Some(pod.clone());
+        if self.under_way.is_none() && self.is_overwritten(&pod) {
+            self.written = None;
+        }
         let Some(written) = &self.written else { return pod };
         let server = pod.status.clone().unwrap_or_default();
         let terminal = matches!(server.phase.as_deref(), Some("Failed" | "Succeeded"));
@@ -95,4 +117,22 @@ impl StatusWriter {
         status.conditions = Some(own.chain(others).cloned().collect());
         Arc::new(Pod { status: Some(status), ..Pod::clone(&pod) })
     }
+
+    /// Whether a newer state of the pod has other values in the agent's own conditions.
+    fn is_overwritten(&self, pod: &Pod) -> bool {
+        let revision = pod.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let newer = self.written_at > 0 && revision > self.written_at;
+        newer && self.written.as_ref().is_some_and(|written| own_values(written) != own_values_of(pod))
+    }
+}
+
+/// The values of the agent's own conditions.
+fn own_values(status: &PodStatus) -> BTreeMap<&str, &str> {
+    let conditions = status.conditions.iter().flatten();
+    let own = conditions.filter(|condition| OWN_CONDITIONS.contains(&condition.type_.as_str()));
+    own.map(|condition| (condition.type_.as_str(), condition.status.as_str())).collect()
+}
+
+fn own_values_of(pod: &Pod) -> BTreeMap<&str, &str> {
+    pod.status.as_ref().map(own_values).unwrap_or_default()
 }

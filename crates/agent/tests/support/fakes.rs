@@ -83,6 +83,11 @@ impl Record {
         self.status.lock().unwrap().get(uid).cloned().unwrap_or_default()
     }
 
+    /// Somebody else writes a status.
+    pub fn put_status(&self, uid: &str, status: PodStatus) {
+        self.status.lock().unwrap().insert(uid.to_owned(), status);
+    }
+
     /// `Reason message` of every event, in order.
     pub fn events(&self) -> Vec<String> {
         self.events.lock().unwrap().iter().map(|event| format!("{} {}", event.reason, event.message)).collect()
@@ -111,13 +116,16 @@ impl EventSink for Record {
     }
 }
 
+/// The revision of every status that was written.
+pub const WRITTEN_AT: u64 = 100;
+
 impl PodWriter for Record {
-    fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<(), WriteError>> {
+    fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<u64, WriteError>> {
         let answer = self.answer();
         if answer.is_ok() {
             self.status.lock().unwrap().insert(PodRef::of(pod).uid, status.clone());
         }
-        Box::pin(std::future::ready(answer))
+        Box::pin(std::future::ready(answer.map(|()| WRITTEN_AT)))
     }
 
     fn delete<'a>(&'a self, pod: &'a PodRef) -> BoxFuture<'a, Result<(), WriteError>> {

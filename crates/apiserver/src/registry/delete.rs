@@ -123,15 +123,19 @@ impl Registry {
         old: Value,
     ) -> Result<Attempt, Status> {
         let strategy = strategy::of(target.info);
-        let mut new = old.clone();
-        object::remove_meta(&mut new, "resourceVersion");
-        set_finalizers(&mut new, options);
         let grace = strategy.grace(&old, options.grace_period_seconds);
-        let held = !object::finalizers(&new).is_empty();
-        let stays = match grace {
-            Grace::Immediate | Grace::Seconds(0) => held,
-            Grace::Seconds(_) => true,
-            Grace::UntilEmpty => held || !strategy.may_go(&new),
+        // The way of most: no copy of the object is needed to see that nothing holds it.
+        let at_once = matches!(grace, Grace::Immediate | Grace::Seconds(0)) && !is_held(&old, options);
+        let mut new = if at_once { Value::Null } else { old.clone() };
+        let stays = !at_once && {
+            object::remove_meta(&mut new, "resourceVersion");
+            set_finalizers(&mut new, options);
+            let held = !object::finalizers(&new).is_empty();
+            match grace {
+                Grace::Immediate | Grace::Seconds(0) => held,
+                Grace::Seconds(_) => true,
+                Grace::UntilEmpty => held || !strategy.may_go(&new),
+            }
         };
         if !stays {
             let transaction = Transaction {
@@ -200,6 +204,13 @@ fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value, kv
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether finalizers hold the object once the propagation policy is among them.
+fn is_held(old: &Value, options: &DeleteOptions) -> bool {
+    let mut held = json!({"metadata": {"finalizers": old["metadata"]["finalizers"]}});
+    set_finalizers(&mut held, options);
+    !object::finalizers(&held).is_empty()
 }
 
 /// The propagation policy becomes finalizers (DS-C81, DS-C82).

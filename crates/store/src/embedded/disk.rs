@@ -92,9 +92,7 @@ impl Disk {
 
     /// Moves the log into the main file and closes.
     pub(super) fn close(self) -> Result<(), StoreError> {
-        self.connection
-            .close()
-            .map_err(|(_, error)| store_error(error, &self.path))
+        self.connection.close().map_err(|(_, error)| store_error(error, &self.path))
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -110,10 +108,7 @@ impl Disk {
             return Err(corrupt(&self.path, &format!("{} is there twice", twice[0].key())));
         }
         let revision = marks.revision.max(marks.reserved);
-        Ok(Loaded {
-            tree: Tree::from_sorted(entries),
-            numbers: Numbers { revision, row },
-        })
+        Ok(Loaded { tree: Tree::from_sorted(entries), numbers: Numbers { revision, row } })
     }
 
     fn marks(&self) -> rusqlite::Result<Marks> {
@@ -121,11 +116,7 @@ impl Disk {
         self.connection.query_row(sql, [], |row| {
             let number = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
             let (revision, reserved) = (Revision(number(0)?), Revision(number(1)?));
-            Ok(Marks {
-                revision,
-                reserved,
-                keys: number(2)? as usize,
-            })
+            Ok(Marks { revision, reserved, keys: number(2)? as usize })
         })
     }
 
@@ -170,15 +161,10 @@ fn write_rows<'a>(
 }
 
 fn write_marks(transaction: &Transaction<'_>, marks: Marks) -> rusqlite::Result<()> {
-    let Marks {
-        revision,
-        reserved,
-        keys,
-    } = marks;
+    let Marks { revision, reserved, keys } = marks;
     let keys = (keys as u64).cast_signed();
     let mut put = transaction.prepare_cached(PUT_NUMBERS)?;
-    put.execute(params![revision.0.cast_signed(), reserved.0.cast_signed(), keys])
-        .map(drop)
+    put.execute(params![revision.0.cast_signed(), reserved.0.cast_signed(), keys]).map(drop)
 }
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -190,11 +176,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         modified: Revision(number(4)?),
     };
     let expires_ms = row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned);
-    let entry = Entry {
-        kv,
-        expires_ms,
-        row: number(0)?,
-    };
+    let entry = Entry { kv, expires_ms, row: number(0)? };
     if checksum(&entry) == number(6)? {
         return Ok(entry);
     }
@@ -227,11 +209,7 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     fs::rename(&fresh, path).map_err(failed)?;
     for dir in [Some(dir), dir.parent()].into_iter().flatten() {
         // A relative directory's parent is empty.
-        let dir = if dir.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            dir
-        };
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     }
     Ok(())
@@ -281,10 +259,9 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), StoreError> 
 fn refuse_remains(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => Err(corrupt(path, "it is empty")),
-        Err(_) if log_of(path).exists() => Err(corrupt(
-            path,
-            &format!("it is missing and {} is not", log_of(path).display()),
-        )),
+        Err(_) if log_of(path).exists() => {
+            Err(corrupt(path, &format!("it is missing and {} is not", log_of(path).display())))
+        }
         _ => Ok(()),
     }
 }

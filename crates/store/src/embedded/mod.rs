@@ -89,11 +89,7 @@ impl EmbeddedStore {
     /// [`StoreError::Corrupt`] if the files are damaged (nothing is changed then), and with
     /// [`StoreError::Disk`] if they cannot be written.
     pub fn open(dir: &Path, options: EmbeddedOptions) -> Result<EmbeddedStore, StoreError> {
-        let EmbeddedOptions {
-            clock,
-            limits,
-            relaxed_flush_after,
-        } = options;
+        let EmbeddedOptions { clock, limits, relaxed_flush_after } = options;
         lock::make_private_dir(dir)?;
         let lock = DirectoryLock::take(dir)?;
         let (disk, loaded) = Disk::open(dir)?;

@@ -28,16 +28,8 @@ impl Backend for Embedded {
 
 fn fixture(limits: Limits) -> Embedded {
     let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-    let options = EmbeddedOptions {
-        clock: Arc::new(clock.clone()),
-        limits,
-        ..Default::default()
-    };
-    Embedded {
-        store: EmbeddedStore::open(dir.path(), options).unwrap(),
-        clock,
-        _dir: dir,
-    }
+    let options = EmbeddedOptions { clock: Arc::new(clock.clone()), limits, ..Default::default() };
+    Embedded { store: EmbeddedStore::open(dir.path(), options).unwrap(), clock, _dir: dir }
 }
 
 crate::conformance!(fixture);
@@ -61,24 +53,15 @@ fn everything_is_there_after_a_restart() {
         let before = store.range(&prefix_range(""), None, 0).unwrap();
         store.shutdown().await.unwrap();
         drop(store);
-        assert!(
-            !dir.path().join("store.db-wal").exists(),
-            "one file after a clean shutdown"
-        );
+        assert!(!dir.path().join("store.db-wal").exists(), "one file after a clean shutdown");
 
         let store = open(&dir).unwrap();
         assert_eq!(store.range(&prefix_range(""), None, 0).unwrap(), before);
         assert_eq!(store.current_revision().await.unwrap(), last, "no numbers are skipped");
         let a = store.get("/a", None).unwrap().unwrap();
-        assert_eq!(
-            (a.created, store.get("/lease", None).unwrap().unwrap().created),
-            (first, relaxed)
-        );
+        assert_eq!((a.created, store.get("/lease", None).unwrap().unwrap().created), (first, relaxed));
         // History ends at the restart, and whoever had seen everything misses nothing.
-        assert!(matches!(
-            store.watch("/", first).err(),
-            Some(StoreError::Compacted { .. })
-        ));
+        assert!(matches!(store.watch("/", first).err(), Some(StoreError::Compacted { .. })));
         let mut watch = store.watch("/", last).unwrap();
         let next = put(&store, "/b", "2").await;
         assert_eq!(suite::next_change(&mut *watch).await.revision, next);
@@ -104,10 +87,7 @@ fn a_dropped_store_keeps_its_relaxed_writes() {
 #[test]
 fn deadlines_survive_a_restart() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-    let options = EmbeddedOptions {
-        clock: Arc::new(clock.clone()),
-        ..Default::default()
-    };
+    let options = EmbeddedOptions { clock: Arc::new(clock.clone()), ..Default::default() };
     block_on(async {
         let store = EmbeddedStore::open(dir.path(), options.clone()).unwrap();
         put_expiring(&store, "/e", "1", Duration::from_secs(60)).await;
@@ -123,10 +103,7 @@ fn deadlines_survive_a_restart() {
 #[test]
 fn the_writer_wakes_up_by_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let options = EmbeddedOptions {
-        relaxed_flush_after: Duration::from_millis(1),
-        ..Default::default()
-    };
+    let options = EmbeddedOptions { relaxed_flush_after: Duration::from_millis(1), ..Default::default() };
     block_on(async {
         let store = EmbeddedStore::open(dir.path(), options).unwrap();
         let mut watch = store.watch("/e", Revision(0)).unwrap();
@@ -167,9 +144,7 @@ fn a_crowd_of_writers_is_answered_one_by_one() {
 fn a_second_store_on_the_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(&dir).unwrap();
-    let Err(StoreError::InUse(text)) = open(&dir) else {
-        panic!("opened twice")
-    };
+    let Err(StoreError::InUse(text)) = open(&dir) else { panic!("opened twice") };
     assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
     assert!(text.contains(&dir.path().join("lock").display().to_string()), "{text}");
     drop(first);
@@ -197,10 +172,7 @@ fn damage_is_reported_and_left_alone() {
     type Damage = Box<dyn Fn(Vec<u8>) -> Vec<u8>>;
     let flip = |text: &'static [u8]| -> Damage {
         Box::new(move |mut file| {
-            let at = file
-                .windows(text.len())
-                .position(|bytes| bytes == text)
-                .expect("stored");
+            let at = file.windows(text.len()).position(|bytes| bytes == text).expect("stored");
             file[at] ^= 0x10;
             file
         })
@@ -210,10 +182,7 @@ fn damage_is_reported_and_left_alone() {
         ("empty", Box::new(|_| Vec::new())),
         ("header", Box::new(|file| [&[0; 16], &file[16..]].concat())),
         ("half", Box::new(|file| file[..file.len() / 2].to_vec())),
-        (
-            "rows",
-            Box::new(|file| [&file[..4_096], &[0; 4_096], &file[8_192..]].concat()),
-        ),
+        ("rows", Box::new(|file| [&file[..4_096], &[0; 4_096], &file[8_192..]].concat())),
         ("one bit of the schema", flip(b"value BLOB")),
         ("one bit of a value", flip(b"precious")),
     ];
@@ -258,8 +227,6 @@ fn a_newer_format_is_named() {
     let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
     connection.pragma_update(None, "user_version", 2).unwrap();
     drop(connection);
-    let Err(StoreError::Corrupt(text)) = open(&dir) else {
-        panic!("opened")
-    };
+    let Err(StoreError::Corrupt(text)) = open(&dir) else { panic!("opened") };
     assert!(text.contains("format 2"), "{text}");
 }

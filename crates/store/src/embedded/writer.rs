@@ -26,16 +26,9 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 #[derive(Debug)]
 pub(super) enum Request {
-    Commit {
-        transaction: Transaction,
-        reply: Reply<Outcome>,
-    },
-    Expire {
-        reply: Reply<()>,
-    },
-    Shutdown {
-        reply: Reply<()>,
-    },
+    Commit { transaction: Transaction, reply: Reply<Outcome> },
+    Expire { reply: Reply<()> },
+    Shutdown { reply: Reply<()> },
 }
 
 /// A transaction that waits for its answer.
@@ -75,17 +68,7 @@ impl Writer {
         flush_after: Duration,
     ) -> Writer {
         let (reserved, relaxed, flush_at, failing) = Default::default();
-        Writer {
-            index,
-            disk,
-            _lock: lock,
-            numbers,
-            reserved,
-            relaxed,
-            flush_at,
-            flush_after,
-            failing,
-        }
+        Writer { index, disk, _lock: lock, numbers, reserved, relaxed, flush_at, flush_after, failing }
     }
 
     /// Runs until shutdown is asked for or nobody is left to ask.
@@ -141,10 +124,7 @@ impl Writer {
             let _ = self.make_durable(&stage, self.reserved);
         }
         let slack_ms = crate::clock::millis(limits::EXPIRY_SLACK);
-        let due_ms = self
-            .index
-            .next_deadline_ms()
-            .map(|at_ms| at_ms.saturating_add(slack_ms));
+        let due_ms = self.index.next_deadline_ms().map(|at_ms| at_ms.saturating_add(slack_ms));
         if due_ms.is_some_and(|at_ms| at_ms <= self.index.clock.now_ms()) {
             let _ = self.expire();
         }
@@ -233,11 +213,7 @@ impl Writer {
 
     /// Writes the stage, and the relaxed rows before it, with one fsync.
     fn make_durable(&mut self, stage: &Stage, reserved: Revision) -> Result<(), StoreError> {
-        let marks = Marks {
-            revision: stage.revision,
-            reserved,
-            keys: stage.tree.len(),
-        };
+        let marks = Marks { revision: stage.revision, reserved, keys: stage.tree.len() };
         let written = self.disk.write(&self.relaxed, &stage.rows, marks);
         self.note(written.as_ref().err());
         match written {
@@ -302,10 +278,7 @@ fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> (Vec<Waiting>, L
 fn needs_fsync(waiting: &[Waiting], outcomes: &[Outcome]) -> bool {
     let fsync = |one: &Waiting| one.transaction.durability == Durability::Fsync;
     let committed = |outcome: &Outcome| matches!(outcome, Outcome::Committed(_));
-    waiting
-        .iter()
-        .zip(outcomes)
-        .any(|(one, outcome)| fsync(one) && committed(outcome))
+    waiting.iter().zip(outcomes).any(|(one, outcome)| fsync(one) && committed(outcome))
 }
 
 /// Answers; a caller that has gone away is no error.

@@ -19,10 +19,7 @@ pub async fn keys_expire_at_revisions_of_their_own(open: Open<'_>) {
     assert_eq!(store.current_revision().await.unwrap(), written);
     backend.advance(LATE * 2).await;
     let (first, second) = (next_change(&mut *watch).await, next_change(&mut *watch).await);
-    assert!(
-        first.revision < second.revision,
-        "one of them could be missed after a resume"
-    );
+    assert!(first.revision < second.revision, "one of them could be missed after a resume");
     assert_eq!([&*first.key, &*second.key], ["/e/a", "/e/b"]);
     assert!(first.value.is_none() && first.previous.is_some());
     assert_eq!(text(store, "/e/a", None), None);

@@ -76,19 +76,12 @@ pub fn block_on<T>(case: impl Future<Output = T>) -> T {
 
 /// A transaction of writes without conditions.
 pub fn writes(writes: impl IntoIterator<Item = Write>) -> Transaction {
-    Transaction {
-        writes: writes.into_iter().collect(),
-        ..Transaction::default()
-    }
+    Transaction { writes: writes.into_iter().collect(), ..Transaction::default() }
 }
 
 /// A write of a value.
 pub fn put_of(key: &str, value: impl Into<Bytes>) -> Write {
-    Write::Put {
-        key: key.into(),
-        value: value.into(),
-        expires_in: None,
-    }
+    Write::Put { key: key.into(), value: value.into(), expires_in: None }
 }
 
 /// A write that removes a key.
@@ -110,14 +103,7 @@ pub async fn put(store: &dyn Store, key: &str, value: &str) -> Revision {
 
 pub async fn put_relaxed(store: &dyn Store, key: &str, value: &str) -> Revision {
     let transaction = writes([put_of(key, value.to_owned())]);
-    committed(
-        store,
-        Transaction {
-            durability: Durability::Relaxed,
-            ..transaction
-        },
-    )
-    .await
+    committed(store, Transaction { durability: Durability::Relaxed, ..transaction }).await
 }
 
 pub async fn put_expiring(store: &dyn Store, key: &str, value: &str, after: Duration) -> Revision {
@@ -132,10 +118,7 @@ pub async fn delete(store: &dyn Store, key: &str) -> Revision {
 /// Commits under a condition and returns what became of it.
 pub async fn put_if(store: &dyn Store, condition: Condition, key: &str, value: &str) -> Outcome {
     let transaction = writes([put_of(key, value.to_owned())]);
-    let transaction = Transaction {
-        conditions: vec![condition],
-        ..transaction
-    };
+    let transaction = Transaction { conditions: vec![condition], ..transaction };
     store.commit(transaction).await.expect("decided")
 }
 

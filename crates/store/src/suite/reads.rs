@@ -16,10 +16,7 @@ pub async fn ranges_are_ordered_and_half_open(open: Open<'_>) {
         put(store, name, name).await;
     }
     let range = |start: &str, end: &str| {
-        let range = Range {
-            start: key(start),
-            end: key(end),
-        };
+        let range = Range { start: key(start), end: key(end) };
         store.range(&range, None, 0).unwrap().items
     };
     assert_eq!(keys(&range("/p/", "/p0")), ["/p/a", "/p/a/x", "/p/b", "/p/c", "/p/é"]);
@@ -44,10 +41,7 @@ pub async fn pages_count_what_remains(open: Open<'_>) {
     delete(store, "/p/000").await;
     put(store, "/p/120", "changed").await;
     put(store, "/p/120x", "new").await;
-    let after = |last: &str| Range {
-        start: key(&format!("{last}\0")),
-        end: key("/p0"),
-    };
+    let after = |last: &str| Range { start: key(&format!("{last}\0")), end: key("/p0") };
     let at = Some(first.revision);
     let second = store.range(&after("/p/099"), at, 100).unwrap();
     assert_eq!((second.items.len(), second.remaining), (100, 50));
@@ -93,10 +87,7 @@ pub async fn old_states_agree_with_a_model(open: Open<'_>) {
         };
         states.push((revision, model.clone()));
     }
-    let range = Range {
-        start: key("/m/05"),
-        end: key("/m/30"),
-    };
+    let range = Range { start: key("/m/05"), end: key("/m/30") };
     for (revision, state) in &states {
         let page = store.range(&range, Some(*revision), 7).unwrap();
         let mut want = state.range("/m/05".to_owned().."/m/30".to_owned());
@@ -129,18 +120,12 @@ pub async fn compacted_and_future_revisions_are_refused(open: Open<'_>) {
     assert!(store.watch("/", oldest).is_ok());
     let future = Revision(11);
     assert!(matches!(store.get("/a", Some(future)), Err(StoreError::Future { .. })));
-    assert!(matches!(
-        store.watch("/", future).err(),
-        Some(StoreError::Future { .. })
-    ));
+    assert!(matches!(store.watch("/", future).err(), Some(StoreError::Future { .. })));
     assert!(matches!(store.compact(future).await, Err(StoreError::Future { .. })));
 }
 
 pub async fn history_is_bounded(open: Open<'_>) {
-    let backend = open(Limits {
-        history_changes_max: 64,
-        ..Limits::default()
-    });
+    let backend = open(Limits { history_changes_max: 64, ..Limits::default() });
     let store = backend.store();
     for n in 0..200 {
         put(store, "/a", &n.to_string()).await;
@@ -156,9 +141,6 @@ pub async fn history_is_bounded(open: Open<'_>) {
     for _ in 0..8 {
         put(store, "/a", "newer").await;
     }
-    assert!(matches!(
-        store.get("/a", Some(oldest)),
-        Err(StoreError::Compacted { .. })
-    ));
+    assert!(matches!(store.get("/a", Some(oldest)), Err(StoreError::Compacted { .. })));
     assert_eq!(text(store, "/a", Some(newest)).as_deref(), Some("new"));
 }

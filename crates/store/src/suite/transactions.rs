@@ -10,10 +10,7 @@ pub async fn writes_share_a_revision_and_know_their_creation(open: Open<'_>) {
     assert_eq!(first, Revision(1));
     let second = put(store, "/a", "2").await;
     assert!(second > first);
-    let (a, b) = (
-        store.get("/a", None).unwrap().unwrap(),
-        store.get("/b", None).unwrap().unwrap(),
-    );
+    let (a, b) = (store.get("/a", None).unwrap().unwrap(), store.get("/b", None).unwrap().unwrap());
     assert_eq!((a.created, a.modified), (first, second));
     assert_eq!((b.created, b.modified), (first, first));
     assert!(delete(store, "/a").await > second);
@@ -37,14 +34,8 @@ pub async fn conditions_hold_or_nothing_happens(open: Open<'_>) {
     ];
     for (condition, shows_current) in refused {
         let outcome = put_if(store, condition.clone(), "/other", "y").await;
-        let Outcome::Refused { condition: 0, current } = outcome else {
-            panic!("{condition:?}")
-        };
-        assert_eq!(
-            current.map(|kv| kv.key),
-            shows_current.then(|| key("/pods/a/1")),
-            "{condition:?}"
-        );
+        let Outcome::Refused { condition: 0, current } = outcome else { panic!("{condition:?}") };
+        assert_eq!(current.map(|kv| kv.key), shows_current.then(|| key("/pods/a/1")), "{condition:?}");
     }
     assert_eq!(text(store, "/other", None), None);
     assert_eq!(store.current_revision().await.unwrap(), before);
@@ -56,14 +47,7 @@ pub async fn conditions_hold_or_nothing_happens(open: Open<'_>) {
         Condition::NoneBelow(key("/pods/a/1/")),
     ];
     let transaction = writes([put_of("/other", "y")]);
-    committed(
-        store,
-        Transaction {
-            conditions: held.into(),
-            ..transaction
-        },
-    )
-    .await;
+    committed(store, Transaction { conditions: held.into(), ..transaction }).await;
     assert_eq!(text(store, "/other", None).as_deref(), Some("y"));
 }
 
@@ -74,11 +58,7 @@ pub async fn transactions_without_effect_get_no_revision(open: Open<'_>) {
     let first = put(store, "/a", "1").await;
     assert_eq!(delete(store, "/nothing").await, first);
     assert_eq!(committed(store, Transaction::default()).await, first);
-    assert_eq!(
-        put(store, "/a", "1").await,
-        Revision(first.0 + 1),
-        "a put is always a change"
-    );
+    assert_eq!(put(store, "/a", "1").await, Revision(first.0 + 1), "a put is always a change");
 }
 
 pub async fn malformed_transactions_are_refused(open: Open<'_>) {
@@ -98,10 +78,7 @@ pub async fn malformed_transactions_are_refused(open: Open<'_>) {
     }
     let large = Bytes::from(vec![0; limits::VALUE_BYTES_MAX + 1]);
     let fits = large.slice(1..);
-    let too_large = [
-        writes([put_of("/a", large)]),
-        writes((0..6).map(|n| put_of(&format!("/{n}"), fits.clone()))),
-    ];
+    let too_large = [writes([put_of("/a", large)]), writes((0..6).map(|n| put_of(&format!("/{n}"), fits.clone())))];
     for transaction in too_large {
         let refused = store.commit(transaction).await;
         assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
@@ -125,10 +102,7 @@ pub async fn racing_writers_lose_nothing(open: Open<'_>) {
             let next = (String::from_utf8_lossy(&seen.value).parse::<u32>().unwrap() + 1).to_string();
             let conditions = vec![Condition::ModifiedAt(key("/count"), seen.modified)];
             let pair = [put_of("/count", next.clone()), put_of("/count-too", next)];
-            let transaction = Transaction {
-                conditions,
-                ..writes(pair)
-            };
+            let transaction = Transaction { conditions, ..writes(pair) };
             if let Outcome::Committed(revision) = store.commit(transaction).await.unwrap() {
                 revisions.push(revision);
             }

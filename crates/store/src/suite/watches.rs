@@ -22,11 +22,7 @@ pub async fn a_watch_tells_every_change_once_with_its_past(open: Open<'_>) {
         told.push((change.revision, value(&change.value), value(&change.previous)));
     }
     let (first, second) = (Some(("1".into(), one)), Some(("2".into(), two)));
-    let want = [
-        (one, first.clone(), None),
-        (two, second.clone(), first),
-        (three, None, second),
-    ];
+    let want = [(one, first.clone(), None), (two, second.clone(), first), (three, None, second)];
     assert_eq!(told, want);
 }
 
@@ -38,10 +34,8 @@ pub async fn a_watch_resumes_without_gaps(open: Open<'_>) {
     for n in 1..=before {
         put(store, &format!("/w/{}", n % 7), &n.to_string()).await;
     }
-    let mut watches: Vec<_> = (0..=before)
-        .step_by(9)
-        .map(|after| (after, store.watch("/w/", Revision(after)).unwrap()))
-        .collect();
+    let mut watches: Vec<_> =
+        (0..=before).step_by(9).map(|after| (after, store.watch("/w/", Revision(after)).unwrap())).collect();
     for n in before + 1..=total {
         put(store, &format!("/w/{}", n % 7), &n.to_string()).await;
     }
@@ -51,10 +45,7 @@ pub async fn a_watch_resumes_without_gaps(open: Open<'_>) {
             assert_eq!(change.revision, Revision(want), "after {after}");
             assert_eq!(change.value.unwrap().value, want.to_string());
             let previous = change.previous.map(|kv| kv.value);
-            assert_eq!(
-                previous,
-                want.checked_sub(7).filter(|n| *n > 0).map(|n| n.to_string().into())
-            );
+            assert_eq!(previous, want.checked_sub(7).filter(|n| *n > 0).map(|n| n.to_string().into()));
         }
     }
 }
@@ -64,11 +55,7 @@ pub async fn a_transaction_comes_in_one_batch(open: Open<'_>) {
     let store = backend.store();
     let mut all = store.watch("/", Revision(0)).unwrap();
     let mut part = store.watch("/w/", Revision(0)).unwrap();
-    committed(
-        store,
-        writes([put_of("/w/a", "1"), put_of("/x", "1"), put_of("/w/b", "1")]),
-    )
-    .await;
+    committed(store, writes([put_of("/w/a", "1"), put_of("/x", "1"), put_of("/w/b", "1")])).await;
     let names = |changes: Vec<Change>| changes.iter().map(|one| one.key.to_string()).collect::<Vec<_>>();
     assert_eq!(names(next_changes(&mut *all).await), ["/w/a", "/x", "/w/b"]);
     assert_eq!(names(next_changes(&mut *part).await), ["/w/a", "/w/b"]);
@@ -91,9 +78,7 @@ pub async fn watchers_rebuild_the_state_of_racing_writers(open: Open<'_>) {
         }
     };
     let mut watch = backend.store().watch("/w/", Revision(0)).unwrap();
-    let running: Vec<_> = (0..tasks)
-        .map(|task| tokio::spawn(write(task, backend.clone())))
-        .collect();
+    let running: Vec<_> = (0..tasks).map(|task| tokio::spawn(write(task, backend.clone()))).collect();
     let done = tokio::spawn(async move {
         for task in running {
             task.await.expect("no panic");
@@ -136,10 +121,7 @@ pub async fn quiet_watchers_learn_the_revision(open: Open<'_>) {
 }
 
 pub async fn slow_watchers_are_overrun(open: Open<'_>) {
-    let backend = open(Limits {
-        watch_backlog_changes_max: 10,
-        ..Limits::default()
-    });
+    let backend = open(Limits { watch_backlog_changes_max: 10, ..Limits::default() });
     let store = backend.store();
     let mut slow = store.watch("/w/", Revision(0)).unwrap();
     let mut quick = store.watch("/w/", Revision(0)).unwrap();
@@ -173,9 +155,6 @@ pub async fn shutdown_ends_watches_and_refuses_the_rest(open: Open<'_>) {
     let refused = store.commit(writes([put_of("/w/b", "2")])).await;
     assert!(matches!(refused, Err(StoreError::Closed)), "{refused:?}");
     assert!(matches!(store.get("/w/a", None), Err(StoreError::Closed)));
-    assert!(matches!(
-        store.watch("/w/", Revision(0)).err(),
-        Some(StoreError::Closed)
-    ));
+    assert!(matches!(store.watch("/w/", Revision(0)).err(), Some(StoreError::Closed)));
     store.shutdown().await.expect("twice is once");
 }
