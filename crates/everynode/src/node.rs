@@ -49,8 +49,10 @@ pub(crate) async fn set_up(
     let primary = wants_standard && claim_primary(data);
     let node_ip = args.node_ip.unwrap_or_else(|| node_address(args.agent_listen, towards));
     let dirs = directories(args, data, primary);
-    let bridge = bridge_name(primary, &node_name);
-    let network = network(args, data, primary, &bridge, pod_cidr(args, primary, &node_name)?);
+    // Two clusters on one machine may have nodes of one name (its host name): the directory tells them apart.
+    let own = format!("{} {node_name}", data.root().display());
+    let bridge = bridge_name(primary, &own);
+    let network = network(args, data, primary, &bridge, pod_cidr(args, primary, &own)?);
     let (endpoint, private) = runtime(args, data, former.as_ref()).await;
     let cgroup_root = args.cgroup_root.clone().unwrap_or_else(|| match primary {
         true => String::new(),
@@ -168,11 +170,11 @@ fn directories(args: &NodeArgs, data: &DataDir, primary: bool) -> Directories {
 }
 
 /// Interface names have at most 15 bytes; the first agent of a machine has the plain one.
-fn bridge_name(primary: bool, node_name: &str) -> String {
+fn bridge_name(primary: bool, agent: &str) -> String {
     if primary {
         return "everynode0".into();
     }
-    format!("en-{:08x}", hash(node_name))
+    format!("en-{:08x}", hash(agent))
 }
 
 /// FNV-1a
@@ -181,9 +183,9 @@ fn hash(text: &str) -> u32 {
 }
 
 /// The flag's range; else one that other agents of this machine hardly have, so that bridges do not share addresses.
-fn pod_cidr(args: &NodeArgs, primary: bool, node_name: &str) -> anyhow::Result<String> {
+fn pod_cidr(args: &NodeArgs, primary: bool, agent: &str) -> anyhow::Result<String> {
     let Some(cidr) = &args.pod_cidr else {
-        let third = if primary { 0 } else { 1 + hash(node_name) % 254 };
+        let third = if primary { 0 } else { 1 + hash(agent) % 254 };
         return Ok(format!("10.200.{third}.0/24"));
     };
     let (ip, bits) = cidr.split_once('/').unwrap_or_default();
