@@ -4,6 +4,7 @@
 //! that what is planned from it is replayable.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -117,9 +118,12 @@ impl Pods {
     /// Pods of a namespace whose names begin with `prefix`.
     pub fn named_like(&self, namespace: &str, prefix: &str) -> impl Iterator<Item = &Arc<Pod>> {
         let first = Key::new(namespace, prefix);
-        let from = self.by_key.range(first.clone()..);
+        // With an end to the range, no name on the way needs to be looked at.
+        let end = successor(prefix).map(|end| Key::new(namespace, &end));
+        let is_bounded = end.is_some();
+        let range = self.by_key.range((Bound::Included(first.clone()), end.map_or(Bound::Unbounded, Bound::Excluded)));
         let like = move |key: &Key| key.namespace == first.namespace && key.name.starts_with(first.name.as_ref());
-        from.take_while(move |(key, _)| like(key)).map(|(_, pod)| pod)
+        range.take_while(move |(key, _)| is_bounded || like(key)).map(|(_, pod)| pod)
     }
 
     /// Pods bound or pinned to this node (DS-B32).
@@ -189,6 +193,14 @@ fn remove_nested<K: Ord + std::borrow::Borrow<str>>(
             map.remove(outer);
         }
     }
+}
+
+/// The smallest text that is greater than everything that begins with `prefix`, where that is easily said.
+fn successor(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    let last = end.pop()?;
+    end.push(char::from_u32(u32::from(last) + 1)?);
+    Some(end)
 }
 
 fn in_namespace<'a, T>(
