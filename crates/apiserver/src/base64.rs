@@ -1,51 +1,69 @@
-//! Standard base64 (RFC 4648) for secrets, continue tokens and kubeconfigs.
+//! Base64 as Go's `encoding/base64` reads and writes it: standard alphabet, padded.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// With padding.
-pub(crate) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for position in 0..4 {
-            match position <= chunk.len() {
-                true => text.push(char::from(ALPHABET[(group >> (18 - 6 * position)) as usize & 63])),
-                false => text.push('='),
-            }
+/// The bytes of a base64 text; line breaks are skipped. The error is the offset of the first bad character.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, usize> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len() / 4 * 3);
+    let mut quad: Vec<u32> = Vec::with_capacity(4);
+    for (offset, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\r' | b'\n' => {}
+            b'=' => return finish(bytes, offset, &quad, out),
+            _ => quad.push(sextet(byte).ok_or(offset)?),
+        }
+        if quad.len() == 4 {
+            push(&mut out, &quad, 3);
+            quad.clear();
         }
     }
-    text
+    match quad.is_empty() {
+        true => Ok(out),
+        false => Err(bytes.len() - quad.len()),
+    }
 }
 
-/// `None` for anything that is not padded base64; line breaks are skipped, and the URL alphabet is understood.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
-    let body = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(&text);
-    if !text.len().is_multiple_of(4) {
-        return None;
+fn finish(bytes: &[u8], offset: usize, quad: &[u32], mut out: Vec<u8>) -> Result<Vec<u8>, usize> {
+    let rest: Vec<u8> = bytes[offset..].iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    match (quad.len(), rest.as_slice()) {
+        (2, b"==") => push(&mut out, &[quad[0], quad[1], 0, 0], 1),
+        (3, b"=") => push(&mut out, &[quad[0], quad[1], quad[2], 0], 2),
+        (2, b"=") => return Err(bytes.len()),
+        (2 | 3, _) => return Err(offset + 1),
+        _ => return Err(offset),
     }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for chunk in body.chunks(4) {
-        let mut group = 0_u32;
-        for byte in chunk {
-            group = group << 6 | digit(*byte)?;
-        }
-        group <<= 6 * (4 - chunk.len());
-        bytes.extend_from_slice(&group.to_be_bytes()[1..chunk.len()]);
-    }
-    Some(bytes)
+    Ok(out)
 }
 
-fn digit(byte: u8) -> Option<u32> {
-    let value = match byte {
+fn push(out: &mut Vec<u8>, quad: &[u32], bytes: usize) {
+    let word = quad.iter().fold(0, |word, sextet| word << 6 | sextet);
+    out.extend_from_slice(&word.to_be_bytes()[1..=bytes]);
+}
+
+fn sextet(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
         b'0'..=b'9' => byte - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
+        b'+' => 62,
+        b'/' => 63,
         _ => return None,
-    };
-    Some(u32::from(value))
+    }))
+}
+
+/// The base64 text of some bytes.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for position in 0..4 {
+            let symbol = ALPHABET[(word >> (18 - 6 * position) & 63) as usize];
+            out.push(if position <= chunk.len() { char::from(symbol) } else { '=' });
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -54,11 +72,18 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
             assert_eq!(encode(plain.as_bytes()), text);
-            assert_eq!(decode(text).as_deref(), Some(plain.as_bytes()));
+            assert_eq!(decode(text).unwrap(), plain.as_bytes());
         }
-        assert_eq!(decode("Zg"), None);
-        assert_eq!(decode("Z!=="), None);
+        assert_eq!(encode(&[0xfb, 0xff]), "+/8=");
+        assert_eq!(decode("Zm\n9v\r\n").unwrap(), b"foo");
+    }
+
+    #[test]
+    fn errors_give_the_offset() {
+        for (text, offset) in [("hello!", 5), ("Zg=", 3), ("Zg==x", 3), ("Z", 0), ("=", 0), ("Zg=x", 3)] {
+            assert_eq!(decode(text), Err(offset), "{text}");
+        }
     }
 }

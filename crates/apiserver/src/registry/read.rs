@@ -214,7 +214,7 @@ fn token(revision: u64, start: &str) -> String {
 }
 
 fn read_token(token: &str) -> Option<(i64, String)> {
-    let text = String::from_utf8(base64::decode(token)?).ok()?;
+    let text = String::from_utf8(base64::decode(token).ok()?).ok()?;
     let (revision, start) = text.split_once(' ')?;
     Some((revision.parse().ok()?, start.to_owned()))
 }

@@ -10,8 +10,8 @@ use everynode_api::time::{rfc3339, rfc3339_micro};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::base64;
 use super::types::{Definition, Emission, Field, Type, Types};
+use crate::base64;
 
 /// Most unknown fields that are reported, as in Kubernetes.
 const FINDINGS_MAX: usize = 100;

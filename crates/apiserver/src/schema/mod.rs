@@ -4,7 +4,6 @@
 //! admission through one of the `validate_*` functions, which expect a decoded and defaulted object. Reading order:
 //! [`types`] (the data), [`decode`](mod@decode) (the pass), [`read`] (its frame), `defaults`, `validate`.
 
-pub(crate) mod base64;
 mod convert;
 mod decode;
 mod defaults;

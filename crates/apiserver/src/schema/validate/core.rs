@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::check::{Errors, entries, flag, invalid_each, list, present, text};
 use super::pod;
-use crate::schema::base64;
+use crate::base64;
 
 /// Total size of a ConfigMap's or Secret's data.
 const DATA_BYTES_MAX: usize = 1 << 20;
