@@ -3,18 +3,23 @@
 //! One key per owner uid. An owner counts as absent only when it surely is: it was here and is
 //! gone (uids never come back), or everything of its kind is known up to the revision of the
 //! dependent that names it. A stale view therefore never collects a live owner's dependents.
+//!
+//! Owners live in their dependents' namespace or in none. A reference to an owner in another namespace counts as one to
+//! an owner that is absent; one from a cluster-scoped object to a namespaced kind can not be resolved, and such an
+//! object is never collected. Both are told by an event on the dependent.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use everynode_api::kinds::Kind;
 use everynode_api::meta::{Key, Meta, OwnerReference};
 use everynode_api::ports::{PatchType, Propagation};
-use everynode_api::reconcile::{Action, Plan, Reconciler};
+use everynode_api::reconcile::{Action, Event, EventType, Plan, Reconciler};
 use everynode_api::view::{Change, View};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::common::{same_uid, target, unchanged};
+use crate::common::{regarding, same_uid, target, unchanged};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -47,11 +52,30 @@ pub struct Seen {
 struct Dependent {
     kind: Kind,
     meta: Meta,
+    link: Link,
     /// Uids of its other owners that are here and stay.
     other_owners: BTreeSet<Box<str>>,
     /// Some other owner may be here, the view is too old to be sure.
     unsure: bool,
     has_dependents: bool,
+    /// The owner is, over some others, a dependent of its dependent: neither could ever go first.
+    in_circle: bool,
+}
+
+/// What a reference to an owner is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Sound,
+    /// The owner is in another namespace: for this dependent it does not exist.
+    Elsewhere,
+    /// A cluster-scoped object names an owner of a namespaced kind.
+    Unresolvable,
+}
+
+/// Dependents whose unsound references have been told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    told: BTreeSet<Arc<str>>,
 }
 
 /// What the collector waits for.
@@ -72,7 +96,7 @@ impl std::fmt::Display for Note {
 
 impl Reconciler for Garbage {
     type Seen = Seen;
-    type Memory = ();
+    type Memory = Memory;
     type Note = Note;
 
     fn name(&self) -> &'static str {
@@ -91,14 +115,15 @@ impl Reconciler for Garbage {
             let collected = meta.is_terminating() || view.by_uid(&meta.uid).is_none();
             uids.extend(collected.then_some(meta.uid.as_ref()));
             // A live owner's key needs no look unless the owner itself is on its way out.
-            let owners = meta.owner_references.iter().map(|owner| owner.uid.as_ref());
-            uids.extend(owners.filter(|uid| is_going(view, uid)));
+            let concerned = |owner: &&OwnerReference| is_going(view, &owner.uid) || self.is_unsound(view, meta, owner);
+            uids.extend(meta.owner_references.iter().filter(concerned).map(|owner| owner.uid.as_ref()));
         }
         uids.into_iter().map(Key::cluster).collect()
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
-        view.owner_uids().filter(|uid| is_going(view, uid)).map(Key::cluster).collect()
+        let concerned = |uid: &&str| is_going(view, uid) || self.has_unsound_dependents(view, uid);
+        view.owner_uids().filter(concerned).map(Key::cluster).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
@@ -108,38 +133,106 @@ impl Reconciler for Garbage {
         let owner = match view.by_uid(uid) {
             Some((kind, key)) => Owner::Present(kind.clone(), Box::new(view.meta(kind, key)?.clone())),
             None if dependents.is_empty() => return None,
-            None if dependents.iter().all(|one| surely_absent(view, &self.kinds, &one.meta, uid)) => Owner::Absent,
+            None if dependents.iter().all(|one| self.is_surely_absent(view, one, uid)) => Owner::Absent,
             None => Owner::Unsure,
         };
         Some(Seen { uid: uid.into(), owner, dependents })
     }
 
-    fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
-        match &seen.owner {
+    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+        let mut plan = match &seen.owner {
             Owner::Present(kind, meta) if meta.is_terminating() => end_owner(kind, meta, seen),
             Owner::Present(..) => Plan::default(),
-            Owner::Absent => Plan {
-                actions: seen.dependents.iter().filter_map(|one| one.release(&seen.uid)).collect(),
-                ..Plan::default()
-            },
+            Owner::Absent => Plan { actions: release_all(seen, |link| link == Link::Sound), ..Plan::default() },
             Owner::Unsure => {
                 let wake_at = Some(now + SignedDuration::from_secs(1));
                 Plan { notes: vec![Note::Unsure { uid: seen.uid.clone() }], wake_at, ..Plan::default() }
             }
-        }
+        };
+        let unsound = || seen.dependents.iter().filter(|one| one.link != Link::Sound);
+        let untold = unsound().filter(|one| !memory.told.contains(&one.meta.uid));
+        plan.actions.extend(untold.filter_map(|one| one.complaint(&seen.uid)));
+        plan.actions.extend(release_all(seen, |link| link == Link::Elsewhere));
+        plan.memory.told = unsound().map(|one| one.meta.uid.clone()).collect();
+        plan
     }
 }
 
 impl Garbage {
     fn dependent(&self, view: &View, owner: &str, kind: &Kind, key: &Key) -> Option<Dependent> {
         let meta = view.meta(kind, key)?.clone();
-        let others = || meta.owner_references.iter().filter(|reference| reference.uid.as_ref() != owner);
-        let other_owners = others().filter(|other| stays(view, &other.uid)).map(|other| other.uid.clone()).collect();
-        let unsure = others()
-            .any(|other| view.by_uid(&other.uid).is_none() && !surely_absent(view, &self.kinds, &meta, &other.uid));
+        let (named, others): (Vec<_>, Vec<_>) =
+            meta.owner_references.iter().partition(|reference| reference.uid.as_ref() == owner);
+        let link = |reference: &OwnerReference| self.link(view, &meta, reference);
+        let here = |other: &&&OwnerReference| link(other) == Link::Sound && stays(view, &other.uid);
+        let doubtful = |other: &&OwnerReference| match link(other) {
+            Link::Sound => view.by_uid(&other.uid).is_none() && !surely_absent(view, &self.kinds, &meta, &other.uid),
+            Link::Elsewhere => false,
+            Link::Unresolvable => true,
+        };
         let has_dependents = view.dependents(&meta.uid).next().is_some();
-        Some(Dependent { kind: kind.clone(), meta, other_owners, unsure, has_dependents })
+        let in_circle = has_dependents && leads_to(view, &meta.uid, owner);
+        Some(Dependent {
+            kind: kind.clone(),
+            link: named.first().map_or(Link::Sound, |reference| link(reference)),
+            other_owners: others.iter().filter(here).map(|other| other.uid.clone()).collect(),
+            unsure: others.iter().any(doubtful),
+            has_dependents,
+            in_circle,
+            meta,
+        })
     }
+
+    fn link(&self, view: &View, dependent: &Meta, reference: &OwnerReference) -> Link {
+        let present = view.by_uid(&reference.uid);
+        let kind = present.map(|(kind, _)| kind).or_else(|| kind_of(&self.kinds, reference));
+        let namespaced = kind.is_some_and(|kind| kind.namespaced);
+        match present {
+            _ if namespaced && dependent.namespace.is_empty() => Link::Unresolvable,
+            Some((_, owner)) if namespaced && owner.namespace != dependent.namespace => Link::Elsewhere,
+            _ => Link::Sound,
+        }
+    }
+
+    fn is_unsound(&self, view: &View, dependent: &Meta, reference: &OwnerReference) -> bool {
+        self.link(view, dependent, reference) != Link::Sound
+    }
+
+    fn has_unsound_dependents(&self, view: &View, uid: &str) -> bool {
+        let metas = view.dependents(uid).filter_map(|(kind, key)| view.meta(kind, key));
+        let unsound = |meta: &Meta| meta.owner_references.iter().any(|one| self.is_unsound(view, meta, one));
+        metas.into_iter().any(unsound)
+    }
+
+    /// What can not be resolved is neither evidence for nor against.
+    fn is_surely_absent(&self, view: &View, dependent: &Dependent, uid: &str) -> bool {
+        dependent.link == Link::Unresolvable || surely_absent(view, &self.kinds, &dependent.meta, uid)
+    }
+}
+
+/// How many objects are looked at to find a circle.
+const CIRCLE_MAX: usize = 1000;
+
+/// Whether `to` is a dependent of `from`, over any number of others.
+fn leads_to(view: &View, from: &str, to: &str) -> bool {
+    let mut looked_at: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut next: Vec<Arc<str>> = vec![from.into()];
+    while let Some(uid) = next.pop() {
+        if looked_at.len() >= CIRCLE_MAX || !looked_at.insert(uid.clone()) {
+            continue;
+        }
+        for meta in view.dependents(&uid).filter_map(|(kind, key)| view.meta(kind, key)) {
+            if meta.uid.as_ref() == to {
+                return true;
+            }
+            next.push(meta.uid.clone());
+        }
+    }
+    false
+}
+
+fn release_all(seen: &Seen, which: impl Fn(Link) -> bool) -> Vec<Action> {
+    seen.dependents.iter().filter(|one| which(one.link)).filter_map(|one| one.release(&seen.uid)).collect()
 }
 
 fn is_going(view: &View, uid: &str) -> bool {
@@ -173,22 +266,27 @@ fn has_finalizer(meta: &Meta, name: &str) -> bool {
 }
 
 /// A terminating owner: orphan its dependents, or delete them before it (DS-C81, DS-C82).
-fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen) -> Plan<Note, ()> {
+fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen) -> Plan<Note, Memory> {
     let orphan = has_finalizer(meta, ORPHAN);
     if !orphan && !has_finalizer(meta, FOREGROUND) {
         return Plan::default();
     }
-    let blocks = |one: &&Dependent| orphan || one.blocks(&seen.uid);
-    let blocking = seen.dependents.iter().filter(blocks).count();
+    let sound = || seen.dependents.iter().filter(|one| one.link == Link::Sound);
+    let blocking = sound().filter(|one| orphan || one.blocks(&seen.uid));
     let mut actions: Vec<Action> = match orphan {
-        true => seen.dependents.iter().map(|one| one.without_owner(&seen.uid)).collect(),
-        false => seen.dependents.iter().filter_map(|one| one.release(&seen.uid)).collect(),
+        true => sound().map(|one| one.without_owner(&seen.uid)).collect(),
+        false => {
+            let circular = blocking.clone().filter(|one| one.in_circle);
+            let unblocked = circular.map(|one| one.unblocked(&seen.uid));
+            unblocked.chain(release_all(seen, |link| link == Link::Sound)).collect()
+        }
     };
-    if blocking == 0 {
+    let dependents = blocking.count();
+    if dependents == 0 {
         actions.push(drop_finalizer(kind, meta, if orphan { ORPHAN } else { FOREGROUND }));
         return Plan { actions, ..Plan::default() };
     }
-    Plan { actions, notes: vec![Note::Blocked { owner: meta.key(), dependents: blocking }], ..Plan::default() }
+    Plan { actions, notes: vec![Note::Blocked { owner: meta.key(), dependents }], ..Plan::default() }
 }
 
 fn drop_finalizer(kind: &Kind, meta: &Meta, name: &str) -> Action {
@@ -229,108 +327,48 @@ impl Dependent {
     }
 
     fn without_owner(&self, owner: &str) -> Action {
-        let rest: Vec<_> =
-            self.meta.owner_references.iter().filter(|reference| reference.uid.as_ref() != owner).collect();
-        let rest = if rest.is_empty() { json!(null) } else { json!(rest) };
+        let rest = self.meta.owner_references.iter().filter(|reference| reference.uid.as_ref() != owner);
+        self.with_owners(rest.cloned().collect())
+    }
+
+    /// The owner no longer has to wait for this dependent.
+    fn unblocked(&self, owner: &str) -> Action {
+        let mut owners = self.meta.owner_references.clone();
+        for reference in owners.iter_mut().filter(|reference| reference.uid.as_ref() == owner) {
+            reference.block_owner_deletion = Some(false);
+        }
+        self.with_owners(owners)
+    }
+
+    fn with_owners(&self, owners: Vec<OwnerReference>) -> Action {
+        let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
         Action::Patch {
             target: target(&self.kind, &self.meta),
             patch: PatchType::Merge,
-            body: json!({ "metadata": { "ownerReferences": rest } }),
+            body: json!({ "metadata": { "ownerReferences": owners } }),
             preconditions: unchanged(&self.meta),
             report: None,
         }
     }
+
+    /// The event that tells of an unsound reference.
+    fn complaint(&self, owner: &str) -> Option<Action> {
+        let reference = self.meta.owner_references.iter().find(|reference| reference.uid.as_ref() == owner)?;
+        let OwnerReference { api_version, kind, name, uid, .. } = reference;
+        let namespace = &self.meta.namespace;
+        let message = format!(
+            "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] does not exist in namespace {namespace:?}"
+        );
+        Some(Action::Emit(Event {
+            regarding: regarding(&self.kind, &self.meta),
+            kind: EventType::Warning,
+            reason: "OwnerRefInvalidNamespace".into(),
+            action: String::new(),
+            message,
+        }))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testkit::{Bed, at};
-    use everynode_api::kinds;
-
-    fn bed() -> Bed<Garbage> {
-        Bed::new(Garbage { kinds: vec![kinds::POD, kinds::DAEMON_SET] })
-    }
-
-    fn set(extra: &str) -> String {
-        format!(r#"{{"metadata":{{"name":"web","namespace":"x","uid":"s1","resourceVersion":"5"{extra}}}}}"#)
-    }
-
-    fn pod(extra_owner: &str) -> String {
-        format!(
-            r#"{{"metadata":{{"name":"p","namespace":"x","uid":"p1","resourceVersion":"6","ownerReferences":[
-            {{"apiVersion":"apps/v1","kind":"DaemonSet","name":"web","uid":"s1","controller":true,"blockOwnerDeletion":true}}{extra_owner}]}}}}"#
-        )
-    }
-
-    #[test]
-    fn dependents_of_a_gone_owner_are_deleted() {
-        // DS-C80
-        let mut bed = bed();
-        bed.put(&kinds::DAEMON_SET, &set(""));
-        bed.put(&kinds::POD, &pod(""));
-        assert!(bed.run("s1", at(0)).is_empty());
-        bed.remove(&kinds::DAEMON_SET, "x/web");
-        assert_eq!(bed.run("s1", at(0)), ["delete pods/x/p"]);
-        bed.remove(&kinds::POD, "x/p");
-        assert_eq!(bed.run("s1", at(0)), ["forget"]);
-    }
-
-    #[test]
-    fn an_owner_that_the_view_may_not_know_yet_is_not_absent() {
-        // DS-C84
-        let mut bed = bed();
-        bed.put(&kinds::POD, &pod(""));
-        assert!(bed.run("s1", at(0)).is_empty());
-        assert_eq!(bed.wake_at(), Some(at(1)));
-        bed.view.observe_revision(&kinds::DAEMON_SET, 6);
-        assert_eq!(bed.run("s1", at(1)), ["delete pods/x/p"]);
-    }
-
-    #[test]
-    fn foreground_waits_for_blocking_dependents() {
-        // DS-C81
-        let mut bed = bed();
-        let ending = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["foregroundDeletion"]"#;
-        bed.put(&kinds::DAEMON_SET, &set(ending));
-        bed.put(&kinds::POD, &pod(""));
-        assert_eq!(bed.run("s1", at(0)), ["delete pods/x/p"]);
-        assert_eq!(bed.notes(), ["x/web waits for 1 dependents to end"]);
-        bed.remove(&kinds::POD, "x/p");
-        assert_eq!(bed.run("s1", at(0)), ["patch daemonsets/x/web"]);
-        assert_eq!(bed.last_body(0), r#"{"metadata":{"finalizers":[]}}"#);
-    }
-
-    #[test]
-    fn orphan_takes_the_reference_off_first() {
-        // DS-C82
-        let mut bed = bed();
-        bed.put(&kinds::DAEMON_SET, &set(r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#));
-        bed.put(&kinds::POD, &pod(""));
-        assert_eq!(bed.run("s1", at(0)), ["patch pods/x/p"]);
-        assert_eq!(bed.last_body(0), r#"{"metadata":{"ownerReferences":null}}"#);
-        bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","resourceVersion":"9"}}"#);
-        assert_eq!(bed.run("s1", at(0)), ["patch daemonsets/x/web"]);
-    }
-
-    #[test]
-    fn a_second_owner_keeps_the_dependent() {
-        let mut bed = bed();
-        bed.put(&kinds::DAEMON_SET, r#"{"metadata":{"name":"two","namespace":"x","uid":"s2"}}"#);
-        bed.put(&kinds::DAEMON_SET, &set(""));
-        bed.put(&kinds::POD, &pod(r#",{"apiVersion":"apps/v1","kind":"DaemonSet","name":"two","uid":"s2"}"#));
-        bed.remove(&kinds::DAEMON_SET, "x/web");
-        assert_eq!(bed.run("s1", at(0)), ["patch pods/x/p"]);
-        assert!(bed.last_body(0).contains("s2") && !bed.last_body(0).contains("s1"));
-    }
-
-    #[test]
-    fn an_unserved_owner_kind_is_never_absent() {
-        let mut bed = bed();
-        bed.put(
-            &kinds::POD,
-            r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","uid":"j"}]}}"#,
-        );
-        assert!(bed.run("j", at(0)).is_empty());
-    }
-}
+#[path = "garbage_tests.rs"]
+mod tests;

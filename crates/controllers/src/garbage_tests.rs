@@ -1,0 +1,195 @@
+use super::*;
+use crate::testkit::{Bed, at};
+use everynode_api::kinds;
+
+fn bed() -> Bed<Garbage> {
+    Bed::new(Garbage { kinds: vec![kinds::POD, kinds::DAEMON_SET, kinds::NODE] })
+}
+
+fn set(extra: &str) -> String {
+    format!(r#"{{"metadata":{{"name":"web","namespace":"x","uid":"s1","resourceVersion":"5"{extra}}}}}"#)
+}
+
+fn pod(extra_owner: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"name":"p","namespace":"x","uid":"p1","resourceVersion":"6","ownerReferences":[
+        {{"apiVersion":"apps/v1","kind":"DaemonSet","name":"web","uid":"s1","controller":true,"blockOwnerDeletion":true}}{extra_owner}]}}}}"#
+    )
+}
+
+#[test]
+fn dependents_of_a_gone_owner_are_deleted() {
+    // DS-C80
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(""));
+    bed.put(&kinds::POD, &pod(""));
+    assert!(bed.run("s1", at(0)).is_empty());
+    bed.remove(&kinds::DAEMON_SET, "x/web");
+    assert_eq!(bed.run("s1", at(0)), ["delete pods/x/p"]);
+    bed.remove(&kinds::POD, "x/p");
+    assert_eq!(bed.run("s1", at(0)), ["forget"]);
+}
+
+#[test]
+fn an_owner_that_the_view_may_not_know_yet_is_not_absent() {
+    // DS-C84
+    let mut bed = bed();
+    bed.put(&kinds::POD, &pod(""));
+    assert!(bed.run("s1", at(0)).is_empty());
+    assert_eq!(bed.wake_at(), Some(at(1)));
+    bed.view.observe_revision(&kinds::DAEMON_SET, 6);
+    assert_eq!(bed.run("s1", at(1)), ["delete pods/x/p"]);
+}
+
+#[test]
+fn foreground_waits_for_blocking_dependents() {
+    // DS-C81
+    let mut bed = bed();
+    let ending = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["foregroundDeletion"]"#;
+    bed.put(&kinds::DAEMON_SET, &set(ending));
+    bed.put(&kinds::POD, &pod(""));
+    assert_eq!(bed.run("s1", at(0)), ["delete pods/x/p"]);
+    assert_eq!(bed.notes(), ["x/web waits for 1 dependents to end"]);
+    bed.remove(&kinds::POD, "x/p");
+    assert_eq!(bed.run("s1", at(0)), ["patch daemonsets/x/web"]);
+    assert_eq!(bed.last_body(0), r#"{"metadata":{"finalizers":[]}}"#);
+}
+
+#[test]
+fn orphan_takes_the_reference_off_first() {
+    // DS-C82
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#));
+    bed.put(&kinds::POD, &pod(""));
+    assert_eq!(bed.run("s1", at(0)), ["patch pods/x/p"]);
+    assert_eq!(bed.last_body(0), r#"{"metadata":{"ownerReferences":null}}"#);
+    bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","resourceVersion":"9"}}"#);
+    assert_eq!(bed.run("s1", at(0)), ["patch daemonsets/x/web"]);
+}
+
+#[test]
+fn a_second_owner_keeps_the_dependent() {
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, r#"{"metadata":{"name":"two","namespace":"x","uid":"s2"}}"#);
+    bed.put(&kinds::DAEMON_SET, &set(""));
+    bed.put(&kinds::POD, &pod(r#",{"apiVersion":"apps/v1","kind":"DaemonSet","name":"two","uid":"s2"}"#));
+    bed.remove(&kinds::DAEMON_SET, "x/web");
+    assert_eq!(bed.run("s1", at(0)), ["patch pods/x/p"]);
+    assert!(bed.last_body(0).contains("s2") && !bed.last_body(0).contains("s1"));
+}
+
+#[test]
+fn an_unserved_owner_kind_is_never_absent() {
+    let mut bed = bed();
+    bed.put(
+        &kinds::POD,
+        r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","uid":"j"}]}}"#,
+    );
+    assert!(bed.run("j", at(0)).is_empty());
+}
+
+const FOREGROUND: &str = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["foregroundDeletion"]"#;
+
+/// An object whose owners block: `[(uid, blocks)]`, all sets.
+fn owned(name: &str, namespace: &str, owners: &[(&str, bool)], extra: &str) -> String {
+    let owner = |(uid, blocks): &(&str, bool)| {
+        format!(
+            r#"{{"apiVersion":"apps/v1","kind":"DaemonSet","name":"web","uid":"{uid}","blockOwnerDeletion":{blocks}}}"#
+        )
+    };
+    let owners: Vec<_> = owners.iter().map(owner).collect();
+    format!(
+        r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}","uid":"u-{name}","resourceVersion":"6","ownerReferences":[{}]{extra}}}}}"#,
+        owners.join(",")
+    )
+}
+
+#[test]
+fn a_dependent_that_does_not_block_is_deleted_but_not_waited_for() {
+    // DS-C81
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(FOREGROUND));
+    bed.put(&kinds::POD, &owned("p", "x", &[("s1", false)], ""));
+    assert_eq!(bed.run("s1", at(0)), ["delete pods/x/p", "patch daemonsets/x/web"]);
+}
+
+#[test]
+fn an_owner_in_another_namespace_is_absent() {
+    // DS-C84: the dependent goes although the owner lives
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(""));
+    assert_eq!(bed.woken(&kinds::POD, &owned("p", "y", &[("s1", true)], "")), ["s1"]);
+    assert_eq!(bed.run("s1", at(0)), ["emit OwnerRefInvalidNamespace", "delete pods/y/p"]);
+    let told = r#"ownerRef [apps/v1/DaemonSet, namespace: y, name: web, uid: s1] does not exist in namespace "y""#;
+    assert_eq!(bed.last_body(0), told);
+    assert_eq!(bed.run("s1", at(1)), ["delete pods/y/p"], "it is told once");
+}
+
+#[test]
+fn an_owner_in_another_namespace_waits_for_nobody_and_keeps_nobody() {
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(FOREGROUND));
+    bed.put(&kinds::DAEMON_SET, r#"{"metadata":{"name":"here","namespace":"y","uid":"s2","resourceVersion":"5"}}"#);
+    bed.put(&kinds::POD, &owned("p", "y", &[("s1", true), ("s2", true)], ""));
+    let said = bed.run("s1", at(0));
+    assert_eq!(said, ["patch daemonsets/x/web", "emit OwnerRefInvalidNamespace", "patch pods/y/p"]);
+    bed.remove(&kinds::DAEMON_SET, "y/here");
+    assert_eq!(bed.run("s2", at(0)), ["delete pods/y/p"]);
+}
+
+#[test]
+fn a_cluster_scoped_dependent_of_a_namespaced_owner_is_never_collected() {
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(""));
+    bed.put(&kinds::NODE, &owned("n", "", &[("s1", true)], ""));
+    bed.put(&kinds::POD, &pod(""));
+    assert_eq!(bed.run("s1", at(0)), ["emit OwnerRefInvalidNamespace"]);
+    bed.remove(&kinds::DAEMON_SET, "x/web");
+    assert_eq!(bed.run("s1", at(1)), ["delete pods/x/p"]);
+}
+
+#[test]
+fn a_namespaced_dependent_may_have_a_cluster_scoped_owner() {
+    let mut bed = bed();
+    bed.put(&kinds::NODE, r#"{"metadata":{"name":"n","uid":"s1","resourceVersion":"5"}}"#);
+    assert!(bed.woken(&kinds::POD, &owned("p", "x", &[("s1", true)], "")).is_empty());
+    bed.remove(&kinds::NODE, "n");
+    assert_eq!(bed.run("s1", at(0)), ["delete pods/x/p"]);
+}
+
+#[test]
+fn two_that_own_each_other_end() {
+    // DS-C81: each would wait for the other for ever
+    let mut bed = bed();
+    let owners = |owner| [(owner, true)];
+    bed.put(&kinds::DAEMON_SET, &owned("a", "x", &owners("u-b"), FOREGROUND));
+    bed.put(&kinds::DAEMON_SET, &owned("b", "x", &owners("u-a"), ""));
+    assert_eq!(bed.run("u-a", at(0)), ["patch daemonsets/x/b", "delete daemonsets/x/b"]);
+    assert!(bed.last_body(0).contains(r#""blockOwnerDeletion":false"#));
+    bed.put(&kinds::DAEMON_SET, &owned("b", "x", &[("u-a", false)], FOREGROUND));
+    assert_eq!(bed.run("u-a", at(1)), ["patch daemonsets/x/a"]);
+    assert_eq!(bed.last_body(0), r#"{"metadata":{"finalizers":[]}}"#);
+    bed.remove(&kinds::DAEMON_SET, "x/a");
+    assert_eq!(bed.run("u-b", at(2)), ["patch daemonsets/x/b"]);
+}
+
+#[test]
+fn one_that_owns_itself_ends() {
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &owned("a", "x", &[("u-a", true)], FOREGROUND));
+    assert_eq!(bed.run("u-a", at(0)), ["patch daemonsets/x/a"]);
+    assert!(bed.last_body(0).contains(r#""blockOwnerDeletion":false"#));
+    bed.put(&kinds::DAEMON_SET, &owned("a", "x", &[("u-a", false)], FOREGROUND));
+    assert_eq!(bed.run("u-a", at(1)), ["patch daemonsets/x/a"]);
+    assert_eq!(bed.last_body(0), r#"{"metadata":{"finalizers":[]}}"#);
+}
+
+#[test]
+fn a_chain_is_not_a_circle() {
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &owned("a", "x", &[], FOREGROUND));
+    bed.put(&kinds::DAEMON_SET, &owned("b", "x", &[("u-a", true)], FOREGROUND));
+    bed.put(&kinds::POD, &owned("c", "x", &[("u-b", true)], FOREGROUND));
+    assert!(bed.run("u-a", at(0)).is_empty());
+    assert_eq!(bed.notes(), ["x/a waits for 1 dependents to end"]);
+}
