@@ -133,6 +133,15 @@ fn strangers_are_told_that_they_are() {
     assert!(answer.body["message"].as_str().is_some_and(|text| text.starts_with(words)), "{}", answer.text);
 }
 
+/// What is not there yet is refused by name, not ignored.
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let space = Cluster::shared().space("not-yet");
+    let set = daemon_set("later", &["sleep"]).to_string();
+    space.kubectl.input("apply --server-side -f -", &set).failed_with("server-side apply");
+    assert_eq!(space.kubectl.ok("get daemonsets -o name"), "");
+}
+
 fn up(data: &Path, listen: &str) -> Outcome {
     let data = data.display().to_string();
     run(&["up", "--no-agent", "--data-dir", &data, "--listen", listen], LIMIT)

@@ -1,11 +1,12 @@
 //! A control plane and machines that join it: each played by an agent with its own containerd, directories and network.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Options, Space, daemon_set, name, text};
+use crate::harness::{Cluster, Options, Space, condition, container, daemon_set, free_port, name, poll, text};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -192,4 +193,58 @@ fn a_node_that_leaves_takes_its_pods_along(cluster: &Cluster, space: &Space<'_>)
     cluster.kill_agent("node-2");
     space.kubectl.ok("delete node node-2");
     runs_on(cluster, space, "agent", &["node-1"]);
+}
+
+/// DS-G03, DS-G05, DS-G06, DS-H67: pods do not need the server, and not even their agent, to go on.
+#[test]
+fn a_fleet_outlives_its_server_and_its_agents() {
+    let cluster = Cluster::start(Options { server_only: true, more: "--node-monitor-grace 4s", ..Options::default() });
+    cluster.join("node-1");
+    cluster.node_ready("node-1");
+    cluster.import_images("node-1");
+    let space = cluster.space("losses");
+    let port = free_port();
+    let mut set = daemon_set("web", &["http", "--port", "8080", "--body", "here"]);
+    set["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8080, "hostPort": port}]);
+    space.kubectl.apply(set);
+    let pod = space.rolled_out("web").remove(0);
+    let answers = |path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let output = Command::new("curl").args(["-sS", "-m", "3", &url]).output().expect("run curl");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    a_crash_without_a_server_is_repaired(&cluster, &answers);
+    cluster.up();
+    cluster.until("the restart is told", LIMIT, || {
+        let now = space.pods("web")?.remove(0);
+        assert_eq!(now["metadata"]["uid"], pod["metadata"]["uid"]);
+        let status = container(&now, "main");
+        let done = status["restartCount"] == 1 && status["ready"] == true;
+        if done { Ok(()) } else { Err(status.to_string()) }
+    });
+
+    cluster.kill_agent("node-1");
+    cluster.until("the node is lost", LIMIT, || {
+        let node = cluster.api().object("/api/v1/nodes/node-1")?;
+        let taints = node["spec"]["taints"].to_string();
+        let lost =
+            condition(&node, "Ready")["status"] == "Unknown" && taints.contains("node.kubernetes.io/unreachable");
+        if lost { Ok(()) } else { Err(format!("{taints} {}", condition(&node, "Ready"))) }
+    });
+    assert_eq!(answers("/"), "here", "the pod runs on without its agent");
+    cluster.start_agent("node-1");
+    cluster.node_ready("node-1");
+    let back = space.rolled_out("web").remove(0);
+    assert_eq!(back["metadata"]["uid"], pod["metadata"]["uid"], "a daemon pod outlives the loss of its node's agent");
+    assert_eq!(container(&back, "main")["restartCount"], 1);
+}
+
+fn a_crash_without_a_server_is_repaired(cluster: &Cluster, answers: &dyn Fn(&str) -> String) {
+    cluster.stop(rustix::process::Signal::KILL);
+    answers("/exit/3");
+    let repaired = poll(LIMIT, || match answers("/") {
+        text if text == "here" => Ok(()),
+        text => Err(format!("it answers {text:?}")),
+    });
+    assert_eq!(repaired, Ok(()), "the agent restarts containers without its server");
 }

@@ -1,7 +1,7 @@
 //! The commands that people use, unmodified; a quick round of them by every version of kubectl that is here.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -50,6 +50,8 @@ fn get_prints_every_form() {
         format!("pod/{pod}\n")
     );
     kubectl.run("get pods -A").printed("NAMESPACE");
+    kubectl.run("wait --for=jsonpath={.status.numberReady}=1 ds/talker --timeout=10s").printed("condition met");
+    kubectl.run(&format!("wait --for=condition=Ready pod/{pod} --timeout=10s")).printed("condition met");
     kubectl.run("get all").printed("daemonset.apps/talker");
     kubectl.run("get nodes -o wide").printed("containerd://");
     kubectl.run("get events").printed("SuccessfulCreate");
@@ -169,6 +171,47 @@ fn exec_passes_streams_and_exit_codes() {
     );
     assert_eq!(much.succeeded().stdout.len(), 20_000 * 41);
     space.kubectl.run("exec ds/shell -- hostname").printed(&pod);
+}
+
+/// DS-H53: a terminal, a port and an attached output, over SPDY (kubectl up to 1.30) and over WebSocket.
+#[test]
+fn terminals_ports_and_attached_outputs_work_by_every_kubectl() {
+    let space = Cluster::shared().space("streams");
+    let mut set = daemon_set("streams", &["http", "--port", "8080", "--body", "through the port"]);
+    let containers = set["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(json!({"name": "shell", "image": "localhost/everynode/busybox:1",
+        "command": ["/bin/sh", "-c", "while true; do echo tick; sleep 0.2; done"]}));
+    space.kubectl.apply(set);
+    let pod = name(&space.rolled_out("streams")[0]);
+    let others = newer_and_older().into_iter().map(|program| space.kubectl.program(&program));
+    for kubectl in std::iter::once(space.kubectl.clone()).chain(others) {
+        let line = kubectl.line(&format!("exec -it {pod} -c shell -- /bin/sh -c 'tty && exit 3'"));
+        let terminal =
+            Outcome::of(Command::new("script").args(["-qec", &line, "/dev/null"]), None, Duration::from_secs(20));
+        assert!(terminal.code == 3 && terminal.stdout.contains("/dev/pts/"), "{terminal}");
+        let attached =
+            Outcome::of(&mut kubectl.command(&format!("attach {pod} -c shell")), None, Duration::from_millis(1500));
+        assert!(attached.stdout.contains("tick\n"), "{attached}");
+        a_port_is_forwarded(&kubectl, &pod);
+    }
+}
+
+fn a_port_is_forwarded(kubectl: &Kubectl, pod: &str) {
+    let mut forward = kubectl.command(&format!("port-forward pod/{pod} :8080"));
+    let mut child = forward.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    // Kept: it ends when nobody reads what it says.
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let address = line.split_whitespace().nth(2).unwrap_or_default().to_owned();
+    let said = Outcome::of(
+        Command::new("curl").args(["-sS", "-m", "10", &format!("http://{address}/")]),
+        None,
+        Duration::from_secs(15),
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.stdout.contains("through the port"), "{line} {said} by {forward:?}");
 }
 
 /// DS-G15 to DS-G18

@@ -6,7 +6,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Options, Waiting, container, free_port, leftovers, name, poll, run};
+use crate::harness::{
+    Cluster, Directory, Kubectl, Options, Program, Waiting, container, daemon_set, free_port, leftovers, name, poll,
+    run,
+};
 
 const NODE: &str = "node-a";
 
@@ -158,4 +161,100 @@ fn write_until_killed(cluster: &Cluster, round: usize) -> Vec<(String, String)> 
         all.extend(acknowledged.iter());
         all
     })
+}
+
+/// The private containerd is watched over: killed, it comes back, and containers did not notice.
+#[test]
+fn a_killed_container_runtime_comes_back_and_pods_run_on() {
+    let cluster = Cluster::start(Options::default());
+    let space = cluster.space("runtime");
+    space.kubectl.apply(daemon_set("kept", &["sleep"]));
+    let before = space.rolled_out("kept").remove(0);
+    let file = cluster.path("data/containerd/containerd.pid");
+    let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    let exec = format!("exec {} -- /testtool env PATH", name(&before));
+    cluster.until("commands run in the container again", Duration::from_secs(40), || {
+        let now = std::fs::read_to_string(&file).unwrap_or_default();
+        let run = space.kubectl.run(&exec);
+        if run.code == 0 && now.trim() != pid.to_string() { Ok(()) } else { Err(format!("process {now}, {run}")) }
+    });
+    let after = space.rolled_out("kept").remove(0);
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(container(&after, "main")["containerID"], container(&before, "main")["containerID"]);
+}
+
+/// A runtime that is there already is used, and `down` stops only what is ours in it.
+#[test]
+fn a_given_container_runtime_is_used_and_left_running() {
+    let runtime = Cluster::start(Options::default());
+    let socket = runtime.path("data/containerd/containerd.sock");
+    assert_eq!(runtime.stop(Signal::TERM), Some(0)); // its containerd stays
+    let directory = Directory::new();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let kubeconfig = path("kubeconfig");
+    let line = format!(
+        "up --data-dir {} --listen 127.0.0.1:{} --kubeconfig {kubeconfig} --node-name guest --node-ip 127.0.0.1 \
+         --cri-endpoint unix://{} --agent-listen 127.0.0.1:0 --kubelet-dir {} --log-dir {} --cgroup-root {}",
+        path("data"),
+        free_port(),
+        socket.display(),
+        path("kubelet"),
+        path("log"),
+        directory.path().file_name().unwrap().display(),
+    );
+    let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    let _up = Program::start(&arguments, &directory.path().join("up.log"));
+    let kubectl = Kubectl::new(&directory.path().join("kubeconfig"), "default");
+    let set = daemon_set("guest", &["sleep"]).to_string();
+    let applied = poll(Duration::from_secs(20), || {
+        let applied = kubectl.input("apply -f -", &set);
+        if applied.code == 0 { Ok(()) } else { Err(applied.to_string()) }
+    });
+    assert_eq!(applied, Ok(()));
+    // A cluster without a node so far has nothing to roll out.
+    let ready = poll(Duration::from_secs(30), || match kubectl.run("get ds guest -o jsonpath={.status.numberReady}") {
+        outcome if outcome.stdout == "1" => Ok(()),
+        _ => Err(kubectl.run("describe nodes,pods").to_string()),
+    });
+    assert_eq!(ready, Ok(()));
+    run(&["down", "--data-dir", &path("data")], Duration::from_secs(60)).succeeded();
+    let listed = std::process::Command::new("ctr")
+        .arg("-a")
+        .arg(&socket)
+        .args(["-n", "k8s.io", "containers", "ls", "-q"])
+        .output();
+    let listed = listed.expect("run ctr");
+    assert!(listed.status.success(), "the given containerd still answers: {listed:?}");
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "", "our containers are gone");
+}
+
+/// DS-C80 and the command line's own verbs: what is applied is shown, explained and deleted.
+#[test]
+fn the_command_line_needs_no_kubectl() {
+    let cluster = Cluster::shared();
+    let space = cluster.space("no-kubectl");
+    let file = cluster.path("no-kubectl.json");
+    let mut set = daemon_set("own", &["sleep"]);
+    std::fs::write(&file, set.to_string()).unwrap();
+    let (kubeconfig, file_name) = (cluster.kubeconfig().display().to_string(), file.display().to_string());
+    let verb = |words: &[&str]| {
+        let connection = ["--kubeconfig", kubeconfig.as_str(), "--namespace", "no-kubectl"];
+        run(&[words, &connection].concat(), Duration::from_secs(60))
+    };
+    verb(&["apply", "-f", &file_name, "--wait"]).printed("daemonset.apps/own created");
+    verb(&["apply", "-f", &file_name]).printed("daemonset.apps/own unchanged");
+    let status = verb(&["status", "-o", "json"]).succeeded().stdout;
+    let status: Value = serde_json::from_str(&status).unwrap_or_else(|error| panic!("{error}: {status}"));
+    let shown = status["daemonSets"].as_array().and_then(|all| all.iter().find(|set| set["name"] == "own"));
+    assert_eq!(shown.map(|set| set["ready"].clone()), Some(json!(1)), "{status}");
+    set["spec"]["template"]["spec"]["nodeSelector"] = json!({"no-such": "label"});
+    std::fs::write(&file, set.to_string()).unwrap();
+    verb(&["apply", "-f", &file_name]).printed("daemonset.apps/own configured");
+    space.until("`why` says why not", || {
+        let why = verb(&["why", "own"]);
+        if why.stdout.contains("no-such") { Ok(()) } else { Err(why.to_string()) }
+    });
+    verb(&["delete", "-f", &file_name]).printed("daemonset.apps/own deleted");
+    verb(&["delete", "-f", &file_name]).failed_with("not found");
 }

@@ -19,6 +19,8 @@ pub(crate) struct Options {
     /// The node has the machine's standard directories (`/var/lib/kubelet`, `/var/log/pods`, …), if that is
     /// possible here: in `scripts/sandbox.sh` they are this test run's own.
     pub(crate) standard_paths: bool,
+    /// More arguments of `up` or `server`.
+    pub(crate) more: &'static str,
 }
 
 /// A control plane, and its own node unless it is `server_only`.
@@ -34,8 +36,8 @@ pub(crate) struct Cluster {
 struct Programs {
     server: Option<Program>,
     agents: Vec<(String, Program)>,
-    /// Agents so far; each has an address range of its own.
-    joined: usize,
+    /// The arguments of all agents so far; each has an address range of its own.
+    joined: Vec<(String, Vec<String>)>,
 }
 
 pub(crate) const NODE: &str = "node-a";
@@ -99,6 +101,7 @@ impl Cluster {
         if !self.options.server_only {
             line += &self.node_arguments(NODE, "data", 0);
         }
+        line = line + " " + self.options.more;
         line.split_whitespace().map(str::to_owned).collect()
     }
 
@@ -163,23 +166,26 @@ impl Cluster {
 
     /// Joins another machine, played by an agent with directories, addresses and a runtime of its own.
     pub(crate) fn join(&self, node: &str) {
-        let data = self.path(node);
-        let token = super::run(&["token", "--data-dir", &self.path("data").display().to_string()], START);
-        let token = token.succeeded().stdout.trim().to_owned();
-        let index = {
-            let mut programs = self.programs();
-            programs.joined += 1;
-            programs.joined
-        };
+        let data = self.path("data").display().to_string();
+        let token = super::run(&["token", "--data-dir", &data], START).succeeded().stdout.trim().to_owned();
+        let index = self.programs().joined.len() + 1;
         let line = format!(
             "agent --server https://127.0.0.1:{} --token {token} --data-dir {}{}",
             self.port,
-            data.display(),
+            self.path(node).display(),
             self.node_arguments(node, node, index)
         );
-        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let agent = Program::start(&arguments, &self.path(&format!("{node}.log")));
-        self.programs().agents.push((node.to_owned(), agent));
+        let arguments = line.split_whitespace().map(str::to_owned).collect();
+        self.programs().joined.push((node.to_owned(), arguments));
+        self.start_agent(node);
+    }
+
+    /// Starts the agent of a machine that has joined.
+    pub(crate) fn start_agent(&self, node: &str) {
+        let mut programs = self.programs();
+        let (_, arguments) = programs.joined.iter().find(|(name, _)| name == node).expect("it has joined");
+        let agent = Program::start(arguments, &self.path(&format!("{node}.log")));
+        programs.agents.push((node.to_owned(), agent));
     }
 
     /// Ends an agent as a lost machine ends: at once, its containers left to themselves.

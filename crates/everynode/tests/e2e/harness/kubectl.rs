@@ -53,6 +53,11 @@ impl Kubectl {
         command
     }
 
+    /// The command as a line for a shell.
+    pub(crate) fn line(&self, words: &str) -> String {
+        format!("{:?} {words}", self.command(""))
+    }
+
     /// Runs `kubectl WORDS`, which must succeed, and gives its standard output.
     pub(crate) fn ok(&self, words: &str) -> String {
         self.run(words).succeeded().stdout
