@@ -38,6 +38,9 @@ pub(crate) struct NodeState {
     pub(crate) made: Vec<PathBuf>,
     /// This agent has the standard paths of the machine.
     pub(crate) primary: bool,
+    /// Where `kubernetes.default` answers on this machine: an address that we put on the loopback interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<std::net::SocketAddr>,
 }
 
 impl DataDir {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use jiff::{SignedDuration, Timestamp};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -21,6 +22,8 @@ use serde_json::json;
 use crate::exit::{Exit, coded};
 use crate::files::write_secret;
 
+/// Certificates that end sooner than this are renewed at a start.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// A join answer is two certificates.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -33,6 +36,16 @@ pub(crate) struct Credentials {
     pub(crate) ca: String,
     pub(crate) certificate: String,
     pub(crate) key: String,
+    /// When the certificate ends; `None`: unknown (credentials of a kubeconfig).
+    #[serde(default)]
+    pub(crate) expires: Option<Timestamp>,
+}
+
+impl Credentials {
+    /// Whether the certificate ends soon: time to join again.
+    fn is_old(&self) -> bool {
+        self.expires.is_some_and(|expires| expires < Timestamp::now() + RENEW_BEFORE)
+    }
 }
 
 /// The credentials of a former join under this name.
@@ -45,11 +58,24 @@ fn credentials_file(directory: &Path) -> PathBuf {
     directory.join("credentials.json")
 }
 
-/// Joins, or uses the credentials of a former join to the same server under the same name.
+/// Joins, or uses the credentials of a former join to the same server under the same name while
+/// they are good for a while. With old ones it joins again, and gets on with them if that fails.
 pub(crate) async fn join(directory: &Path, server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
-    if let Some(former) = former(directory, node_name).filter(|former| former.server == server) {
-        return Ok(former);
+    let former = former(directory, node_name).filter(|former| former.server == server);
+    match former {
+        Some(former) if former.is_old() => {
+            let renewed = join_anew(directory, server, token, node_name).await;
+            Ok(renewed.unwrap_or_else(|error| {
+                tracing::warn!("the node's certificate ends soon and cannot be renewed: {error:#}");
+                former
+            }))
+        }
+        Some(former) => Ok(former),
+        None => join_anew(directory, server, token, node_name).await,
     }
+}
+
+async fn join_anew(directory: &Path, server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
     let ["everynode", pin, _secret] = token.split('.').collect::<Vec<_>>()[..] else {
         bail!("--token is not a join token; `everynode token` on the server's machine prints it");
     };
@@ -67,6 +93,7 @@ pub(crate) async fn join(directory: &Path, server: &str, token: &str, node_name:
         ca: text("ca"),
         certificate: text("certificate"),
         key: key.serialize_pem(),
+        expires: answer["expires"].as_str().and_then(|time| time.parse().ok()),
     };
     ensure!(!credentials.certificate.is_empty(), "the server's answer to the join request holds no certificate");
     write_secret(&credentials_file(directory), &serde_json::to_vec(&credentials)?)?;
@@ -175,6 +202,17 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_credentials_are_known_by_their_end() {
+        let ending = |expires: Option<Timestamp>| {
+            let json =
+                json!({ "server": "", "nodeName": "a", "ca": "", "certificate": "", "key": "", "expires": expires });
+            serde_json::from_value::<Credentials>(json).unwrap().is_old()
+        };
+        let days = |days: i64| Some(Timestamp::now() + SignedDuration::from_hours(24 * days));
+        assert!(ending(days(-1)) && ending(days(29)) && !ending(days(31)) && !ending(None));
+    }
 
     #[tokio::test]
     async fn wrong_words_are_told() {

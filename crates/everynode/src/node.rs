@@ -86,6 +86,7 @@ pub(crate) async fn set_up(
         bridge,
         made: former.map(|former| former.made).unwrap_or_default(),
         primary,
+        service: Some(service),
     };
     Ok(NodeSetup { config, endpoint, private: private.map(|containerd| (containerd, network)), state })
 }

@@ -15,7 +15,7 @@ const IMAGES_MAX: usize = 50;
 /// At most this many names of one image.
 const NAMES_MAX: usize = 5;
 /// The level of the Kubernetes API and behaviour, and our own version as build metadata.
-pub const KUBELET_VERSION: &str = concat!("v1.36.0+everynode.", env!("CARGO_PKG_VERSION"));
+pub const KUBELET_VERSION: &str = concat!("v1.36.0+everynode-", env!("CARGO_PKG_VERSION"));
 
 /// What a status is made from.
 pub(super) struct Seen<'a> {

@@ -83,6 +83,7 @@ fn from_kubeconfig(path: &Path, name: &str) -> anyhow::Result<Credentials> {
         ca: pem(cluster, "certificate-authority")?,
         certificate: pem(user, "client-certificate")?,
         key: pem(user, "client-key")?,
+        expires: None,
     })
 }
 

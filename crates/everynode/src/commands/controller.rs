@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use everynode_api::ports::Api;
-use everynode_daemonset::{Bind, DaemonSetController, Options};
+use everynode_controllers::rival::{Note as Rival, Rivals};
+use everynode_daemonset::{Bind, CLASS_ANNOTATION, DaemonSetController, Options};
 use everynode_runtime::lease::{Election, End, Timing};
-use everynode_runtime::{Env, Manager, Shutdown};
+use everynode_runtime::{Env, Handle, Manager, Shutdown};
 
 use crate::args::ControllerArgs;
 use crate::client;
@@ -16,6 +17,8 @@ use crate::signals::Signals;
 const LEASE_NAMESPACE: &str = "kube-system";
 const LEASE: &str = "everynode-controller";
 const WORKERS: usize = 4;
+const RIVAL_ADVICE: &str = "two controllers would undo each other's work. Switch the cluster's own one off \
+    (kube-controller-manager --controllers=*,-daemonset-controller)";
 
 pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
@@ -28,7 +31,7 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
         identity: identity(),
         timing: Timing::default(),
     };
-    let manager = manager(api, &args);
+    let (manager, rivals) = manager(api, &args);
     let (stop, stopped) = Shutdown::new();
     let work = async {
         if args.no_leader_election {
@@ -49,6 +52,12 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
             stop.fire();
             work.await
         }
+        seen = rivals.first_note() => {
+            tracing::error!("{seen}; stopping");
+            stop.fire();
+            work.await;
+            bail!("{seen}: {RIVAL_ADVICE}");
+        }
     };
     match end {
         End::Released => Ok(()),
@@ -57,7 +66,8 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     }
 }
 
-fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> Manager {
+/// The controller, and who tells when another one works on its sets.
+fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> (Manager, Arc<Handle<Rival>>) {
     let mut manager = Manager::new(api, Env::real());
     let options = Options { strict: args.strict, bind: Bind::Off, class: args.class.clone(), ..Options::default() };
     let driver = everynode_runtime::Options {
@@ -65,8 +75,11 @@ fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> Manager {
         event_component: Some("daemonset-controller".into()),
         ..everynode_runtime::Options::default()
     };
+    let rivals = Rivals { class_annotation: CLASS_ANNOTATION, class: args.class.clone() };
     manager.add(DaemonSetController::new(options), driver);
-    manager
+    let rivals =
+        manager.add(rivals, everynode_runtime::Options { workers: 1, ..everynode_runtime::Options::default() });
+    (manager, rivals)
 }
 
 /// Controllers of different classes lead side by side.

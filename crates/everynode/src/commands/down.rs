@@ -1,6 +1,7 @@
 //! `everynode down`: stop what `up` or `agent` left running on this machine.
 
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,11 +93,24 @@ fn clean_up(data: &DataDir, state: &NodeState) -> anyhow::Result<()> {
     if state.private_runtime && !state.bridge.is_empty() {
         let _ = std::process::Command::new("ip").args(["link", "del", &state.bridge]).output();
     }
+    if let Some(service) = state.service {
+        release_address(service);
+    }
     if state.primary {
         release_primary(data);
     }
     data.remove_node_state();
     Ok(())
+}
+
+/// Takes the API's address off the loopback interface, unless another agent of this machine serves it.
+fn release_address(service: SocketAddr) {
+    let served = TcpStream::connect_timeout(&service, Duration::from_secs(1)).is_ok();
+    if !served && !service.ip().is_loopback() {
+        let bits = if service.is_ipv4() { 32 } else { 128 };
+        let address = format!("{}/{bits}", service.ip());
+        let _ = std::process::Command::new("ip").args(["address", "del", &address, "dev", "lo"]).output();
+    }
 }
 
 fn remove_pod_directories(pods: &Path) -> anyhow::Result<()> {

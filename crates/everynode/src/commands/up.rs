@@ -16,6 +16,10 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let data = DataDir::new(&args.data.data_dir);
     let _held = data.hold()?;
+    if !args.no_agent {
+        // A wrong name is told before anything is started.
+        node::node_name(&args.node)?;
+    }
     let control = ControlPlane::start(&args.api, &data).await?;
     println!("everynode {}", env!("CARGO_PKG_VERSION"));
     println!("  API         {}", control.url());
