@@ -190,6 +190,10 @@ pub struct Meta {
     pub owner_references: Vec<OwnerReference>,
     #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<Box<str>>,
+    /// When somebody other than everynode and kubectl last wrote the status, as far as `managedFields` tells; `None`
+    /// on servers that keep none.
+    #[serde(rename = "managedFields", deserialize_with = "others_status_write")]
+    pub others_status_write: Option<Timestamp>,
 }
 
 impl Meta {
@@ -210,6 +214,21 @@ impl Meta {
 /// Reads `null` as the type's default, as Go's decoder does.
 pub fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The latest time in `managedFields` at which a stranger wrote subresource `status`.
+fn others_status_write<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Entry {
+        manager: Box<str>,
+        subresource: Box<str>,
+        time: Option<Timestamp>,
+    }
+    let entries = Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default();
+    let ours = |entry: &Entry| ["everynode", "kubectl"].iter().any(|name| entry.manager.starts_with(name));
+    let strange = entries.iter().filter(|entry| entry.subresource.as_ref() == "status" && !ours(entry));
+    Ok(strange.filter_map(|entry| entry.time).max())
 }
 
 fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -241,5 +260,18 @@ mod tests {
         assert_eq!(labels.with("a", "1").get("a"), Some("1"));
         assert_ne!([("ab", "c")].into_iter().collect::<Labels>(), [("a", "bc")].into_iter().collect());
         assert!(Labels::default().is_empty() && Labels::default().get("a").is_none());
+    }
+
+    #[test]
+    fn reads_who_else_wrote_the_status() {
+        let meta: Meta = serde_json::from_str(
+            r#"{"managedFields":[
+                {"manager":"everynode","subresource":"status","time":"2026-01-03T00:00:00Z","fieldsV1":{"f:status":{}}},
+                {"manager":"kubectl-edit","subresource":"status","time":"2026-01-03T00:00:00Z"},
+                {"manager":"kube-controller-manager","subresource":"status","time":"2026-01-02T00:00:00Z"},
+                {"manager":"kube-controller-manager","time":"2026-01-04T00:00:00Z"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(meta.others_status_write, Some("2026-01-02T00:00:00Z".parse().unwrap()));
     }
 }

@@ -10,6 +10,7 @@
 //! | [`garbage`] | owner uid | dependents follow their owners |
 //! | [`namespaces`] | namespace | a terminating namespace empties and ends |
 //! | [`accounts`] | namespace | every namespace has its default account and the cluster's CA |
+//! | [`rival`] | DaemonSet | tells when another controller works on it (foreign clusters only) |
 //! | [`scheduler`] | one key | unbound pods get a node, or the reasons why not |
 //!
 //! They see the cluster through a [`View`](everynode_api::view::View) and act through plans; none
@@ -21,6 +22,7 @@ pub mod garbage;
 pub mod namespaces;
 pub mod node_lifecycle;
 pub mod pod_gc;
+pub mod rival;
 pub mod scheduler;
 pub mod taint_eviction;
 pub mod zones;

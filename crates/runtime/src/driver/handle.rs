@@ -42,6 +42,8 @@ impl Default for Options {
 pub struct Handle<N> {
     pub(super) queue: Mutex<Queue>,
     pub(super) woken: Notify,
+    /// A plan had something to say.
+    pub(super) noted: Notify,
     pub(super) notes: Mutex<BTreeMap<Key, Arc<[N]>>>,
     pub(super) env: Env,
 }
@@ -50,6 +52,20 @@ impl<N> Handle<N> {
     /// What the last plan of `key` had to say; `None` if there was none.
     pub fn notes(&self, key: &Key) -> Option<Arc<[N]>> {
         lock(&self.notes).get(key).cloned()
+    }
+
+    /// Waits until any plan has something to say: for reconcilers that only speak when something is wrong.
+    pub async fn first_note(&self) -> N
+    where
+        N: Clone,
+    {
+        loop {
+            let note = lock(&self.notes).values().find_map(|notes| notes.first().cloned());
+            match note {
+                Some(note) => return note,
+                None => self.noted.notified().await,
+            }
+        }
     }
 
     /// Plans `key` soon.

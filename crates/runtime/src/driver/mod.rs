@@ -96,6 +96,7 @@ impl<R: Reconciler> Driver<R> {
         let handle = Arc::new(Handle {
             queue: Mutex::new(Queue::new(options.retry_max)),
             woken: Notify::new(),
+            noted: Notify::new(),
             notes: Mutex::new(BTreeMap::new()),
             env: env.clone(),
         });
@@ -248,7 +249,11 @@ impl<R: Reconciler> Driver<R> {
                     self.resting.insert(key.clone(), later(now, cost * REST_FACTOR));
                 }
                 self.memories.insert(key.clone(), Arc::new(memory));
+                let silent = notes.is_empty();
                 lock(&self.shared.handle.notes).insert(key.clone(), notes.into());
+                if !silent {
+                    self.shared.handle.noted.notify_one();
+                }
                 self.settle(&key, wake_at, *outcome, now);
             }
             Some(Run::Refused) => self.queue().retry(&key, now),
