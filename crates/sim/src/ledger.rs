@@ -146,14 +146,14 @@ impl State {
 fn told(pod: &Value, is_new: bool) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let ready = pod["status"]["conditions"].as_array().into_iter().flatten();
-    let ready = ready.filter(|condition| condition["type"] == "Ready").map(|condition| text(&condition["status"]));
+    let mut ready = ready.filter(|condition| condition["type"] == "Ready").map(|condition| text(&condition["status"]));
     format!(
         "{}on {} rev {} phase {} ready {}{}",
         if is_new { "is new, " } else { "" },
         target_node(pod).unwrap_or_else(|| "-".into()),
         text(&pod["metadata"]["labels"]["controller-revision-hash"]),
         text(&pod["status"]["phase"]),
-        ready.last().unwrap_or_else(|| "-".into()),
+        ready.next_back().unwrap_or_else(|| "-".into()),
         if pod["metadata"]["deletionTimestamp"].is_null() { "" } else { " terminating" },
     )
 }
