@@ -127,7 +127,8 @@ pub(crate) struct NodeArgs {
     /// Labels that the node registers with
     #[arg(long, value_name = "K=V", value_delimiter = ',', help_heading = "Node")]
     pub(crate) node_labels: Vec<String>,
-    /// The container runtime [default: a running one, else a private containerd in the data directory]
+    /// The container runtime [default: a running one with a network for pods, else a private containerd in the data
+    /// directory]
     #[arg(long, value_name = "unix:///PATH", help_heading = "Node")]
     pub(crate) cri_endpoint: Option<String>,
     /// Where the agent's own server (logs, exec) listens; port 0 takes a free one

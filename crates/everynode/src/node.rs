@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, LogLimits};
+use everynode_agent::cri::{CriRuntime, Runtime};
 
 use crate::args::NodeArgs;
 use crate::containerd::{Containerd, Network, SYSTEM_PLUGINS, process};
@@ -18,6 +19,8 @@ const KNOWN_ENDPOINTS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/cri
 const KUBELET_PORT: u16 = 10250;
 const MAX_PODS: u32 = 110;
 const PARALLEL_PULLS: usize = 3;
+/// How long a runtime that was found may take to say how it is.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(3);
 const RELIST: Duration = Duration::from_secs(1);
 const STATUS: Duration = Duration::from_secs(10);
 
@@ -147,15 +150,44 @@ async fn runtime(args: &NodeArgs, data: &DataDir, former: Option<&NodeState>) ->
         return (endpoint.clone(), None);
     }
     let private = Containerd::new(data.root());
-    let was_private = former.is_some_and(|former| former.private_runtime);
+    // Pods run in the former one: never another under an agent that starts again.
+    let former_private = former.is_some_and(|former| former.private_runtime);
+    let known = KNOWN_ENDPOINTS.map(|path| format!("unix://{path}"));
+    if let Some(former) = former.filter(|former| !former_private && known.contains(&former.cri_endpoint)) {
+        return (former.cri_endpoint.clone(), None);
+    }
     for path in KNOWN_ENDPOINTS.map(Path::new) {
         // A link is another everynode's private runtime, which ends with it.
         let foreign = std::fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_symlink());
-        if foreign && !was_private && process::accepts(path).await {
-            return (format!("unix://{}", path.display()), None);
+        if former_private || !foreign || !process::accepts(path).await {
+            continue;
+        }
+        let endpoint = format!("unix://{}", path.display());
+        match unfit(&endpoint).await {
+            None => return (endpoint, None),
+            Some(why) => tracing::info!(
+                "the container runtime at {} is not used: {why} (--cri-endpoint {endpoint} uses it all the same)",
+                path.display()
+            ),
         }
     }
     (private.endpoint(), Some(private))
+}
+
+/// Why a runtime that is there cannot run pods as it is. Docker's containerd serves no CRI, and a distribution's has no
+/// network for pods until somebody configures one.
+async fn unfit(endpoint: &str) -> Option<String> {
+    let status = match CriRuntime::new(endpoint) {
+        Ok(runtime) => tokio::time::timeout(RUNTIME_PATIENCE, runtime.status()).await,
+        Err(error) => return Some(error.to_string()),
+    };
+    match status {
+        Err(_) => Some(format!("it does not answer within {RUNTIME_PATIENCE:?}")),
+        Ok(Err(error)) => Some(format!("it does not serve CRI: {error}")),
+        Ok(Ok(ready)) if !ready.runtime_ready() => Some("it says that it is not ready".into()),
+        Ok(Ok(ready)) if !ready.network_ready() => Some("it has no network for pods".into()),
+        Ok(Ok(_)) => None,
+    }
 }
 
 fn directories(args: &NodeArgs, data: &DataDir, primary: bool) -> Directories {
