@@ -131,7 +131,7 @@ async fn serve(
                 ..Attributes::default()
             };
             server.authorize(&user, &attributes)?;
-            Err(Status::no_such_path())
+            system::definitions(head).ok_or_else(Status::no_such_path)
         }
     }
 }

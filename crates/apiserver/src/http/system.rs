@@ -1,9 +1,11 @@
 //! Paths that are about no object: health, version, metrics, discovery, OpenAPI.
 
 use everynode_api::kinds::KINDS;
+use http::Method;
 use serde_json::json;
 
 use super::answer::{self, Answer};
+use super::handle::Head;
 use super::query::Query;
 use crate::discovery;
 use crate::server::ApiServer;
@@ -41,6 +43,16 @@ pub(crate) fn get(
         _ if is_public(path) => Some(health(server, path, &query)),
         _ => document(path, query_text, accept).map(|found| conditional(found, if_none_match)),
     }
+}
+
+/// The custom resource definitions: none. Not in discovery; but kubectl asks for them before it says that a kind of a known
+/// group (`apps/v1 Deployment`) does not exist, and says something puzzling if it gets no list.
+pub(crate) fn definitions(head: &Head) -> Option<Answer> {
+    let asked = head.method == Method::GET && head.path == "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let list = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinitionList", "metadata": {"resourceVersion": "1"}, "items": []
+    });
+    asked.then(|| answer::bytes(200, "application/json", list.to_string().into()))
 }
 
 fn version() -> Answer {

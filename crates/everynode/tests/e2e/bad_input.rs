@@ -71,10 +71,11 @@ fn wrong_manifests_are_refused_with_kubernetes_words() {
     }
     assert_eq!(space.kubectl.ok("get daemonsets -o name"), "", "nothing of them is stored");
     space.kubectl.input("apply -f -", "kind: DaemonSet\n  bad: [indent").failed_with("error");
-    space
-        .kubectl
-        .input("apply -f -", "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: x}")
-        .failed_with("no matches for kind");
+    for (version, kind) in [("monitoring.coreos.com/v1", "PrometheusRule"), ("apps/v1", "Deployment")] {
+        let manifest = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}");
+        let words = format!("no matches for kind \"{kind}\" in version \"{version}\"");
+        space.kubectl.input("apply -f -", &manifest).failed_with(&words);
+    }
 }
 
 /// A good set with this at that place.

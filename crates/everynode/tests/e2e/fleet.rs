@@ -198,7 +198,7 @@ fn a_node_that_leaves_takes_its_pods_along(cluster: &Cluster, space: &Space<'_>)
 /// DS-G03, DS-G05, DS-G06, DS-H67: pods do not need the server, and not even their agent, to go on.
 #[test]
 fn a_fleet_outlives_its_server_and_its_agents() {
-    let cluster = Cluster::start(Options { server_only: true, more: "--node-monitor-grace 4s", ..Options::default() });
+    let cluster = Cluster::start(Options { server_only: true, more: "--node-monitor-grace 12s", ..Options::default() });
     cluster.join("node-1");
     cluster.node_ready("node-1");
     cluster.import_images("node-1");
