@@ -71,7 +71,7 @@ pub(crate) async fn set_up(
         dns: ClusterDns { servers: Vec::new(), domain: "cluster.local".into(), resolv_conf: "/etc/resolv.conf".into() },
         extra_hosts: vec![(service.ip(), service_names())],
         kubernetes_service: Some(service),
-        server_address: args.agent_listen.unwrap_or_else(|| free_address(node_ip)),
+        server_address: args.agent_listen.unwrap_or_else(|| free_address(node_ip, primary)),
         max_pods: MAX_PODS,
         logs: LogLimits::default(),
         parallel_pulls: PARALLEL_PULLS,
@@ -262,9 +262,10 @@ pub(crate) fn address_towards(towards: Option<SocketAddr>) -> IpAddr {
     socket.and_then(|socket| socket.local_addr()).map_or(loopback, |address| address.ip())
 }
 
-/// The kubelet's port where it is free, else any.
-fn free_address(ip: IpAddr) -> SocketAddr {
-    let port = if TcpListener::bind((ip, KUBELET_PORT)).is_ok() { KUBELET_PORT } else { 0 };
+/// The kubelet's port for the machine's first agent, where it is free; else any. Two agents that start at the same
+/// time would both find it free.
+fn free_address(ip: IpAddr, primary: bool) -> SocketAddr {
+    let port = if primary && TcpListener::bind((ip, KUBELET_PORT)).is_ok() { KUBELET_PORT } else { 0 };
     SocketAddr::new(ip, port)
 }
 
