@@ -123,7 +123,12 @@ impl Reconciler for Garbage {
 
     fn all(&self, view: &View) -> Vec<Key> {
         let concerned = |uid: &&str| is_going(view, uid) || self.has_unsound_dependents(view, uid);
-        view.owner_uids().filter(concerned).map(Key::cluster).collect()
+        // Owners that are ending count even if nothing names them any more: whoever deleted the last dependent
+        // may have died before it let the owner go.
+        let metas = self.kinds.iter().flat_map(|kind| view.metas(kind));
+        let ending = metas.filter(|meta| is_ending(meta)).map(|meta| meta.uid.as_ref());
+        let uids: BTreeSet<&str> = view.owner_uids().filter(concerned).chain(ending).collect();
+        uids.into_iter().map(Key::cluster).collect()
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
@@ -229,6 +234,11 @@ fn leads_to(view: &View, from: &str, to: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether the object waits for its dependents to go, or to be let go.
+fn is_ending(meta: &Meta) -> bool {
+    meta.is_terminating() && (has_finalizer(meta, ORPHAN) || has_finalizer(meta, FOREGROUND))
 }
 
 fn release_all(seen: &Seen, which: impl Fn(Link) -> bool) -> Vec<Action> {

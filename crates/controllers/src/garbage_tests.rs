@@ -55,6 +55,16 @@ fn foreground_waits_for_blocking_dependents() {
     assert_eq!(bed.last_body(0), r#"{"metadata":{"finalizers":[]}}"#);
 }
 
+/// Found by simulated seed 1162: the collector died after the last dependent had gone.
+#[test]
+fn an_owner_that_ends_is_let_go_by_the_next_collector_too() {
+    // DS-C81
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(FOREGROUND));
+    assert_eq!(bed.all(), ["s1"]);
+    assert_eq!(bed.run("s1", at(0)), ["patch daemonsets/x/web"]);
+}
+
 #[test]
 fn orphan_takes_the_reference_off_first() {
     // DS-C82

@@ -38,6 +38,11 @@ impl<R: Reconciler> Bed<R> {
         self.reconciler.wake(&self.view, &change).iter().map(ToString::to_string).collect()
     }
 
+    /// The keys of a full pass.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.reconciler.all(&self.view).iter().map(ToString::to_string).collect()
+    }
+
     /// Plans one key and returns each action as `verb resource/namespace/name subresource`.
     pub(crate) fn run(&mut self, key: &str, now: Timestamp) -> Vec<String> {
         let key = parse_key(key);
