@@ -251,7 +251,8 @@ fn write(seen: &Seen, status: Value) -> Option<Action> {
     let old = seen.object.at(&["status"]);
     let same = |(name, value): (&String, &Value)| match value {
         Value::Object(entries) => entries.values().all(|entry| !entry.is_null()),
-        value => old[name] == *value,
+        // Some servers leave zeros out.
+        value => old[name] == *value || (old[name].is_null() && *value == 0),
     };
     if status.as_object()?.iter().all(same) {
         return None;

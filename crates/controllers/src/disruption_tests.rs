@@ -154,3 +154,16 @@ fn a_budget_without_pods_says_so() {
     assert_eq!(bed.run("x/keep", at(0)), ["patch poddisruptionbudgets/x/keep status", "emit NoPods"]);
     assert_eq!(written(&bed, 0), "0 1 0 0");
 }
+
+#[test]
+fn a_zero_that_the_server_leaves_out_is_a_zero() {
+    let mut bed = Bed::new(Disruption);
+    bed.put(&kinds::POD_DISRUPTION_BUDGET, &budget(r#""minAvailable":1"#, ""));
+    bed.run("x/keep", at(0));
+    let mut body: Value = serde_json::from_str(&bed.last_body(0)).unwrap();
+    let status = body["status"].as_object_mut().unwrap();
+    status.retain(|_, value| *value != 0);
+    let status = Value::Object(status.clone()).to_string();
+    bed.put(&kinds::POD_DISRUPTION_BUDGET, &budget(r#""minAvailable":1"#, &status[1..status.len() - 1]));
+    assert!(bed.run("x/keep", at(1)).is_empty());
+}

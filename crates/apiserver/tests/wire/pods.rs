@@ -116,6 +116,8 @@ async fn eviction_spends_what_the_budget_allows() {
     let path = format!("{PODS}/a/eviction");
     let evict = || server.post(&path, &eviction);
     budget(&server, "keep", &json!({"observedGeneration": 1, "desiredHealthy": 1, "currentHealthy": 1})).await;
+    let fresh = server.get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/keep").await.expect(200);
+    assert_eq!(fresh["status"]["disruptionsAllowed"], 0, "zeros are written");
     let refused = evict().await.expect(429);
     assert_eq!(refused["reason"], "TooManyRequests");
     let cause = &refused["details"]["causes"][0]["message"];

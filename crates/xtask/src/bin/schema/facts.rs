@@ -85,6 +85,7 @@ Namespace spec status
 core.v1.Service spec status
 DaemonSet spec status
 PodDisruptionBudget spec status
+PodDisruptionBudgetStatus currentHealthy desiredHealthy disruptionsAllowed expectedPods
 Lease spec
 PodTemplateSpec spec
 DaemonSetSpec updateStrategy
