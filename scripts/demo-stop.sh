@@ -36,6 +36,11 @@ is_ours() {
 pid=$(cat "$dir/pid" 2>/dev/null || true)
 if [ -n "$pid" ] && is_ours "$pid"; then stop "$pid" everynode; fi
 
+# The logs of its pods stay where log collectors expect them, also after `down`.
+field() { sed -n "s/^ *\"$1\": \"\(.*\)\",*/\1/p" "$dir/data/node.json" 2>/dev/null || true; }
+kubelet_dir=$(field kubeletDir) pod_logs=$(field podLogs) container_logs=$(field containerLogs)
+uids=$([ -z "$kubelet_dir" ] || ls "$kubelet_dir/pods" 2>/dev/null || true)
+
 everynode=$(cat "$dir/binary" 2>/dev/null || true)
 if [ -d "$dir/data" ] && [ -x "$everynode" ]; then
     say "stopping the pods"
@@ -66,6 +71,11 @@ stop_leftovers containerd-shim
 awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mounted; do
     umount -l "$mounted" || die "cannot unmount $mounted"
 done
+for uid in $uids; do
+    find "$pod_logs" -mindepth 1 -maxdepth 1 -name "*_$uid" -exec rm -rf --one-file-system {} +
+done
+# What led there leads nowhere now.
+[ ! -d "$container_logs" ] || find "$container_logs" -maxdepth 1 -xtype l -lname "$pod_logs/*" -delete
 made=$(cat "$dir/made" 2>/dev/null || true)
 rm -rf --one-file-system "$dir"
 
