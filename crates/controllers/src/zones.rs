@@ -38,7 +38,7 @@ impl Default for Zones {
 
 /// How a zone fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+enum State {
     Normal,
     /// Many nodes are not ready; `large` as [`LARGE_ZONE`] says.
     Partial {
