@@ -10,7 +10,7 @@ use everynode_agent::cri::FakeRuntime;
 use everynode_agent::host::NoHost;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::json;
-use support::fakes::{TokioClock, WRITTEN_AT, Workers, config, deleted, pod, wait};
+use support::fakes::{TokioClock, Workers, config, deleted, pod, wait};
 
 struct World {
     runtime: Arc<FakeRuntime>,
@@ -80,6 +80,7 @@ async fn conditions_that_others_wrote_are_written_again() {
     let world = world();
     world.workers.replace(&[web()]).await;
     world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    let written_at = || world.workers.record.revision.load(Ordering::SeqCst);
     let marked = |revision: u64| {
         let mut status = world.workers.record.status("web-uid");
         let conditions = status.conditions.iter_mut().flatten();
@@ -90,11 +91,11 @@ async fn conditions_that_others_wrote_are_written_again() {
     };
     let write = |pod: &Pod| world.workers.record.put_status("web-uid", pod.status.clone().unwrap());
     // Older than what was written: an event that comes late changes nothing.
-    let late = marked(WRITTEN_AT - 1);
+    let late = marked(written_at() - 1);
     world.workers.set(&late).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(is_ready(&world.workers.record.status("web-uid")));
-    let newer = marked(WRITTEN_AT + 1);
+    let newer = marked(written_at() + 1);
     write(&newer);
     world.workers.set(&newer).await;
     world.workers.wait_status("web-uid", "it is ready again", is_ready).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct Record {
     pub deleted: Mutex<Vec<String>>,
     /// So many writes and deletions fail from now on.
     pub failures: AtomicUsize,
+    /// Of the newest status that was written.
+    pub revision: AtomicU64,
 }
 
 /// A clock that follows tokio's, which tests run paused.
@@ -116,16 +118,13 @@ impl EventSink for Record {
     }
 }
 
-/// The revision of every status that was written.
-pub const WRITTEN_AT: u64 = 100;
-
 impl PodWriter for Record {
     fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<u64, WriteError>> {
         let answer = self.answer();
         if answer.is_ok() {
             self.status.lock().unwrap().insert(PodRef::of(pod).uid, status.clone());
         }
-        Box::pin(std::future::ready(answer.map(|()| WRITTEN_AT)))
+        Box::pin(std::future::ready(answer.map(|()| self.revision.fetch_add(10, Ordering::SeqCst) + 10)))
     }
 
     fn delete<'a>(&'a self, pod: &'a PodRef) -> BoxFuture<'a, Result<(), WriteError>> {
