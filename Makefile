@@ -1,7 +1,7 @@
 # everynode: one pod on every node. `make` alone says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test bench lint mission-images
+.PHONY: help build demo demo-stop test sim bench lint mission-images
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,11 @@ demo-stop: ## stop the demo and remove everything it made
 
 test: ## every check and every test, real containers included (root; Debian)
 	@scripts/test.sh
+
+SEEDS ?= 1000
+FIRST ?= 0
+sim: ## simulate whole clusters, one per seed: make sim SEEDS=5000 FIRST=0
+	@cargo run -q $(if $(wildcard target/release),--release) -p everynode-sim -- $(SEEDS) $(FIRST)
 
 bench: ## measure start, pod start and memory against the goals
 	@scripts/bench.sh

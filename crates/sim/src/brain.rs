@@ -7,12 +7,14 @@ use std::time::Duration;
 use everynode_api::kinds::{self, Kind};
 use everynode_api::reconcile::Reconciler;
 use everynode_controllers::accounts::Accounts;
+use everynode_controllers::disruption::Disruption;
 use everynode_controllers::garbage::Garbage;
 use everynode_controllers::namespaces::Namespaces;
 use everynode_controllers::node_lifecycle::NodeLifecycle;
 use everynode_controllers::pod_gc::PodGc;
 use everynode_controllers::scheduler::Scheduler;
 use everynode_controllers::taint_eviction::TaintEviction;
+use everynode_controllers::zones::Zones;
 use everynode_daemonset::{Bind, DaemonSetController};
 use everynode_runtime::{Env, Manager, Metrics, Options, Shutdown};
 
@@ -85,7 +87,9 @@ impl Brain {
         let audited = |workers| Options { workers, audit: true, ..Options::default() };
         manager.add(daemon_sets, audited(WORKERS));
         add(&mut manager, NodeLifecycle::default(), WORKERS);
+        add(&mut manager, Zones::default(), 1);
         add(&mut manager, TaintEviction, WORKERS);
+        add(&mut manager, Disruption, 1);
         add(&mut manager, PodGc::default(), 1);
         add(&mut manager, Accounts { ca_pem: "simulated".into() }, 1);
         add(&mut manager, Namespaces { kinds: collected() }, 1);

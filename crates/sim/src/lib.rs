@@ -23,12 +23,14 @@ mod dice;
 mod judge;
 mod ledger;
 mod machine;
+mod many;
 pub mod scenario;
 mod shrink;
 mod user;
 mod wire;
 mod world;
 
+pub use many::{Failed, many};
 pub use scenario::Scenario;
 pub use shrink::shrink;
 pub use world::{Report, run};

@@ -185,7 +185,7 @@ impl Scenario {
         let dice = Dice::new(seed);
         let machines = dice.between(2, 6) as usize;
         let sets = if dice.chance(60) { 1 } else { 2 };
-        let calm_at_ms = dice.between(20, 240) * 1000;
+        let calm_at_ms = if dice.chance(70) { dice.between(10, 70) } else { dice.between(70, 240) } * 1000;
         let count = dice.between(3, 30);
         let strategies: Vec<Strategy> = (0..sets).map(|_| strategy(&dice)).collect();
         let draw = |_| Step { at_ms: dice.below(calm_at_ms), deed: deed(&dice, machines, sets) };
@@ -268,7 +268,7 @@ fn of_user(dice: &Dice, sets: usize) -> Deed {
 fn of_user_to_node(dice: &Dice, machines: usize) -> Deed {
     let node = dice.below(machines as u64) as usize;
     match dice.below(6) {
-        0 | 1 => Deed::Taint { node, effect: *dice.pick::<&str>(&["NoSchedule", "NoExecute", ""]) },
+        0 | 1 => Deed::Taint { node, effect: dice.pick::<&str>(&["NoSchedule", "NoExecute", ""]) },
         2 | 3 => Deed::Label { node, ssd: dice.chance(60) },
         4 => Deed::Cordon { node, on: dice.chance(50) },
         _ => Deed::DeleteNode { node },

@@ -31,7 +31,7 @@ const JUDGE_EVERY: Duration = Duration::from_secs(3);
 const WELL_TIMES: u32 = 4;
 
 /// What came of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// A hash of every write, its value and its time.
     pub trace: u64,
@@ -48,18 +48,36 @@ thread_local! {
     static PANIC: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
 }
 
-/// Plays a scenario. `pki` is a directory for the server's keys, which runs may share.
+/// Plays a scenario. `pki` is a directory for the server's keys; runs one after the other may share it.
 pub fn run(scenario: &Scenario, pki: &Path) -> Report {
     catch_panics();
-    let runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = { runtime }.enable_time().start_paused(true).build();
-    let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
+    make_keys(pki);
+    let runtime = runtime();
     PANIC.with_borrow_mut(|panic| *panic = Some(None));
-    let mut report = runtime.block_on(play(scenario, pki));
+    let played = panic::catch_unwind(panic::AssertUnwindSafe(|| runtime.block_on(play(scenario, pki))));
     drop(runtime);
     let panicked = PANIC.with_borrow_mut(Option::take).flatten();
+    let mut report = played.unwrap_or_default();
     report.failure = panicked.map(|panic| format!("a part panicked: {panic}")).or(report.failure);
     report
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap_or_else(|error| panic!("no runtime: {error}"))
+}
+
+/// Keys are drawn from the same dice as everything else: they are made beforehand, so that all runs begin alike.
+fn make_keys(pki: &Path) {
+    if pki.join("pki").exists() {
+        return;
+    }
+    runtime().block_on(async {
+        let clock = ServerClock(Env::simulated(0, origin()));
+        let store = Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()), Limits::default()));
+        let opened = open(&store, &Ledger::new(clock.0.clone()), &clock, pki).await;
+        opened.unwrap_or_else(|error| panic!("no keys can be made: {error}"));
+    });
 }
 
 /// Tasks swallow panics; a run has to know of them.
