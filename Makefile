@@ -1,7 +1,7 @@
 # everynode: one pod on every node. `make` alone says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test sim bench lint mission-images
+.PHONY: help build demo demo-stop test sim bench bench-fleet lint mission-images
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ sim: ## simulate whole clusters, one per seed: make sim SEEDS=5000 FIRST=0
 
 bench: ## measure start, pod start and memory against the goals
 	@scripts/bench.sh
+
+bench-fleet: ## measure the control plane with 1,000 and 5,000 simulated nodes (SIZES, ROUNDS, PEER_KUBECONFIG)
+	@scripts/bench-fleet.sh
 
 lint: ## formatting and clippy only
 	@scripts/test.sh lint
