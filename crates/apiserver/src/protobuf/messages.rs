@@ -17,6 +17,12 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// A pointer in Go: there, even if zero, or not.
     Optional(&'static Kind),
+    /// A message whose fields are those of the one it is in.
+    Inline(&'static [Field]),
+    /// `Quantity`: its text at 1.
+    Quantity,
+    /// What the server fills in, or does not ask for: dropped. (A field that is not in the table is refused.)
+    Ignored,
 }
 
 /// One field of a message.
@@ -27,9 +33,9 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
 }
 
-use Kind::{Bytes, Flag, List, Map, Message, Number, NumberOrText, Optional, Text, Time};
+use Kind::{Bytes, Flag, Ignored, List, Map, Message, Number, NumberOrText, Optional, Text, Time};
 
-const fn field(number: u64, name: &'static str, kind: Kind) -> Field {
+pub(super) const fn field(number: u64, name: &'static str, kind: Kind) -> Field {
     Field { number, name, kind }
 }
 
@@ -43,6 +49,7 @@ pub(crate) fn of(version: &str, kind: &str) -> Option<&'static [Field]> {
         ("v1", "Namespace") => NAMESPACE,
         ("v1", "ServiceAccount") => SERVICE_ACCOUNT,
         ("v1", "Service") => SERVICE,
+        ("v1", "Pod") => super::pods::POD,
         ("v1", "Event") => EVENT,
         ("v1", "Binding") => BINDING,
         ("events.k8s.io/v1", "Event") => EVENT_OF_EVENTS,
@@ -50,7 +57,7 @@ pub(crate) fn of(version: &str, kind: &str) -> Option<&'static [Field]> {
         ("policy/v1", "Eviction") => EVICTION,
         ("authentication.k8s.io/v1", "TokenRequest") => TOKEN_REQUEST,
         ("authentication.k8s.io/v1", "TokenReview") => TOKEN_REVIEW,
-        ("authentication.k8s.io/v1", "SelfSubjectReview") => ONLY_METADATA,
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => SELF_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview" | "SubjectAccessReview" | "LocalSubjectAccessReview") => {
             ACCESS_REVIEW
         }
@@ -66,11 +73,13 @@ pub(crate) fn of(version: &str, kind: &str) -> Option<&'static [Field]> {
 
 // --- metadata -------------------------------------------------------------------------------------------------
 
-const METADATA: Field = field(1, "metadata", Message(OBJECT_META));
+pub(super) const METADATA: Field = field(1, "metadata", Message(OBJECT_META));
+pub(super) const STATUS_AT_3: Field = field(3, "status", Ignored);
 const OBJECT_META: &[Field] = &[
     field(1, "name", Text),
     field(2, "generateName", Text),
     field(3, "namespace", Text),
+    field(4, "selfLink", Ignored),
     field(5, "uid", Text),
     field(6, "resourceVersion", Text),
     field(7, "generation", Number),
@@ -81,6 +90,7 @@ const OBJECT_META: &[Field] = &[
     field(12, "annotations", Map(&Text)),
     field(13, "ownerReferences", List(&Message(OWNER_REFERENCE))),
     field(14, "finalizers", TEXTS),
+    field(17, "managedFields", Ignored),
 ];
 const OWNER_REFERENCE: &[Field] = &[
     field(1, "kind", Text),
@@ -99,7 +109,7 @@ const OBJECT_REFERENCE: &[Field] = &[
     field(6, "resourceVersion", Text),
     field(7, "fieldPath", Text),
 ];
-const ONLY_METADATA: &[Field] = &[METADATA];
+const SELF_REVIEW: &[Field] = &[METADATA, field(2, "status", Ignored)];
 const DELETE_OPTIONS: &[Field] = &[
     field(1, "gracePeriodSeconds", Optional(&Number)),
     field(2, "preconditions", Message(&[field(1, "uid", Text), field(2, "resourceVersion", Text)])),
@@ -123,7 +133,7 @@ const SECRET: &[Field] = &[
     field(4, "stringData", Map(&Text)),
     field(5, "immutable", Optional(&Flag)),
 ];
-const NAMESPACE: &[Field] = &[METADATA, field(2, "spec", Message(&[field(1, "finalizers", TEXTS)]))];
+const NAMESPACE: &[Field] = &[METADATA, field(2, "spec", Message(&[field(1, "finalizers", TEXTS)])), STATUS_AT_3];
 const SERVICE_ACCOUNT: &[Field] = &[
     METADATA,
     field(2, "secrets", List(&Message(OBJECT_REFERENCE))),
@@ -131,7 +141,7 @@ const SERVICE_ACCOUNT: &[Field] = &[
     field(4, "automountServiceAccountToken", Optional(&Flag)),
 ];
 const BINDING: &[Field] = &[METADATA, field(2, "target", Message(OBJECT_REFERENCE))];
-const SERVICE: &[Field] = &[METADATA, field(2, "spec", Message(SERVICE_SPEC))];
+const SERVICE: &[Field] = &[METADATA, field(2, "spec", Message(SERVICE_SPEC)), STATUS_AT_3];
 const SERVICE_SPEC: &[Field] = &[
     field(1, "ports", List(&Message(SERVICE_PORT))),
     field(2, "selector", Map(&Text)),
@@ -145,6 +155,11 @@ const SERVICE_SPEC: &[Field] = &[
     field(11, "externalTrafficPolicy", Text),
     field(12, "healthCheckNodePort", Number),
     field(13, "publishNotReadyAddresses", Flag),
+    field(
+        14,
+        "sessionAffinityConfig",
+        Message(&[field(1, "clientIP", Message(&[field(1, "timeoutSeconds", Optional(&Number))]))]),
+    ),
     field(17, "ipFamilyPolicy", Text),
     field(18, "clusterIPs", TEXTS),
     field(19, "ipFamilies", TEXTS),
@@ -214,7 +229,7 @@ const LEASE_SPEC: &[Field] = &[
 // --- who may what ---------------------------------------------------------------------------------------------
 
 const EVICTION: &[Field] = &[METADATA, field(2, "deleteOptions", Message(DELETE_OPTIONS))];
-const TOKEN_REQUEST: &[Field] = &[METADATA, field(2, "spec", Message(TOKEN_REQUEST_SPEC))];
+const TOKEN_REQUEST: &[Field] = &[METADATA, field(2, "spec", Message(TOKEN_REQUEST_SPEC)), STATUS_AT_3];
 const TOKEN_REQUEST_SPEC: &[Field] = &[
     field(1, "audiences", TEXTS),
     field(
@@ -225,14 +240,15 @@ const TOKEN_REQUEST_SPEC: &[Field] = &[
     field(4, "expirationSeconds", Optional(&Number)),
 ];
 const TOKEN_REVIEW: &[Field] =
-    &[METADATA, field(2, "spec", Message(&[field(1, "token", Text), field(2, "audiences", TEXTS)]))];
-const ACCESS_REVIEW: &[Field] = &[METADATA, field(2, "spec", Message(ACCESS_REVIEW_SPEC))];
+    &[METADATA, field(2, "spec", Message(&[field(1, "token", Text), field(2, "audiences", TEXTS)])), STATUS_AT_3];
+const ACCESS_REVIEW: &[Field] = &[METADATA, field(2, "spec", Message(ACCESS_REVIEW_SPEC)), STATUS_AT_3];
 /// Of all access reviews: that of oneself has the first two only.
 const ACCESS_REVIEW_SPEC: &[Field] = &[
     field(1, "resourceAttributes", Message(RESOURCE_ATTRIBUTES)),
     field(2, "nonResourceAttributes", Message(&[field(1, "path", Text), field(2, "verb", Text)])),
     field(3, "user", Text),
     field(4, "groups", TEXTS),
+    field(5, "extra", Ignored),
     field(6, "uid", Text),
 ];
 const RESOURCE_ATTRIBUTES: &[Field] = &[
@@ -243,8 +259,11 @@ const RESOURCE_ATTRIBUTES: &[Field] = &[
     field(5, "resource", Text),
     field(6, "subresource", Text),
     field(7, "name", Text),
+    // RBAC does not ask for them.
+    field(8, "fieldSelector", Ignored),
+    field(9, "labelSelector", Ignored),
 ];
-const RULES_REVIEW: &[Field] = &[METADATA, field(2, "spec", Message(&[field(1, "namespace", Text)]))];
+const RULES_REVIEW: &[Field] = &[METADATA, field(2, "spec", Message(&[field(1, "namespace", Text)])), STATUS_AT_3];
 const ROLE: &[Field] = &[
     METADATA,
     field(2, "rules", List(&Message(POLICY_RULE))),

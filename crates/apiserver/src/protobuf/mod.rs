@@ -7,6 +7,7 @@
 //! Go writes fields that are not pointers even when they are zero; JSON leaves them out. The table knows which are which.
 
 mod messages;
+mod pods;
 mod wire;
 
 use jiff::Timestamp;
@@ -57,13 +58,18 @@ fn type_meta(bytes: &[u8]) -> Result<(String, String), String> {
     Ok((version, kind))
 }
 
-/// Fields that the table does not have are left out, as those that a schema does not have.
+/// A field that the table does not have is refused unless it says nothing: dropping it could drop what the caller relies on.
 fn message(bytes: &[u8], fields: &[Field], depth: usize) -> Result<Map<String, Value>, String> {
     let depth = depth.checked_sub(1).ok_or("messages are nested too deeply")?;
     let mut object = Map::new();
     for found in Reader::new(bytes) {
         let (number, content) = found?;
-        let Some(field) = fields.iter().find(|field| field.number == number) else { continue };
+        let Some(field) = fields.iter().find(|field| field.number == number) else {
+            match content {
+                Content::Number(0) | Content::Bytes(&[]) => continue,
+                _ => return Err(format!("field {number} is not served in the protobuf encoding; send JSON")),
+            }
+        };
         add(&mut object, field, &content, depth).map_err(|error| format!("{}: {error}", field.name))?;
     }
     Ok(object)
@@ -83,6 +89,11 @@ fn add(object: &mut Map<String, Value>, field: &Field, content: &Content<'_>, de
             if let Some(held) = held.as_array_mut() {
                 held.push(value);
             }
+        }
+        Kind::Ignored => {}
+        Kind::Inline(fields) => {
+            let Content::Bytes(bytes) = content else { return Err("an inlined field is a message".to_owned()) };
+            object.extend(message(bytes, fields, depth)?);
         }
         Kind::Optional(kind) => {
             object.insert(field.name.to_owned(), value(*kind, content, depth)?);
@@ -119,6 +130,7 @@ fn value(kind: Kind, content: &Content<'_>, depth: usize) -> Result<Value, Strin
         (Kind::Message(fields), Content::Bytes(bytes)) => Ok(Value::Object(message(bytes, fields, depth)?)),
         (Kind::Time, Content::Bytes(bytes)) => time(bytes),
         (Kind::NumberOrText, Content::Bytes(bytes)) => number_or_text(bytes),
+        (Kind::Quantity, Content::Bytes(bytes)) => quantity(bytes),
         // Lists of lists, and maps in them, exist in no message.
         _ => Err("a field of another type than it has".to_owned()),
     }
@@ -163,6 +175,16 @@ fn number_or_text(bytes: &[u8]) -> Result<Value, String> {
         }
     }
     Ok(if is_text { text.into() } else { number.into() })
+}
+
+fn quantity(bytes: &[u8]) -> Result<Value, String> {
+    let mut text = String::new();
+    for field in Reader::new(bytes) {
+        if let (1, Content::Bytes(found)) = field? {
+            text = utf8(found)?;
+        }
+    }
+    Ok(if text.is_empty() { "0".into() } else { text.into() })
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {

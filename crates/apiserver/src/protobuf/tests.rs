@@ -75,6 +75,31 @@ fn pointers_keep_their_zeros_and_values_lose_them() {
     );
 }
 
+/// A message of texts and messages, each shorter than 128 bytes and with a number below 16.
+fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
+    let field = |(number, content): &(u8, &[u8])| [&[number << 3 | 2, content.len() as u8], *content].concat();
+    fields.iter().flat_map(field).collect()
+}
+
+fn pod(container: &[(u8, &[u8])]) -> Vec<u8> {
+    let host_path = message(&[(1, b"/"), (2, b"")]);
+    let volume = message(&[(1, b"host"), (2, &message(&[(1, &host_path)]))]);
+    let spec = message(&[(1, &volume), (2, &message(container))]);
+    let object = message(&[(1, &message(&[(1, b"p")])), (2, &spec), (3, &message(&[(1, b"Pending")]))]);
+    let meta = message(&[(1, b"v1"), (2, b"Pod")]);
+    [b"k8s\0".to_vec(), message(&[(1, &meta), (2, &object)])].concat()
+}
+
+#[test]
+fn volumes_are_inlined_and_what_is_not_known_is_refused() {
+    let spec = json!({"volumes": [{"name": "host", "hostPath": {"path": "/"}}], "containers": [{"name": "c"}]});
+    let expected = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec});
+    assert_eq!(to_json(&pod(&[(1, b"c")])), Ok(expected.clone()));
+    assert_eq!(to_json(&pod(&[(1, b"c"), (10, b"")])), Ok(expected), "says nothing");
+    let probed = to_json(&pod(&[(1, b"c"), (10, &message(&[(1, b"x")]))])).unwrap_err();
+    assert_eq!(probed, "spec: containers: field 10 is not served in the protobuf encoding; send JSON");
+}
+
 #[test]
 fn broken_bodies_are_errors() {
     let config_map = bytes("6b387300 0a0f 0a02 7631 1209 436f6e6669674d6170 1205 0a03 0a0178");
