@@ -272,6 +272,21 @@ fn objects_are_changed_in_every_way() {
     kubectl.run("delete ds talker --now").printed("deleted");
 }
 
+/// A pod on the node's own namespaces, with its disk at /host.
+#[test]
+fn debug_shows_the_node() {
+    let space = Cluster::shared().space("debug");
+    let debug = format!("debug node/{NODE} --image=localhost/everynode/busybox:1 -- /bin/sh -c");
+    let words: Vec<&str> = debug.split(' ').chain(["echo seen by $(cat /host/etc/debian_version)"]).collect();
+    space.kubectl.words(&words).succeeded();
+    let version = std::fs::read_to_string("/etc/debian_version").expect("tests run on Debian");
+    let pod = space.kubectl.ok("get pods -o name");
+    space.until("the debugger's output is in its log", || {
+        let log = space.kubectl.run(&format!("logs {pod}"));
+        if log.stdout.contains(&format!("seen by {version}")) { Ok(()) } else { Err(log.to_string()) }
+    });
+}
+
 /// DS-I01 to DS-I04
 #[test]
 fn the_server_explains_itself() {
@@ -320,5 +335,16 @@ fn quick_round(kubectl: &Kubectl, space: &Space<'_>, pod: &str, own: &str) {
     set["spec"]["unknown"] = json!(1);
     kubectl.input("apply -f -", &set.to_string()).failed_with("unknown field \"spec.unknown\"");
     kubectl.run(&format!("delete ds {own}")).printed("deleted");
+    // Typed clients send protobuf since 1.32 (DS-I06).
+    for words in [
+        "configmap NAME --from-literal=a=b",
+        "secret generic NAME --from-literal=a=b",
+        "role NAME --verb=get --resource=pods",
+    ] {
+        kubectl.run(&format!("create {}", words.replace("NAME", own))).printed("created");
+    }
+    kubectl.run(&format!("get secret {own} -o jsonpath={{.data.a}}")).printed("Yg==");
+    kubectl.run("auth can-i list pods").printed("yes");
+    kubectl.run("create token default").printed(".");
     assert!(space.object(&format!("daemonsets/{own}")).is_err());
 }
