@@ -19,7 +19,15 @@ if [ "${EVERYNODE_SANDBOX:-}" = starting ]; then
     ip link set lo up
     for dir in $SANDBOX_DIRS; do mount -t tmpfs -o mode=755 tmpfs "$dir"; done
     mount --make-rshared /run/netns
-    mount --bind "$SANDBOX_TMP" /tmp
+    # What the command works with stays visible where it lies below /tmp (a clone there, say).
+    for path in "$(realpath "$(dirname "$0")/..")" "$PWD" "${CARGO_HOME:-}" "${CARGO_TARGET_DIR:-}"; do
+        case $path in /tmp/*) ;; *) continue ;; esac
+        name=${path#/tmp/} && name=${name%%/*}
+        mkdir -p "$SANDBOX_TMP/$name"
+        mountpoint -q "$SANDBOX_TMP/$name" || mount --rbind "/tmp/$name" "$SANDBOX_TMP/$name"
+    done
+    mount --rbind "$SANDBOX_TMP" /tmp
+    cd "$PWD"
     mount --make-private /tmp && mount --make-shared /tmp
     unset SANDBOX_DIRS SANDBOX_TMP
     # Not exec: this shell is process 1 here and collects orphans.
