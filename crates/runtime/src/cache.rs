@@ -35,6 +35,8 @@ pub struct Cache {
     subscribers: RwLock<Vec<Arc<dyn Subscriber>>>,
     /// Counts batches, so that waiters can look again.
     progress: watch::Sender<u64>,
+    /// Likewise for waiters in this crate: wakes them in the order in which they came, which a watch channel does not.
+    advanced: Notify,
 }
 
 /// How many lists of a kind were asked for and taken.
@@ -112,8 +114,15 @@ impl Cache {
 
     /// Waits until all of `kinds` have been listed once (DS-F04). Cancel-safe.
     pub async fn wait_synced(&self, kinds: &[Kind]) {
-        // The sender lives as long as `self`.
-        let _ = self.progress.subscribe().wait_for(|_| self.is_synced(kinds)).await;
+        loop {
+            // From here on nothing is missed: what advances later wakes it.
+            let mut advanced = std::pin::pin!(self.advanced.notified());
+            advanced.as_mut().enable();
+            if self.is_synced(kinds) {
+                return;
+            }
+            advanced.await;
+        }
     }
 
     /// Whether an informer feeds this kind.
@@ -177,6 +186,7 @@ impl Cache {
         }
         drop(view);
         self.progress.send_modify(|count| *count += 1);
+        self.advanced.notify_waiters();
     }
 }
 

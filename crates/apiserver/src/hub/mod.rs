@@ -20,11 +20,11 @@ mod watcher;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use everynode_api::kinds::KINDS;
 use everynode_store::{Change, Revision, Store, StoreError, Watch, WatchItem, prefix_range};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::keys;
 
@@ -43,15 +43,17 @@ pub(crate) struct Hub {
     /// The revision of the state that the topics started from; changes up to it are history.
     loaded: AtomicU64,
     /// The store is gone: nothing is worth waiting for any more.
-    closed: watch::Sender<bool>,
+    closed: AtomicBool,
+    /// Wakes who waits for either, in the order in which they came: a run is then a function of what came before.
+    advanced: Notify,
 }
 
 impl Hub {
     /// Reads the registry and opens the store's watch; [`Feeder::run`] then has to be driven.
     pub(crate) fn open(store: &Arc<dyn Store>) -> Result<(Arc<Hub>, Feeder), StoreError> {
         let topics = KINDS.iter().map(|info| (info.storage, Topic::new(info.storage))).collect();
-        let (revision, closed) = (watch::Sender::new(0), watch::Sender::new(false));
-        let hub = Arc::new(Hub { topics, revision, loaded: AtomicU64::new(0), closed });
+        let (loaded, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0), loaded, closed, advanced: Notify::new() });
         let watch = hub.reload(store)?;
         Ok((hub.clone(), Feeder { hub, store: store.clone(), watch }))
     }
@@ -94,15 +96,14 @@ impl Hub {
 
     /// Waits until everything up to `revision` has reached the topics, or the store is shut down.
     pub(crate) async fn reached(&self, revision: Revision) {
-        if *self.revision.borrow() >= revision.0 {
-            return;
-        }
-        let (mut follow, mut closed) = (self.revision.subscribe(), self.closed.subscribe());
-        // The senders live as long as `self`: waiting cannot fail.
-        tokio::select! {
-            biased;
-            _ = follow.wait_for(|at| *at >= revision.0) => {}
-            _ = closed.wait_for(|closed| *closed) => {}
+        loop {
+            // From here on nothing is missed: what advances later wakes it.
+            let mut advanced = std::pin::pin!(self.advanced.notified());
+            advanced.as_mut().enable();
+            if *self.revision.borrow() >= revision.0 || self.closed.load(Ordering::Acquire) {
+                return;
+            }
+            advanced.await;
         }
     }
 
@@ -127,11 +128,13 @@ impl Hub {
             *at = revision.max(*at);
             newer
         });
+        self.advanced.notify_waiters();
     }
 
     fn close(&self) {
         self.topics.values().for_each(|topic| topic.close());
-        self.closed.send_replace(true);
+        self.closed.store(true, Ordering::Release);
+        self.advanced.notify_waiters();
     }
 }
 
