@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everynode_api::ports::{Api, ApiError, BoxFuture, EventStream, Request, WatchEvent, WatchRequest};
 use everynode_api::status::Status;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::dice::Dice;
 use crate::scenario::Ending;
@@ -23,7 +23,7 @@ pub(crate) struct Wire {
     dice: Dice,
     state: Mutex<State>,
     /// Open watches look again when it changes.
-    changed: watch::Sender<()>,
+    changed: Notify,
     /// Fires when the client's process is to end.
     pub(crate) crash: Notify,
 }
@@ -44,8 +44,8 @@ struct State {
 
 impl Wire {
     pub(crate) fn new(server: Arc<Server>, seed: u64) -> Arc<Wire> {
-        let changed = watch::Sender::new(());
-        Arc::new(Wire { server, dice: Dice::new(seed), state: Mutex::default(), changed, crash: Notify::new() })
+        let (changed, crash) = (Notify::new(), Notify::new());
+        Arc::new(Wire { server, dice: Dice::new(seed), state: Mutex::default(), changed, crash })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -54,7 +54,7 @@ impl Wire {
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn cut(&self, on: bool) {
@@ -175,9 +175,8 @@ impl Wire {
         if state.cut || (state.trouble_percent > 0 && self.dice.chance(state.trouble_percent)) {
             return Err(ApiError::Unreachable("connection refused".into()));
         }
-        let changed = self.changed.subscribe();
         let inner = self.server().watch(request).await?;
-        Ok(Box::new(Events { inner, wire: self.clone(), changed, generation: state.generation, again: None }))
+        Ok(Box::new(Events { inner, wire: self.clone(), generation: state.generation, again: None }))
     }
 }
 
@@ -199,15 +198,18 @@ impl Api for Client {
 struct Events {
     inner: Box<dyn EventStream>,
     wire: Arc<Wire>,
-    changed: watch::Receiver<()>,
     generation: u64,
     again: Option<WatchEvent>,
 }
 
 impl Events {
     async fn read(&mut self) -> Option<Result<WatchEvent, ApiError>> {
+        let wire = self.wire.clone();
         loop {
-            let state = self.wire.state().clone();
+            // Not a watch channel: that wakes its waiters in an order of its own.
+            let mut changed = std::pin::pin!(wire.changed.notified());
+            changed.as_mut().enable();
+            let state = wire.state().clone();
             if state.generation > self.generation {
                 return end(state.ending.unwrap_or(Ending::Broken));
             }
@@ -216,11 +218,11 @@ impl Events {
             }
             tokio::select! {
                 biased;
-                _ = self.changed.changed() => {}
+                () = changed => {}
                 event = self.inner.next(), if !state.lagging => {
                     if let Some(Ok(event)) = &event
                         && state.twice_percent > 0
-                        && self.wire.dice.chance(state.twice_percent)
+                        && wire.dice.chance(state.twice_percent)
                     {
                         self.again = Some(event.clone());
                     }
