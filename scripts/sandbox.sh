@@ -14,7 +14,8 @@ set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 if [ "${EVERYNODE_SANDBOX:-}" = starting ]; then
-    export EVERYNODE_SANDBOX=1
+    # Its own name, which tests put into the names of what cannot be kept apart here: control groups.
+    export EVERYNODE_SANDBOX=${SANDBOX_TMP##*.}
     mount --make-rshared /
     ip link set lo up
     for dir in $SANDBOX_DIRS; do mount -t tmpfs -o mode=755 tmpfs "$dir"; done
@@ -53,6 +54,7 @@ cleanup() {
     # Dies with process 1 of its own process namespace; nothing of it survives.
     if [ -n "$child" ]; then kill -KILL "$child" 2>/dev/null && wait "$child" 2>/dev/null || true; fi
     rm -rf --one-file-system "$tmp"
+    find /sys/fs/cgroup -depth -type d -path "*/e2e-${tmp##*.}-*" -exec rmdir {} \; 2>/dev/null || true
     if flock -n -x 8; then
         # Not what somebody has put something into meanwhile.
         sort -ru "$lock" | while read -r dir; do rmdir "$dir" 2>/dev/null || true; done

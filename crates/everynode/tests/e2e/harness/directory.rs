@@ -19,7 +19,10 @@ impl Directory {
     pub(crate) fn new() -> Directory {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/tmp/e2e-{}-{number}", std::process::id()));
+        // Its name is also that of its control groups, which are those of the whole machine: process numbers are not
+        // enough where several sandboxes have numbers of their own.
+        let run = std::env::var("EVERYNODE_SANDBOX").unwrap_or_else(|_| std::process::id().to_string());
+        let path = PathBuf::from(format!("/tmp/e2e-{run}-{number}"));
         // A former process of this number may have been killed before its sweeper ran.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).expect("make the directory");
