@@ -68,23 +68,35 @@ async fn main() -> anyhow::Result<()> {
     let fleet = Fleet::start(&args, mode).await?;
     let mut measures = table::Measures::default();
     measures.add_memory("memory, nodes only", &processes);
-    if args.idle > 0 {
-        round::idle(args.idle, &processes, &mut measures).await?;
-    }
-    if args.sets > 0 {
-        round::many_sets(&cluster, args.sets, fleet.nodes(), &mut measures).await?;
-    } else {
-        for number in 0..args.rounds {
-            round::round(&cluster, &fleet, number, args.joins, &processes, &mut measures).await?;
-        }
-    }
+    let measured = measure(&args, &cluster, &fleet, &processes, &mut measures).await;
     let report = fleet.stop().await?;
     let kind = table::Run { nodes: args.nodes, per_node: args.watch_per_node };
     print!("{}", measures.text(kind));
     eprintln!("nodes: {}", serde_json::to_string(&report.trouble)?);
+    // Only now: what the nodes have to say is most wanted when something did not work.
+    measured?;
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&measures.json(kind, &report))?;
         std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+async fn measure(
+    args: &Args,
+    cluster: &Cluster,
+    fleet: &Fleet,
+    processes: &[Process],
+    measures: &mut table::Measures,
+) -> anyhow::Result<()> {
+    if args.idle > 0 {
+        round::idle(args.idle, processes, measures).await?;
+    }
+    if args.sets > 0 {
+        return round::many_sets(cluster, args.sets, fleet.nodes(), measures).await;
+    }
+    for number in 0..args.rounds {
+        round::round(cluster, fleet, number, args.joins, processes, measures).await?;
     }
     Ok(())
 }

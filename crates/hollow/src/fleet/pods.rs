@@ -298,8 +298,9 @@ impl Fleet {
         let Some(uid) = work.pod().map(|key| key.uid.clone()) else { return };
         match result.map(drop) {
             Ok(()) => self.written(&uid, work, now),
-            // Gone, or another pod of the same name: the watch tells so too.
-            Err(error) if error.is_not_found() || error.is_conflict() => self.is_not_there(&uid, work, now),
+            Err(error) if error.is_not_found() => self.is_not_there(&uid, work, now),
+            // A conflict is tried again: either somebody else wrote at the same time, or another pod has the name,
+            // and then the watch will say that ours is gone.
             Err(error) => self.pod_failed(&uid, work, &error, now),
         }
     }

@@ -209,3 +209,34 @@ async fn clean_up_leaves_nothing() {
     cluster.run(options, |_| {}).await;
     assert!(cluster.api.list(&kinds::NODE).is_empty() && cluster.api.list(&kinds::LEASE).is_empty());
 }
+
+/// A conflict does not mean that the pod is gone: a pod that nobody removes would hold up its set for ever.
+#[tokio::test(start_paused = true)]
+async fn conflicts_are_tried_again() {
+    for options in [Options::fast(1), Options::nodes(1)] {
+        let cluster = Cluster::new();
+        cluster.bind("a", "hollow-0");
+        let mut deleted = false;
+        let report = cluster
+            .run(lasting(options, 60), |progress| {
+                if progress.ready == 1 && !std::mem::replace(&mut deleted, true) {
+                    let conflict = everynode_api::status::Status::modified(&kinds::POD, "a");
+                    let trouble = Trouble::Refuse(Box::new(conflict));
+                    let delete = Request::Delete {
+                        target: Target::new(kinds::POD, "x", "a"),
+                        preconditions: Default::default(),
+                        grace_period_seconds: None,
+                        propagation: None,
+                    };
+                    let api = cluster.api.clone();
+                    tokio::spawn(async move {
+                        api.call(delete).await.unwrap();
+                        api.fault(Fault { verb: "delete", kind: Some(kinds::POD), times: 1, trouble });
+                    });
+                }
+            })
+            .await;
+        assert!(cluster.pod("a").is_none(), "{report:?}");
+        assert_eq!((report.trouble.retries, report.pods.there), (1, 0), "{report:?}");
+    }
+}
