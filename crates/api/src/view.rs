@@ -9,6 +9,7 @@ mod node;
 mod object;
 mod pod;
 mod scheduling;
+mod sorted;
 mod zones;
 
 pub use daemon_set::{
@@ -22,4 +23,5 @@ pub use scheduling::{
     Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm,
     Resources, Taint, Toleration, TolerationOperator,
 };
+pub use sorted::{Mark, Sorted, Span};
 pub use zones::{Zone, Zones, zone_of};

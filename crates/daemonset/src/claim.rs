@@ -33,32 +33,38 @@ pub(crate) fn claim(meta: &Meta, selector: &Selector, seen: &Seen) -> Claim {
     }
 }
 
-/// The pods of the set, and those that become or cease to be so.
-#[derive(Default)]
+/// The orphans that the set takes in, and by what it selects its pods.
 pub(crate) struct Claims<'a> {
-    /// Ours; the flag says that it is only being adopted, so nothing else is done to it in this pass.
-    pub pods: Vec<(&'a Arc<Pod>, bool)>,
+    selector: &'a Selector,
     pub adopt: Vec<&'a Arc<Pod>>,
     pub wait: Vec<&'a Arc<Pod>>,
-    pub release: Vec<&'a Arc<Pod>>,
 }
 
-pub(crate) fn pods<'a>(seen: &'a Seen, selector: &Selector) -> Claims<'a> {
-    let mut claims = Claims { pods: Vec::with_capacity(seen.pods.len()), ..Claims::default() };
-    for pod in &seen.pods {
-        match claim(&pod.meta, selector, seen) {
-            Claim::Own => claims.pods.push((pod, false)),
-            Claim::Adopt => {
-                claims.pods.push((pod, true));
-                claims.adopt.push(pod);
+impl<'a> Claims<'a> {
+    pub fn new(seen: &'a Seen, selector: &'a Selector) -> Self {
+        let mut claims = Claims { selector, adopt: Vec::new(), wait: Vec::new() };
+        for pod in &seen.orphans {
+            match claim(&pod.meta, selector, seen) {
+                Claim::Adopt => claims.adopt.push(pod),
+                Claim::Wait => claims.wait.push(pod),
+                Claim::Own | Claim::Release | Claim::Ignore => {}
             }
-            Claim::Wait => {
-                claims.pods.push((pod, true));
-                claims.wait.push(pod);
-            }
-            Claim::Release => claims.release.push(pod),
-            Claim::Ignore => {}
         }
+        claims
     }
-    claims
+
+    /// Whether a pod that the set controls is one that it selects; one that it does not is released (DS-C11).
+    pub fn selects(&self, pod: &Pod) -> bool {
+        matches(self.selector, &pod.meta)
+    }
+
+    /// Pods that are ours from this pass on; nothing else is done to them in it.
+    pub fn adopting(&self) -> impl Iterator<Item = &'a Arc<Pod>> {
+        self.adopt.iter().chain(&self.wait).copied()
+    }
+
+    /// Every pod of the set, those that are being adopted included.
+    pub fn pods(&self, seen: &'a Seen) -> impl Iterator<Item = &'a Arc<Pod>> {
+        seen.owned.values().filter(|pod| self.selects(pod)).chain(self.adopting())
+    }
 }

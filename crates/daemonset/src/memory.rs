@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::backoff::BackOffs;
+use crate::sites::Sites;
 
 /// The memory of one set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,8 +15,8 @@ pub struct Memory {
     /// The set that this is the memory of.
     pub(crate) set_uid: Arc<str>,
     pub(crate) back_offs: BackOffs,
-    /// In name order; shared between plans as long as nothing changes.
-    pub(crate) seats: Arc<Vec<Seat>>,
+    /// What the last pass knew of each node. Only the seats are remembered; all else is a shortcut to what is seen.
+    pub(crate) sites: Sites,
     pub(crate) progress: Option<Progress>,
     /// When the plan was made that this is the memory of.
     pub(crate) planned_at: Option<Timestamp>,
@@ -23,13 +24,12 @@ pub struct Memory {
     pub(crate) bound: BTreeSet<Box<str>>,
 }
 
-/// A node and the last pod of the set that was seen there.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Seat {
-    pub node: Arc<str>,
-    /// The node object's uid at that time: a node that comes back under its name with another uid is another machine.
-    pub node_uid: Arc<str>,
-    pub pod_uid: Arc<str>,
+impl Memory {
+    /// The same without the shortcuts: a plan that is made from it judges every node anew, and must be the same.
+    #[must_use]
+    pub fn without_shortcuts(&self) -> Memory {
+        Memory { sites: self.sites.without_basis(), ..self.clone() }
+    }
 }
 
 /// How far the rollout of a revision is, and since when it has not moved.

@@ -5,42 +5,45 @@ use jiff::Timestamp;
 
 use crate::backoff::BackOffs;
 use crate::explain::{Hold, Want, Why};
-use crate::sites::{Judge, PodState, Site};
+use crate::judge::{Judge, PodState};
+use crate::seen::Seen;
+use crate::sites::{Site, node_of};
 
 /// What to do on one node, before any rollout.
 #[derive(Default)]
-pub(crate) struct Managed<'p, 'a> {
+pub(crate) struct Managed<'p> {
     pub create: Option<Want>,
-    pub deletes: Vec<(&'p PodState<'a>, Why)>,
-    pub holds: Vec<(&'p PodState<'a>, Hold)>,
+    pub deletes: Vec<(&'p PodState, Why)>,
+    pub holds: Vec<(&'p PodState, Hold)>,
     /// The end of a back-off.
     pub wake_at: Option<Timestamp>,
 }
 
-impl Managed<'_, '_> {
+impl Managed<'_> {
     pub fn is_idle(&self) -> bool {
         self.create.is_none() && self.deletes.is_empty()
     }
 }
 
 /// Decides about one node. `surge`: the strategy lets a second pod start beside the first (DS-C32).
-pub(crate) fn manage<'p, 'a>(
+pub(crate) fn manage<'p>(
     judge: &Judge<'_>,
+    seen: &Seen,
     back_offs: &mut BackOffs,
     surge: bool,
-    site: &Site<'a>,
-    pods: &'p [PodState<'a>],
-) -> Managed<'p, 'a> {
+    site: &'p Site,
+) -> Managed<'p> {
     let mut managed = Managed::default();
+    let pods = site.pods();
     if !site.eligibility.should_continue {
-        evict(judge, site, pods, &mut managed); // DS-C24
+        evict(judge, seen, site, &mut managed); // DS-C24
         return managed;
     }
     if pods.is_empty() {
         managed.create = site.eligibility.should_run.then_some(Want::Missing); // DS-C21
         return managed;
     }
-    let running = sort_out(judge, back_offs, site, pods, &mut managed);
+    let running = sort_out(judge, seen, back_offs, site, &mut managed);
     let waiting = !judge.strict && !managed.holds.is_empty();
     if surge && running.is_empty() && site.eligibility.should_run && !waiting {
         managed.create = Some(Want::Missing); // DS-C29
@@ -53,26 +56,26 @@ pub(crate) fn manage<'p, 'a>(
     managed
 }
 
-fn evict<'p, 'a>(judge: &Judge<'_>, site: &Site<'a>, pods: &'p [PodState<'a>], managed: &mut Managed<'p, 'a>) {
-    let leaving = pods.iter().filter(|state| !state.is_terminating() && !state.adopting);
-    let why = |_| Why::NotEligible { reasons: judge.reasons(site.node) };
-    managed.deletes = leaving.map(|state| (state, why(()))).collect();
+fn evict<'p>(judge: &Judge<'_>, seen: &Seen, site: &'p Site, managed: &mut Managed<'p>) {
+    let leaving = site.pods().iter().filter(|state| !state.is_terminating() && !state.adopting);
+    let reasons = || node_of(seen, site).map_or_else(Vec::new, |node| judge.reasons(node));
+    managed.deletes = leaving.map(|state| (state, Why::NotEligible { reasons: reasons() })).collect();
 }
 
 /// Takes out what is failed, ended or from another machine (DS-C25); returns the running set.
-fn sort_out<'p, 'a>(
+fn sort_out<'p>(
     judge: &Judge<'_>,
+    seen: &Seen,
     back_offs: &mut BackOffs,
-    site: &Site<'a>,
-    pods: &'p [PodState<'a>],
-    managed: &mut Managed<'p, 'a>,
-) -> Vec<&'p PodState<'a>> {
+    site: &'p Site,
+    managed: &mut Managed<'p>,
+) -> Vec<&'p PodState> {
     let mut running = Vec::new();
-    for state in pods.iter().filter(|state| !state.is_terminating()) {
+    for state in site.pods().iter().filter(|state| !state.is_terminating()) {
         let ended = match state.phase() {
             PodPhase::Failed => Some(Why::Failed),
             PodPhase::Succeeded => Some(Why::Succeeded),
-            _ if is_of_former_node(judge, site, state) => Some(Why::NodeReplaced),
+            _ if is_of_former_node(judge, seen, site, state) => Some(Why::NodeReplaced),
             _ => None,
         };
         match ended {
@@ -84,26 +87,26 @@ fn sort_out<'p, 'a>(
     running
 }
 
-fn replace<'p, 'a>(
+fn replace<'p>(
     judge: &Judge<'_>,
     back_offs: &mut BackOffs,
-    site: &Site<'a>,
-    state: &'p PodState<'a>,
+    site: &Site,
+    state: &'p PodState,
     why: Why,
-    managed: &mut Managed<'p, 'a>,
+    managed: &mut Managed<'p>,
 ) {
     // The original replaces ended pods without delay (DS-K18).
     let backs_off = why == Why::Failed || (why == Why::Succeeded && !judge.strict);
     if !backs_off {
         return managed.deletes.push((state, why));
     }
-    match back_offs.until(site.node.name(), judge.now) {
+    match back_offs.until(&site.name, judge.now) {
         Some(until) => {
             managed.holds.push((state, Hold::BackOff { until }));
             managed.wake_at = Some(managed.wake_at.map_or(until, |at| at.min(until)));
         }
         None => {
-            back_offs.step(&site.node.meta.name, judge.now);
+            back_offs.step(&site.name, judge.now);
             managed.deletes.push((state, why));
         }
     }
@@ -111,21 +114,23 @@ fn replace<'p, 'a>(
 
 /// A bound pod that is older than the node object which replaced its own (DS-K25). Only a replacement that was
 /// witnessed counts: a takeover restarts nothing.
-pub(crate) fn is_of_former_node(judge: &Judge<'_>, site: &Site<'_>, state: &PodState<'_>) -> bool {
-    !judge.strict
-        && site.seat.is_some_and(|seat| seat.node_uid != site.node.meta.uid)
-        && !state.pod.spec.node_name.is_empty()
-        && state.pod.meta.creation_timestamp <= site.node.meta.creation_timestamp
+pub(crate) fn is_of_former_node(judge: &Judge<'_>, seen: &Seen, site: &Site, state: &PodState) -> bool {
+    let replaced = site.seat.as_ref().is_some_and(|seat| Some(&seat.node_uid) != site.node_uid.as_ref());
+    let is_older = || {
+        let node = node_of(seen, site);
+        node.is_some_and(|node| state.pod.meta.creation_timestamp <= node.meta.creation_timestamp)
+    };
+    !judge.strict && replaced && !state.pod.spec.node_name.is_empty() && is_older()
 }
 
-fn keep_first<'p, 'a>(running: &[&'p PodState<'a>], managed: &mut Managed<'p, 'a>) {
+fn keep_first<'p>(running: &[&'p PodState], managed: &mut Managed<'p>) {
     let Some((kept, others)) = running.split_first() else {
         return;
     };
     delete_duplicates(kept, others, managed);
 }
 
-fn delete_duplicates<'p, 'a>(kept: &PodState<'a>, others: &[&'p PodState<'a>], managed: &mut Managed<'p, 'a>) {
+fn delete_duplicates<'p>(kept: &PodState, others: &[&'p PodState], managed: &mut Managed<'p>) {
     for state in others.iter().filter(|state| !state.adopting) {
         managed.deletes.push((state, Why::Duplicate { of: kept.name() }));
     }
@@ -133,12 +138,7 @@ fn delete_duplicates<'p, 'a>(kept: &PodState<'a>, others: &[&'p PodState<'a>], m
 
 /// Keeps the oldest pod of the newest revision and the oldest other one; of the two, the old one goes when it is not
 /// ready or the new one is available (DS-C30, DS-C31).
-fn settle_surge<'p, 'a>(
-    judge: &Judge<'_>,
-    site: &Site<'a>,
-    running: &[&'p PodState<'a>],
-    managed: &mut Managed<'p, 'a>,
-) {
+fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], managed: &mut Managed<'p>) {
     let (new, old): (Vec<_>, Vec<_>) = running.iter().copied().partition(|state| state.newest_hash);
     keep_first(&new, managed);
     keep_first(&old, managed);

@@ -5,19 +5,22 @@
 mod act;
 mod report;
 
+use std::sync::Arc;
+
 use everynode_api::kinds;
 use everynode_api::reconcile::{Action, EventType};
 use everynode_api::selector::Selector;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::claim::{self, Claims};
+use crate::claim::Claims;
 use crate::explain::Note;
+use crate::judge::{self, Judge, Terms};
 use crate::memory::Memory;
 use crate::node::{self, Managed};
 use crate::pod;
 use crate::revision::{self, History, Newest};
 use crate::rollout::{self, Rollout, Strategy};
-use crate::sites::{self, Judge, Sites};
+use crate::sites::Sites;
 use crate::status;
 use crate::{Options, Plan, Seen, actions, seen};
 
@@ -50,6 +53,13 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
     }
 }
 
+/// Why nodes have no pod that have no claim to one.
+pub(crate) fn absences(seen: &Seen, memory: &Memory) -> Vec<Note> {
+    let Some(terms) = memory.sites.terms() else { return Vec::new() };
+    let reasons = |name: &str| seen.node(name).map_or_else(Vec::new, |node| terms.reasons(node));
+    memory.sites.skipped().map(|name| Note::Skip { node: name.clone(), reasons: reasons(name) }).collect()
+}
+
 fn selecting_all(seen: &Seen, memory: &Memory) -> Plan {
     let message = "This daemon set is selecting all pods. A non-empty selector is required.";
     let event = actions::emit(&seen.set, EventType::Warning, "SelectingAll", message.into());
@@ -73,11 +83,12 @@ struct Pass<'a> {
 }
 
 /// What one pass has found out and decided.
-struct Decided<'p, 'a> {
-    judge: &'p Judge<'a>,
-    sites: &'p Sites<'a>,
-    managed: &'p [Managed<'p, 'a>],
-    rollout: &'p Rollout<'p, 'a>,
+struct Decided<'p> {
+    judge: &'p Judge<'p>,
+    sites: &'p Sites,
+    /// By lively site.
+    managed: &'p [Managed<'p>],
+    rollout: &'p Rollout<'p>,
     strategy: Strategy,
 }
 
@@ -87,7 +98,7 @@ impl<'a> Pass<'a> {
         seen: &'a Seen,
         memory: &'a Memory,
         now: Timestamp,
-        selector: &Selector,
+        selector: &'a Selector,
         history: History<'a>,
     ) -> Self {
         Pass {
@@ -96,11 +107,11 @@ impl<'a> Pass<'a> {
             memory,
             now,
             history,
-            claims: claim::pods(seen, selector),
-            respect_cordon: sites::respects_cordon(options, &seen.set.meta),
+            claims: Claims::new(seen, selector),
+            respect_cordon: judge::respects_cordon(options, &seen.set.meta),
             next: Memory {
                 back_offs: memory.back_offs.at(seen.set.meta.generation, now),
-                seats: memory.seats.clone(),
+                sites: Sites::default(),
                 progress: memory.progress.clone(),
                 planned_at: Some(now),
                 set_uid: seen.set.meta.uid.clone(),
@@ -114,10 +125,10 @@ impl<'a> Pass<'a> {
     }
 
     fn run(mut self) -> Plan {
-        let relabels = self.settle_claims();
-        let claims = std::mem::take(&mut self.claims);
-        let judge = self.judge();
-        let sites = Sites::new(self.seen, self.memory, &claims, &judge);
+        let terms = self.terms();
+        let judge = Judge { terms: &terms, strict: terms.strict, now: self.now, started: self.history.started };
+        let sites = self.memory.sites.gather(&terms, self.seen, &self.claims, &judge);
+        let relabels = self.settle_claims(&sites);
         let desired = sites.desired();
         let strategy = Strategy::resolve(&self.seen.set.spec, desired);
 
@@ -126,7 +137,7 @@ impl<'a> Pass<'a> {
         // The original rolls only when there is nothing else to do (DS-D02).
         let held_up = relabels || self.history.is_new || (self.options.strict && worked);
         let rollout = match strategy.rolling && !held_up {
-            true => rollout::roll(&judge, strategy, &sites, |number| !managed[number].is_idle()),
+            true => rollout::roll(&judge, self.seen, strategy, &sites, |number| !managed[number].is_idle()),
             false => Rollout::default(),
         };
 
@@ -134,13 +145,14 @@ impl<'a> Pass<'a> {
         self.gone(&sites);
         self.act(&decided);
         self.explain(&decided);
-        self.announce_bound(&sites);
-        self.next.seats = self.seats(&judge, &sites);
+        self.announce_bound();
         self.report(&decided);
         match self.history.is_new {
             true => self.out.status = None, // DS-C04: not before the revision is there.
-            false => self.cleanup(&claims),
+            false => self.cleanup(),
         }
+        drop((managed, rollout));
+        self.next.sites = sites.settle(&judge, self.seen);
         if self.left > 0 {
             self.out.notes.push(Note::Truncated { left: self.left });
             self.wake_at(self.now);
@@ -149,27 +161,31 @@ impl<'a> Pass<'a> {
         self.out
     }
 
-    fn judge(&self) -> Judge<'a> {
+    /// The terms of this pass: those of the last one if they are the same, so that they need not be compared in full.
+    fn terms(&self) -> Arc<Terms> {
         let spec = &self.seen.set.spec;
-        Judge {
+        let terms = Terms {
             strict: self.options.strict,
-            now: self.now,
             hashes: self.history.labels(),
-            started: self.history.started,
-            generation: pod::template_generation(self.seen),
+            generation: pod::template_generation(self.seen).map(str::to_owned),
             min_ready: SignedDuration::from_secs(spec.min_ready_seconds.max(0)),
-            spec: sites::pod_spec(&spec.template.spec, self.respect_cordon),
+            spec: judge::pod_spec(&spec.template.spec, self.respect_cordon),
             respect_cordon: self.respect_cordon,
+            selector: spec.selector.clone(),
+        };
+        match self.memory.sites.terms() {
+            Some(known) if **known == terms => known.clone(),
+            _ => Arc::new(terms),
         }
     }
 
     /// Adoptions, releases, duplicate revisions; whether pods are being relabelled.
-    fn settle_claims(&mut self) -> bool {
+    fn settle_claims(&mut self, sites: &Sites) -> bool {
         let set = &self.seen.set.meta;
         let out = &mut self.out;
         out.actions.append(&mut self.history.actions);
         out.notes.append(&mut self.history.notes);
-        for pod in &self.claims.release {
+        for pod in sites.released() {
             out.actions.push(actions::release(&kinds::POD, &pod.meta, set));
             out.notes.push(Note::Release { object: pod.meta.name.clone() });
         }
@@ -180,7 +196,7 @@ impl<'a> Pass<'a> {
         for pod in &self.claims.wait {
             out.notes.push(Note::AdoptionWaits { object: pod.meta.name.clone() });
         }
-        let pods = self.claims.pods.iter().map(|(pod, _)| *pod);
+        let pods = self.claims.pods(self.seen);
         let merged = self.history.merge_duplicates(self.options.strict, pods, &mut out.notes);
         let relabels = merged.iter().any(|action| matches!(action, Action::Patch { .. }));
         out.actions.extend(merged);
@@ -190,10 +206,10 @@ impl<'a> Pass<'a> {
         relabels
     }
 
-    fn manage<'p>(&mut self, judge: &Judge<'_>, sites: &'p Sites<'a>, surge: bool) -> Vec<Managed<'p, 'a>> {
+    fn manage<'p>(&mut self, judge: &Judge<'_>, sites: &'p Sites, surge: bool) -> Vec<Managed<'p>> {
         let mut back_offs = std::mem::take(&mut self.next.back_offs);
-        let one = |(site, pods)| node::manage(judge, &mut back_offs, surge, site, pods);
-        let managed: Vec<_> = sites.iter().map(one).collect();
+        let one = |site| node::manage(judge, self.seen, &mut back_offs, surge, site);
+        let managed: Vec<_> = sites.lively().map(one).collect();
         self.next.back_offs = back_offs;
         for at in managed.iter().filter_map(|managed| managed.wake_at) {
             self.wake_at(at);
@@ -201,9 +217,9 @@ impl<'a> Pass<'a> {
         managed
     }
 
-    fn cleanup(&mut self, claims: &Claims<'_>) {
+    fn cleanup(&mut self) {
         let limit = self.seen.set.spec.revision_history_limit.unwrap_or(10);
-        let pods = claims.pods.iter().map(|(pod, _)| *pod);
+        let pods = self.claims.pods(self.seen);
         self.out.actions.extend(self.history.beyond_limit(limit, pods));
     }
 

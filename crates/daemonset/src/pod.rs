@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions;
+use crate::judge::PodState;
 use crate::names;
 use crate::seen::Seen;
-use crate::sites::PodState;
 
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 pub(crate) const GENERATION_LABEL: &str = "pod-template-generation";
@@ -45,12 +45,12 @@ impl<'a> Maker<'a> {
     }
 
     /// The pod for a node whose last pod had the uid `predecessor`; `Err` is the last name that was taken.
-    pub fn make(&self, node: &Node, predecessor: &str, own: &[PodState<'_>]) -> Result<Made, String> {
+    pub fn make(&self, node: &Node, predecessor: &str, own: &[PodState]) -> Result<Made, String> {
         let name = self.name(node, predecessor, own)?;
         let mut body = self.base.clone();
         body["metadata"]["name"] = name.as_str().into();
         pin(&mut body["spec"], node.name());
-        let bound = self.binds && self.fits(node, own);
+        let bound = self.binds && self.fits(node);
         if bound {
             body["spec"]["nodeName"] = node.name().into();
         }
@@ -59,13 +59,13 @@ impl<'a> Maker<'a> {
 
     /// A name that is taken by another pod is hashed again, with that pod's uid as the predecessor; one whose holder is
     /// ending on this very node is waited for.
-    fn name(&self, node: &Node, predecessor: &str, own: &[PodState<'_>]) -> Result<String, String> {
+    fn name(&self, node: &Node, predecessor: &str, own: &[PodState]) -> Result<String, String> {
         let mut predecessor: Arc<str> = predecessor.into();
         let mut name = String::new();
         for _ in 0..NAME_ATTEMPTS {
             name = names::pod_name(&self.prefix, &self.seen.set.meta.uid, node.name(), self.revision, &predecessor);
-            let stranger = self.seen.strangers.get(name.as_str());
-            let mut own = own.iter().map(|state| state.pod);
+            let stranger = self.seen.stranger(&name);
+            let mut own = own.iter().map(|state| &state.pod);
             match stranger.or_else(|| own.find(|pod| *pod.meta.name == *name)) {
                 None => return Ok(name),
                 Some(other) if other.is_terminating() && other.target_node() == Some(node.name()) => return Err(name),
@@ -76,11 +76,12 @@ impl<'a> Maker<'a> {
     }
 
     /// Whether the pod fits beside what is known to be on the node; what is not known is the scheduler's.
-    fn fits(&self, node: &Node, _own: &[PodState<'_>]) -> bool {
-        let Some(neighbours) = self.seen.neighbours.get(node.name()) else {
+    fn fits(&self, node: &Node) -> bool {
+        let Some(neighbours) = &self.seen.neighbours else {
             return false;
         };
-        let occupancy = Occupancy::of(neighbours.iter().map(AsRef::as_ref));
+        let here = neighbours.find("", node.name()).into_iter().flat_map(|pods| pods.iter());
+        let occupancy = Occupancy::of(here.map(AsRef::as_ref));
         check(self.spec, node, &occupancy).fits()
     }
 }

@@ -11,7 +11,9 @@ use everynode_api::int_or_string::{IntOrString, Round};
 use everynode_api::view::DaemonSetSpec;
 
 use crate::explain::{Hold, Want, Why};
-use crate::sites::{Judge, PodState, Site, Sites, fell_silent_after};
+use crate::judge::{Judge, PodState, fell_silent_after};
+use crate::seen::Seen;
+use crate::sites::{Site, Sites, node_of};
 
 /// The strategy, with its numbers resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,53 +51,60 @@ impl Strategy {
 
 /// What a rollout does in one pass.
 #[derive(Default)]
-pub(crate) struct Rollout<'p, 'a> {
-    pub deletes: Vec<(&'p PodState<'a>, Why)>,
-    pub creates: Vec<(&'p Site<'a>, Want)>,
-    pub holds: Vec<(&'p PodState<'a>, Hold)>,
+pub(crate) struct Rollout<'p> {
+    pub deletes: Vec<(&'p PodState, Why)>,
+    pub creates: Vec<(&'p Site, Want)>,
+    pub holds: Vec<(&'p Site, &'p PodState, Hold)>,
     /// Nodes that take up the budget or the surge.
     pub blockers: Vec<Arc<str>>,
     pub spent: i64,
     pub allowed: i64,
 }
 
-impl Rollout<'_, '_> {
+impl Rollout<'_> {
     /// Something outdated waits for the budget and nothing moves.
     pub fn is_blocked(&self) -> bool {
-        let waits = |(_, hold): &(_, Hold)| matches!(hold, Hold::Budget { .. } | Hold::Surge { .. });
+        let waits = |(_, _, hold): &(_, _, Hold)| matches!(hold, Hold::Budget { .. } | Hold::Surge { .. });
         self.deletes.is_empty() && self.creates.is_empty() && self.holds.iter().any(waits)
     }
 }
 
-/// The next steps. `busy` says of a node (by its number) that it is being worked on already.
-pub(crate) fn roll<'p, 'a>(
+/// The next steps. `busy` says of a lively node (by its number) that it is being worked on already. What is not lively
+/// is up to date and available: it takes part in nothing but the count of what is available.
+pub(crate) fn roll<'p>(
     judge: &Judge<'_>,
+    seen: &Seen,
     strategy: Strategy,
-    sites: &'p Sites<'a>,
+    sites: &'p Sites,
     busy: impl Fn(usize) -> bool,
-) -> Rollout<'p, 'a> {
-    if strategy.max_surge > 0 { surge(judge, strategy, sites, busy) } else { in_place(judge, strategy, sites, busy) }
+) -> Rollout<'p> {
+    match strategy.max_surge > 0 {
+        true => surge(judge, seen, strategy, sites, busy),
+        false => in_place(judge, seen, strategy, sites, busy),
+    }
 }
 
 /// A node as a rollout sees it: its pods that are not terminating, by revision.
-struct Pair<'p, 'a> {
-    site: &'p Site<'a>,
-    new: Option<&'p PodState<'a>>,
-    old: Option<&'p PodState<'a>>,
+struct Pair<'p> {
+    site: &'p Site,
+    new: Option<&'p PodState>,
+    old: Option<&'p PodState>,
     /// Two of a kind: left to manage (DS-D10).
     doubled: bool,
     /// Whether the node may take up the budget when it has no available pod.
     counts: bool,
 }
 
-fn pair<'p, 'a>(judge: &Judge<'_>, site: &'p Site<'a>, pods: &'p [PodState<'a>]) -> Pair<'p, 'a> {
+fn pair<'p>(judge: &Judge<'_>, seen: &Seen, site: &'p Site) -> Pair<'p> {
+    let pods = site.pods();
     let staying = || pods.iter().filter(|state| !state.is_terminating());
     let new = || staying().filter(|state| state.updated);
     let old = || staying().filter(|state| !state.updated);
     // A silent node counts if it had the new revision, and its agent had taken that up: terminating pods tell, too. After
     // a rollback it may have had it, and fallen silent, long before.
     let received = || pods.iter().any(|state| state.updated && state.is_reported());
-    let after = || received() && fell_silent_after(site.node, judge.started);
+    let silent_after = || node_of(seen, site).is_none_or(|node| fell_silent_after(node, judge.started));
+    let after = || received() && silent_after();
     Pair {
         site,
         new: new().next(),
@@ -106,33 +115,34 @@ fn pair<'p, 'a>(judge: &Judge<'_>, site: &'p Site<'a>, pods: &'p [PodState<'a>])
 }
 
 /// Nodes that the rollout looks at: those that have pods or should (DS-D07).
-fn pairs<'p, 'a>(judge: &Judge<'_>, sites: &'p Sites<'a>) -> impl Iterator<Item = (usize, Pair<'p, 'a>)> {
-    let entries = sites.iter().enumerate();
-    let entries = entries.filter(|(_, (site, pods))| site.eligibility.should_run || !pods.is_empty());
-    entries.map(|(number, (site, pods))| (number, pair(judge, site, pods)))
+fn pairs<'p>(judge: &Judge<'_>, seen: &Seen, sites: &'p Sites) -> impl Iterator<Item = (usize, Pair<'p>)> {
+    let entries = sites.lively().enumerate();
+    let entries = entries.filter(|(_, site)| site.eligibility.should_run || !site.pods().is_empty());
+    entries.map(|(number, site)| (number, pair(judge, seen, site)))
 }
 
 /// Candidates of one rollout, in two classes; each class is in name order.
 #[derive(Default)]
-struct Candidates<'p, 'a> {
+struct Candidates<'p> {
     /// Serving, but not long enough to be available: first.
-    ready: Vec<Candidate<'p, 'a>>,
-    available: Vec<Candidate<'p, 'a>>,
+    ready: Vec<Candidate<'p>>,
+    available: Vec<Candidate<'p>>,
 }
 
 /// An outdated pod that may go, and where it is.
-type Candidate<'p, 'a> = (&'p PodState<'a>, &'p Site<'a>);
+type Candidate<'p> = (&'p PodState, &'p Site);
 
 /// maxUnavailable (DS-D10 to DS-D16).
-fn in_place<'p, 'a>(
+fn in_place<'p>(
     judge: &Judge<'_>,
+    seen: &Seen,
     strategy: Strategy,
-    sites: &'p Sites<'a>,
+    sites: &'p Sites,
     busy: impl Fn(usize) -> bool,
-) -> Rollout<'p, 'a> {
+) -> Rollout<'p> {
     let mut rollout = Rollout { allowed: strategy.max_unavailable, ..Rollout::default() };
     let mut candidates = Candidates::default();
-    for (number, pair) in pairs(judge, sites) {
+    for (number, pair) in pairs(judge, seen, sites) {
         let unavailable = match (pair.new, pair.old) {
             _ if pair.doubled || busy(number) => true,
             (Some(new), None) => !new.available,
@@ -141,7 +151,7 @@ fn in_place<'p, 'a>(
         };
         if unavailable && pair.counts {
             rollout.spent += 1;
-            rollout.blockers.push(pair.site.node.meta.name.clone());
+            rollout.blockers.push(pair.site.name.clone());
         }
     }
     spend(&mut rollout, candidates);
@@ -149,16 +159,16 @@ fn in_place<'p, 'a>(
 }
 
 /// A node with only an outdated pod; returns whether it spends the budget as it is.
-fn outdated<'p, 'a>(
+fn outdated<'p>(
     judge: &Judge<'_>,
-    pair: &Pair<'p, 'a>,
-    old: &'p PodState<'a>,
-    rollout: &mut Rollout<'p, 'a>,
-    candidates: &mut Candidates<'p, 'a>,
+    pair: &Pair<'p>,
+    old: &'p PodState,
+    rollout: &mut Rollout<'p>,
+    candidates: &mut Candidates<'p>,
 ) -> bool {
     match () {
-        () if old.adopting => rollout.holds.push((old, Hold::Adopting)),
-        () if !pair.site.heard && !judge.strict => rollout.holds.push((old, Hold::NodeSilent)),
+        () if old.adopting => rollout.holds.push((pair.site, old, Hold::Adopting)),
+        () if !pair.site.heard && !judge.strict => rollout.holds.push((pair.site, old, Hold::NodeSilent)),
         () if old.available => candidates.available.push((old, pair.site)),
         () if old.ready && !judge.strict => {
             candidates.ready.push((old, pair.site));
@@ -170,43 +180,44 @@ fn outdated<'p, 'a>(
 }
 
 /// Spends what is left of the budget: on pods that are ready but not available first.
-fn spend<'p, 'a>(rollout: &mut Rollout<'p, 'a>, candidates: Candidates<'p, 'a>) {
+fn spend<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>) {
     let allowed = rollout.allowed;
     let mut number = rollout.spent;
-    for (old, _) in &candidates.ready {
-        choose(rollout, old, &mut number, allowed);
+    for (old, site) in &candidates.ready {
+        choose(rollout, old, site, &mut number, allowed);
     }
     // Those that are not available spend the budget whether they go or stay.
     let not_available = candidates.ready.len() as i64;
     number = rollout.spent + not_available;
     let spent = number;
-    for (old, _) in &candidates.available {
-        choose(rollout, old, &mut number, allowed); // DS-D14
+    for (old, site) in &candidates.available {
+        choose(rollout, old, site, &mut number, allowed); // DS-D14
     }
     rollout.spent = spent;
 }
 
-fn choose<'p, 'a>(rollout: &mut Rollout<'p, 'a>, old: &'p PodState<'a>, number: &mut i64, allowed: i64) {
+fn choose<'p>(rollout: &mut Rollout<'p>, old: &'p PodState, site: &'p Site, number: &mut i64, allowed: i64) {
     if *number < allowed {
         *number += 1;
         rollout.deletes.push((old, Why::Outdated { number: *number, allowed }));
     } else {
-        rollout.holds.push((old, Hold::Budget { unavailable: *number, allowed }));
+        rollout.holds.push((site, old, Hold::Budget { unavailable: *number, allowed }));
     }
 }
 
 /// maxSurge (DS-D20 to DS-D29).
-fn surge<'p, 'a>(
+fn surge<'p>(
     judge: &Judge<'_>,
+    seen: &Seen,
     strategy: Strategy,
-    sites: &'p Sites<'a>,
+    sites: &'p Sites,
     busy: impl Fn(usize) -> bool,
-) -> Rollout<'p, 'a> {
+) -> Rollout<'p> {
     let mut rollout = Rollout { allowed: strategy.max_surge, ..Rollout::default() };
-    let mut candidates: Candidates<'p, 'a> = Candidates::default();
+    let mut candidates: Candidates<'p> = Candidates::default();
     let mut misplaced = Vec::new();
-    let mut available = 0;
-    for (number, pair) in pairs(judge, sites) {
+    let mut available = sites.serving();
+    for (number, pair) in pairs(judge, seen, sites) {
         available += i64::from(pair.old.or(pair.new).is_some_and(|state| state.available)); // DS-D21
         let surging = match (pair.new, pair.old) {
             _ if pair.doubled => true, // DS-D20
@@ -218,10 +229,10 @@ fn surge<'p, 'a>(
             }
             (None, Some(old)) => {
                 match alone(judge, &pair, old) {
-                    Alone::Hold(hold) => rollout.holds.push((old, hold)),
+                    Alone::Hold(hold) => rollout.holds.push((pair.site, old, hold)),
                     Alone::Delete => rollout.deletes.push((old, Why::OutdatedUnavailable)),
                     Alone::Create => rollout.creates.push((pair.site, Want::Replace)),
-                    Alone::Misplaced => misplaced.push(old),
+                    Alone::Misplaced => misplaced.push((old, pair.site)),
                     Alone::Ready => candidates.ready.push((old, pair.site)),
                     Alone::Available => candidates.available.push((old, pair.site)),
                 }
@@ -230,7 +241,7 @@ fn surge<'p, 'a>(
         };
         if surging && pair.counts {
             rollout.spent += 1;
-            rollout.blockers.push(pair.site.node.meta.name.clone());
+            rollout.blockers.push(pair.site.name.clone());
         }
     }
     start(&mut rollout, candidates);
@@ -239,7 +250,7 @@ fn surge<'p, 'a>(
 }
 
 /// DS-D25
-fn beside<'p, 'a>(new: &'p PodState<'a>, old: &'p PodState<'a>, rollout: &mut Rollout<'p, 'a>) {
+fn beside<'p>(new: &'p PodState, old: &'p PodState, rollout: &mut Rollout<'p>) {
     if new.available && !old.adopting {
         rollout.deletes.push((old, Why::Replaced { by: new.name() }));
     }
@@ -255,7 +266,7 @@ enum Alone {
     Available,
 }
 
-fn alone(judge: &Judge<'_>, pair: &Pair<'_, '_>, old: &PodState<'_>) -> Alone {
+fn alone(judge: &Judge<'_>, pair: &Pair<'_>, old: &PodState) -> Alone {
     let serving = old.available || (old.ready && !judge.strict);
     match pair.site.eligibility.should_run {
         _ if old.adopting => Alone::Hold(Hold::Adopting),
@@ -269,25 +280,25 @@ fn alone(judge: &Judge<'_>, pair: &Pair<'_, '_>, old: &PodState<'_>) -> Alone {
 }
 
 /// Starts new pods beside the first candidates (DS-D26).
-fn start<'p, 'a>(rollout: &mut Rollout<'p, 'a>, candidates: Candidates<'p, 'a>) {
+fn start<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>) {
     let (mut surging, allowed) = (rollout.spent, rollout.allowed);
     for (old, site) in candidates.ready.into_iter().chain(candidates.available) {
         if surging < allowed {
             surging += 1;
             rollout.creates.push((site, Want::Surge));
         } else {
-            rollout.holds.push((old, Hold::Surge { surging, allowed }));
+            rollout.holds.push((site, old, Hold::Surge { surging, allowed }));
         }
     }
 }
 
 /// Outdated pods on nodes that should not run any go only while enough others are available (DS-D27).
-fn remove_misplaced<'p, 'a>(rollout: &mut Rollout<'p, 'a>, misplaced: Vec<&'p PodState<'a>>, spare: i64) {
-    for (old, number) in misplaced.into_iter().zip(0..) {
+fn remove_misplaced<'p>(rollout: &mut Rollout<'p>, misplaced: Vec<Candidate<'p>>, spare: i64) {
+    for ((old, site), number) in misplaced.into_iter().zip(0..) {
         if number < spare {
             rollout.deletes.push((old, Why::OutdatedMisplaced));
         } else {
-            rollout.holds.push((old, Hold::NeededElsewhere));
+            rollout.holds.push((site, old, Hold::NeededElsewhere));
         }
     }
 }

@@ -1,35 +1,53 @@
 //! What a decision is made from, and how it is gathered.
 
-use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use everynode_api::kinds;
 use everynode_api::meta::{Key, Meta};
 use everynode_api::selector::Selector;
-use everynode_api::view::{ControllerRevision, DaemonSet, Node, Pod, View};
+use everynode_api::view::{ControllerRevision, DaemonSet, Node, Pod, Sorted, View};
 
-use crate::{Bind, CLASS_ANNOTATION, Options, names, pod};
+use crate::{Bind, CLASS_ANNOTATION, Options, pod};
 
-/// Everything that the plan for one set may look at.
+/// Everything that the plan for one set may look at. Snapshots: gathering costs no more for many nodes than for few.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub set: Arc<DaemonSet>,
     /// All nodes, in name order.
-    pub nodes: Vec<Arc<Node>>,
-    /// The pods that the set controls, and the namespace's orphans that match its selector (DS-C10 to DS-C13).
-    pub pods: Vec<Arc<Pod>>,
-    /// Likewise the revisions (DS-D45).
+    pub nodes: Sorted<Arc<Node>>,
+    /// The pods that the set controls (DS-C10).
+    pub owned: Sorted<Arc<Pod>>,
+    /// The namespace's orphans that match its selector (DS-C13).
+    pub orphans: Vec<Arc<Pod>>,
+    /// As for pods: those that the set controls, and orphans that match (DS-D45).
     pub revisions: Vec<Arc<ControllerRevision>>,
-    /// Other pods of the namespace whose names look like ours: a new pod cannot have such a name.
-    pub strangers: BTreeMap<Arc<str>, Arc<Pod>>,
     /// Other revisions of the namespace whose names look like ours (DS-D51).
     pub foreign_revisions: Vec<Arc<ControllerRevision>>,
-    /// All pods on those nodes that may get a pod, where the plan may bind.
-    pub neighbours: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    /// All pods: a new pod cannot have a name that another one has.
+    pub all_pods: Sorted<Arc<Pod>>,
+    /// All pods by the node that they are bound or pinned to, where the plan may bind.
+    pub neighbours: Option<Sorted<Arc<[Arc<Pod>]>>>,
     /// Every change of a DaemonSet up to this revision is known. An orphan that is newer is not adopted yet: it may be
     /// one because its set was just deleted (DS-C14).
     pub sets_known_to: u64,
+}
+
+impl Seen {
+    /// The set's pods, and the orphans that match.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.owned.values().chain(&self.orphans)
+    }
+
+    pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.find("", name)
+    }
+
+    /// A pod of this name that the set does not control.
+    pub fn stranger(&self, name: &str) -> Option<&Arc<Pod>> {
+        let ours = |pod: &Pod| pod.meta.controller().is_some_and(|owner| *owner.uid == *self.set.meta.uid);
+        self.all_pods.find(&self.set.meta.namespace, name).filter(|pod| !ours(pod))
+    }
 }
 
 /// Whether this controller looks after the set (see [`Options::class`]).
@@ -40,18 +58,19 @@ pub(crate) fn is_ours(options: &Options, set: &DaemonSet) -> bool {
 pub(crate) fn see(options: &Options, view: &View, key: &Key) -> Option<Seen> {
     let set = view.daemon_set(key).filter(|set| is_ours(options, set))?;
     let selector = selector(set);
+    let orphans = view.pods().orphans_in(&set.meta.namespace).filter(|pod| matches(&selector, &pod.meta));
+    let may_bind = options.bind == Bind::WhereFits && pod::may_bind(&set.spec.template);
     let mut seen = Seen {
         set: set.clone(),
-        nodes: view.nodes().cloned().collect(),
-        pods: pods(view, set, &selector),
+        nodes: view.nodes_snapshot(),
+        owned: view.pods().owned_snapshot(&set.meta.uid),
+        orphans: orphans.cloned().collect(),
+        all_pods: view.pods().snapshot(),
+        neighbours: may_bind.then(|| view.pods().nodes_snapshot()),
         sets_known_to: view.seen_revision(&kinds::DAEMON_SET),
         ..Seen::default()
     };
     revisions(view, &selector, &mut seen);
-    strangers(view, &mut seen);
-    if options.bind == Bind::WhereFits && pod::may_bind(&set.spec.template) {
-        neighbours(view, &mut seen);
-    }
     Some(seen)
 }
 
@@ -63,12 +82,6 @@ pub(crate) fn selector(set: &DaemonSet) -> Selector {
 
 pub(crate) fn matches(selector: &Selector, meta: &Meta) -> bool {
     selector.matches(|key| meta.labels.get(key))
-}
-
-fn pods(view: &View, set: &DaemonSet, selector: &Selector) -> Vec<Arc<Pod>> {
-    let owned = view.pods().owned_by(&set.meta.uid);
-    let orphans = view.pods().orphans_in(&set.meta.namespace).filter(|pod| matches(selector, &pod.meta));
-    owned.chain(orphans).cloned().collect()
 }
 
 fn revisions(view: &View, selector: &Selector, seen: &mut Seen) {
@@ -84,36 +97,6 @@ fn revisions(view: &View, selector: &Selector, seen: &mut Seen) {
             seen.foreign_revisions.push(revision.clone());
         }
     }
-}
-
-fn strangers(view: &View, seen: &mut Seen) {
-    let prefix = names::prefix(&seen.set.meta.name);
-    // Both are in the order of names, so what is ours is passed over without a look at it.
-    let mut owned = view.pods().owned_by(&seen.set.meta.uid).peekable();
-    for pod in view.pods().named_like(&seen.set.meta.namespace, &prefix) {
-        let is_before = |own: &&Arc<Pod>| !Arc::ptr_eq(own, pod) && own.meta.name < pod.meta.name;
-        while owned.next_if(is_before).is_some() {}
-        if owned.next_if(|own| Arc::ptr_eq(own, pod)).is_none() {
-            seen.strangers.insert(pod.meta.name.clone(), pod.clone());
-        }
-    }
-}
-
-fn neighbours(view: &View, seen: &mut Seen) {
-    let surges = surges(&seen.set);
-    let mut taken: HashMap<&str, (), Fnv> = HashMap::default();
-    if !surges {
-        let staying = seen.pods.iter().filter(|pod| !pod.is_terminal() && !pod.is_terminating());
-        taken.extend(staying.filter_map(|pod| Some((pod.target_node()?, ()))));
-    }
-    let free = seen.nodes.iter().filter(|node| !taken.contains_key(node.name()));
-    let on_node = |node: &Arc<Node>| (node.meta.name.clone(), view.pods().on_node(node.name()).cloned().collect());
-    seen.neighbours = free.map(on_node).collect();
-}
-
-fn surges(set: &DaemonSet) -> bool {
-    let rolling = set.spec.update_strategy.rolling_update.as_ref();
-    rolling.and_then(|rolling| rolling.max_surge.as_ref()).is_some_and(|surge| !surge.is_zero())
 }
 
 /// A fast, seedless hash for lookups by name; nothing is ever replayed in its order.

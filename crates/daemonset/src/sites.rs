@@ -1,264 +1,242 @@
-//! Each node with its verdict and its pods, in the order in which they are judged.
+//! Each node with its verdict and its pods, judged once and kept until something about it changes.
+//!
+//! A set on 5,000 nodes is nearly everywhere as it should be. Sites lie in blocks; a block where nothing is to be
+//! done is told by its totals and never looked into again until one of its nodes or pods changes. So a pass
+//! costs what changed, plus a look at each block. [`gather`] brings the blocks up to date.
+//!
+//! Sites are also what is remembered of a node between passes: its last pod, and which machine it was (see [`Seat`]).
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
+mod gather;
+
 use std::sync::Arc;
 
-use everynode_api::meta::Meta;
-use everynode_api::view::{Node, Pod, PodPhase, PodSpec};
-use everynode_placement::{Eligibility, Reason, eligible, static_reasons, with_automatic_tolerations};
-use jiff::{SignedDuration, Timestamp};
+use everynode_api::view::{Mark, Node, Pod};
+use everynode_placement::Eligibility;
+use jiff::Timestamp;
 
-use crate::claim::Claims;
-use crate::memory::{Memory, Seat};
-use crate::pod::{GENERATION_LABEL, HASH_LABEL};
-use crate::seen::{Fnv, Seen};
-use crate::{Options, RESPECT_CORDON_ANNOTATION};
-
-/// How nodes and pods of one set are judged in one pass.
-pub(crate) struct Judge<'a> {
-    pub strict: bool,
-    pub now: Timestamp,
-    /// The hash labels of the newest template: more than one while duplicate revisions exist.
-    pub hashes: Vec<String>,
-    /// When the rollout of the newest template began.
-    pub started: Option<Timestamp>,
-    /// The template generation, where it counts, too (DS-D04).
-    pub generation: Option<&'a str>,
-    pub min_ready: SignedDuration,
-    /// The template's spec with all tolerations.
-    pub spec: PodSpec,
-    pub respect_cordon: bool,
-}
-
-/// Whether cordoned nodes get no pod of the set.
-pub(crate) fn respects_cordon(options: &Options, set: &Meta) -> bool {
-    !options.strict && set.annotations.get(RESPECT_CORDON_ANNOTATION) == Some("true")
-}
-
-/// The template's spec with the tolerations that its pods will have.
-pub(crate) fn pod_spec(template: &PodSpec, respect_cordon: bool) -> PodSpec {
-    let mut spec = template.clone();
-    spec.tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
-    if respect_cordon {
-        let own = &template.tolerations;
-        spec.tolerations.retain(|t| own.contains(t) || t.key.as_ref() != "node.kubernetes.io/unschedulable");
-    }
-    spec
-}
-
-/// Likewise with nothing but what the verdict on a node reads.
-pub(crate) fn verdict_spec(template: &PodSpec, respect_cordon: bool) -> PodSpec {
-    let needed = PodSpec {
-        node_name: template.node_name.clone(),
-        node_selector: template.node_selector.clone(),
-        affinity: template.affinity.clone(),
-        tolerations: template.tolerations.clone(),
-        host_network: template.host_network,
-        ..PodSpec::default()
-    };
-    pod_spec(&needed, respect_cordon)
-}
-
-/// The verdict on a node (DS-B01 to DS-B09, and the cordon where the set respects it).
-pub(crate) fn eligibility(spec: &PodSpec, respect_cordon: bool, node: &Node) -> Eligibility {
-    match eligible(spec, &spec.tolerations, node) {
-        Eligibility { should_run: true, .. } if respect_cordon && node.spec.unschedulable => Eligibility::KEEP,
-        verdict => verdict,
-    }
-}
-
-impl Judge<'_> {
-    /// Everything that speaks against the node.
-    pub fn reasons(&self, node: &Node) -> Vec<Reason> {
-        let mut reasons = static_reasons(&self.spec, node);
-        let cordoned = self.respect_cordon && node.spec.unschedulable;
-        if cordoned && !reasons.contains(&Reason::Unschedulable) {
-            reasons.push(Reason::Unschedulable);
-        }
-        reasons
-    }
-
-    /// Whether a pod carries the newest hash.
-    pub fn has_newest_hash(&self, meta: &Meta) -> bool {
-        meta.labels.get(HASH_LABEL).is_some_and(|hash| self.hashes.iter().any(|newest| newest == hash))
-    }
-
-    /// Up to date (DS-D04). The generation counts only for the original's sake (DS-K28).
-    fn is_updated(&self, meta: &Meta, newest_hash: bool) -> bool {
-        let generation = || self.generation.is_some() && meta.labels.get(GENERATION_LABEL) == self.generation;
-        newest_hash || (self.strict && generation())
-    }
-
-    fn state<'a>(&self, pod: &'a Arc<Pod>, adopting: bool) -> PodState<'a> {
-        let newest_hash = self.has_newest_hash(&pod.meta);
-        let available_at = self.available_at(pod);
-        PodState {
-            pod,
-            site: 0,
-            adopting,
-            newest_hash,
-            updated: self.is_updated(&pod.meta, newest_hash),
-            ready: available_at.is_some(),
-            available: available_at.is_some_and(|at| at <= self.now),
-            available_at: available_at.unwrap_or(Timestamp::MAX),
-        }
-    }
-
-    /// When a ready pod is or becomes available (DS-E04); `None` if it is not ready.
-    fn available_at(&self, pod: &Pod) -> Option<Timestamp> {
-        let ready = pod.condition("Ready").filter(|condition| condition.status.as_ref() == "True")?;
-        if self.min_ready.is_zero() {
-            return Some(Timestamp::MIN);
-        }
-        let since = ready.last_transition_time;
-        Some(since.map_or(Timestamp::MAX, |since| since.saturating_add(self.min_ready).unwrap_or(Timestamp::MAX)))
-    }
-}
-
-/// A pod of the set, judged.
-#[derive(Clone)]
-pub(crate) struct PodState<'a> {
-    pub pod: &'a Arc<Pod>,
-    site: u32,
-    /// It is only being adopted: nothing else is done to it in this pass.
-    pub adopting: bool,
-    pub newest_hash: bool,
-    pub updated: bool,
-    pub ready: bool,
-    pub available: bool,
-    /// Meaningful if it is ready.
-    pub available_at: Timestamp,
-}
-
-impl PodState<'_> {
-    pub fn name(&self) -> Arc<str> {
-        self.pod.meta.name.clone()
-    }
-
-    pub fn is_terminating(&self) -> bool {
-        self.pod.is_terminating()
-    }
-
-    pub fn phase(&self) -> PodPhase {
-        self.pod.status.phase
-    }
-
-    /// Ended and being deleted: nothing but a name that is still taken (DS-C20).
-    fn is_ghost(&self) -> bool {
-        self.pod.is_terminating() && self.pod.is_terminal()
-    }
-
-    /// The agent of its node has said something about it.
-    pub fn is_reported(&self) -> bool {
-        self.pod.status.start_time.is_some() || self.pod.status.container_statuses > 0
-    }
-
-    /// DS-C28: bound before unbound, then older, then smaller name.
-    pub fn order(&self, other: &Self) -> Ordering {
-        let key = |state: &Self| (state.pod.spec.node_name.is_empty(), state.pod.meta.creation_timestamp);
-        key(self).cmp(&key(other)).then_with(|| self.pod.meta.name.cmp(&other.pod.meta.name))
-    }
-}
+use crate::judge::{Judge, PodState, Terms};
+use crate::node;
+use crate::seen::Seen;
+use crate::status::Counts;
 
 /// A node, its verdict, and where its pods are.
-pub(crate) struct Site<'a> {
-    pub node: &'a Arc<Node>,
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    /// The node's name.
+    pub name: Arc<str>,
+    /// The uid of the node; `None`: there are pods for it, but no such node.
+    pub node_uid: Option<Arc<str>>,
+    /// The state of the node that the verdict is about; 0: not known.
+    node_version: u64,
     pub eligibility: Eligibility,
     /// The node's agent is heard of. One that reports itself as not ready is.
     pub heard: bool,
-    /// What is remembered of the node.
-    pub seat: Option<&'a Seat>,
-    first: u32,
-    end: u32,
-    ghosts_end: u32,
+    /// What was remembered of the node when the pass began.
+    pub seat: Option<Seat>,
+    /// In the order of DS-C28; those that have ended and are being deleted (DS-C20) at the end.
+    all: Vec<PodState>,
+    ghosts: usize,
+    settled: bool,
 }
 
-/// All nodes in name order, with the pods on them.
-pub(crate) struct Sites<'a> {
-    pub sites: Vec<Site<'a>>,
-    states: Vec<PodState<'a>>,
-    /// Pods for nodes that do not exist.
-    pub astray: Vec<PodState<'a>>,
+/// A node's machine and the last pod of the set that was seen there.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seat {
+    /// The node object's uid at that time: a node that comes back under its name with another uid is another machine.
+    pub node_uid: Arc<str>,
+    pub pod_uid: Arc<str>,
 }
 
-impl<'a> Sites<'a> {
-    pub fn new(seen: &'a Seen, memory: &'a Memory, claims: &Claims<'a>, judge: &Judge<'_>) -> Self {
-        let mut index: HashMap<&str, u32, Fnv> = HashMap::with_capacity_and_hasher(seen.nodes.len(), Fnv::default());
-        index.extend(seen.nodes.iter().zip(0..).map(|(node, number)| (node.name(), number)));
-        let mut sites = Sites { sites: Vec::new(), states: Vec::with_capacity(claims.pods.len()), astray: Vec::new() };
-        for (pod, adopting) in &claims.pods {
-            let Some(target) = pod.target_node() else { continue }; // DS-B33
-            let mut state = judge.state(pod, *adopting);
-            match index.get(target) {
-                Some(number) => {
-                    state.site = *number;
-                    sites.states.push(state);
-                }
-                None => sites.astray.push(state),
-            }
-        }
-        let place = |state: &PodState<'_>| (state.site, state.is_ghost());
-        sites.states.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.order(b)));
-        sites.astray.sort_by(|a, b| a.pod.meta.name.cmp(&b.pod.meta.name));
-        sites.lay_out(seen, memory, judge);
-        sites
-    }
-
-    fn lay_out(&mut self, seen: &'a Seen, memory: &'a Memory, judge: &Judge<'_>) {
-        let mut next = 0;
-        let mut seats = memory.seats.iter().peekable();
-        self.sites = Vec::with_capacity(seen.nodes.len());
-        for (node, number) in seen.nodes.iter().zip(0u32..) {
-            let rest = &self.states[next..];
-            let all = rest.iter().take_while(|state| state.site == number).count();
-            let alive = rest[..all].iter().take_while(|state| !state.is_ghost()).count();
-            while seats.next_if(|seat| *seat.node < *node.name()).is_some() {}
-            self.sites.push(Site {
-                seat: seats.next_if(|seat| *seat.node == *node.name()),
-                node,
-                eligibility: eligibility(&judge.spec, judge.respect_cordon, node),
-                heard: judge.strict || is_heard(node),
-                first: next as u32,
-                end: (next + alive) as u32,
-                ghosts_end: (next + all) as u32,
-            });
-            next += all;
-        }
-    }
-
+impl Site {
     /// The node's pods in the order of DS-C28, without those that have ended and are being deleted (DS-C20).
-    pub fn pods(&self, site: &Site<'a>) -> &[PodState<'a>] {
-        &self.states[site.first as usize..site.end as usize]
+    pub fn pods(&self) -> &[PodState] {
+        &self.all[..self.all.len() - self.ghosts]
     }
 
     /// Likewise with them.
-    pub fn pods_and_ghosts(&self, site: &Site<'a>) -> &[PodState<'a>] {
-        &self.states[site.first as usize..site.ghosts_end as usize]
+    pub fn pods_and_ghosts(&self) -> &[PodState] {
+        &self.all
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Site<'a>, &[PodState<'a>])> {
-        self.sites.iter().map(|site| (site, self.pods(site)))
+    /// The verdict is about the node in this very state.
+    fn is_about(&self, node: &Node) -> bool {
+        let version = node.meta.resource_version;
+        version != 0 && self.node_version == version && self.node_uid.as_ref() == Some(&node.meta.uid)
+    }
+
+    /// No pod should be here and none is.
+    fn is_skipped(&self) -> bool {
+        !self.eligibility.should_run && self.all.is_empty()
+    }
+
+    /// Nothing is to be done here, and nothing said but why there is no pod.
+    fn is_settled(&self, judge: &Judge<'_>, seen: &Seen) -> bool {
+        let serves = |state: &PodState| {
+            let busy = state.adopting || state.is_terminating() || state.pod.is_terminal();
+            !busy && state.available && state.updated && state.newest_hash
+        };
+        match self.all.as_slice() {
+            _ if self.node_uid.is_none() => false,
+            [] => !self.eligibility.should_run,
+            [only] => self.eligibility.should_run && serves(only) && !node::is_of_former_node(judge, seen, self, only),
+            _ => false,
+        }
+    }
+
+    /// What is remembered of the node for the next pass.
+    fn next_seat(&self, judge: &Judge<'_>, seen: &Seen) -> Option<Seat> {
+        let node_uid = self.node_uid.as_ref()?;
+        let old = self.seat.as_ref();
+        let pod_uid = last_pod(&self.all).or_else(|| old.map(|old| old.pod_uid.clone()))?;
+        let former = self.pods().iter().any(|state| node::is_of_former_node(judge, seen, self, state));
+        let node_uid = old.filter(|_| former).map_or(node_uid, |old| &old.node_uid).clone();
+        Some(Seat { node_uid, pod_uid })
+    }
+}
+
+/// The uid of the pod that was made last.
+pub(crate) fn last_pod(pods: &[PodState]) -> Option<Arc<str>> {
+    let age = |state: &&PodState| (state.pod.meta.creation_timestamp, state.pod.meta.name.clone());
+    match pods {
+        [only] => Some(only.pod.meta.uid.clone()),
+        pods => pods.iter().max_by_key(age).map(|state| state.pod.meta.uid.clone()),
+    }
+}
+
+/// Neighbours in the order of names.
+#[derive(Debug)]
+struct Block {
+    sites: Vec<Site>,
+    /// What the sites add to the status; those without a node add nothing.
+    counts: Counts,
+    /// How many sites are settled with a pod that is available.
+    serving: i64,
+    /// All sites are settled.
+    is_dull: bool,
+}
+
+/// Sites in a block at most.
+const BLOCK_MAX: usize = 128;
+
+impl Block {
+    fn new(sites: Vec<Site>) -> Block {
+        let mut counts = Counts::default();
+        sites.iter().filter(|site| site.node_uid.is_some()).for_each(|site| counts.add(site));
+        let serving = sites.iter().filter(|site| site.settled && !site.all.is_empty()).count() as i64;
+        Block { counts, serving, is_dull: sites.iter().all(|site| site.settled), sites }
+    }
+}
+
+/// All sites, as of one pass.
+#[derive(Clone, Default)]
+pub(crate) struct Sites {
+    blocks: Vec<Arc<Block>>,
+    basis: Option<Arc<Basis>>,
+    /// Blocks that this pass has made, by their index.
+    fresh: Vec<usize>,
+}
+
+/// What the blocks were made from.
+#[derive(Debug)]
+struct Basis {
+    terms: Arc<Terms>,
+    at: Timestamp,
+    nodes: Mark,
+    owned: everynode_api::view::Sorted<Arc<Pod>>,
+    /// Names of nodes that are to be looked at again whatever happens: pods are being adopted there, or have to be
+    /// ready for a while longer.
+    unsteady: Vec<Arc<str>>,
+    /// Pods that the set controls and no longer selects, in the order of names.
+    released: Arc<Vec<Arc<Pod>>>,
+}
+
+impl std::fmt::Debug for Sites {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} sites", self.blocks.iter().map(|block| block.sites.len()).sum::<usize>())
+    }
+}
+
+impl PartialEq for Sites {
+    /// By what is remembered; the rest follows from what is seen.
+    fn eq(&self, other: &Self) -> bool {
+        self.seats().eq(other.seats())
+    }
+}
+
+impl Sites {
+    fn all(&self) -> impl Iterator<Item = &Site> {
+        self.blocks.iter().flat_map(|block| &block.sites)
+    }
+
+    fn seats(&self) -> impl Iterator<Item = (&Arc<str>, &Seat)> {
+        self.all().filter_map(|site| Some((&site.name, site.seat.as_ref()?)))
+    }
+
+    /// The same without what can be found out anew.
+    pub fn without_basis(&self) -> Sites {
+        Sites { basis: None, ..self.clone() }
+    }
+
+    /// Pods that the set controls and no longer selects.
+    pub fn released(&self) -> &[Arc<Pod>] {
+        self.basis.as_ref().map_or(&[], |basis| &basis.released)
+    }
+
+    /// What the sites were judged by.
+    pub fn terms(&self) -> Option<&Arc<Terms>> {
+        self.basis.as_ref().map(|basis| &basis.terms)
+    }
+
+    /// Nodes where something may be to do or to say, in the order of names. Nodes without a pod and without a claim to
+    /// one, and those whose only pod is as it should be, are not among them.
+    pub fn lively(&self) -> impl Iterator<Item = &Site> {
+        let blocks = self.blocks.iter().filter(|block| !block.is_dull);
+        blocks.flat_map(|block| &block.sites).filter(|site| !site.settled && site.node_uid.is_some())
+    }
+
+    /// The names of nodes that get no pod and have none, in order.
+    pub fn skipped(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.all().filter(|site| site.settled && site.is_skipped()).map(|site| &site.name)
+    }
+
+    /// Pods for nodes that do not exist, in the order of their names.
+    pub fn astray(&self) -> Vec<&PodState> {
+        let blocks = self.blocks.iter().filter(|block| !block.is_dull);
+        let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.node_uid.is_none());
+        let mut pods: Vec<_> = sites.flat_map(Site::pods_and_ghosts).collect();
+        pods.sort_by(|a, b| a.pod.meta.name.cmp(&b.pod.meta.name));
+        pods
+    }
+
+    /// The counters of the status.
+    pub fn counts(&self) -> Counts {
+        self.blocks.iter().fold(Counts::default(), |sum, block| sum + block.counts)
     }
 
     /// How many nodes should run a pod (DS-E02).
     pub fn desired(&self) -> i64 {
-        self.sites.iter().filter(|site| site.eligibility.should_run).count() as i64
+        self.blocks.iter().map(|block| block.counts.desired).sum()
     }
 
-    /// Every pod of the set that has a node.
-    pub fn states(&self) -> impl Iterator<Item = &PodState<'a>> {
-        self.states.iter().chain(&self.astray)
+    /// How many nodes have an available pod of the newest revision and are not [lively](Sites::lively).
+    pub fn serving(&self) -> i64 {
+        self.blocks.iter().map(|block| block.serving).sum()
+    }
+
+    /// Ends the pass: what it has seen is what the next one remembers.
+    pub fn settle(mut self, judge: &Judge<'_>, seen: &Seen) -> Sites {
+        for index in std::mem::take(&mut self.fresh) {
+            // Made in this pass, so nobody else has it.
+            let Some(block) = self.blocks.get_mut(index).and_then(Arc::get_mut) else { continue };
+            for site in &mut block.sites {
+                site.seat = site.next_seat(judge, seen);
+            }
+        }
+        self
     }
 }
 
-/// Whether a silent node fell silent only after the rollout began; so if that is not known.
-pub(crate) fn fell_silent_after(node: &Node, started: Option<Timestamp>) -> bool {
-    let since = node.condition("Ready").and_then(|ready| ready.last_transition_time);
-    since.zip(started).is_none_or(|(since, started)| since >= started)
-}
-
-/// Only a node whose `Ready` is `Unknown` is not heard of: `False` is what its agent itself said.
-pub(crate) fn is_heard(node: &Node) -> bool {
-    node.condition("Ready").is_none_or(|ready| ready.status.as_ref() != "Unknown")
+/// The node of a lively site.
+pub(crate) fn node_of<'a>(seen: &'a Seen, site: &Site) -> Option<&'a Arc<Node>> {
+    seen.node(&site.name)
 }

@@ -6,7 +6,7 @@ use everynode_api::view::{DaemonSet, DaemonSetStatus};
 use serde_json::json;
 
 use crate::actions::OWNER;
-use crate::sites::Sites;
+use crate::sites::Site;
 
 /// The counters of DS-E02 to DS-E06.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,23 +19,37 @@ pub(crate) struct Counts {
     pub updated: i64,
 }
 
-pub(crate) fn count(sites: &Sites<'_>) -> Counts {
-    let mut counts = Counts::default();
-    for (site, pods) in sites.iter() {
-        match (site.eligibility.should_run, pods.first()) {
-            (false, pod) => counts.misscheduled += i64::from(pod.is_some()),
-            (true, None) => counts.desired += 1,
+impl Counts {
+    /// Counts one node.
+    pub fn add(&mut self, site: &Site) {
+        match (site.eligibility.should_run, site.pods().first()) {
+            (false, pod) => self.misscheduled += i64::from(pod.is_some()),
+            (true, None) => self.desired += 1,
             (true, Some(first)) => {
                 // DS-E03: only the first pod is examined.
-                counts.desired += 1;
-                counts.current += 1;
-                counts.ready += i64::from(first.ready);
-                counts.available += i64::from(first.available);
-                counts.updated += i64::from(first.updated);
+                self.desired += 1;
+                self.current += 1;
+                self.ready += i64::from(first.ready);
+                self.available += i64::from(first.available);
+                self.updated += i64::from(first.updated);
             }
         }
     }
-    counts
+}
+
+impl std::ops::Add for Counts {
+    type Output = Counts;
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            desired: self.desired + other.desired,
+            current: self.current + other.current,
+            misscheduled: self.misscheduled + other.misscheduled,
+            ready: self.ready + other.ready,
+            available: self.available + other.available,
+            updated: self.updated + other.updated,
+        }
+    }
 }
 
 /// The status as it should be; conditions and the collision count are kept (DS-E14).

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::Options;
 use crate::actions::OWNER;
+use crate::judge::{eligibility, respects_cordon, verdict_spec};
 use crate::seen::{is_ours, matches, selector};
-use crate::sites::{eligibility, is_heard, respects_cordon, verdict_spec};
 
 pub(crate) fn wake(options: &Options, view: &View, change: &Change) -> Vec<Key> {
     let mut keys = BTreeSet::new();
@@ -53,25 +53,17 @@ fn owner(view: &View, meta: &Meta) -> Option<Key> {
 fn node(options: &Options, view: &View, change: &Change, keys: &mut BTreeSet<Key>) {
     let [old, new] = [&change.old, &change.new].map(|item| item.as_ref().and_then(Item::node));
     if let (Some(old), Some(new)) = (old, new)
-        && is_alike(old, new)
+        && old.looks_like(new)
     {
         return;
     }
     let concerned = view.daemon_sets().filter(|set| is_concerned(options, set, old, new));
     keys.extend(concerned.map(|set| set.meta.key()));
-    let same_voice = old.map(|old| is_heard(old)) == new.map(|new| is_heard(new));
+    let same_voice = old.map(|old| old.is_heard()) == new.map(|new| new.is_heard());
     let silent_loss = options.strict && new.is_none(); // DS-F13
     if !same_voice && !silent_loss {
         keys.extend(view.pods().on_node(&change.key.name).filter_map(|pod| owner(view, &pod.meta)));
     }
-}
-
-/// Nothing that any set looks at differs.
-fn is_alike(old: &Node, new: &Node) -> bool {
-    old.meta.uid == new.meta.uid
-        && old.meta.labels == new.meta.labels
-        && old.spec == new.spec
-        && is_heard(old) == is_heard(new)
 }
 
 fn is_concerned(options: &Options, set: &DaemonSet, old: Option<&Arc<Node>>, new: Option<&Arc<Node>>) -> bool {

@@ -4,6 +4,7 @@
 mod world;
 
 use everynode_api::kinds;
+use everynode_api::meta::Key;
 use everynode_api::time::rfc3339;
 use everynode_api::view::{Effect, Pod};
 use everynode_daemonset::Options;
@@ -38,9 +39,9 @@ fn settle(world: &mut World) {
 fn assert_converged(world: &World) {
     let seen = world.see();
     let selects = seen.set.spec.template.spec.node_selector.clone();
-    for node in &seen.nodes {
+    for node in seen.nodes.values() {
         let on: Vec<&Pod> =
-            seen.pods.iter().map(|pod| &**pod).filter(|pod| pod.target_node() == Some(node.name())).collect();
+            seen.pods().map(|pod| &**pod).filter(|pod| pod.target_node() == Some(node.name())).collect();
         let on: Vec<&Pod> = on.into_iter().filter(|pod| pod.meta.controller().is_some()).collect();
         let effects: Vec<Effect> = node.spec.taints.iter().map(|taint| taint.effect).collect();
         let kept_off = node.spec.unschedulable && respects(&seen, world);
@@ -106,6 +107,31 @@ fn converges_after_any_history() {
 #[test]
 fn the_original_behaviour_converges_too() {
     histories(1_000_000, 30, Options::strict());
+}
+
+/// Enough nodes for several blocks of sites: [`World::pass`] compares every plan with one that judges all of them anew.
+#[test]
+fn many_nodes_are_judged_as_one_by_one() {
+    let mut world = World::new(7, Options::default(), set(json!({ "type": "RollingUpdate" }), 4));
+    world.change(&kinds::DAEMON_SET, &world.set_key(), |set| {
+        set["spec"]["updateStrategy"]["rollingUpdate"] = json!({ "maxUnavailable": "20%" });
+    });
+    let name = |number: u64| format!("many-{number:03}");
+    for number in 0..200 {
+        world.create(&kinds::NODE, node(&name(number)));
+    }
+    for round in 0..60 {
+        // Some come and some go, all over the place; what else happens to the first few is `disturb`'s affair.
+        let any = name(world.random.below(250));
+        match round % 4 {
+            0 => world.remove(&kinds::NODE, &Key::cluster(&any)),
+            1 => drop(world.create(&kinds::NODE, node(&any))),
+            _ => disturb(&mut world),
+        }
+        world.pass(true);
+        world.live(if round % 10 == 0 { 50 } else { 3 });
+    }
+    assert!(world.see().owned.len() > 100, "{}", world.story());
 }
 
 #[test]

@@ -4,12 +4,11 @@
 //! that what is planned from it is replayable.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Zones};
+use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Sorted, Zones};
 use crate::kinds::{self, Kind};
 use crate::meta::{Key, Meta};
 
@@ -73,12 +72,15 @@ pub struct Change {
     pub new: Option<Item>,
 }
 
-/// Pods, indexed by key, controller and target node.
+/// Pods, indexed by key, controller and target node. What a plan holds on to is a snapshot.
 #[derive(Debug, Default)]
 pub struct Pods {
-    by_key: BTreeMap<Key, Arc<Pod>>,
-    by_owner: BTreeMap<Arc<str>, BTreeMap<Key, Arc<Pod>>>,
-    by_node: BTreeMap<Box<str>, BTreeMap<Key, Arc<Pod>>>,
+    by_key: Sorted<Arc<Pod>>,
+    by_owner: BTreeMap<Arc<str>, Sorted<Arc<Pod>>>,
+    /// What those own who own none.
+    none: Sorted<Arc<Pod>>,
+    /// By a key that is the node's; each list in key order.
+    by_node: Sorted<Arc<[Arc<Pod>]>>,
     orphans: BTreeMap<Key, Arc<Pod>>,
     unbound: BTreeMap<Key, Arc<Pod>>,
     terminal: BTreeMap<Key, Arc<Pod>>,
@@ -101,9 +103,24 @@ impl Pods {
         self.by_key.is_empty()
     }
 
+    /// All pods, to hold on to.
+    pub fn snapshot(&self) -> Sorted<Arc<Pod>> {
+        self.by_key.clone()
+    }
+
+    /// The pods of every node that one is bound or pinned to, to hold on to; the keys are those of nodes.
+    pub fn nodes_snapshot(&self) -> Sorted<Arc<[Arc<Pod>]>> {
+        self.by_node.clone()
+    }
+
     /// Pods whose controller reference has this uid.
     pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        self.by_owner.get(uid).into_iter().flat_map(BTreeMap::values)
+        self.by_owner.get(uid).into_iter().flat_map(Sorted::values)
+    }
+
+    /// Likewise, to hold on to.
+    pub fn owned_snapshot(&self, uid: &str) -> Sorted<Arc<Pod>> {
+        self.by_owner.get(uid).unwrap_or(&self.none).clone()
     }
 
     /// Pods of a namespace without a controller reference.
@@ -112,23 +129,19 @@ impl Pods {
     }
 
     pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        in_namespace(&self.by_key, namespace)
+        self.named_like(namespace, "")
     }
 
     /// Pods of a namespace whose names begin with `prefix`.
     pub fn named_like(&self, namespace: &str, prefix: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        let first = Key::new(namespace, prefix);
-        // With an end to the range, no name on the way needs to be looked at.
-        let end = successor(prefix).map(|end| Key::new(namespace, &end));
-        let is_bounded = end.is_some();
-        let range = self.by_key.range((Bound::Included(first.clone()), end.map_or(Bound::Unbounded, Bound::Excluded)));
-        let like = move |key: &Key| key.namespace == first.namespace && key.name.starts_with(first.name.as_ref());
-        range.take_while(move |(key, _)| is_bounded || like(key)).map(|(_, pod)| pod)
+        let (space, start) = (namespace.to_owned(), prefix.to_owned());
+        let like = move |key: &Key| *key.namespace == *space && key.name.starts_with(&start);
+        self.by_key.from(namespace, prefix).take_while(move |(key, _)| like(key)).map(|(_, pod)| pod)
     }
 
     /// Pods bound or pinned to this node (DS-B32).
     pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        self.by_node.get(node).into_iter().flat_map(BTreeMap::values)
+        self.by_node.find("", node).into_iter().flat_map(|pods| pods.iter())
     }
 
     /// Pods without a binding, whether they are pinned or not.
@@ -143,13 +156,22 @@ impl Pods {
 
     /// Names of all nodes that a pod is bound or pinned to, whether they exist or not.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
-        self.by_node.keys().map(Box::as_ref)
+        self.by_node.iter().map(|(key, _)| &*key.name)
     }
 
-    fn insert(&mut self, key: &Key, pod: Arc<Pod>) {
+    /// Adds or replaces; returns what was there.
+    fn insert(&mut self, key: &Key, pod: Arc<Pod>) -> Option<Arc<Pod>> {
+        let old = self.by_key.insert(key.clone(), pod.clone());
+        if let Some(old) = &old {
+            self.unlist(key, old, Some(&pod));
+        }
         match pod.meta.controller() {
             Some(owner) => {
-                self.by_owner.entry(owner.uid.as_ref().into()).or_default().insert(key.clone(), pod.clone());
+                let owned = match self.by_owner.get_mut(owner.uid.as_ref()) {
+                    Some(owned) => owned,
+                    None => self.by_owner.entry(owner.uid.as_ref().into()).or_default(),
+                };
+                owned.insert(key.clone(), pod.clone());
             }
             None => {
                 self.orphans.insert(key.clone(), pod.clone());
@@ -162,45 +184,61 @@ impl Pods {
             self.terminal.insert(key.clone(), pod.clone());
         }
         if let Some(node) = pod.target_node() {
-            self.by_node.entry(node.into()).or_default().insert(key.clone(), pod.clone());
+            self.set_on_node(node, &pod.meta, Some(pod.clone()));
         }
-        self.by_key.insert(key.clone(), pod);
+        old
     }
 
     fn remove(&mut self, key: &Key) -> Option<Arc<Pod>> {
         let pod = self.by_key.remove(key)?;
-        self.orphans.remove(key);
-        self.unbound.remove(key);
-        self.terminal.remove(key);
-        if let Some(owner) = pod.meta.controller() {
-            remove_nested(&mut self.by_owner, owner.uid.as_ref(), key);
-        }
-        if let Some(node) = pod.target_node() {
-            remove_nested(&mut self.by_node, node, key);
-        }
+        self.unlist(key, &pod, None);
         Some(pod)
     }
-}
 
-fn remove_nested<K: Ord + std::borrow::Borrow<str>>(
-    map: &mut BTreeMap<K, BTreeMap<Key, Arc<Pod>>>,
-    outer: &str,
-    key: &Key,
-) {
-    if let Some(inner) = map.get_mut(outer) {
-        inner.remove(key);
-        if inner.is_empty() {
-            map.remove(outer);
+    /// Takes a pod out of every index where the one that replaces it will not stand.
+    fn unlist(&mut self, key: &Key, old: &Pod, new: Option<&Pod>) {
+        let owner = |pod: &Pod| pod.meta.controller().map(|owner| owner.uid.clone());
+        match owner(old) {
+            None => drop(self.orphans.remove(key)),
+            Some(uid) if new.and_then(owner).as_ref() != Some(&uid) => self.disown(&uid, key),
+            Some(_) => {}
+        }
+        if old.spec.node_name.is_empty() {
+            self.unbound.remove(key);
+        }
+        if old.is_terminal() {
+            self.terminal.remove(key);
+        }
+        if let Some(node) = old.target_node().filter(|node| new.and_then(Pod::target_node) != Some(node)) {
+            self.set_on_node(node, &old.meta, None);
         }
     }
-}
 
-/// The smallest text that is greater than everything that begins with `prefix`, where that is easily said.
-fn successor(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    let last = end.pop()?;
-    end.push(char::from_u32(u32::from(last) + 1)?);
-    Some(end)
+    fn disown(&mut self, uid: &str, key: &Key) {
+        if let Some(owned) = self.by_owner.get_mut(uid) {
+            owned.remove(key);
+            if owned.is_empty() {
+                self.by_owner.remove(uid);
+            }
+        }
+    }
+
+    /// Sets what is on a node under a pod's name; `None`: nothing.
+    fn set_on_node(&mut self, node: &str, meta: &Meta, pod: Option<Arc<Pod>>) {
+        let others = self.by_node.find("", node);
+        let order = |pod: &Arc<Pod>| (&*pod.meta.namespace, &*pod.meta.name).cmp(&(&*meta.namespace, &*meta.name));
+        let (before, after): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .flat_map(|pods| pods.iter())
+            .filter(|pod| order(pod).is_ne())
+            .cloned()
+            .partition(|pod| order(pod).is_lt());
+        let pods: Arc<[Arc<Pod>]> = before.into_iter().chain(pod).chain(after).collect();
+        match pods.is_empty() {
+            true => drop(self.by_node.remove(&Key::cluster(node))),
+            false => drop(self.by_node.insert(Key::cluster(node), pods)),
+        }
+    }
 }
 
 fn in_namespace<'a, T>(
@@ -216,7 +254,8 @@ fn in_namespace<'a, T>(
 #[derive(Debug, Default)]
 pub struct View {
     pods: Pods,
-    nodes: BTreeMap<Key, Arc<Node>>,
+    /// A change that placement does not look at (a heartbeat) leaves no mark.
+    nodes: Sorted<Arc<Node>>,
     zones: Zones,
     daemon_sets: BTreeMap<Key, Arc<DaemonSet>>,
     revisions: BTreeMap<Key, Arc<ControllerRevision>>,
@@ -290,12 +329,17 @@ impl View {
     }
 
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
-        self.nodes.get(&Key::cluster(name))
+        self.nodes.find("", name)
     }
 
     /// In name order.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> + Clone {
         self.nodes.values()
+    }
+
+    /// All nodes, to hold on to. Marks tell of changes that placement looks at ([`Node::looks_like`]).
+    pub fn nodes_snapshot(&self) -> Sorted<Arc<Node>> {
+        self.nodes.clone()
     }
 
     /// How the failure zones fare (DS-G05).
@@ -407,21 +451,12 @@ impl View {
     pub fn upsert(&mut self, kind: &Kind, item: Item) -> Change {
         self.observe_revision(kind, item.meta().resource_version);
         let key = item.meta().key();
-        let old = self.take(kind, &key);
+        let old = self.put(kind, &key, &item);
         if let Some(old) = &old {
             self.ownership.remove(kind, old.meta(), old.meta().uid != item.meta().uid);
         }
         self.ownership.insert(kind, item.meta());
         self.zones.change(old.as_ref().and_then(Item::node).map(Arc::as_ref), item.node().map(Arc::as_ref));
-        match &item {
-            Item::Pod(pod) => self.pods.insert(&key, pod.clone()),
-            Item::Node(node) => drop(self.nodes.insert(key.clone(), node.clone())),
-            Item::DaemonSet(set) => drop(self.daemon_sets.insert(key.clone(), set.clone())),
-            Item::Revision(revision) => drop(self.revisions.insert(key.clone(), revision.clone())),
-            Item::Object(object) => {
-                drop(self.objects.entry(kind.clone()).or_default().insert(key.clone(), object.clone()))
-            }
-        }
         Change { kind: kind.clone(), key, old, new: Some(item) }
     }
 
@@ -451,6 +486,26 @@ impl View {
         }
         self.observe_revision(kind, revision);
         changes
+    }
+
+    fn put(&mut self, kind: &Kind, key: &Key, item: &Item) -> Option<Item> {
+        match item {
+            Item::Pod(pod) => self.pods.insert(key, pod.clone()).map(Item::Pod),
+            Item::Node(node) => {
+                let alike = self.nodes.get(key).is_some_and(|old| old.looks_like(node));
+                let old = match alike {
+                    true => self.nodes.insert_quietly(key.clone(), node.clone()),
+                    false => self.nodes.insert(key.clone(), node.clone()),
+                };
+                old.map(Item::Node)
+            }
+            Item::DaemonSet(set) => self.daemon_sets.insert(key.clone(), set.clone()).map(Item::DaemonSet),
+            Item::Revision(revision) => self.revisions.insert(key.clone(), revision.clone()).map(Item::Revision),
+            Item::Object(object) => {
+                let known = self.objects.entry(kind.clone()).or_default();
+                known.insert(key.clone(), object.clone()).map(Item::Object)
+            }
+        }
     }
 
     fn take(&mut self, kind: &Kind, key: &Key) -> Option<Item> {

@@ -98,7 +98,7 @@ impl NodeFacts<'_> {
 impl<'a> Facts<'a> {
     pub fn new(options: &Options, seen: &'a Seen, plan: &Plan) -> Self {
         let pods = pods(options, seen, plan);
-        let mut nodes: Vec<NodeFacts<'a>> = seen.nodes.iter().map(|node| empty(options, seen, node)).collect();
+        let mut nodes: Vec<NodeFacts<'a>> = seen.nodes.values().map(|node| empty(options, seen, node)).collect();
         let place = |nodes: &[NodeFacts<'a>], name: &str| nodes.binary_search_by(|n| n.node.name().cmp(name)).ok();
         for pod in pods.iter().filter(|pod| pod.selected && !(pod.pod.is_terminal() && pod.pod.is_terminating())) {
             if let Some(index) = pod.pod.target_node().and_then(|name| place(&nodes, name)) {
@@ -177,7 +177,7 @@ fn pods<'a>(options: &Options, seen: &'a Seen, plan: &Plan) -> Vec<PodFacts<'a>>
         }
     };
     let ours = |pod: &&std::sync::Arc<Pod>| pod.meta.controller().is_some() || !pod.is_terminating();
-    seen.pods.iter().filter(ours).map(|pod| facts(pod)).collect()
+    seen.pods().filter(ours).map(|pod| facts(pod)).collect()
 }
 
 /// The audit has no clock: a plan's own moment is the last at which it could have judged, so availability is taken from

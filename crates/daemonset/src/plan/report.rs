@@ -8,31 +8,32 @@ use jiff::Timestamp;
 use super::{Decided, Pass};
 use crate::conditions::{Facts, START_GRACE, few};
 use crate::explain::{Hold, Note};
+use crate::judge::PodState;
 use crate::memory::Progress;
 use crate::node::Managed;
-use crate::sites::PodState;
+use crate::sites::{Site, node_of};
 use crate::status::{self, Counts};
 
-impl<'a> Pass<'a> {
+impl Pass<'_> {
     /// Says why there is no pod, or why one stays.
-    pub(super) fn explain(&mut self, pass: &Decided<'_, 'a>) {
+    pub(super) fn explain(&mut self, pass: &Decided<'_>) {
         let Decided { judge, sites, managed, rollout, strategy } = pass;
         let leaving: BTreeSet<&str> = rollout.deletes.iter().map(|(state, _)| &*state.pod.meta.name).collect();
-        for ((site, pods), managed) in sites.iter().zip(*managed) {
-            let node = || site.node.meta.name.clone();
+        for (site, managed) in sites.lively().zip(*managed) {
+            let (pods, node) = (site.pods(), || site.name.clone());
+            let reasons = || node_of(self.seen, site).map_or_else(Vec::new, |node| judge.reasons(node));
             let hold =
-                |(state, why): &(&PodState<'_>, Hold)| Note::Hold { pod: state.name(), node: node(), why: why.clone() };
-            let staying = |(state, _): &&(&PodState<'_>, Hold)| !leaving.contains(&*state.pod.meta.name);
+                |(state, why): &(&PodState, Hold)| Note::Hold { pod: state.name(), node: node(), why: why.clone() };
+            let staying = |(state, _): &&(&PodState, Hold)| !leaving.contains(&*state.pod.meta.name);
             self.out.notes.extend(managed.holds.iter().filter(staying).map(hold));
             let verdict = site.eligibility;
             match pods.first() {
                 None if !verdict.should_run => {
-                    self.out.notes.push(Note::Skip { node: node(), reasons: judge.reasons(site.node) });
+                    self.out.notes.push(Note::Skip { node: node(), reasons: reasons() });
                 }
                 Some(first) if leaving.contains(&*first.pod.meta.name) => {}
                 Some(first) if !verdict.should_run && verdict.should_continue => {
-                    let reasons = judge.reasons(site.node);
-                    self.out.notes.push(Note::Stays { pod: first.name(), node: node(), reasons });
+                    self.out.notes.push(Note::Stays { pod: first.name(), node: node(), reasons: reasons() });
                 }
                 Some(first) if managed.create.is_none() && pods.iter().all(PodState::is_terminating) => {
                     self.out.notes.push(Note::Leaving { pod: first.name(), node: node() });
@@ -47,14 +48,15 @@ impl<'a> Pass<'a> {
     }
 
     /// Status, conditions, and when to look again.
-    pub(super) fn report(&mut self, pass: &Decided<'_, 'a>) {
+    pub(super) fn report(&mut self, pass: &Decided<'_>) {
         let Decided { sites, managed, rollout, .. } = pass;
-        let holds = rollout.holds.iter().map(|(state, why)| {
-            let node = state.pod.target_node().unwrap_or_default().into();
-            Note::Hold { pod: state.name(), node, why: why.clone() }
-        });
+        let hold = |(site, state, why): &(&Site, &PodState, Hold)| {
+            let (pod, node) = (state.name(), site.name.clone());
+            Note::Hold { pod, node, why: why.clone() }
+        };
+        let holds = rollout.holds.iter().map(hold);
         self.out.notes.extend(holds);
-        let counts = status::count(sites);
+        let counts = sites.counts();
         let since = self.progress(counts);
         let mut status = status::status(&self.seen.set, counts);
         let facts = self.facts(pass, counts, since);
@@ -72,7 +74,7 @@ impl<'a> Pass<'a> {
         self.out.status = status::write(&self.seen.set, status);
     }
 
-    fn facts(&mut self, pass: &Decided<'_, 'a>, counts: Counts, since: Timestamp) -> Facts {
+    fn facts(&mut self, pass: &Decided<'_>, counts: Counts, since: Timestamp) -> Facts {
         let Decided { sites, managed, rollout, strategy, .. } = pass;
         let mut facts = Facts {
             counts,
@@ -85,8 +87,9 @@ impl<'a> Pass<'a> {
             since,
             now: self.now,
         };
-        for ((site, pods), managed) in sites.iter().zip(*managed) {
-            let (node, first) = (&site.node.meta.name, pods.first());
+        for (site, managed) in sites.lively().zip(*managed) {
+            let (node, pods) = (&site.name, site.pods());
+            let first = pods.first();
             let backs_off = managed.holds.iter().any(|(_, hold)| matches!(hold, Hold::BackOff { .. }));
             let late = first.filter(|first| !first.ready && first.is_reported()).and_then(failing_from);
             match late {
@@ -127,7 +130,7 @@ impl<'a> Pass<'a> {
 }
 
 /// From when on a started pod that is not ready is called failing.
-fn failing_from(state: &PodState<'_>) -> Option<Timestamp> {
+fn failing_from(state: &PodState) -> Option<Timestamp> {
     let condition = state.pod.condition("Ready").and_then(|ready| ready.last_transition_time);
     condition.or(state.pod.status.start_time)?.saturating_add(START_GRACE).ok()
 }

@@ -60,7 +60,7 @@ impl Model {
         let noted = latest.and_then(|meta| meta.annotations.get("everynode.dev/rollout-started-at")?.parse().ok());
         let started = noted.or(latest.and_then(|meta| meta.creation_timestamp));
         let newest = newest.iter().filter_map(|revision| revision.meta.labels.get(HASH)).collect();
-        let pods = seen.pods.iter().map(|pod| &**pod).filter(|pod| ours(pod, seen)).collect();
+        let pods = seen.pods().map(|pod| &**pod).filter(|pod| ours(pod, seen)).collect();
         let rules = Rules { seen, strict: self.strict, now, newest, started, pods };
         if self.generation != seen.set.meta.generation {
             self.generation = seen.set.meta.generation;
@@ -69,13 +69,13 @@ impl Model {
         self.back_off.retain(|_, (_, since)| now.duration_since(*since).as_secs() <= 1800);
         let mut deeds = Deeds::default();
         for pod in &rules.pods {
-            let astray = target(pod).is_some_and(|name| !seen.nodes.iter().any(|node| node.name() == name));
+            let astray = target(pod).is_some_and(|name| !seen.nodes.values().any(|node| node.name() == name));
             if astray && pod.spec.node_name.is_empty() && !pod.is_terminating() && !adopted(pod) {
                 deeds.deletes.insert(pod.meta.name.to_string());
             }
         }
         let mut worked = BTreeSet::new();
-        for node in &seen.nodes {
+        for node in seen.nodes.values() {
             let before = (deeds.creates.len(), deeds.deletes.len());
             self.manage(&rules, node, &mut deeds);
             if before != (deeds.creates.len(), deeds.deletes.len()) {
@@ -173,7 +173,7 @@ impl Model {
 
     fn remember(&mut self, rules: &Rules<'_>) {
         let mut machines = BTreeMap::new();
-        for node in &rules.seen.nodes {
+        for node in rules.seen.nodes.values() {
             let former = rules.entry(node).iter().any(|pod| self.is_former(node, pod));
             let here = rules.pods.iter().any(|pod| target(pod) == Some(node.name()));
             let old = self.machines.get(node.name()).cloned();
@@ -222,7 +222,7 @@ impl<'a> Rules<'a> {
     }
 
     fn desired(&self) -> i64 {
-        self.seen.nodes.iter().filter(|node| self.wants(node).0).count() as i64
+        self.seen.nodes.values().filter(|node| self.wants(node).0).count() as i64
     }
 
     /// DS-C20, DS-C28
@@ -289,7 +289,7 @@ impl<'a> Rules<'a> {
     fn in_place(&self, worked: &BTreeSet<String>, deeds: &mut Deeds) {
         let mut down = 0;
         let (mut soft, mut firm) = (Vec::new(), Vec::new());
-        for node in &self.seen.nodes {
+        for node in self.seen.nodes.values() {
             if !self.wants(node).0 && self.entry(node).is_empty() {
                 continue;
             }
@@ -327,7 +327,7 @@ impl<'a> Rules<'a> {
     fn surging(&self, worked: &BTreeSet<String>, deeds: &mut Deeds) {
         let (mut surging, mut available) = (0, 0);
         let (mut soft, mut firm, mut misplaced) = (Vec::new(), Vec::new(), Vec::new());
-        for node in &self.seen.nodes {
+        for node in self.seen.nodes.values() {
             let (new, old) = self.kinds(node);
             let judged = old.first().or(new.first());
             available += i64::from(judged.is_some_and(|pod| self.available(pod)));

@@ -151,6 +151,8 @@ impl World {
     pub fn pass(&mut self, lossy: bool) -> (Seen, Plan) {
         let seen = self.see();
         let plan = self.controller.plan(&seen, &self.memory, self.now);
+        let anew = self.controller.plan(&seen, &self.memory.without_shortcuts(), self.now);
+        assert!(plan == anew, "judging only what changed gives another plan\n{}\n{plan:#?}\n{anew:#?}", self.story());
         let violations = self.controller.audit(&seen, &plan);
         for note in &plan.notes {
             self.history.push(format!("  {note}"));
