@@ -10,7 +10,7 @@ mod gather;
 
 use std::sync::Arc;
 
-use everynode_api::view::{Mark, Node, Pod};
+use everynode_api::view::{Mark, Node, Pod, Sorted};
 use everynode_placement::Eligibility;
 use jiff::Timestamp;
 
@@ -69,7 +69,8 @@ impl Site {
         !self.eligibility.should_run && self.all.is_empty()
     }
 
-    /// Nothing is to be done here, and nothing said but why there is no pod.
+    /// Nothing is to be done here, and nothing said but why there is no pod: there is no claim to one, or the only pod is
+    /// available and of the newest revision.
     fn is_settled(&self, judge: &Judge<'_>, seen: &Seen) -> bool {
         let serves = |state: &PodState| {
             let busy = state.adopting || state.is_terminating() || state.pod.is_terminal();
@@ -142,7 +143,7 @@ struct Basis {
     terms: Arc<Terms>,
     at: Timestamp,
     nodes: Mark,
-    owned: everynode_api::view::Sorted<Arc<Pod>>,
+    owned: Sorted<Arc<Pod>>,
     /// Names of nodes that are to be looked at again whatever happens: pods are being adopted there, or have to be
     /// ready for a while longer.
     unsteady: Vec<Arc<str>>,

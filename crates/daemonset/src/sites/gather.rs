@@ -18,7 +18,7 @@ type Pods = Vec<(Arc<Pod>, bool)>;
 /// Sites that must be judged anew, with the pods that are there now.
 type Touched = BTreeMap<Arc<str>, Pods>;
 
-/// Pods that the set controls, in the order of names.
+/// Pods that the set controls and no longer selects, in the order of names.
 type Released = Arc<Vec<Arc<Pod>>>;
 
 impl Sites {
@@ -175,7 +175,9 @@ impl Gatherer<'_> {
         let mut released = Vec::new();
         let selected = |pod: &&Arc<Pod>| {
             let ours = self.claims.selects(pod);
-            (!ours).then(|| released.push((*pod).clone()));
+            if !ours {
+                released.push(Arc::clone(pod));
+            }
             ours
         };
         let owned: Vec<_> = self.seen.owned.values().filter(selected).map(|pod| (pod, false)).collect();
