@@ -6,6 +6,7 @@
 
 pub mod canonical;
 pub mod decode;
+pub mod fence;
 pub mod field;
 pub mod go_json;
 pub mod int_or_string;

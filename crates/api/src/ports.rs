@@ -6,10 +6,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::fence::Fence;
 use crate::kinds::Kind;
 use crate::status::Status;
 
@@ -151,6 +153,27 @@ pub enum Request {
     },
     /// Any GET by absolute path (`/version`, `/apis/apps/v1`, `/openapi/v2` …).
     Raw { path: String },
+    /// A write that counts only while its sender leads. Servers other than ours carry it out in any case.
+    Fenced { fence: Arc<Fence>, request: Box<Request> },
+}
+
+impl Request {
+    /// Whether it may change something.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Request::Get(_) | Request::List { .. } | Request::Raw { .. } => false,
+            Request::Create { .. } | Request::Update { .. } | Request::Patch { .. } | Request::Delete { .. } => true,
+            Request::Fenced { request, .. } => request.is_write(),
+        }
+    }
+
+    /// The request itself, and the fence around it.
+    pub fn unfenced(self) -> (Request, Option<Arc<Fence>>) {
+        match self {
+            Request::Fenced { fence, request } => (request.unfenced().0, Some(fence)),
+            request => (request, None),
+        }
+    }
 }
 
 /// A watch to open.
@@ -223,5 +246,10 @@ impl ApiError {
 
     pub fn is_expired(&self) -> bool {
         self.status().is_some_and(Status::is_expired)
+    }
+
+    /// Whether a fenced write was refused because its sender leads no longer.
+    pub fn is_lease_lost(&self) -> bool {
+        self.status().is_some_and(Status::is_lease_lost)
     }
 }

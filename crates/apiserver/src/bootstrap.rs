@@ -77,7 +77,7 @@ async fn publish_endpoints(registry: &Registry, address: SocketAddr) -> Result<(
 }
 
 fn caller(user: &User) -> Caller<'_> {
-    Caller { user, dry_run: false, validation: FieldValidation::Ignore }
+    Caller { user, dry_run: false, validation: FieldValidation::Ignore, fence: None }
 }
 
 fn target(object: &Value, name: &str) -> Result<Target, Status> {

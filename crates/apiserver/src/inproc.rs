@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everynode_api::fence::Fence;
 use everynode_api::kinds::{Kind, KindInfo, find};
 use everynode_api::ports::{
     self, Api, ApiError, BoxFuture, EventStream, PatchType, Preconditions, Request, Selection, WatchEvent, WatchRequest,
@@ -57,8 +58,8 @@ impl Api for InProcess {
 }
 
 impl InProcess {
-    fn caller(&self) -> Caller<'_> {
-        Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore }
+    fn caller<'a>(&'a self, fence: Option<&'a Fence>) -> Caller<'a> {
+        Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore, fence }
     }
 
     fn authorize(&self, verb: &str, target: &Target) -> Result<(), Status> {
@@ -99,6 +100,8 @@ impl InProcess {
 
     async fn carry_out(&self, request: Request) -> Result<Bytes, Status> {
         let registry = &self.server.registry;
+        let (request, fence) = request.unfenced();
+        let caller = &self.caller(fence.as_deref());
         let reply = match request {
             Request::Get(wanted) => {
                 let target = target(wanted)?;
@@ -120,20 +123,20 @@ impl InProcess {
                 let target = target(wanted)?;
                 self.authorize("create", &target)?;
                 match target.subresource.is_empty() {
-                    true => registry.create(&self.caller(), &target, Body::Value(body)).await?,
-                    false => registry.create_subresource(&self.caller(), &target, body).await?,
+                    true => registry.create(caller, &target, Body::Value(body)).await?,
+                    false => registry.create_subresource(caller, &target, body).await?,
                 }
             }
             Request::Update { target: wanted, body } => {
                 let target = target(wanted)?;
                 self.authorize("update", &target)?;
-                registry.update(&self.caller(), &target, Body::Value(body)).await?
+                registry.update(caller, &target, Body::Value(body)).await?
             }
             Request::Patch { target: wanted, patch, body, preconditions } => {
                 let target = target(wanted)?;
                 self.authorize("patch", &target)?;
                 let body = with_preconditions(patch, body, &preconditions);
-                registry.patch(&self.caller(), &target, PatchBody::Value(patch, body)).await?
+                registry.patch(caller, &target, PatchBody::Value(patch, body)).await?
             }
             Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
                 let target = target(wanted)?;
@@ -145,9 +148,10 @@ impl InProcess {
                     preconditions,
                     dry_run: false,
                 };
-                registry.delete(&self.caller(), &target, &options).await?
+                registry.delete(caller, &target, &options).await?
             }
             Request::Raw { path } => return self.server.raw(&self.user, &path),
+            Request::Fenced { .. } => return Err(Status::bad_request("a fence within a fence")),
         };
         Ok(reply.json)
     }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use everynode_api::kinds;
 use everynode_api::meta::Key;
-use everynode_runtime::lease::{Election, End, Timing};
-use everynode_runtime::testing::{Fault, MemoryApi, Trouble};
-use everynode_runtime::{Env, Shutdown, Trigger};
+use everynode_api::ports::{Request, Target};
+use everynode_runtime::lease::{Election, End, Seat, Timing};
+use everynode_runtime::testing::{Fault, MemoryApi, Spread, Trouble};
+use everynode_runtime::{Env, Manager, Options, Shutdown, Trigger};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,14 +24,9 @@ fn env() -> Env {
 }
 
 fn election(api: &MemoryApi, env: &Env, identity: &str) -> Election {
-    Election {
-        api: Arc::new(api.clone()),
-        env: env.clone(),
-        namespace: "kube-system".into(),
-        name: "everynode-controller".into(),
-        identity: identity.into(),
-        timing: Timing::default(),
-    }
+    let [namespace, name, identity] = ["kube-system", "everynode-controller", identity].map(str::to_owned);
+    let lease = Seat { namespace, name, identity };
+    Election::new(Arc::new(api.clone()), env.clone(), lease, Timing::default()).unwrap()
 }
 
 fn stand(api: &MemoryApi, env: &Env, identity: &str) -> Candidate {
@@ -125,4 +122,89 @@ async fn the_leaders_work_stops_with_its_leadership() {
     assert!(!*first.borrow());
     env.sleep(Duration::from_secs(5)).await;
     assert!(*running[0].0.borrow());
+}
+
+/// Takes the lease over, as another process does that has waited for it to run out.
+fn take_over(api: &MemoryApi) {
+    let key = Key::new("kube-system", "everynode-controller");
+    let mut lease = api.get(&kinds::LEASE, &key).unwrap();
+    lease["spec"]["holderIdentity"] = "second".into();
+    lease["spec"]["leaseTransitions"] = 1.into();
+    api.put(&kinds::LEASE, lease);
+}
+
+fn node(name: &str) -> Value {
+    json!({"metadata": {"name": name}})
+}
+
+/// A controller that leads, and what it ends with.
+async fn controller(api: &MemoryApi, env: &Env) -> (Trigger, JoinHandle<End>) {
+    let election = election(api, env, "first");
+    let mut manager = Manager::new(election.leaders_api(), env.clone());
+    manager.add(Spread::default(), Options::default());
+    let (trigger, shutdown) = Shutdown::new();
+    let task = tokio::spawn(async move { election.lead(&shutdown, |stop| manager.run(stop)).await });
+    env.sleep(Duration::from_secs(5)).await;
+    (trigger, task)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_is_fenced_out_stops() {
+    // DS-F19
+    let env = env();
+    let api = MemoryApi::new(env.clone());
+    api.put(&kinds::DAEMON_SET, json!({"metadata": {"name": "web", "namespace": "x"}}));
+    api.put(&kinds::NODE, node("n0"));
+    let (_trigger, task) = controller(&api, &env).await;
+    assert_eq!(api.list(&kinds::POD).len(), 1, "a leader's writes are taken");
+    // It does not hear of its end: nothing that it asks about the lease is answered.
+    api.fault(Fault { verb: "", kind: Some(kinds::LEASE), times: usize::MAX, trouble: Trouble::Unreachable });
+    take_over(&api);
+    let begun = env.now();
+    (1..9).for_each(|index| drop(api.put(&kinds::NODE, node(&format!("n{index}")))));
+    assert_eq!(task.await.unwrap(), End::Lost);
+    assert!(env.now().duration_since(begun).as_secs() < 2, "the refused write ended it, not the deadline");
+    assert_eq!(api.list(&kinds::POD).len(), 1, "and none was taken any more");
+    let creates = api.requests().iter().filter(|line| line.starts_with("create pods")).count();
+    assert_eq!(creates, 2, "one was refused, and no other was sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_asked_to_stop_finishes_before_it_gives_the_lease_up() {
+    let env = env();
+    let api = MemoryApi::new(env.clone());
+    api.put(&kinds::DAEMON_SET, json!({"metadata": {"name": "web", "namespace": "x"}}));
+    let (trigger, task) = controller(&api, &env).await;
+    let trouble = Trouble::Delay(Duration::from_secs(20));
+    api.fault(Fault { verb: "create", kind: Some(kinds::POD), times: 1, trouble });
+    api.put(&kinds::NODE, node("n0"));
+    env.sleep(Duration::from_secs(1)).await;
+    trigger.fire();
+    env.sleep(Duration::from_secs(15)).await;
+    assert_eq!(holder(&api), "first", "a write is still on its way");
+    assert_eq!(task.await.unwrap(), End::Released);
+    assert_eq!((holder(&api).as_str(), api.list(&kinds::POD).len()), ("", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_once_leadership_is_uncertain() {
+    let env = env();
+    let api = MemoryApi::new(env.clone());
+    let candidate = election(&api, &env, "first");
+    let leaders = candidate.leaders_api();
+    let create = || {
+        let target = Target::new(kinds::CONFIG_MAP, "x", "a");
+        leaders.call(Request::Create { target, body: json!({"metadata": {"name": "a"}}) })
+    };
+    let early = create().await.unwrap_err();
+    assert_eq!(early.to_string(), "cannot reach the API server: not sent: this process does not lead yet");
+    let (sender, shutdown) = (watch::channel(false).0, Shutdown::new());
+    let task = tokio::spawn(async move { candidate.run(&sender, &shutdown.1).await });
+    env.sleep(Duration::from_secs(1)).await;
+    create().await.unwrap();
+    // The process stands still for a while: its clock has gone on, its timers have not.
+    env.jump(10_500);
+    let late = create().await.unwrap_err();
+    assert_eq!(late.to_string(), "cannot reach the API server: not sent: the leader lease was not renewed in time");
+    task.abort();
 }

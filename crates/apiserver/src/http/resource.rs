@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_api::fence::{self, Fence};
 use everynode_api::status::Status;
 use http::Request;
 use hyper::body::Incoming;
@@ -60,7 +61,8 @@ async fn single(
     target: &Target,
     request: Request<Incoming>,
 ) -> Result<Reply, Status> {
-    let caller = caller(user, &head.query)?;
+    let fence = fence(head)?;
+    let caller = caller(user, &head.query, fence.as_ref())?;
     match verb {
         Verb::Get if !matches!(target.subresource.as_str(), "" | "status" | "ephemeralcontainers" | "resize") => {
             Err(Status::method_not_allowed(&target.info.kind))
@@ -110,7 +112,7 @@ async fn object(head: &Head, request: Request<Incoming>) -> Result<Body, Status>
     Ok(Body::Bytes(bytes, media))
 }
 
-fn caller<'a>(user: &'a User, query: &Query) -> Result<Caller<'a>, Status> {
+fn caller<'a>(user: &'a User, query: &Query, fence: Option<&'a Fence>) -> Result<Caller<'a>, Status> {
     let validation = match query.get("fieldValidation") {
         "" | "Warn" => FieldValidation::Warn,
         "Strict" => FieldValidation::Strict,
@@ -134,7 +136,18 @@ fn caller<'a>(user: &'a User, query: &Query) -> Result<Caller<'a>, Status> {
             ));
         }
     };
-    Ok(Caller { user, dry_run, validation })
+    Ok(Caller { user, dry_run, validation, fence })
+}
+
+/// The lease that a leader's write depends on. What cannot be read is refused: to go on without would be to lose it.
+fn fence(head: &Head) -> Result<Option<Fence>, Status> {
+    let mut values = head.headers.get_all(fence::HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Status::bad_request(format!("{} was sent twice", fence::HEADER)));
+    }
+    let text = value.to_str().map_err(|_| Status::bad_request(format!("{} is no text", fence::HEADER)))?;
+    Fence::parse(text).map(Some).map_err(|error| Status::bad_request(error.to_string()))
 }
 
 async fn delete_options(head: &Head, request: Request<Incoming>) -> Result<DeleteOptions, Status> {

@@ -101,7 +101,7 @@ impl Registry {
             return self.pretend_create(target, value);
         }
         for _ in 0..WRITE_ATTEMPTS {
-            if let Some(reply) = self.commit_create(target, strategy, value).await? {
+            if let Some(reply) = self.commit_create(caller, target, strategy, value).await? {
                 return Ok(reply);
             }
         }
@@ -119,6 +119,7 @@ impl Registry {
     /// One attempt; `None`: the namespace changed in between.
     async fn commit_create(
         &self,
+        caller: &Caller<'_>,
         target: &Target,
         strategy: &dyn Strategy,
         value: &Value,
@@ -138,15 +139,16 @@ impl Registry {
         let first_claim = transaction.conditions.len();
         let wanted = strategy.claims(value);
         claims::take_all(&mut transaction, &wanted, &claims::holder(value));
-        match self.commit(transaction).await? {
+        match self.commit(caller, target, transaction).await? {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { key, value: bytes, created: revision, modified: revision };
                 Reply::stored(201, target.info, &kv).map(Some)
             }
             Outcome::Refused { condition: 0, .. } => Err(Status::already_exists(&target.info.kind, &target.name)),
-            Outcome::Refused { condition, current } if condition >= first_claim => {
-                self.claim_refused(target, value, &wanted[condition - first_claim], current).await.map(|()| None)
-            }
+            Outcome::Refused { condition, current } if condition >= first_claim => self
+                .claim_refused(caller, target, value, &wanted[condition - first_claim], current)
+                .await
+                .map(|()| None),
             Outcome::Refused { .. } => Ok(None),
         }
     }
@@ -154,13 +156,14 @@ impl Registry {
     /// A claim is held by another. `Ok`: it was freed, try again.
     async fn claim_refused(
         &self,
+        caller: &Caller<'_>,
         target: &Target,
         value: &Value,
         claim: &Claim,
         held: Option<KeyValue>,
     ) -> Result<(), Status> {
         let Some(held) = held else { return Ok(()) };
-        if self.free_if_orphaned(target, value, &held).await? {
+        if self.free_if_orphaned(caller, target, value, &held).await? {
             return Ok(());
         }
         Err(refused(target, claim, &held))
@@ -168,7 +171,13 @@ impl Registry {
 
     /// Frees a claim whose holder may be overtaken. A terminating pod of a set that surges does not block its
     /// successor (DS-C29).
-    async fn free_if_orphaned(&self, target: &Target, value: &Value, held: &KeyValue) -> Result<bool, Status> {
+    async fn free_if_orphaned(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        value: &Value,
+        held: &KeyValue,
+    ) -> Result<bool, Status> {
         if target.info.storage != "pods" || !super::kinds::pod::may_overtake(self, value, held)? {
             return Ok(false);
         }
@@ -177,7 +186,7 @@ impl Registry {
             writes: vec![Write::Delete { key: held.key.clone() }],
             durability: Durability::Fsync,
         };
-        self.commit(transaction).await.map(|_| true)
+        self.commit(caller, target, transaction).await.map(|_| true)
     }
 }
 

@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod events;
 mod eviction;
+mod fence;
 mod kinds;
 mod patch;
 pub(crate) mod read;
@@ -22,9 +23,10 @@ mod update;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everynode_api::fence::Fence;
 use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
-use everynode_store::{KeyValue, Outcome, Store, StoreError, Transaction};
+use everynode_store::{KeyValue, Store, StoreError};
 use serde_json::Value;
 
 use crate::auth::User;
@@ -86,6 +88,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) user: &'a User,
     pub(crate) dry_run: bool,
     pub(crate) validation: FieldValidation,
+    /// The write counts only while this holds.
+    pub(crate) fence: Option<&'a Fence>,
 }
 
 /// The object that a request carries.
@@ -138,10 +142,6 @@ impl Registry {
         let kv = self.current(target)?;
         let value = stored::decode(&kv.value, kv.modified)?;
         Ok((kv, value))
-    }
-
-    pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Outcome, Status> {
-        self.store.commit(transaction).await.map_err(|error| store_failure(&error))
     }
 }
 

@@ -145,7 +145,7 @@ impl Registry {
                 },
             )?;
         }
-        match self.commit(transaction).await? {
+        match self.commit(caller, target, transaction).await? {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { value: bytes, modified: revision, ..kv.clone() };
                 Reply::stored(200, target.info, &kv).map(Attempt::Done)
@@ -174,7 +174,7 @@ impl Registry {
             Err(Held::Failed(status)) => return Err(*status),
             Err(Held::By(_)) | Ok(()) => {}
         }
-        match self.commit(transaction).await? {
+        match self.commit(caller, target, transaction).await? {
             Outcome::Committed(revision) => {
                 Reply::stored(200, target.info, &KeyValue { modified: revision, ..shown }).map(Attempt::Done)
             }

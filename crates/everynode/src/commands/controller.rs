@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use everynode_api::ports::Api;
 use everynode_controllers::rival::{Note as Rival, Rivals};
 use everynode_daemonset::{Bind, CLASS_ANNOTATION, DaemonSetController, Options};
-use everynode_runtime::lease::{Election, End, Timing};
+use everynode_runtime::lease::{Election, End, Seat, Timing};
 use everynode_runtime::{Env, Handle, Manager, Shutdown};
 
 use crate::args::ControllerArgs;
@@ -17,28 +17,28 @@ use crate::signals::Signals;
 const LEASE_NAMESPACE: &str = "kube-system";
 const LEASE: &str = "everynode-controller";
 const WORKERS: usize = 4;
+/// So much of the machine's name is in our identity.
+const HOST_CHARS_MAX: usize = 64;
 const RIVAL_ADVICE: &str = "two controllers would undo each other's work. Switch the cluster's own one off \
     (kube-controller-manager --controllers=*,-daemonset-controller)";
 
 pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let api = client::connect(&args.client).await?;
-    let election = Election {
-        api: api.clone(),
-        env: Env::real(),
-        namespace: LEASE_NAMESPACE.into(),
-        name: lease_name(args.class.as_deref()),
-        identity: identity(),
-        timing: Timing::default(),
+    let election = match args.no_leader_election {
+        true => None,
+        false => Some(candidate(api.clone(), args.class.as_deref())?),
     };
+    // What a leader writes counts only while it leads.
+    let api = election.as_ref().map_or(api, Election::leaders_api);
     let (manager, rivals) = manager(api, &args);
     let (stop, stopped) = Shutdown::new();
     let work = async {
-        if args.no_leader_election {
+        let Some(election) = &election else {
             manager.run(stopped.clone()).await;
             // It only ends by itself when a part of it has failed.
             return if stopped.is_fired() { End::Released } else { End::Lost };
-        }
+        };
         let lead = |stop| {
             tracing::info!("leading: everynode keeps the DaemonSets of this cluster");
             manager.run(stop)
@@ -66,6 +66,12 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
     }
 }
 
+fn candidate(api: Arc<dyn Api>, class: Option<&str>) -> anyhow::Result<Election> {
+    let env = Env::real();
+    let lease = Seat { namespace: LEASE_NAMESPACE.into(), name: lease_name(class), identity: identity(&env) };
+    Election::new(api, env, lease, Timing::default()).context("--class cannot be part of a lease's name")
+}
+
 /// The controller, and who tells when another one works on its sets.
 fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> (Manager, Arc<Handle<Rival>>) {
     let mut manager = Manager::new(api, Env::real());
@@ -87,8 +93,11 @@ fn lease_name(class: Option<&str>) -> String {
     class.map_or(LEASE.to_owned(), |class| format!("{LEASE}-{class}"))
 }
 
-/// Who we are among those that want to lead: the machine and the process.
-fn identity() -> String {
+/// Who we are among those that want to lead: the machine, and a number that no other process has. The process's own
+/// would not do: in containers it is 1.
+fn identity(env: &Env) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}_{}", host.trim(), std::process::id())
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let host: String = host.trim().chars().filter(|c| is_plain(*c)).take(HOST_CHARS_MAX).collect();
+    format!("{host}_{:016x}", env.random())
 }

@@ -46,7 +46,7 @@ pub(crate) enum Written {
     /// The plan was made from a state that is no longer true: plan again.
     Stale,
     Failed(ApiError),
-    /// Not tried: the process is stopping.
+    /// Not carried out: the process is stopping, or leads no longer and is about to stop.
     Skipped,
 }
 

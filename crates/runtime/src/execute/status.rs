@@ -42,6 +42,7 @@ impl Executor {
                 count(&self.counters.writes_total);
                 (Written::Done, self.await_revision(&write.target.kind, meta_of(&answer).resource_version))
             }
+            Err(error) if error.is_lease_lost() => (Written::Skipped, None),
             Err(error) if is_stale(&error, &write.preconditions) => (Written::Stale, None),
             Err(error) => {
                 count(&self.counters.write_errors_total);

@@ -57,6 +57,7 @@ impl Executor {
                 self.tell_success(&wanted.report, &meta.name);
                 (Written::Done, self.await_revision(&wanted.target.kind, meta.resource_version))
             }
+            Err(error) if error.is_lease_lost() => (Written::Skipped, None),
             Err(error) if error.is_already_exists() => self.collide(wanted, error).await,
             Err(error @ ApiError::UnknownOutcome(_)) => self.look_up_create(wanted, error).await,
             Err(error) if is_namespace_terminating(&error) => (Written::Refused, None),
@@ -76,6 +77,7 @@ impl Executor {
                 let known = known.filter(|_| changes_object);
                 (Written::Done, known.map(|revision| Await::Change(kind, key, revision)))
             }
+            Err(error) if error.is_lease_lost() => (Written::Skipped, None),
             // Bound by somebody else, or gone.
             Err(error) if error.is_conflict() || error.is_not_found() => (Written::Stale, None),
             Err(error @ ApiError::UnknownOutcome(_)) => {
@@ -134,6 +136,7 @@ impl Executor {
                 self.tell_success(&report, &target.name);
                 (Written::Done, self.await_revision(&target.kind, meta_of(&answer).resource_version))
             }
+            Err(error) if error.is_lease_lost() => (Written::Skipped, None),
             Err(error) if is_stale(&error, &preconditions) => (Written::Stale, None),
             // What became of it is in a list that begins now; the plan decides from that.
             Err(error @ ApiError::UnknownOutcome(_)) => {
@@ -165,6 +168,7 @@ impl Executor {
                 self.tell_success(&report, &target.name);
                 (Written::Done, awaits)
             }
+            Err(error) if error.is_lease_lost() => (Written::Skipped, None),
             Err(error) if error.is_not_found() => (Written::Done, awaits), // DS-C55, DS-C71
             Err(error) if is_stale(&error, &preconditions) => (Written::Stale, None),
             Err(error @ ApiError::UnknownOutcome(_)) => {

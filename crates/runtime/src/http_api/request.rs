@@ -1,6 +1,7 @@
 //! From a request to HTTP.
 
 use bytes::Bytes;
+use everynode_api::fence;
 use everynode_api::go_json;
 use everynode_api::ports::{PatchType, Preconditions, Request, Selection, Target, WatchRequest};
 use http::Method;
@@ -24,6 +25,8 @@ pub(super) struct Prepared {
     pub content_type: &'static str,
     pub body: Bytes,
     pub repeat: Repeat,
+    /// The header that names the lease that a leader's write depends on.
+    pub fence: Option<String>,
 }
 
 /// When a request may be sent again.
@@ -39,7 +42,13 @@ pub(super) enum Repeat {
 
 impl Prepared {
     pub fn new(request: Request) -> Prepared {
+        let (request, fence) = request.unfenced();
+        Prepared { fence: fence.map(|fence| fence.to_string()), ..Prepared::unfenced(request) }
+    }
+
+    fn unfenced(request: Request) -> Prepared {
         match request {
+            Request::Fenced { request, .. } => Prepared::unfenced(*request),
             Request::Get(target) => Prepared::get(target.path()),
             Request::Raw { path } => Prepared::get(path),
             Request::List { kind, selection, limit, continue_token, resource_version } => {
@@ -56,7 +65,7 @@ impl Prepared {
                     Some("eviction") => Repeat::Never,
                     _ => Repeat::IfRejected,
                 };
-                Prepared { method: Method::POST, path, content_type: JSON, body: content, repeat }
+                Prepared { method: Method::POST, path, content_type: JSON, body: content, repeat, fence: None }
             }
             Request::Update { target, body } => {
                 let content = go_json::to_string(&body).into();
@@ -66,6 +75,7 @@ impl Prepared {
                     content_type: JSON,
                     body: content,
                     repeat: Repeat::Always,
+                    fence: None,
                 }
             }
             Request::Patch { target, patch, body, preconditions } => Prepared {
@@ -74,6 +84,7 @@ impl Prepared {
                 content_type: patch.content_type(),
                 body: go_json::to_string(&guarded(patch, body, &preconditions)).into(),
                 repeat: Repeat::Always,
+                fence: None,
             },
             Request::Delete { target, preconditions, grace_period_seconds, propagation } => {
                 let propagation = propagation.map(|propagation| propagation.as_str());
@@ -85,13 +96,15 @@ impl Prepared {
                     content_type: JSON,
                     body: content,
                     repeat: Repeat::Always,
+                    fence: None,
                 }
             }
         }
     }
 
     fn get(path: String) -> Prepared {
-        Prepared { method: Method::GET, path, content_type: "", body: Bytes::new(), repeat: Repeat::Always }
+        let (method, body, repeat) = (Method::GET, Bytes::new(), Repeat::Always);
+        Prepared { method, path, content_type: "", body, repeat, fence: None }
     }
 
     /// Asks for `fieldValidation=Strict` where a body is sent that has fields.
@@ -116,6 +129,9 @@ impl Prepared {
         builder = builder.header(USER_AGENT, USER_AGENT_TEXT).header(ACCEPT, JSON);
         if !self.content_type.is_empty() {
             builder = builder.header(CONTENT_TYPE, self.content_type);
+        }
+        if let Some(fence) = &self.fence {
+            builder = builder.header(fence::HEADER, fence);
         }
         builder.body(Body::from(self.body.clone()))
     }
@@ -246,6 +262,17 @@ mod tests {
         let expected = "/api/v1/namespaces/x/pods?labelSelector=app%20in%20%28a%2Cb%29&fieldSelector=spec.nodeName%3Dn\
             &limit=500&continue=t%3D";
         assert_eq!(prepared.path, expected);
+    }
+
+    #[test]
+    fn a_leaders_write_names_its_lease() {
+        let text = "kube-system/leader; transitions=3; holder=a";
+        let fence = fence::Fence::parse(text).unwrap().into();
+        let request = Box::new(Request::Update { target: Target::new(kinds::POD, "x", "a"), body: json!({}) });
+        let sent = Prepared::new(Request::Fenced { fence, request }).http().unwrap();
+        assert_eq!((sent.method(), sent.headers()["everynode-lease"].to_str()), (&Method::PUT, Ok(text)));
+        let plain = Prepared::new(Request::Get(Target::new(kinds::POD, "x", "a"))).http().unwrap();
+        assert!(!plain.headers().contains_key("everynode-lease"));
     }
 
     #[test]

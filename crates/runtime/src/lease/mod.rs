@@ -1,11 +1,14 @@
 //! Leader election through a `coordination.k8s.io/v1 Lease` (DS-F19): [`machine`] decides, this
-//! file reads and writes.
+//! file reads and writes, [`fenced`] is what the leader writes through.
 
+mod fenced;
 mod machine;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use everynode_api::fence::{Fence, FenceError};
 use everynode_api::kinds;
 use everynode_api::meta::Meta;
 use everynode_api::ports::{Api, ApiError, Request, Target};
@@ -14,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use self::fenced::Fenced;
 pub use self::machine::Timing;
 use self::machine::{Machine, Record, Step};
 use crate::clock::Env;
@@ -21,14 +25,21 @@ use crate::shutdown::Shutdown;
 
 /// A candidate.
 pub struct Election {
-    pub api: Arc<dyn Api>,
-    pub env: Env,
+    api: Arc<dyn Api>,
+    env: Env,
+    lease: Seat,
+    timing: Timing,
+    fenced: Arc<Fenced>,
+}
+
+/// Which Lease, and who wants it.
+#[derive(Clone, Debug)]
+pub struct Seat {
     pub namespace: String,
     /// The Lease's name: who takes part in the same election.
     pub name: String,
-    /// Unique among the candidates: `HOST_UUID`.
+    /// Unique among the candidates, those of the past included: `HOST_UUID`.
     pub identity: String,
-    pub timing: Timing,
 }
 
 /// How a candidacy ended.
@@ -58,62 +69,103 @@ struct Spec {
 }
 
 impl Election {
+    /// A candidate that writes to `api`. Fails if the names can not be part of a fence.
+    pub fn new(api: Arc<dyn Api>, env: Env, lease: Seat, timing: Timing) -> Result<Election, FenceError> {
+        Fence::new(&lease.namespace, &lease.name, &lease.identity, 0)?;
+        let fenced = Arc::new(Fenced::new(api.clone(), env.clone()));
+        Ok(Election { api, env, lease, timing, fenced })
+    }
+
+    /// The API as the leader's work is to use it: what it writes counts only while we lead.
+    pub fn leaders_api(&self) -> Arc<dyn Api> {
+        self.fenced.clone()
+    }
+
     /// Stands, and carries out `work` while leading. When leadership ends, `work` is told to stop
-    /// and waited for.
+    /// and waited for; at shutdown the Lease is kept until it has stopped.
     pub async fn lead<W: Future<Output = ()>>(&self, shutdown: &Shutdown, work: impl FnOnce(Shutdown) -> W) -> End {
         let (leading, leads) = watch::channel(false);
         let (trigger, stop) = Shutdown::new();
-        let working = async move {
+        let (release, released) = Shutdown::new();
+        let begun = AtomicBool::new(false);
+        let working = async {
             // An error means that the election is over.
             if leads.clone().wait_for(|leads| *leads).await.is_ok() {
+                begun.store(true, Ordering::Relaxed);
                 work(stop).await;
             }
         };
         let mut working = std::pin::pin!(working);
-        let end = tokio::select! {
+        let mut standing = std::pin::pin!(self.run(&leading, &released));
+        let lost = tokio::select! {
             biased;
-            end = self.run(&leading, shutdown) => end,
+            end = &mut standing => Some(end),
+            () = shutdown.wait() => None,
             () = &mut working => {
-                tracing::error!(lease = %self.name, "the work of the leader ended by itself");
+                tracing::error!(lease = %self.lease.name, "the work of the leader ended by itself");
                 return End::Lost;
             }
         };
-        drop(leading);
         trigger.fire();
-        working.await;
-        end
+        let has_work = begun.load(Ordering::Relaxed);
+        if let Some(end) = lost {
+            if has_work {
+                working.await;
+            }
+            return end;
+        }
+        if has_work {
+            // Renewed to the last write; leadership may still be lost on the way.
+            tokio::select! {
+                biased;
+                () = &mut working => {}
+                end = &mut standing => {
+                    working.await;
+                    return end;
+                }
+            }
+        }
+        release.fire();
+        standing.await
     }
 
     /// Stands until leadership is lost or shutdown. `leading` is true while we lead.
     pub async fn run(&self, leading: &watch::Sender<bool>, shutdown: &Shutdown) -> End {
-        let mut machine = Machine::new(self.identity.clone(), self.timing.clone());
+        let mut machine = Machine::new(self.lease.identity.clone(), self.timing.clone());
         loop {
             let deadline = machine.deadline();
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return self.leave(&mut machine, leading).await,
+                () = self.fenced.lost() => return self.lose(leading),
                 () = self.expire(deadline) => {}
                 result = self.attempt(&mut machine) => {
                     if let Err(error) = result {
-                        tracing::warn!(lease = %self.name, %error, "cannot read or write the leader lease");
+                        tracing::warn!(lease = %self.lease.name, %error, "cannot read or write the leader lease");
                     }
                 }
             }
             let leads = machine.is_leader(self.env.now());
             if *leading.borrow() && !leads {
-                tracing::error!(lease = %self.name, "leadership was lost");
-                leading.send_replace(false);
-                return End::Lost;
+                return self.lose(leading);
             }
             if leads && !leading.send_replace(true) {
-                tracing::info!(lease = %self.name, identity = %self.identity, "leading");
+                tracing::info!(lease = %self.lease.name, identity = %self.lease.identity, "leading");
             }
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return self.leave(&mut machine, leading).await,
+                () = self.fenced.lost() => return self.lose(leading),
                 () = self.env.sleep(self.pause(leads)) => {}
             }
         }
+    }
+
+    fn lose(&self, leading: &watch::Sender<bool>) -> End {
+        tracing::error!(lease = %self.lease.name, "leadership was lost");
+        self.fenced.end();
+        leading.send_replace(false);
+        End::Lost
     }
 
     /// Followers spread out a little, so that they do not all run for a free Lease at once.
@@ -140,14 +192,29 @@ impl Election {
             return Ok(());
         };
         match self.write(&record, exists).await {
-            Ok(()) => machine.on_written(now),
+            Ok(()) => {
+                machine.on_written(now);
+                self.fence(&record, machine);
+            }
             Err(error) if error.is_conflict() || error.is_already_exists() => {}
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
+    /// From now on, and until the deadline, the leader's writes pass.
+    fn fence(&self, record: &Record, machine: &Machine) {
+        let Seat { namespace, name, identity } = &self.lease;
+        // The names were checked at the beginning.
+        if let (Ok(fence), Some(deadline)) =
+            (Fence::new(namespace, name, identity, record.transitions), machine.deadline())
+        {
+            self.fenced.lead(fence, deadline);
+        }
+    }
+
     async fn leave(&self, machine: &mut Machine, leading: &watch::Sender<bool>) -> End {
+        self.fenced.end();
         leading.send_replace(false);
         machine.on_released();
         let give_up = async {
@@ -155,7 +222,7 @@ impl Election {
                 && let Some(record) = machine.release(&lease, &rfc3339_micro(self.env.now()))
                 && let Err(error) = self.write(&record, true).await
             {
-                tracing::debug!(lease = %self.name, %error, "cannot give up the leader lease");
+                tracing::debug!(lease = %self.lease.name, %error, "cannot give up the leader lease");
             }
         };
         tokio::select! {
@@ -167,7 +234,7 @@ impl Election {
     }
 
     fn target(&self) -> Target {
-        Target::new(kinds::LEASE, &self.namespace, &self.name)
+        Target::new(kinds::LEASE, &self.lease.namespace, &self.lease.name)
     }
 
     async fn read(&self) -> Result<Option<Record>, ApiError> {
@@ -191,7 +258,7 @@ impl Election {
         let mut body = json!({
             "kind": "Lease",
             "apiVersion": "coordination.k8s.io/v1",
-            "metadata": {"name": self.name, "namespace": self.namespace},
+            "metadata": {"name": self.lease.name, "namespace": self.lease.namespace},
             "spec": {
                 "holderIdentity": record.holder,
                 "leaseDurationSeconds": record.duration_seconds,

@@ -258,6 +258,7 @@ fn take_fault(faults: &mut VecDeque<Fault>, verb: &str, kind: &Kind) -> Option<T
 
 fn verb_of(request: &Request) -> &'static str {
     match request {
+        Request::Fenced { request, .. } => verb_of(request),
         Request::Get(_) | Request::Raw { .. } => "get",
         Request::List { .. } => "list",
         Request::Create { .. } => "create",
@@ -269,6 +270,7 @@ fn verb_of(request: &Request) -> &'static str {
 
 fn target_of(request: &Request) -> Target {
     match request {
+        Request::Fenced { request, .. } => target_of(request),
         Request::Get(target) | Request::Update { target, .. } | Request::Patch { target, .. } => target.clone(),
         Request::Create { target, .. } | Request::Delete { target, .. } => target.clone(),
         Request::List { kind, .. } => Target::new(kind.clone(), "", ""),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_api::fence::{self, Fence};
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::ports::{ApiError, Preconditions, Request, Selection, Target};
@@ -70,7 +71,12 @@ impl State {
     }
 
     pub fn carry_out(&mut self, request: Request, now: Timestamp) -> Answer {
+        let (request, fence) = request.unfenced();
+        if let Some(fence) = fence {
+            self.check(&fence)?;
+        }
         match request {
+            Request::Fenced { .. } => Err(Status::bad_request("a fence within a fence").into()),
             Request::Get(target) => self.existing(&target).cloned(),
             Request::Raw { .. } => Err(Status::no_such_path().into()),
             Request::List { kind, selection, limit, continue_token, .. } => {
@@ -85,6 +91,19 @@ impl State {
             Request::Delete { target, preconditions, grace_period_seconds, .. } => {
                 self.delete(&target, &preconditions, grace_period_seconds, now)
             }
+        }
+    }
+
+    /// As our own server does.
+    fn check(&self, fence: &Fence) -> Result<(), ApiError> {
+        let lease = self.get(&kinds::LEASE, &Key::new(fence.namespace(), fence.name()));
+        let spec = lease.map(|lease| &lease["spec"]);
+        let holds = |spec: &Value| {
+            fence.holds(spec["holderIdentity"].as_str().unwrap_or(""), spec["leaseTransitions"].as_u64().unwrap_or(0))
+        };
+        match spec.is_some_and(holds) {
+            true => Ok(()),
+            false => Err(Status::conflict(&kinds::LEASE, fence.name(), "lost").with_cause(fence::LOST, "", "").into()),
         }
     }
 
