@@ -32,6 +32,11 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The kinds that must be in the view before the first key is planned.
     fn watches(&self) -> Vec<Kind>;
 
+    /// Whether it also works on all kinds that discovery finds ([`View::served`]), which come and go.
+    fn follows_served(&self) -> bool {
+        false
+    }
+
     /// The keys that a change may concern. May err on the side of too many. `change` was already
     /// applied to the view; its old state comes along.
     fn wake(&self, view: &View, change: &Change) -> Vec<Key>;

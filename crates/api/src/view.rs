@@ -9,6 +9,7 @@ mod node;
 mod object;
 mod pod;
 mod scheduling;
+mod served;
 mod sorted;
 mod zones;
 
@@ -23,5 +24,6 @@ pub use scheduling::{
     Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm,
     Resources, Taint, Toleration, TolerationOperator,
 };
+pub use served::Served;
 pub use sorted::{Mark, Sorted, Span};
 pub use zones::{Zone, Zones, zone_of};

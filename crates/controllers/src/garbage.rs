@@ -1,5 +1,9 @@
 //! Garbage collection: dependents follow their owners (DS-C80 to DS-C84).
 //!
+//! Its kinds are those that discovery finds; they come and go. What belongs to a kind that is not known is neither
+//! here nor absent: nothing follows from it. An owner that waits for its dependents is let go only when every kind is
+//! known up to the owner's deletion, so that a dependent that was not heard of yet is not forgotten.
+//!
 //! One key per owner uid. An owner counts as absent only when it surely is: it was here and is
 //! gone (uids never come back), or everything of its kind is known up to the revision of the
 //! dependent that names it. A stale view therefore never collects a live owner's dependents.
@@ -25,11 +29,12 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 /// The garbage collector.
-#[derive(Clone, Debug)]
-pub struct Garbage {
-    /// Every kind that is served and can be deleted, by discovery.
-    pub kinds: Vec<Kind>,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Garbage;
+
+/// A kind that cannot be listed any more holds up foreground deletion for so long. Orphaning waits for it: what it
+/// missed would be collected.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What is known of one owner.
 #[derive(Debug, PartialEq)]
@@ -38,6 +43,8 @@ enum Owner {
     Absent,
     /// Not here, but the view may be too old to be sure.
     Unsure,
+    /// Not here, and of a kind of which nothing is known.
+    Unknown,
 }
 
 /// An owner and those that name it.
@@ -46,6 +53,8 @@ pub struct Seen {
     uid: Box<str>,
     owner: Owner,
     dependents: Vec<Dependent>,
+    /// All kinds that are served are known up to here.
+    known_up_to: u64,
 }
 
 #[derive(Debug)]
@@ -72,16 +81,20 @@ enum Link {
     Unresolvable,
 }
 
-/// Dependents whose unsound references have been told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
+    /// Dependents whose unsound references have been told.
     told: BTreeSet<Arc<str>>,
+    /// At which revision, and when, the owner was first seen to wait for its dependents.
+    ending: Option<(u64, Timestamp)>,
 }
 
 /// What the collector waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     Unsure { uid: Box<str> },
+    Unknown { uid: Box<str> },
+    CatchingUp { owner: Key },
     Blocked { owner: Key, dependents: usize },
 }
 
@@ -89,6 +102,8 @@ impl std::fmt::Display for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Note::Unsure { uid } => write!(f, "owner {uid} is not known yet; nothing is collected"),
+            Note::Unknown { uid } => write!(f, "owner {uid} is of a kind that is not served; nothing is collected"),
+            Note::CatchingUp { owner } => write!(f, "{owner} waits until every kind is known up to its deletion"),
             Note::Blocked { owner, dependents } => write!(f, "{owner} waits for {dependents} dependents to end"),
         }
     }
@@ -104,7 +119,11 @@ impl Reconciler for Garbage {
     }
 
     fn watches(&self) -> Vec<Kind> {
-        self.kinds.clone()
+        Vec::new()
+    }
+
+    fn follows_served(&self) -> bool {
+        true
     }
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
@@ -125,7 +144,7 @@ impl Reconciler for Garbage {
         let concerned = |uid: &&str| is_going(view, uid) || self.has_unsound_dependents(view, uid);
         // Owners that are ending count even if nothing names them any more: whoever deleted the last dependent
         // may have died before it let the owner go.
-        let metas = self.kinds.iter().flat_map(|kind| view.metas(kind));
+        let metas = view.served().kinds.iter().flat_map(|kind| view.metas(kind));
         let ending = metas.filter(|meta| is_ending(meta)).map(|meta| meta.uid.as_ref());
         let uids: BTreeSet<&str> = view.owner_uids().filter(concerned).chain(ending).collect();
         uids.into_iter().map(Key::cluster).collect()
@@ -139,15 +158,16 @@ impl Reconciler for Garbage {
             Some((kind, key)) => Owner::Present(kind.clone(), Box::new(view.meta(kind, key)?.clone())),
             None if dependents.is_empty() => return None,
             None if dependents.iter().all(|one| self.is_surely_absent(view, one, uid)) => Owner::Absent,
-            None => Owner::Unsure,
+            None if dependents.iter().any(|one| self.may_become_sure(view, one, uid)) => Owner::Unsure,
+            None => Owner::Unknown,
         };
-        Some(Seen { uid: uid.into(), owner, dependents })
+        Some(Seen { uid: uid.into(), owner, dependents, known_up_to: known_up_to(view) })
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
         let mut plan = match &seen.owner {
-            Owner::Present(kind, meta) if meta.is_terminating() => end_owner(kind, meta, seen),
-            Owner::Present(..) => Plan::default(),
+            Owner::Present(kind, meta) if is_ending(meta) => end_owner(kind, meta, seen, memory, now),
+            Owner::Present(..) | Owner::Unknown => Plan::default(),
             Owner::Absent => Plan { actions: release_all(seen, |link| link == Link::Sound), ..Plan::default() },
             Owner::Unsure => {
                 let wake_at = Some(now + SignedDuration::from_secs(1));
@@ -155,6 +175,10 @@ impl Reconciler for Garbage {
             }
         };
         let unsound = || seen.dependents.iter().filter(|one| one.link != Link::Sound);
+        // It is planned again when the kinds change, and with every full pass.
+        if seen.owner == Owner::Unknown {
+            plan.notes.push(Note::Unknown { uid: seen.uid.clone() });
+        }
         let untold = unsound().filter(|one| !memory.told.contains(&one.meta.uid));
         plan.actions.extend(untold.filter_map(|one| one.complaint(&seen.uid)));
         plan.actions.extend(release_all(seen, |link| link == Link::Elsewhere));
@@ -171,7 +195,7 @@ impl Garbage {
         let link = |reference: &OwnerReference| self.link(view, &meta, reference);
         let here = |other: &&&OwnerReference| link(other) == Link::Sound && stays(view, &other.uid);
         let doubtful = |other: &&OwnerReference| match link(other) {
-            Link::Sound => view.by_uid(&other.uid).is_none() && !surely_absent(view, &self.kinds, &meta, &other.uid),
+            Link::Sound => view.by_uid(&other.uid).is_none() && !surely_absent(view, &meta, &other.uid),
             Link::Elsewhere => false,
             Link::Unresolvable => true,
         };
@@ -190,7 +214,7 @@ impl Garbage {
 
     fn link(&self, view: &View, dependent: &Meta, reference: &OwnerReference) -> Link {
         let present = view.by_uid(&reference.uid);
-        let kind = present.map(|(kind, _)| kind).or_else(|| kind_of(&self.kinds, reference));
+        let kind = present.map(|(kind, _)| kind).or_else(|| kind_of(view, reference));
         let namespaced = kind.is_some_and(|kind| kind.namespaced);
         match present {
             _ if namespaced && dependent.namespace.is_empty() => Link::Unresolvable,
@@ -211,7 +235,12 @@ impl Garbage {
 
     /// What can not be resolved is neither evidence for nor against.
     fn is_surely_absent(&self, view: &View, dependent: &Dependent, uid: &str) -> bool {
-        dependent.link == Link::Unresolvable || surely_absent(view, &self.kinds, &dependent.meta, uid)
+        dependent.link == Link::Unresolvable || surely_absent(view, &dependent.meta, uid)
+    }
+
+    /// The view only lags: the owner's kind is followed.
+    fn may_become_sure(&self, view: &View, dependent: &Dependent, uid: &str) -> bool {
+        !self.is_surely_absent(view, dependent, uid) && owner_kind(view, &dependent.meta, uid).is_some()
     }
 }
 
@@ -256,19 +285,27 @@ fn stays(view: &View, uid: &str) -> bool {
 }
 
 /// DS-C84, without a live read: see the module's documentation.
-fn surely_absent(view: &View, kinds: &[Kind], dependent: &Meta, uid: &str) -> bool {
-    if view.is_gone(uid) {
-        return true;
-    }
-    let reference = dependent.owner_references.iter().find(|reference| reference.uid.as_ref() == uid);
-    let kind = reference.and_then(|reference| kind_of(kinds, reference));
-    kind.is_some_and(|kind| view.seen_revision(kind) >= dependent.resource_version.max(1))
+fn surely_absent(view: &View, dependent: &Meta, uid: &str) -> bool {
+    let seen = |kind| view.seen_revision(kind) >= dependent.resource_version.max(1);
+    view.is_gone(uid) || owner_kind(view, dependent, uid).is_some_and(seen)
 }
 
-fn kind_of<'a>(kinds: &'a [Kind], reference: &OwnerReference) -> Option<&'a Kind> {
-    kinds
-        .iter()
-        .find(|kind| kind.kind == reference.kind.as_ref() && kind.api_version() == reference.api_version.as_ref())
+/// The kind of the owner with this uid, as its dependent names it, if it is served.
+fn owner_kind<'a>(view: &'a View, dependent: &Meta, uid: &str) -> Option<&'a Kind> {
+    let reference = dependent.owner_references.iter().find(|reference| reference.uid.as_ref() == uid)?;
+    kind_of(view, reference)
+}
+
+fn kind_of<'a>(view: &'a View, reference: &OwnerReference) -> Option<&'a Kind> {
+    let named =
+        |kind: &&Kind| kind.kind == reference.kind.as_ref() && kind.api_version() == reference.api_version.as_ref();
+    view.served().kinds.iter().find(named)
+}
+
+/// Up to which revision every kind is known, those included that were not found yet.
+fn known_up_to(view: &View) -> u64 {
+    let served = view.served();
+    served.kinds.iter().map(|kind| view.seen_revision(kind)).fold(served.as_of, u64::min)
 }
 
 fn has_finalizer(meta: &Meta, name: &str) -> bool {
@@ -276,11 +313,10 @@ fn has_finalizer(meta: &Meta, name: &str) -> bool {
 }
 
 /// A terminating owner: orphan its dependents, or delete them before it (DS-C81, DS-C82).
-fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen) -> Plan<Note, Memory> {
+fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
     let orphan = has_finalizer(meta, ORPHAN);
-    if !orphan && !has_finalizer(meta, FOREGROUND) {
-        return Plan::default();
-    }
+    let ending = memory.ending.unwrap_or((meta.resource_version, now));
+    let memory = Memory { ending: Some(ending), ..Memory::default() };
     let sound = || seen.dependents.iter().filter(|one| one.link == Link::Sound);
     let blocking = sound().filter(|one| orphan || one.blocks(&seen.uid));
     let mut actions: Vec<Action> = match orphan {
@@ -292,11 +328,16 @@ fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen) -> Plan<Note, Memory> {
         }
     };
     let dependents = blocking.count();
+    let is_patient = orphan || now < ending.1 + PATIENCE;
+    if dependents == 0 && seen.known_up_to < ending.0 && is_patient {
+        let notes = vec![Note::CatchingUp { owner: meta.key() }];
+        return Plan { actions, notes, wake_at: Some(now + SignedDuration::from_secs(1)), memory, ..Plan::default() };
+    }
     if dependents == 0 {
         actions.push(drop_finalizer(kind, meta, if orphan { ORPHAN } else { FOREGROUND }));
-        return Plan { actions, ..Plan::default() };
+        return Plan { actions, memory, ..Plan::default() };
     }
-    Plan { actions, notes: vec![Note::Blocked { owner: meta.key(), dependents }], ..Plan::default() }
+    Plan { actions, notes: vec![Note::Blocked { owner: meta.key(), dependents }], memory, ..Plan::default() }
 }
 
 fn drop_finalizer(kind: &Kind, meta: &Meta, name: &str) -> Action {

@@ -1,9 +1,12 @@
 use super::*;
 use crate::testkit::{Bed, at};
 use everynode_api::kinds;
+use everynode_api::view::{Item, Served};
 
 fn bed() -> Bed<Garbage> {
-    Bed::new(Garbage { kinds: vec![kinds::POD, kinds::DAEMON_SET, kinds::NODE] })
+    let mut bed = Bed::new(Garbage);
+    bed.serve(&[kinds::POD, kinds::DAEMON_SET, kinds::NODE], 6);
+    bed
 }
 
 fn set(extra: &str) -> String {
@@ -33,7 +36,8 @@ fn dependents_of_a_gone_owner_are_deleted() {
 #[test]
 fn an_owner_that_the_view_may_not_know_yet_is_not_absent() {
     // DS-C84
-    let mut bed = bed();
+    let mut bed = Bed::new(Garbage);
+    bed.serve(&[kinds::POD, kinds::DAEMON_SET], 5);
     bed.put(&kinds::POD, &pod(""));
     assert!(bed.run("s1", at(0)).is_empty());
     assert_eq!(bed.wake_at(), Some(at(1)));
@@ -96,6 +100,102 @@ fn an_unserved_owner_kind_is_never_absent() {
         r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","uid":"j"}]}}"#,
     );
     assert!(bed.run("j", at(0)).is_empty());
+    assert_eq!(bed.notes(), ["owner j is of a kind that is not served; nothing is collected"]);
+    assert_eq!(bed.wake_at(), None, "it is not asked for again and again");
+}
+
+/// A kind that is found while the collector runs.
+fn widget() -> Kind {
+    let text = |text: &'static str| text.into();
+    Kind {
+        group: text("example.com"),
+        version: text("v1"),
+        kind: text("Widget"),
+        plural: text("widgets"),
+        namespaced: true,
+    }
+}
+
+const WIDGET: &str = r#"{"metadata":{"name":"w","namespace":"x","uid":"w1","resourceVersion":"5"}}"#;
+const WIDGETS_POD: &str = r#"{"metadata":{"name":"p","namespace":"x","uid":"p1","resourceVersion":"6","ownerReferences":[
+    {"apiVersion":"example.com/v1","kind":"Widget","name":"w","uid":"w1"}]}}"#;
+
+#[test]
+fn owners_of_a_kind_that_goes_are_not_gone() {
+    let mut bed = bed();
+    bed.serve(&[kinds::POD, widget()], 6);
+    bed.put(&widget(), WIDGET);
+    bed.put(&kinds::POD, WIDGETS_POD);
+    bed.serve(&[kinds::POD], 7);
+    bed.view.forget_kind(&widget());
+    assert!(bed.run("w1", at(0)).is_empty());
+    assert_eq!(bed.notes(), ["owner w1 is of a kind that is not served; nothing is collected"]);
+    // It comes back: nothing follows before it has been listed.
+    bed.view.set_served(Served::always([kinds::POD, widget()]));
+    assert!(bed.run("w1", at(1)).is_empty());
+    assert_eq!(bed.notes(), ["owner w1 is not known yet; nothing is collected"]);
+    bed.view.replace(&widget(), vec![Item::parse(&widget(), WIDGET.as_bytes()).unwrap()], 9);
+    assert!(bed.run("w1", at(2)).is_empty());
+    bed.remove(&widget(), "x/w");
+    assert_eq!(bed.run("w1", at(3)), ["delete pods/x/p"]);
+}
+
+#[test]
+fn owners_that_went_while_their_kind_was_away_are_absent_when_it_is_back() {
+    let mut bed = bed();
+    bed.serve(&[kinds::POD, widget()], 6);
+    bed.put(&widget(), WIDGET);
+    bed.put(&kinds::POD, WIDGETS_POD);
+    bed.serve(&[kinds::POD], 7);
+    bed.view.forget_kind(&widget());
+    bed.view.set_served(Served::always([kinds::POD, widget()]));
+    bed.view.replace(&widget(), Vec::new(), 9);
+    assert_eq!(bed.run("w1", at(0)), ["delete pods/x/p"]);
+}
+
+#[test]
+fn an_owner_of_a_kind_that_is_gone_does_not_count_for_or_against() {
+    let mut bed = bed();
+    bed.put(&kinds::DAEMON_SET, &set(""));
+    bed.put(&kinds::POD, &pod(r#",{"apiVersion":"example.com/v1","kind":"Widget","name":"w","uid":"w1"}"#));
+    bed.remove(&kinds::DAEMON_SET, "x/web");
+    assert!(bed.run("s1", at(0)).is_empty(), "the other owner may be alive");
+}
+
+#[test]
+fn an_owner_waits_until_every_kind_is_known_up_to_its_deletion() {
+    // DS-C81, DS-C82: a dependent that was not heard of yet is neither forgotten nor collected
+    let orphan = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#;
+    for (ending, late) in [(orphan, "patch pods/x/p"), (FOREGROUND, "delete pods/x/p")] {
+        let mut bed = Bed::new(Garbage);
+        bed.serve(&[kinds::POD, kinds::DAEMON_SET], 4);
+        bed.put(&kinds::DAEMON_SET, &set(ending));
+        assert!(bed.run("s1", at(0)).is_empty());
+        assert_eq!(bed.notes(), ["x/web waits until every kind is known up to its deletion"]);
+        bed.put(&kinds::POD, &pod("").replace(r#""resourceVersion":"6""#, r#""resourceVersion":"4""#));
+        assert_eq!(bed.run("s1", at(1)), [late]);
+        bed.remove(&kinds::POD, "x/p");
+        assert!(bed.run("s1", at(2)).is_empty());
+        bed.view.observe_revision(&kinds::POD, 5);
+        // Kinds that discovery has not found yet count, too.
+        let served = Served { as_of: 4, ..bed.view.served().clone() };
+        bed.view.set_served(served);
+        assert!(bed.run("s1", at(3)).is_empty());
+        bed.serve(&[kinds::POD, kinds::DAEMON_SET], 5);
+        assert_eq!(bed.run("s1", at(4)), ["patch daemonsets/x/web"]);
+    }
+}
+
+#[test]
+fn a_kind_that_cannot_be_listed_holds_foreground_deletion_up_for_a_while_only() {
+    let orphan = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#;
+    for (ending, after) in [(FOREGROUND, &["patch daemonsets/x/web"][..]), (orphan, &[])] {
+        let mut bed = bed();
+        bed.view.set_served(Served::always([kinds::DAEMON_SET, widget()]));
+        bed.put(&kinds::DAEMON_SET, &set(ending));
+        assert!(bed.run("s1", at(0)).is_empty() && bed.run("s1", at(29)).is_empty());
+        assert_eq!(bed.run("s1", at(30)), after, "what orphaning missed would be collected");
+    }
 }
 
 const FOREGROUND: &str = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["foregroundDeletion"]"#;

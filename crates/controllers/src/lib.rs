@@ -29,6 +29,7 @@ pub mod zones;
 
 mod budget;
 mod common;
+mod namespace_conditions;
 mod preemption;
 mod taints;
 #[cfg(test)]

@@ -1,31 +1,51 @@
 //! Namespace deletion: a terminating namespace is emptied, then finalized (DS-I26).
+//!
+//! Its content is everything of every kind that discovery finds. It ends only when no kind can be hidden: the kinds
+//! were asked for after its deletion, each is known up to then, and no part of discovery has failed. What is left, and
+//! why, is told in its conditions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::{Key, Meta};
 use everynode_api::ports::PatchType;
-use everynode_api::reconcile::{Action, Plan, Reconciler};
+use everynode_api::reconcile::{Action, Plan, Reconciler, StatusWrite};
 use everynode_api::view::{Change, Object, View};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::common::{same_uid, target, unchanged};
+use crate::namespace_conditions::{Left, conditions};
+
+/// Conditions are written so often at most; what is gone sooner is not told of.
+const TELL_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// What is not even terminating so long after its deletion was asked for is told of as a failure.
+const REFUSED_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// The namespace controller. One key per namespace.
-#[derive(Clone, Debug)]
-pub struct Namespaces {
-    /// Every namespaced kind that is served, by discovery.
-    pub kinds: Vec<Kind>,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Namespaces;
 
 /// A terminating namespace and what is left in it.
 #[derive(Debug)]
 pub struct Seen {
     namespace: Arc<Object>,
     content: Vec<(Kind, Meta)>,
-    /// Kinds of which the view may be older than the namespace's deletion.
-    behind: usize,
+    /// Up to where each kind is known, and in the end, up to where the kinds are.
+    known: Vec<u64>,
+    /// Parts of discovery that could not be read, and why.
+    failed: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// The revision at which the namespace was first seen terminating: nothing is created in it any more.
+    since: Option<u64>,
+    /// When its conditions were written, or might have been.
+    told: Option<Timestamp>,
+    /// By uid, when the deletion of what is not terminating was first asked for.
+    asked: BTreeMap<Arc<str>, Timestamp>,
 }
 
 /// What a terminating namespace waits for.
@@ -33,6 +53,7 @@ pub struct Seen {
 pub enum Note {
     Remaining { namespace: Box<str>, objects: usize },
     CatchingUp { namespace: Box<str>, kinds: usize },
+    Undiscovered { namespace: Box<str>, parts: usize },
 }
 
 impl std::fmt::Display for Note {
@@ -44,13 +65,16 @@ impl std::fmt::Display for Note {
             Note::CatchingUp { namespace, kinds } => {
                 write!(f, "namespace {namespace} waits until {kinds} kinds are known up to its deletion")
             }
+            Note::Undiscovered { namespace, parts } => {
+                write!(f, "namespace {namespace} waits until {parts} parts of discovery can be read")
+            }
         }
     }
 }
 
 impl Reconciler for Namespaces {
     type Seen = Seen;
-    type Memory = ();
+    type Memory = Memory;
     type Note = Note;
 
     fn name(&self) -> &'static str {
@@ -58,7 +82,11 @@ impl Reconciler for Namespaces {
     }
 
     fn watches(&self) -> Vec<Kind> {
-        self.kinds.iter().filter(|kind| kind.namespaced).cloned().chain([kinds::NAMESPACE]).collect()
+        vec![kinds::NAMESPACE]
+    }
+
+    fn follows_served(&self) -> bool {
+        true
     }
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
@@ -80,26 +108,74 @@ impl Reconciler for Namespaces {
         if !namespace.meta.is_terminating() {
             return None;
         }
-        let namespaced = || self.kinds.iter().filter(|kind| kind.namespaced && **kind != kinds::EVENTS_EVENT);
+        let served = view.served();
+        let namespaced = || served.kinds.iter().filter(|kind| kind.namespaced);
         let content = namespaced().flat_map(|kind| inside(view, kind, &key.name)).collect();
-        let behind = namespaced().filter(|kind| view.seen_revision(kind) < namespace.meta.resource_version).count();
-        Some(Seen { namespace: namespace.clone(), content, behind })
+        let known = namespaced().map(|kind| view.seen_revision(kind)).chain([served.as_of]).collect();
+        Some(Seen { namespace: namespace.clone(), content, known, failed: served.failed.clone() })
     }
 
-    fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
-        let name: Box<str> = seen.namespace.meta.name.as_ref().into();
-        if !seen.content.is_empty() {
-            let waiting = Note::Remaining { namespace: name, objects: seen.content.len() };
-            let actions = seen.content.iter().filter(|(_, meta)| !meta.is_terminating()).map(delete).collect();
-            return Plan { actions, notes: vec![waiting], ..Plan::default() };
+    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+        let since = memory.since.unwrap_or(seen.namespace.meta.resource_version);
+        let staying = || seen.content.iter().filter(|(_, meta)| !meta.is_terminating());
+        let asked_at = |meta: &Meta| memory.asked.get(&meta.uid).copied().unwrap_or(now);
+        let asked = staying().map(|(_, meta)| (meta.uid.clone(), asked_at(meta))).collect();
+        let memory = Memory { since: Some(since), asked, ..memory.clone() };
+        match seen.waits_for(since) {
+            Some(note) => {
+                let mut plan = Plan { actions: staying().map(delete).collect(), notes: vec![note], ..Plan::default() };
+                plan.wake_at = seen.content.is_empty().then_some(now + TELL_EVERY);
+                plan.memory = memory;
+                tell(seen, now, &mut plan);
+                plan
+            }
+            None => Plan { actions: finalize(&seen.namespace).into_iter().collect(), memory, ..Plan::default() },
         }
-        if seen.behind > 0 {
-            let waiting = Note::CatchingUp { namespace: name, kinds: seen.behind };
-            let wake_at = Some(now + SignedDuration::from_secs(1));
-            return Plan { notes: vec![waiting], wake_at, ..Plan::default() };
-        }
-        Plan { actions: finalize(&seen.namespace).into_iter().collect(), ..Plan::default() }
     }
+}
+
+impl Seen {
+    fn waits_for(&self, since: u64) -> Option<Note> {
+        let namespace: Box<str> = self.namespace.meta.name.as_ref().into();
+        let behind = self.known.iter().filter(|known| **known < since).count();
+        match () {
+            () if !self.content.is_empty() => Some(Note::Remaining { namespace, objects: self.content.len() }),
+            () if behind > 0 => Some(Note::CatchingUp { namespace, kinds: behind }),
+            () if !self.failed.is_empty() => Some(Note::Undiscovered { namespace, parts: self.failed.len() }),
+            () => None,
+        }
+    }
+}
+
+/// Puts the conditions into the plan, once in a while.
+fn tell(seen: &Seen, now: Timestamp, plan: &mut Plan<Note, Memory>) {
+    let due = *plan.memory.told.get_or_insert(now) + TELL_EVERY;
+    let asked = &plan.memory.asked;
+    let is_refused = |meta: &Meta| asked.get(&meta.uid).is_some_and(|at| *at + REFUSED_AFTER <= now);
+    let refused = seen.content.iter().filter(|(_, meta)| is_refused(meta)).collect();
+    let left = Left { content: &seen.content, refused, failed: &seen.failed };
+    let mut status = seen.namespace.at(&["status"]).clone();
+    // What is asked for and does not begin is noticed although nothing happens.
+    let notice = asked.values().map(|at| *at + REFUSED_AFTER).filter(|at| *at > now).min();
+    let Some(conditions) = conditions(&left, &status["conditions"], now) else {
+        plan.wake_at = [plan.wake_at, notice].into_iter().flatten().min();
+        return;
+    };
+    if now < due {
+        plan.wake_at = [plan.wake_at, Some(due)].into_iter().flatten().min();
+        return;
+    }
+    plan.memory.told = Some(now);
+    plan.wake_at = [plan.wake_at, notice].into_iter().flatten().min();
+    if !status.is_object() {
+        status = json!({"phase": "Terminating"});
+    }
+    status["conditions"] = conditions;
+    plan.status = Some(StatusWrite {
+        target: target(&kinds::NAMESPACE, &seen.namespace.meta).subresource("status"),
+        status,
+        preconditions: unchanged(&seen.namespace.meta),
+    });
 }
 
 fn inside(view: &View, kind: &Kind, namespace: &str) -> Vec<(Kind, Meta)> {
@@ -140,19 +216,28 @@ fn finalize(namespace: &Object) -> Option<Action> {
 
 #[cfg(test)]
 mod tests {
+    use everynode_api::view::{Item, Served};
+    use serde_json::Value;
+
     use super::*;
     use crate::testkit::{Bed, at};
+
+    const TERMINATING: &str = r#"{"metadata":{"name":"x","resourceVersion":"7","deletionTimestamp":"2026-01-01T00:00:00Z"},
+        "spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}}"#;
+
+    fn bed() -> Bed<Namespaces> {
+        let mut bed = Bed::new(Namespaces);
+        bed.view.set_served(Served::always([kinds::POD, kinds::CONFIG_MAP, kinds::NODE]));
+        bed
+    }
 
     #[test]
     fn a_namespace_is_emptied_before_it_ends() {
         // DS-I26
-        let mut bed = Bed::new(Namespaces { kinds: vec![kinds::POD, kinds::CONFIG_MAP, kinds::NODE] });
+        let mut bed = bed();
         bed.put(&kinds::NAMESPACE, r#"{"metadata":{"name":"x"},"spec":{"finalizers":["kubernetes"]}}"#);
         assert_eq!(bed.run("x", at(0)), ["forget"]);
-        bed.put(
-            &kinds::NAMESPACE,
-            r#"{"metadata":{"name":"x","resourceVersion":"7","deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"finalizers":["kubernetes"]}}"#,
-        );
+        bed.put(&kinds::NAMESPACE, TERMINATING);
         bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"u","resourceVersion":"3"}}"#);
         bed.put(&kinds::POD, r#"{"metadata":{"name":"q","namespace":"y","uid":"v","resourceVersion":"3"}}"#);
         assert_eq!(bed.run("x", at(0)), ["delete pods/x/p"]);
@@ -162,5 +247,86 @@ mod tests {
         bed.view.observe_revision(&kinds::POD, 8);
         bed.view.observe_revision(&kinds::CONFIG_MAP, 8);
         assert_eq!(bed.run("x", at(0)), ["patch namespaces/x finalize"]);
+    }
+
+    #[test]
+    fn kinds_that_appear_late_are_emptied_too() {
+        // DS-I26
+        let widget = Kind { group: "example.com".into(), kind: "Widget".into(), ..kinds::CONFIG_MAP };
+        let mut bed = bed();
+        bed.put(&kinds::NAMESPACE, TERMINATING);
+        bed.serve(&[kinds::POD], 8);
+        // The kinds were asked for before the namespace was deleted.
+        let before = Served { as_of: 6, ..bed.view.served().clone() };
+        bed.view.set_served(before);
+        assert!(bed.run("x", at(0)).is_empty());
+        bed.view.set_served(Served::always([kinds::POD, widget.clone()]));
+        assert!(bed.run("x", at(0)).is_empty(), "the new kind was not listed yet");
+        let object = r#"{"metadata":{"name":"w","namespace":"x","uid":"w","resourceVersion":"3"}}"#;
+        bed.view.replace(&widget, vec![Item::parse(&widget, object.as_bytes()).unwrap()], 9);
+        assert_eq!(bed.run("x", at(0)), ["delete configmaps/x/w"]);
+        bed.remove(&widget, "x/w");
+        assert_eq!(bed.run("x", at(0)), ["patch namespaces/x finalize"]);
+    }
+
+    fn said(bed: &Bed<Namespaces>) -> Vec<String> {
+        let Some(status) = bed.last_status() else { return Vec::new() };
+        assert_eq!(status["phase"], "Terminating");
+        let conditions = status["conditions"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let truths = conditions.filter(|condition| condition["status"] == "True");
+        truths
+            .map(|one| format!("{} {}: {}", text(&one["type"]), text(&one["reason"]), text(&one["message"])))
+            .collect()
+    }
+
+    #[test]
+    fn what_cannot_be_discovered_may_hide_something() {
+        let mut bed = bed();
+        bed.put(&kinds::NAMESPACE, TERMINATING);
+        bed.serve(&[kinds::POD], 8);
+        let failed = [("/apis/metrics.k8s.io/v1".to_owned(), "503".to_owned())].into();
+        let partly = Served { failed, ..bed.view.served().clone() };
+        bed.view.set_served(partly);
+        assert!(bed.run("x", at(0)).is_empty());
+        assert_eq!(bed.notes(), ["namespace x waits until 1 parts of discovery can be read"]);
+        assert!(said(&bed).is_empty() && bed.wake_at() == Some(at(1)));
+        bed.run("x", at(1));
+        let text = "NamespaceDeletionDiscoveryFailure DiscoveryFailed: Discovery failed for some groups, 1 failing: \
+                    metrics.k8s.io/v1: 503";
+        assert_eq!(said(&bed), [text]);
+        bed.serve(&[kinds::POD], 8);
+        assert_eq!(bed.run("x", at(2)), ["patch namespaces/x finalize"]);
+    }
+
+    #[test]
+    fn conditions_say_what_remains() {
+        let mut bed = bed();
+        bed.put(&kinds::NAMESPACE, TERMINATING);
+        bed.serve(&[kinds::POD, kinds::DAEMON_SET], 8);
+        for name in ["p", "q"] {
+            bed.put(&kinds::POD, &format!(r#"{{"metadata":{{"name":"{name}","namespace":"x","uid":"{name}"}}}}"#));
+        }
+        let held = r#"{"metadata":{"name":"d","namespace":"x","uid":"d","deletionTimestamp":"2026-01-01T00:00:00Z",
+            "finalizers":["example.com/hold"]}}"#;
+        bed.put(&kinds::DAEMON_SET, held);
+        assert_eq!(bed.run("x", at(0)), ["delete pods/x/p", "delete pods/x/q"]);
+        assert!(said(&bed).is_empty(), "what goes at once is not told of");
+        bed.run("x", at(1));
+        let remaining = "NamespaceContentRemaining SomeResourcesRemain: Some resources are remaining: daemonsets.apps has \
+                         1 resource instances, pods. has 2 resource instances";
+        let finalizers = "NamespaceFinalizersRemaining SomeFinalizersRemain: Some content in the namespace has finalizers \
+                          remaining: example.com/hold in 1 resource instances";
+        assert_eq!(said(&bed), [remaining, finalizers]);
+        // Written once; then the pods that stay although they should go are told of.
+        let status = bed.last_status().unwrap().to_string();
+        let ending = TERMINATING.replace(r#""phase":"Terminating""#, &status[1..status.len() - 1]);
+        bed.put(&kinds::NAMESPACE, &ending);
+        bed.run("x", at(2));
+        assert_eq!((bed.last_status(), bed.wake_at()), (None, Some(at(15))));
+        bed.run("x", at(15));
+        let failure = "NamespaceDeletionContentFailure ContentDeletionFailed: Failed to delete all resource types, 2 \
+                       remaining: deletion was asked for and did not begin: pods p, pods q";
+        assert_eq!(said(&bed), [failure, remaining, finalizers]);
     }
 }

@@ -3,7 +3,7 @@
 use everynode_api::kinds::Kind;
 use everynode_api::meta::Key;
 use everynode_api::reconcile::{Action, Plan, Reconciler};
-use everynode_api::view::{Item, View};
+use everynode_api::view::{Item, Served, View};
 use jiff::Timestamp;
 
 /// A moment, in seconds after the beginning of 2026.
@@ -21,6 +21,12 @@ pub(crate) struct Bed<R: Reconciler> {
 impl<R: Reconciler> Bed<R> {
     pub(crate) fn new(reconciler: R) -> Self {
         Bed { reconciler, view: View::default(), memory: Default::default(), last: None }
+    }
+
+    /// Exactly these kinds are served, and known up to `revision`.
+    pub(crate) fn serve(&mut self, kinds: &[Kind], revision: u64) {
+        self.view.set_served(Served::always(kinds.iter().cloned()));
+        kinds.iter().for_each(|kind| self.view.observe_revision(kind, revision));
     }
 
     /// Adds or replaces an object.
@@ -66,6 +72,11 @@ impl<R: Reconciler> Bed<R> {
 
     pub(crate) fn notes(&self) -> Vec<String> {
         self.last.iter().flat_map(|plan| &plan.notes).map(ToString::to_string).collect()
+    }
+
+    /// The status that the last plan writes.
+    pub(crate) fn last_status(&self) -> Option<serde_json::Value> {
+        self.last.as_ref()?.status.as_ref().map(|write| write.status.clone())
     }
 
     /// The body (or message) of the last plan's action with this index.

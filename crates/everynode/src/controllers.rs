@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_api::kinds::{self, KINDS, Kind};
+use everynode_api::kinds::{self, Kind};
 use everynode_api::ports::Api;
 use everynode_api::reconcile::Reconciler;
 use everynode_controllers::accounts::Accounts;
@@ -27,7 +27,7 @@ const WORKERS: usize = 4;
 /// A manager with every controller, ready to run.
 pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manager {
     let mut manager = Manager::new(api, Env::real());
-    let collected: Vec<Kind> = KINDS.iter().map(|info| info.kind.clone()).filter(is_collected).collect();
+    manager.discover(is_collected);
     manager.add(daemon_sets(args.strict), options(WORKERS, "daemonset-controller"));
     let lifecycle = NodeLifecycle { monitor_grace: signed(args.node_monitor_grace), ..NodeLifecycle::default() };
     add(&mut manager, lifecycle, WORKERS);
@@ -36,8 +36,8 @@ pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manage
     add(&mut manager, Disruption, 1);
     add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine), ..PodGc::default() }, 1);
     add(&mut manager, Accounts { ca_pem: ca_pem.into() }, 1);
-    add(&mut manager, Namespaces { kinds: collected.clone() }, 1);
-    add(&mut manager, Garbage { kinds: collected }, WORKERS);
+    add(&mut manager, Namespaces, 1);
+    add(&mut manager, Garbage, WORKERS);
     add(&mut manager, Scheduler, 1);
     manager
 }

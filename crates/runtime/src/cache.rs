@@ -8,13 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use everynode_api::kinds::Kind;
 use everynode_api::meta::Key;
-use everynode_api::view::{Change, Item, View};
+use everynode_api::view::{Change, Item, Served, View};
 use tokio::sync::{Notify, watch};
 
 /// Told of changes, in coalesced batches, while the view stands as the batch left it. Must not
 /// block. An empty batch says only that the kind's seen revision has grown.
 pub(crate) trait Subscriber: Send + Sync {
     fn changed(&self, view: &View, kind: &Kind, changes: &[Change]);
+    /// A kind was listed for the first time, or the kinds that are served are others.
+    fn kinds_changed(&self) {}
 }
 
 /// One step of a watch, decoded.
@@ -91,9 +93,12 @@ impl Lists {
         counts.begun
     }
 
-    fn finish(&self, number: u64) {
+    /// Whether it was the first.
+    fn finish(&self, number: u64) -> bool {
         let mut counts = self.counts();
+        let is_first = counts.taken == 0;
         counts.taken = counts.taken.max(number);
+        is_first
     }
 }
 
@@ -158,6 +163,25 @@ impl Cache {
         self.lists(kind).is_none_or(|lists| lists.counts().taken >= number)
     }
 
+    /// What discovery told; what belongs to `gone` kinds, which nobody feeds any more, is forgotten.
+    pub(crate) fn set_served(&self, served: Served, gone: &[Kind]) {
+        let mut view = self.write();
+        let (old, new) = (view.served(), &served);
+        let is_same = old.kinds == new.kinds && old.failed == new.failed && gone.is_empty();
+        view.set_served(served);
+        let mut kinds = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        for kind in gone {
+            kinds.remove(kind);
+            view.forget_kind(kind);
+        }
+        drop(kinds);
+        drop(view);
+        if !is_same {
+            self.tell_kinds();
+        }
+        self.advance();
+    }
+
     /// Applies a batch of watch events and tells the subscribers.
     pub(crate) fn apply(&self, kind: &Kind, deltas: Vec<Delta>) {
         let mut view = self.write();
@@ -173,10 +197,11 @@ impl Cache {
             view.rewind_revision(kind);
         }
         let changes = view.replace(kind, items, revision);
-        if let Some(lists) = self.lists(kind) {
-            lists.finish(number);
-        }
+        let is_first = self.lists(kind).is_some_and(|lists| lists.finish(number));
         self.tell(view, kind, &changes);
+        if is_first {
+            self.tell_kinds();
+        }
     }
 
     fn tell(&self, view: RwLockWriteGuard<'_, View>, kind: &Kind, changes: &[Change]) {
@@ -185,6 +210,16 @@ impl Cache {
             subscriber.changed(&view, kind, changes);
         }
         drop(view);
+        self.advance();
+    }
+
+    fn tell_kinds(&self) {
+        for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            subscriber.kinds_changed();
+        }
+    }
+
+    fn advance(&self) {
         self.progress.send_modify(|count| *count += 1);
         self.advanced.notify_waiters();
     }

@@ -6,12 +6,13 @@
 //! It knows an API server only through the port [`everynode_api::ports::Api`]; [`HttpApi`] is that
 //! port over HTTP.
 //!
-//! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], `informer`,
+//! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], `informer`, `discovery`,
 //! [`http_api`]; beside them [`clock`], [`events`], [`lease`], [`metrics`], [`shutdown`].
 
 mod awaited;
 pub mod cache;
 pub mod clock;
+mod discovery;
 pub mod driver;
 pub mod events;
 mod execute;

@@ -1,10 +1,13 @@
 //! The manager: several reconcilers on one cache, one informer per kind, one queue of events.
+//!
+//! The kinds that reconcilers ask for are followed from the beginning to the end; those that discovery finds come
+//! and go ([`Manager::discover`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_api::kinds::Kind;
+use everynode_api::kinds::{self, Kind};
 use everynode_api::ports::{Api, BoxFuture, Selection};
 use everynode_api::reconcile::Reconciler;
 use tokio::sync::Semaphore;
@@ -12,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::clock::Env;
+use crate::discovery::{Asked, Discovery, Wanted};
 use crate::driver::{Driver, Handle, Options};
 use crate::events::{EventWriter, Events};
 use crate::execute::Executor;
@@ -39,6 +43,7 @@ pub struct Manager {
     event_writer: EventWriter,
     writes: Arc<Semaphore>,
     kinds: BTreeMap<Kind, Selection>,
+    discovered: Option<Wanted>,
     drivers: Vec<Start>,
     queues: Vec<(&'static str, Numbers)>,
     list_every: Option<Duration>,
@@ -78,6 +83,7 @@ impl Manager {
             event_writer,
             writes: Arc::new(Semaphore::new(WRITES_IN_FLIGHT)),
             kinds: BTreeMap::new(),
+            discovered: None,
             drivers: Vec::new(),
             queues: Vec::new(),
             list_every: Some(LIST_EVERY),
@@ -99,6 +105,12 @@ impl Manager {
     pub fn watch(&mut self, kind: Kind, selection: Selection) {
         self.cache.register(&kind);
         self.kinds.insert(kind, selection);
+    }
+
+    /// Follows discovery: every kind that is served, can be listed, watched and deleted, and that `wanted` accepts, is
+    /// in the view as long as it is served, for reconcilers that follow what is served.
+    pub fn discover(&mut self, wanted: impl Fn(&Kind) -> bool + Send + Sync + 'static) {
+        self.discovered = Some(Box::new(wanted));
     }
 
     /// Adds a reconciler; the handle tells of it while it runs.
@@ -146,17 +158,23 @@ impl Manager {
         let (stop_rest, rest_stopped) = Shutdown::new();
         let (stop_drivers, drivers_stopped) = Shutdown::new();
         let mut rest = JoinSet::new();
-        for (kind, selection) in self.kinds {
-            let informer = Informer {
-                api: self.api.clone(),
-                env: self.env.clone(),
-                cache: self.cache.clone(),
-                counters: self.counters.clone(),
-                kind,
-                selection,
-                list_every: self.list_every,
-            };
-            rest.spawn(informer.run(rest_stopped.clone()));
+        let template = Informer {
+            api: self.api,
+            env: self.env,
+            cache: self.cache,
+            counters: self.counters,
+            kind: kinds::NAMESPACE,
+            selection: Selection::default(),
+            list_every: self.list_every,
+        };
+        for (kind, selection) in self.kinds.clone() {
+            rest.spawn(Informer { kind, selection, ..template.clone() }.run(rest_stopped.clone()));
+        }
+        if let Some(wanted) = self.discovered {
+            let asked = Arc::new(Asked::default());
+            template.cache.subscribe(asked.clone());
+            let discovery = Discovery { template, wanted, fixed: self.kinds, asked };
+            rest.spawn(discovery.run(rest_stopped.clone()));
         }
         rest.spawn(self.event_writer.run(rest_stopped));
         let mut drivers: JoinSet<()> = self.drivers.into_iter().map(|start| start(drivers_stopped.clone())).collect();

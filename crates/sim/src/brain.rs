@@ -92,8 +92,9 @@ impl Brain {
         add(&mut manager, Disruption, 1);
         add(&mut manager, PodGc::default(), 1);
         add(&mut manager, Accounts { ca_pem: "simulated".into() }, 1);
-        add(&mut manager, Namespaces { kinds: collected() }, 1);
-        add(&mut manager, Garbage { kinds: collected() }, WORKERS);
+        manager.discover(is_collected);
+        add(&mut manager, Namespaces, 1);
+        add(&mut manager, Garbage, WORKERS);
         add(&mut manager, Scheduler, 1);
         manager
     }
@@ -104,8 +105,8 @@ fn add<R: Reconciler>(manager: &mut Manager, reconciler: R, workers: usize) {
 }
 
 /// The kinds that a simulated cluster has objects of; each costs a watch.
-fn collected() -> Vec<Kind> {
-    vec![
+fn is_collected(kind: &Kind) -> bool {
+    let collected = [
         kinds::NAMESPACE,
         kinds::NODE,
         kinds::POD,
@@ -114,5 +115,6 @@ fn collected() -> Vec<Kind> {
         kinds::DAEMON_SET,
         kinds::CONTROLLER_REVISION,
         kinds::LEASE,
-    ]
+    ];
+    collected.contains(kind)
 }

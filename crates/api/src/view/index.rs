@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Sorted, Zones};
-use crate::kinds::{self, Kind};
+use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Served, Sorted, Zones};
+use crate::kinds::{self, Kind, Text};
 use crate::meta::{Key, Meta};
 
 /// One object of the view.
@@ -261,6 +261,7 @@ pub struct View {
     revisions: BTreeMap<Key, Arc<ControllerRevision>>,
     objects: BTreeMap<Kind, BTreeMap<Key, Arc<Object>>>,
     seen: BTreeMap<Kind, u64>,
+    served: Served,
     ownership: Ownership,
 }
 
@@ -269,6 +270,8 @@ pub struct View {
 struct Ownership {
     /// Kinds, interned: an index into this list stands for a kind below.
     kinds: Vec<Kind>,
+    /// Places in `kinds` whose kind was forgotten: nothing refers to them.
+    free: Vec<u16>,
     by_uid: BTreeMap<Arc<str>, (u16, Key)>,
     dependents: BTreeMap<Box<str>, BTreeSet<(u16, Key)>>,
     /// Uids that were here and are gone for good, oldest first; at most [`GONE_MAX`].
@@ -276,17 +279,37 @@ struct Ownership {
     gone_order: VecDeque<Arc<str>>,
 }
 
+/// Stands in places that are free.
+const NO_KIND: Kind = Kind {
+    group: Text::Borrowed(""),
+    version: Text::Borrowed(""),
+    kind: Text::Borrowed(""),
+    plural: Text::Borrowed(""),
+    namespaced: false,
+};
+
 /// How many gone uids are remembered: 5,000 nodes' pods several times over, about 4 MB at most.
 const GONE_MAX: usize = 32_768;
 
 impl Ownership {
     fn kind_index(&mut self, kind: &Kind) -> u16 {
-        let known = self.kinds.iter().position(|known| known == kind);
-        let index = known.unwrap_or_else(|| {
-            self.kinds.push(kind.clone());
-            self.kinds.len() - 1
-        });
-        u16::try_from(index).unwrap_or(u16::MAX)
+        if let Some(known) = self.kinds.iter().position(|known| known == kind) {
+            return u16::try_from(known).unwrap_or(u16::MAX);
+        }
+        if let Some(free) = self.free.pop() {
+            self.kinds[usize::from(free)] = kind.clone();
+            return free;
+        }
+        self.kinds.push(kind.clone());
+        u16::try_from(self.kinds.len() - 1).unwrap_or(u16::MAX)
+    }
+
+    /// A kind of which no object is left.
+    fn forget_kind(&mut self, kind: &Kind) {
+        if let Some(index) = self.kinds.iter().position(|known| known == kind) {
+            self.kinds[index] = NO_KIND;
+            self.free.extend(u16::try_from(index));
+        }
     }
 
     fn insert(&mut self, kind: &Kind, meta: &Meta) {
@@ -311,7 +334,10 @@ impl Ownership {
                 }
             }
         }
-        self.by_uid.remove(meta.uid.as_ref());
+        // The same object may also be here as one of another kind (one storage under two groups).
+        if for_good || self.by_uid.get(meta.uid.as_ref()) == Some(&entry) {
+            self.by_uid.remove(meta.uid.as_ref());
+        }
         if for_good && !meta.uid.is_empty() && self.gone.insert(meta.uid.clone()) {
             self.gone_order.push_back(meta.uid.clone());
             if self.gone_order.len() > GONE_MAX
@@ -426,9 +452,48 @@ impl View {
         self.ownership.gone.contains(uid)
     }
 
-    /// The kinds that have ever been in this view.
-    pub fn known_kinds(&self) -> &[Kind] {
-        &self.ownership.kinds
+    /// What is served, as discovery told last.
+    pub fn served(&self) -> &Served {
+        &self.served
+    }
+
+    pub fn set_served(&mut self, served: Served) {
+        self.served = served;
+    }
+
+    /// Everything of the kind is forgotten, since nobody follows it any more. Its objects are not gone for good: what
+    /// becomes of them is unknown from now on.
+    pub fn forget_kind(&mut self, kind: &Kind) {
+        let keys: Vec<Key> = self.metas(kind).into_iter().map(Meta::key).collect();
+        let mut uids = BTreeSet::new();
+        for key in &keys {
+            let Some(old) = self.take(kind, key) else { continue };
+            self.ownership.remove(kind, old.meta(), false);
+            self.zones.change(old.node().map(Arc::as_ref), None);
+            uids.insert(old.meta().uid.clone());
+        }
+        self.seen.remove(kind);
+        self.ownership.forget_kind(kind);
+        self.find_again(&uids);
+    }
+
+    /// Objects that are here as one of another kind, too, are still present.
+    fn find_again(&mut self, uids: &BTreeSet<Arc<str>>) {
+        let kinds: Vec<Kind> = self.seen.keys().cloned().collect();
+        for kind in kinds {
+            let metas = self.metas(&kind).into_iter();
+            let found: Vec<(Arc<str>, Key)> =
+                metas.filter(|meta| uids.contains(&meta.uid)).map(|meta| (meta.uid.clone(), meta.key())).collect();
+            for (uid, key) in found {
+                let index = self.ownership.kind_index(&kind);
+                self.ownership.by_uid.entry(uid).or_insert((index, key));
+            }
+        }
+    }
+
+    /// The newest revision of any kind that has been applied.
+    pub fn newest_revision(&self) -> u64 {
+        self.seen.values().copied().max().unwrap_or(0)
     }
 
     /// Everything of this kind up to this revision has been applied.
@@ -558,6 +623,47 @@ mod tests {
         assert!(view.by_uid("u1").is_none() && view.is_gone("u1") && !view.is_gone("u2"));
         view.remove(&kinds::POD, &Key::new("", "d"), 0);
         assert_eq!(view.owner_uids().count(), 0);
+    }
+
+    #[test]
+    fn what_belongs_to_a_forgotten_kind_is_unknown_and_not_gone() {
+        let widget = |name: &str| Kind { kind: name.to_owned().into(), ..kinds::CONFIG_MAP };
+        let object = |kind: &Kind, uid: &str, owner: &str| {
+            let text = format!(
+                r#"{{"metadata":{{"name":"{uid}","uid":"{uid}","resourceVersion":"4","ownerReferences":[{{"uid":"{owner}"}}]}}}}"#
+            );
+            Item::parse(kind, text.as_bytes()).unwrap()
+        };
+        let mut view = View::default();
+        view.upsert(&widget("A"), object(&widget("A"), "a", "p"));
+        view.upsert(&kinds::POD, object(&kinds::POD, "p", "a"));
+        view.forget_kind(&widget("A"));
+        assert!(view.by_uid("a").is_none() && !view.is_gone("a"));
+        assert_eq!((view.seen_revision(&widget("A")), view.dependents("p").count()), (0, 0));
+        assert_eq!((view.newest_revision(), view.dependents("a").count()), (4, 1));
+        // Kinds that come and go take no more room than those that are there.
+        for number in 0..5 {
+            let kind = widget(&number.to_string());
+            view.upsert(&kind, object(&kind, "a", "p"));
+            assert_eq!(view.by_uid("a").unwrap().0, &kind);
+            view.forget_kind(&kind);
+        }
+        assert_eq!(view.ownership.kinds.len(), 2);
+        assert_eq!(view.by_uid("p").unwrap().0, &kinds::POD);
+    }
+
+    #[test]
+    fn an_object_of_two_kinds_stays_when_one_of_them_goes() {
+        let alias = Kind { group: "old".into(), ..kinds::CONFIG_MAP };
+        let text = br#"{"metadata":{"name":"a","uid":"a","resourceVersion":"4"}}"#;
+        let mut view = View::default();
+        for kind in [&kinds::CONFIG_MAP, &alias] {
+            view.upsert(kind, Item::parse(kind, text).unwrap());
+        }
+        view.forget_kind(&alias);
+        assert_eq!(view.by_uid("a").unwrap().0, &kinds::CONFIG_MAP);
+        view.remove(&kinds::CONFIG_MAP, &Key::cluster("a"), 5);
+        assert!(view.by_uid("a").is_none() && view.is_gone("a"));
     }
 
     #[test]

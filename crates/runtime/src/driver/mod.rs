@@ -34,6 +34,9 @@ use crate::shutdown::Shutdown;
 const REST_FROM: Duration = Duration::from_millis(1);
 const REST_FACTOR: u32 = 2;
 
+/// Kinds that change are followed by a full pass; several within this time by one.
+const KINDS_REST: Duration = Duration::from_millis(500);
+
 /// What the driver's task, its plans and the informers share.
 struct Shared<R: Reconciler> {
     reconciler: R,
@@ -43,6 +46,8 @@ struct Shared<R: Reconciler> {
     env: Env,
     handle: Arc<Handle<R::Note>>,
     started: AtomicBool,
+    /// A full pass is due soon.
+    kinds_changed: AtomicBool,
     executor: Executor,
 }
 
@@ -51,7 +56,7 @@ impl<R: Reconciler> Subscriber for Shared<R> {
         if !self.started.load(Ordering::Acquire) {
             return;
         }
-        if self.kinds.contains(kind) {
+        if self.reconciler.follows_served() || self.kinds.contains(kind) {
             let now = self.env.now();
             let keys = changes.iter().flat_map(|change| self.reconciler.wake(view, change));
             let mut queue = lock(&self.handle.queue);
@@ -59,6 +64,13 @@ impl<R: Reconciler> Subscriber for Shared<R> {
         }
         // Also without a key: somebody may be waiting for the revision.
         self.handle.woken.notify_one();
+    }
+
+    fn kinds_changed(&self) {
+        if self.reconciler.follows_served() {
+            self.kinds_changed.store(true, Ordering::Release);
+            self.handle.woken.notify_one();
+        }
     }
 }
 
@@ -101,9 +113,9 @@ impl<R: Reconciler> Driver<R> {
             env: env.clone(),
         });
         let kinds = reconciler.watches();
+        let (started, kinds_changed) = Default::default();
         let shared =
-            Shared { reconciler, kinds, options, cache, env, handle, started: AtomicBool::new(false), executor };
-        let shared = Arc::new(shared);
+            Arc::new(Shared { reconciler, kinds, options, cache, env, handle, started, kinds_changed, executor });
         shared.cache.subscribe(shared.clone());
         Driver {
             shared,
@@ -132,6 +144,9 @@ impl<R: Reconciler> Driver<R> {
         let mut pass_at = shared.env.now();
         loop {
             let now = shared.env.now();
+            if shared.kinds_changed.swap(false, Ordering::AcqRel) {
+                pass_at = pass_at.min(later(now, KINDS_REST));
+            }
             if now >= pass_at {
                 pass_at = later(now, shared.options.full_pass);
                 self.add_all(now);

@@ -270,7 +270,7 @@ mod tests {
         let fence = fence::Fence::parse(text).unwrap().into();
         let request = Box::new(Request::Update { target: Target::new(kinds::POD, "x", "a"), body: json!({}) });
         let sent = Prepared::new(Request::Fenced { fence, request }).http().unwrap();
-        assert_eq!((sent.method(), sent.headers()["everynode-lease"].to_str()), (&Method::PUT, Ok(text)));
+        assert_eq!((sent.method(), sent.headers()["everynode-lease"].to_str().unwrap()), (&Method::PUT, text));
         let plain = Prepared::new(Request::Get(Target::new(kinds::POD, "x", "a"))).http().unwrap();
         assert!(!plain.headers().contains_key("everynode-lease"));
     }

@@ -31,6 +31,7 @@ const BATCH_MAX: usize = 256;
 const SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// What an informer needs.
+#[derive(Clone)]
 pub(crate) struct Informer {
     pub api: Arc<dyn Api>,
     pub env: Env,

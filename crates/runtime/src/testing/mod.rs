@@ -4,6 +4,7 @@
 
 mod patch;
 mod select;
+mod served;
 mod spread;
 mod state;
 mod watch;
@@ -128,6 +129,27 @@ impl MemoryApi {
         self.state().faults.push_back(fault);
     }
 
+    /// The server serves these kinds from now on, beside those that it serves already, and says so in discovery.
+    pub fn serve(&self, kinds: &[Kind]) {
+        self.change(|state| kinds.iter().for_each(|kind| state.discovery.serve(kind)));
+    }
+
+    /// The kind is not served any more; nobody hears what becomes of its objects. Its watches end.
+    pub fn drop_kind(&self, kind: &Kind) {
+        self.change(|state| {
+            state.discovery.drop_kind(kind);
+            state.generation += 1;
+        });
+    }
+
+    /// What is below a path of discovery (`/apis/apps/v1`) can not be had, or can be again. Watches end.
+    pub fn set_broken(&self, path: &str, broken: bool) {
+        self.change(|state| {
+            state.discovery.set_broken(path, broken);
+            state.generation += 1;
+        });
+    }
+
     /// Ends all trouble: faults, and watches that are held.
     pub fn heal(&self) {
         self.change(|state| {
@@ -213,6 +235,7 @@ impl MemoryApi {
         let trouble = self.state().begin("watch", &target);
         self.state().in_flight -= 1;
         match trouble {
+            None if self.state().discovery.check(&target.kind).is_err() => Err(Status::no_such_path().into()),
             None => Ok(Box::new(MemoryEvents::open(self.clone(), request)?)),
             Some(Trouble::Refuse(status)) => Err(ApiError::Status(status)),
             Some(_) => Err(ApiError::Unreachable("connection refused".into())),

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::select::Filter;
+use super::served::Discovery;
 use super::{Fault, patch};
 
 /// One change.
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub in_flight: usize,
     pub in_flight_max: usize,
     uids: u64,
+    pub discovery: Discovery,
 }
 
 type Answer = Result<Value, ApiError>;
@@ -78,8 +80,9 @@ impl State {
         match request {
             Request::Fenced { .. } => Err(Status::bad_request("a fence within a fence").into()),
             Request::Get(target) => self.existing(&target).cloned(),
-            Request::Raw { .. } => Err(Status::no_such_path().into()),
+            Request::Raw { path } => self.discovery.document(&path),
             Request::List { kind, selection, limit, continue_token, .. } => {
+                self.discovery.check(&kind)?;
                 self.list(&kind, &selection, limit, continue_token)
             }
             Request::Create { target, body } => self.create(target, body, now),

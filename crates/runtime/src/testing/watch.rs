@@ -19,6 +19,8 @@ pub(super) struct MemoryEvents {
     bookmarks: bool,
     /// Everything up to this revision was told.
     position: u64,
+    /// The last bookmark that was sent.
+    bookmarked: u64,
     generation: u64,
     /// Synthetic events of a watch without a revision.
     initial: VecDeque<WatchEvent>,
@@ -43,7 +45,7 @@ impl MemoryEvents {
             }
         };
         let (kind, bookmarks) = (request.kind, request.bookmarks);
-        Ok(MemoryEvents { api, kind, filter, bookmarks, position, generation, initial, changed })
+        Ok(MemoryEvents { api, kind, filter, bookmarks, position, bookmarked: position, generation, initial, changed })
     }
 
     async fn next_event(&mut self) -> Next {
@@ -87,9 +89,9 @@ impl MemoryEvents {
                 return Some(event);
             }
         }
-        let due = self.bookmarks && self.position < state.bookmark;
+        let due = self.bookmarks && self.bookmarked < state.bookmark;
         due.then(|| {
-            self.position = state.bookmark;
+            self.bookmarked = state.bookmark;
             WatchEvent::Bookmark { resource_version: state.bookmark }
         })
     }
