@@ -101,7 +101,7 @@ const NAMED_MAX: usize = 5;
 
 fn refused(left: &Left<'_>) -> Option<String> {
     let name = |(kind, meta): &&(Kind, Meta)| format!("{} {}", kind.qualified_resource(), meta.name);
-    let list: Vec<String> = left.refused.iter().take(NAMED_MAX).map(|one| name(one)).collect();
+    let list: Vec<String> = left.refused.iter().take(NAMED_MAX).map(name).collect();
     (!list.is_empty()).then(|| {
         let (count, list) = (left.refused.len(), list.join(", "));
         format!(

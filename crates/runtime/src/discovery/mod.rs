@@ -181,6 +181,7 @@ fn defines_kinds(kind: &Kind) -> bool {
 }
 
 fn waits_for_others(kind: &Kind, meta: &Meta) -> bool {
-    let waits = |name: &Box<str>| matches!(name.as_ref(), "orphan" | "foregroundDeletion");
-    meta.is_terminating() && (*kind == kinds::NAMESPACE || meta.finalizers.iter().any(waits))
+    let mut names = meta.finalizers.iter().map(AsRef::<str>::as_ref);
+    let waits = |name: &str| matches!(name, "orphan" | "foregroundDeletion");
+    meta.is_terminating() && (*kind == kinds::NAMESPACE || names.any(waits))
 }
