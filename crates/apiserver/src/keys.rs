@@ -7,6 +7,8 @@ use everynode_store::Key;
 pub(crate) const EVERYTHING: &str = "/";
 /// Everything that a stock kube-apiserver would also find.
 pub(crate) const REGISTRY: &str = "/registry/";
+/// The stored kind of leases: renewed all the time, and not all of it durably.
+pub(crate) const LEASES: &str = "leases";
 /// When the server was last started.
 pub(crate) const STARTED: &str = "/everynode/started";
 /// What belongs to everynode alone: reservations that make something unique.

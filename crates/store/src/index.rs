@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::{Clock, millis};
 use crate::history::{History, Suffix};
 use crate::limits::Limits;
-use crate::stage::{Deadline, Numbers, Stage};
+use crate::stage::{Commit, Deadline, Numbers, Stage};
 use crate::tree::{Entry, Tree};
 use crate::view::View;
 use crate::watch::{Group, Groups, Watcher};
@@ -37,12 +37,38 @@ struct State {
     closed: bool,
 }
 
+/// The commits that led to a loaded state.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// The state at this revision is the oldest that can be told.
+    pub(crate) oldest: Revision,
+    /// Everything after it, in order, with the time at which it was committed.
+    pub(crate) commits: Vec<(Commit, u64)>,
+}
+
 impl Index {
     /// An index over a loaded state. Older revisions than `revision` are compacted.
     pub(crate) fn new(tree: Tree, revision: Revision, limits: Limits, clock: Arc<dyn Clock>) -> Index {
+        let past = Past { oldest: revision, commits: Vec::new() };
+        Index::with_past(tree, revision, past, limits, clock)
+    }
+
+    /// An index over a loaded state that remembers how it came about, as far as the limits allow.
+    pub(crate) fn with_past(
+        tree: Tree,
+        revision: Revision,
+        past: Past,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Index {
         let deadline = |entry: &Arc<Entry>| Some((entry.expires_ms?, entry.key().clone()));
         let deadlines = tree.iter_from("").filter_map(deadline).collect();
-        let history = History::new(revision, limits.clone());
+        let mut history = History::new(past.oldest, limits.clone());
+        for (commit, at_ms) in past.commits {
+            history.push(commit, at_ms);
+            history.trim(at_ms);
+        }
+        history.trim(clock.now_ms());
         let (groups, next_progress_ms, closed) = Default::default();
         let state = State { tree, revision, history, groups, deadlines, next_progress_ms, closed };
         Index { state: Mutex::new(state), limits, clock }

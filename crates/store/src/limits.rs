@@ -11,7 +11,7 @@ pub const TRANSACTION_STEPS_MAX: usize = 128;
 /// All values of one transaction together.
 pub const TRANSACTION_BYTES_MAX: usize = 8 << 20;
 
-/// What is kept in memory beyond the current values. All bounds hold at once; the first that is
+/// What is kept beyond the current values, in memory and on disk. All bounds hold at once; the first that is
 /// reached forgets the oldest history.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -26,6 +26,11 @@ pub struct Limits {
     /// Changes that a watcher may be behind before it gets [`Overrun`](crate::WatchItem::Overrun).
     /// A watcher is also overrun when it is behind the oldest history.
     pub watch_backlog_changes_max: usize,
+    /// Writes in the log on disk before the oldest half is folded into the rows, as soon as it is quiet. 5,000 nodes
+    /// renewing leases fold every row once in half a minute; reading so many at a start takes 50 ms.
+    pub log_writes_max: usize,
+    /// Bytes of that log, likewise: a rollout over 5,000 nodes writes 20 MB.
+    pub log_bytes_max: usize,
     /// How often, while there are commits, watchers of quiet prefixes get
     /// [`Progress`](crate::WatchItem::Progress).
     pub progress_every: Duration,
@@ -37,6 +42,8 @@ impl Default for Limits {
             history_age: Duration::from_secs(300),
             history_changes_max: 100_000,
             history_bytes_max: 32 << 20,
+            log_writes_max: 32_768,
+            log_bytes_max: 32 << 20,
             watch_backlog_changes_max: 65_536,
             progress_every: Duration::from_secs(1),
         }
@@ -48,3 +55,6 @@ impl Default for Limits {
 pub(crate) const RELAXED_BLOCK: u64 = 100_000;
 /// Keys go up to this much after their deadline, so that one wake-up serves many.
 pub(crate) const EXPIRY_SLACK: Duration = Duration::from_secs(1);
+/// The log on disk may grow to this many times its limits while it is never quiet; from then on each
+/// commit also folds about as much as it writes.
+pub(crate) const LOG_GROWTH_MAX: usize = 4;

@@ -5,7 +5,7 @@
 //! publish. If the disk refuses, the stage is thrown away and nothing has happened, except that
 //! its revisions are burned: they are not issued again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::clock::millis;
@@ -31,6 +31,23 @@ pub(crate) enum Deadline {
     Cleared(u64, Key),
 }
 
+/// One write of one key: what a durable backend records. At least one of both states is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) revision: Revision,
+    pub(crate) old: Option<Arc<Entry>>,
+    pub(crate) new: Option<Arc<Entry>>,
+}
+
+impl Step {
+    pub(crate) fn change(&self) -> Option<Change> {
+        let entry = self.new.as_ref().or(self.old.as_ref())?;
+        let kv = |entry: &Option<Arc<Entry>>| entry.as_ref().map(|entry| entry.kv.clone());
+        let (key, value, previous) = (entry.key().clone(), kv(&self.new), kv(&self.old));
+        Some(Change { key, revision: self.revision, value, previous })
+    }
+}
+
 /// A batch of decided transactions that is not visible yet.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -40,14 +57,14 @@ pub(crate) struct Stage {
     pub(crate) numbers: Numbers,
     pub(crate) commits: Vec<Commit>,
     pub(crate) deadlines: Vec<Deadline>,
-    /// The last state of every row that was written; `None` when it is gone.
-    pub(crate) rows: BTreeMap<u64, Option<Arc<Entry>>>,
+    /// Every write of these commits, in order.
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Stage {
     pub(crate) fn begin(tree: Tree, revision: Revision, numbers: Numbers) -> Stage {
-        let (commits, deadlines, rows) = Default::default();
-        Stage { tree, revision, numbers, commits, deadlines, rows }
+        let (commits, deadlines, steps) = Default::default();
+        Stage { tree, revision, numbers, commits, deadlines, steps }
     }
 
     /// Decides a validated transaction. A transaction that changes nothing gets no revision of its
@@ -60,8 +77,8 @@ impl Stage {
         }
         let revision = Revision(self.numbers.revision.0 + 1);
         let writes = transaction.writes.iter();
-        let changes: Vec<_> = writes.filter_map(|write| self.write(write, revision, now_ms)).collect();
-        self.seal(changes, revision);
+        let steps: Vec<_> = writes.filter_map(|write| self.write(write, revision, now_ms)).collect();
+        self.seal(steps, revision);
         Outcome::Committed(self.revision)
     }
 
@@ -70,14 +87,15 @@ impl Stage {
     pub(crate) fn expire(&mut self, key: &str, deadline_ms: u64) {
         if self.tree.get(key).and_then(|entry| entry.expires_ms) == Some(deadline_ms) {
             let revision = Revision(self.numbers.revision.0 + 1);
-            let changes = self.delete(key, revision).into_iter().collect();
-            self.seal(changes, revision);
+            let steps = self.delete(key, revision).into_iter().collect();
+            self.seal(steps, revision);
         }
     }
 
-    fn seal(&mut self, changes: Vec<Change>, revision: Revision) {
-        if !changes.is_empty() {
-            self.commits.push(changes.into());
+    fn seal(&mut self, mut steps: Vec<Step>, revision: Revision) {
+        if !steps.is_empty() {
+            self.commits.push(steps.iter().filter_map(Step::change).collect());
+            self.steps.append(&mut steps);
             self.numbers.revision = revision;
             self.revision = revision;
         }
@@ -105,7 +123,7 @@ impl Stage {
         range.holds_below_end(first.key()).then(|| first.kv.clone())
     }
 
-    fn write(&mut self, write: &Write, revision: Revision, now_ms: u64) -> Option<Change> {
+    fn write(&mut self, write: &Write, revision: Revision, now_ms: u64) -> Option<Step> {
         match write {
             Write::Put { key, value, expires_in } => {
                 let expires_ms = expires_in.map(|after| now_ms.saturating_add(millis(after)));
@@ -120,29 +138,21 @@ impl Stage {
         }
     }
 
-    fn put(&mut self, mut entry: Entry, old: Option<Arc<Entry>>) -> Change {
+    fn put(&mut self, mut entry: Entry, old: Option<Arc<Entry>>) -> Step {
         entry.row = old.as_ref().map_or_else(|| self.next_row(), |old| old.row);
         let entry = Arc::new(entry);
         self.clear_deadline(old.as_deref());
         if let Some(deadline_ms) = entry.expires_ms {
             self.deadlines.push(Deadline::Set(deadline_ms, entry.key().clone()));
         }
-        self.rows.insert(entry.row, Some(entry.clone()));
         self.tree.insert(entry.clone());
-        Change {
-            key: entry.key().clone(),
-            revision: entry.kv.modified,
-            value: Some(entry.kv.clone()),
-            previous: old.map(|old| old.kv.clone()),
-        }
+        Step { revision: entry.kv.modified, old, new: Some(entry) }
     }
 
-    fn delete(&mut self, key: &str, revision: Revision) -> Option<Change> {
+    fn delete(&mut self, key: &str, revision: Revision) -> Option<Step> {
         let old = self.tree.remove(key)?;
         self.clear_deadline(Some(&old));
-        self.rows.insert(old.row, None);
-        let (key, previous) = (old.key().clone(), Some(old.kv.clone()));
-        Some(Change { key, revision, value: None, previous })
+        Some(Step { revision, old: Some(old), new: None })
     }
 
     fn clear_deadline(&mut self, old: Option<&Entry>) {

@@ -70,6 +70,8 @@ impl Hub {
             }
         }
         for (storage, topic) in &self.topics {
+            // Renewals may have been lost and nobody is told: who watched them begins with a list.
+            let floor = if *storage == keys::LEASES { page.revision } else { floor };
             topic.reset(sorted.remove(storage).unwrap_or_default(), floor.0);
         }
         self.loaded.store(page.revision.0, Ordering::Release);

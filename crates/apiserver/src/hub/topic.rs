@@ -62,7 +62,7 @@ pub(crate) struct Registration {
 impl Topic {
     pub(crate) fn new(storage: &'static str) -> Arc<Topic> {
         let ring_max = match storage {
-            "leases" | "events" => RING_EVENTS_MAX_OF_NOISE,
+            keys::LEASES | "events" => RING_EVENTS_MAX_OF_NOISE,
             _ => RING_EVENTS_MAX,
         };
         let state = Mutex::new(State { ring_max, ..State::default() });
@@ -90,6 +90,9 @@ impl Topic {
 
     /// Takes in a change from before the state that the topic started from: only for watchers that resume.
     pub(crate) fn remember(&self, change: &Change) {
+        if change.revision.0 <= self.lock().floor {
+            return;
+        }
         let item = |kv: &Option<KeyValue>| kv.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
         let event = Event::new(change.revision.0, item(&change.value), item(&change.previous));
         self.lock().remember(&Arc::new(event));

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::claims::{self, Claim};
 use super::strategy::{self, Strategy};
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, store_failure};
-use crate::{object, schema, stored};
+use crate::{keys, object, schema, stored};
 
 /// Attempts to find a free generated name (DS-C60).
 const NAME_ATTEMPTS: usize = 8;
@@ -236,7 +236,7 @@ pub(crate) fn place(target: &Target, value: &mut Value) -> Result<(), Status> {
 
 /// Node leases may be acknowledged before their fsync (design "The store"); leader leases never.
 pub(crate) fn durability(target: &Target) -> Durability {
-    match target.info.storage == "leases" && target.namespace == "kube-node-lease" {
+    match target.info.storage == keys::LEASES && target.namespace == "kube-node-lease" {
         true => Durability::Relaxed,
         false => Durability::Fsync,
     }

@@ -1,12 +1,13 @@
 //! The durable store: the index in memory, SQLite below it.
 //!
 //! One thread writes. It takes everything that is waiting (up to a limit), decides it on one
-//! stage, writes the rows that came out in one SQLite transaction, and only after that commit
+//! stage, appends what came out to a log in one SQLite transaction, and only after that commit
 //! (write-ahead log, `synchronous=FULL`: an fsync) publishes the stage and answers. Requests that
 //! come meanwhile share the next fsync. Reads and watches never touch the disk.
 //!
-//! On disk are the current value of every key and one row of numbers. History is not: after a
-//! restart, reads and watches from before it are answered with `Compacted`.
+//! On disk are the value of every key at one revision, a log of every write since, and one row of
+//! numbers. The log is also the history: after a restart, watches resume from as far back as it
+//! reaches. What a crash lost of the relaxed writes is not in it, and who had seen them is not told.
 //!
 //! Invariants:
 //! 1. What is visible is durable, except relaxed writes that are not flushed yet.
@@ -22,7 +23,10 @@
 
 mod checksum;
 mod disk;
+mod file;
 mod lock;
+mod log;
+mod tables;
 mod writer;
 
 #[cfg(test)]
@@ -41,9 +45,9 @@ use crate::index::Index;
 use crate::limits::Limits;
 use crate::stage::{transaction_bytes, validate};
 use crate::{BoxFuture, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch};
-use disk::Disk;
+use disk::{Disk, Loaded, LogSize};
 use lock::DirectoryLock;
-use writer::{Request, Writer};
+use writer::{Pace, Request, Writer};
 
 /// What may wait for the writer, in KiB of values and one per request: 64 MiB, 65,536 requests.
 /// Beyond it callers wait in their own future.
@@ -93,8 +97,10 @@ impl EmbeddedStore {
         lock::make_private_dir(dir)?;
         let lock = DirectoryLock::take(dir)?;
         let (disk, loaded) = Disk::open(dir)?;
-        let index = Arc::new(Index::new(loaded.tree, loaded.numbers.revision, limits, clock));
-        let writer = Writer::new(index.clone(), disk, lock, loaded.numbers, relaxed_flush_after);
+        let Loaded { tree, numbers, past } = loaded;
+        let log = LogSize { writes: limits.log_writes_max, bytes: limits.log_bytes_max };
+        let index = Arc::new(Index::with_past(tree, numbers.revision, past, limits, clock));
+        let writer = Writer::new(index.clone(), disk, lock, numbers, Pace { flush_after: relaxed_flush_after, log });
         let (requests, inbox) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())

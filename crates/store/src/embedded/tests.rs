@@ -60,13 +60,123 @@ fn everything_is_there_after_a_restart() {
         assert_eq!(store.current_revision().await.unwrap(), last, "no numbers are skipped");
         let a = store.get("/a", None).unwrap().unwrap();
         assert_eq!((a.created, store.get("/lease", None).unwrap().unwrap().created), (first, relaxed));
-        // History ends at the restart, and whoever had seen everything misses nothing.
-        assert!(matches!(store.watch("/", first).err(), Some(StoreError::Compacted { .. })));
-        let mut watch = store.watch("/", last).unwrap();
+        // So is what happened before: whoever had seen some of it goes on from there.
+        let mut watch = store.watch("/", first).unwrap();
         let next = put(&store, "/b", "2").await;
-        assert_eq!(suite::next_change(&mut *watch).await.revision, next);
         assert_eq!(next.0, last.0 + 1);
+        for revision in first.0 + 1..=next.0 {
+            assert_eq!(suite::next_change(&mut *watch).await.revision, Revision(revision));
+        }
+        assert_eq!(text(&store, "/a", Some(first)).as_deref(), Some("1"));
     });
+}
+
+/// The log is folded into the rows again and again; nothing but old history is lost by it.
+#[test]
+fn the_log_stays_within_its_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { log_writes_max: 20, ..Limits::default() };
+    let options = EmbeddedOptions { limits, ..Default::default() };
+    block_on(async {
+        let store = EmbeddedStore::open(dir.path(), options.clone()).unwrap();
+        for n in 0..300u32 {
+            let name = format!("/k/{}", n % 17);
+            match n % 5 {
+                4 => suite::delete(&store, &name).await,
+                _ => put(&store, &name, &format!("{n} and what stays the same")).await,
+            };
+        }
+        let before = store.range(&prefix_range(""), None, 0).unwrap();
+        store.shutdown().await.unwrap();
+        drop(store);
+        let store = EmbeddedStore::open(dir.path(), options).unwrap();
+        assert_eq!(store.range(&prefix_range(""), None, 0).unwrap(), before);
+        let floor = match store.watch("/", Revision(0)).err() {
+            Some(StoreError::Compacted { oldest, .. }) => oldest.0,
+            other => panic!("not folded: {other:?}"),
+        };
+        let held = before.revision.0 - floor;
+        assert!((1..=20 * 4 + 1).contains(&held), "{held} of {} revisions are held", before.revision.0);
+        let mut watch = store.watch("/", Revision(floor)).unwrap();
+        for revision in floor + 1..=before.revision.0 {
+            assert_eq!(suite::next_change(&mut *watch).await.revision, Revision(revision));
+        }
+    });
+}
+
+/// A database of format 1 has its rows and no log.
+#[test]
+fn an_older_format_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let last = block_on(async {
+        let store = open(&dir).unwrap();
+        put(&store, "/a", "1").await;
+        put(&store, "/a", "2").await
+    });
+    let path = dir.path().join("store.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let mut entry = tables::entry(&connection, 1).unwrap();
+    tables::records(&connection, |record| {
+        let mut rows = log::RowMap::new();
+        for write in log::decode(&record.bytes).unwrap() {
+            rows.extend(entry.take().map(|entry| (1, entry)));
+            entry = write.replay(&mut rows).unwrap().new;
+        }
+        Ok(true)
+    })
+    .unwrap();
+    tables::put_entry(&connection, &entry.unwrap()).unwrap();
+    let older = "DROP TABLE log; ALTER TABLE numbers DROP COLUMN folded; ALTER TABLE numbers DROP COLUMN first;
+                 ALTER TABLE numbers DROP COLUMN next; UPDATE numbers SET reserved = 100; PRAGMA user_version = 1;";
+    connection.execute_batch(older).unwrap();
+    drop(connection);
+
+    block_on(async {
+        let store = open(&dir).unwrap();
+        let a = store.get("/a", None).unwrap().unwrap();
+        assert_eq!((&*a.value, a.modified), (&b"2"[..], last));
+        // It had crashed: what was reserved is behind us.
+        assert_eq!(store.current_revision().await.unwrap(), Revision(100));
+        assert!(matches!(store.watch("/", last).err(), Some(StoreError::Compacted { .. })));
+        assert_eq!(put(&store, "/a", "3").await, Revision(101));
+        drop(store);
+        assert_eq!(text(&open(&dir).unwrap(), "/a", None).as_deref(), Some("3"));
+    });
+}
+
+/// 1,000 leases are renewed ten times, once a second, and the log is folded once: what reaches the
+/// disk is what changes and not the pages that it is on.
+#[test]
+fn renewals_cost_their_bytes_and_not_their_pages() {
+    let (dir, leases, rounds) = (tempfile::tempdir().unwrap(), 1_000, 10);
+    let (mut disk, _) = Disk::open(dir.path()).unwrap();
+    let lease = |row: u64, modified: u64| {
+        let (key, text) = (format!("/registry/leases/kube-node-lease/node-{row}"), "x".repeat(400));
+        let value = format!("{{\"metadata\":\"{text}\",\"spec\":{{\"renewTime\":\"{modified}\"}}}}").into();
+        let kv = KeyValue { key: key.into(), value, created: Revision(row), modified: Revision(modified) };
+        Arc::new(crate::tree::Entry { kv, expires_ms: None, row })
+    };
+    let renewal = |round: u64, row: u64| {
+        let at = round * leases + row;
+        let old = round.checked_sub(1).map(|before| lease(row, before * leases + row));
+        crate::stage::Step { revision: Revision(at), old, new: Some(lease(row, at)) }
+    };
+    let mut flush = |round: u64| {
+        let steps: Vec<_> = (1..=leases).map(|row| renewal(round, row)).collect();
+        let revision = Revision((round + 1) * leases);
+        let commit = disk::Commit { revision, reserved: Revision(0), keys: leases as usize, at_ms: 0 };
+        disk.append(&[], &steps, commit).unwrap();
+        if round == rounds / 2 {
+            disk.fold(leases as usize * 5).unwrap();
+        }
+    };
+    // SQLite's log below 4 MiB only grows: its length is what was written.
+    let written = || fs::metadata(dir.path().join("store.db-wal")).unwrap().len();
+    flush(0);
+    let before = written();
+    (1..=rounds).for_each(&mut flush);
+    let each = (written() - before) / (leases * rounds);
+    assert!((20..150).contains(&each), "{each} bytes for each renewal");
 }
 
 /// Dropping without shutdown is a shutdown.
@@ -225,8 +335,8 @@ fn a_newer_format_is_named() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(&dir).unwrap());
     let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
     drop(connection);
     let Err(StoreError::Corrupt(text)) = open(&dir) else { panic!("opened") };
-    assert!(text.contains("format 2"), "{text}");
+    assert!(text.contains("format 3"), "{text}");
 }

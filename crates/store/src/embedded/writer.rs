@@ -9,18 +9,24 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::disk::{Disk, Marks, Rows};
+use super::disk::{Commit, Disk, LogSize};
 use super::lock::DirectoryLock;
 use crate::index::Index;
-use crate::stage::{Numbers, Stage, transaction_bytes};
+use crate::stage::{Numbers, Stage, Step, transaction_bytes};
 use crate::{Durability, Outcome, Revision, StoreError, Transaction, limits};
 
 /// Transactions that share one fsync. At 10 us of SQLite each a batch stays below 10 ms.
 const BATCH_TRANSACTIONS_MAX: usize = 512;
 /// Bytes of values that share one fsync, besides one transaction that is larger.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Relaxed rows that may wait for the disk; beyond them relaxed writes need it like all others.
-const RELAXED_ROWS_MAX: usize = 16_384;
+/// Relaxed writes that may wait for the disk; beyond them they need it like all others.
+const RELAXED_WRITES_MAX: usize = 16_384;
+/// What one batch at most writes, and some: a log that is never quiet stops growing.
+const FOLDED_PER_BATCH: usize = 2 * BATCH_TRANSACTIONS_MAX;
+/// Folding many writes takes up to 100 ms, so it waits until nobody has waited for an fsync for so long.
+const QUIET: Duration = Duration::from_secs(2);
+/// A fold that failed is not tried again before.
+const FOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -44,6 +50,15 @@ enum Last {
     Shutdown(Reply<()>),
 }
 
+/// What the writer does when it has nothing else to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long a relaxed write may wait for its fsync.
+    pub(super) flush_after: Duration,
+    /// How much the log may hold when it is quiet.
+    pub(super) log: LogSize,
+}
+
 pub(super) struct Writer {
     index: Arc<Index>,
     disk: Disk,
@@ -51,24 +66,24 @@ pub(super) struct Writer {
     numbers: Numbers,
     /// Durably reserved for relaxed writes.
     reserved: Revision,
-    /// Relaxed rows that are visible and not on disk.
-    relaxed: Rows,
+    /// Relaxed writes that are visible and not on disk.
+    relaxed: Vec<Step>,
     /// When they must be: set while there are any.
     flush_at: Option<Instant>,
-    flush_after: Duration,
+    /// Before then folding much would make somebody wait.
+    quiet_at: Instant,
+    /// Nothing is folded before then.
+    fold_at: Instant,
+    pace: Pace,
     failing: bool,
 }
 
 impl Writer {
-    pub(super) fn new(
-        index: Arc<Index>,
-        disk: Disk,
-        lock: DirectoryLock,
-        numbers: Numbers,
-        flush_after: Duration,
-    ) -> Writer {
+    pub(super) fn new(index: Arc<Index>, disk: Disk, lock: DirectoryLock, numbers: Numbers, pace: Pace) -> Writer {
         let (reserved, relaxed, flush_at, failing) = Default::default();
-        Writer { index, disk, _lock: lock, numbers, reserved, relaxed, flush_at, flush_after, failing }
+        let fold_at = Instant::now();
+        let quiet_at = fold_at + QUIET;
+        Writer { index, disk, _lock: lock, numbers, reserved, relaxed, flush_at, quiet_at, fold_at, pace, failing }
     }
 
     /// Runs until shutdown is asked for or nobody is left to ask.
@@ -128,6 +143,27 @@ impl Writer {
         if due_ms.is_some_and(|at_ms| at_ms <= self.index.clock.now_ms()) {
             let _ = self.expire();
         }
+        self.fold_if_due();
+    }
+
+    /// Keeps the log within its limits: half of it at once when it is quiet, piece by piece when it never is.
+    fn fold_if_due(&mut self) {
+        let LogSize { writes, bytes } = self.pace.log;
+        let grown = LogSize { writes: writes * limits::LOG_GROWTH_MAX, bytes: bytes * limits::LOG_GROWTH_MAX };
+        let now = Instant::now();
+        let wanted = match now >= self.quiet_at {
+            true if self.disk.exceeds(&self.pace.log) => writes / 2,
+            false if self.disk.exceeds(&grown) => FOLDED_PER_BATCH,
+            _ => return,
+        };
+        if now < self.fold_at {
+            return;
+        }
+        let folded = self.disk.fold(wanted);
+        if folded.is_err() {
+            self.fold_at = now + FOLD_AGAIN_AFTER;
+        }
+        self.note(folded.as_ref().err());
     }
 
     fn expire(&mut self) -> Result<(), StoreError> {
@@ -188,6 +224,9 @@ impl Writer {
             self.publish_relaxed(stage);
             return Ok(());
         }
+        if fsync {
+            self.quiet_at = Instant::now() + QUIET;
+        }
         let reserved = match fsync {
             true => self.reserved,
             false => Revision(stage.numbers.revision.0 + limits::RELAXED_BLOCK),
@@ -200,21 +239,22 @@ impl Writer {
     /// Whether a stage may be visible before it is durable.
     fn has_room(&self, stage: &Stage) -> bool {
         let reserved = stage.commits.is_empty() || stage.numbers.revision <= self.reserved;
-        reserved && self.relaxed.len() + stage.rows.len() <= RELAXED_ROWS_MAX
+        reserved && self.relaxed.len() + stage.steps.len() <= RELAXED_WRITES_MAX
     }
 
     fn publish_relaxed(&mut self, mut stage: Stage) {
-        self.relaxed.append(&mut stage.rows);
+        self.relaxed.append(&mut stage.steps);
         if !self.relaxed.is_empty() && self.flush_at.is_none() {
-            self.flush_at = Some(Instant::now() + self.flush_after);
+            self.flush_at = Some(Instant::now() + self.pace.flush_after);
         }
         self.index.publish(stage);
     }
 
-    /// Writes the stage, and the relaxed rows before it, with one fsync.
+    /// Writes the stage, and the relaxed writes before it, with one fsync.
     fn make_durable(&mut self, stage: &Stage, reserved: Revision) -> Result<(), StoreError> {
-        let marks = Marks { revision: stage.revision, reserved, keys: stage.tree.len() };
-        let written = self.disk.write(&self.relaxed, &stage.rows, marks);
+        let at_ms = self.index.clock.now_ms();
+        let commit = Commit { revision: stage.revision, reserved, keys: stage.tree.len(), at_ms };
+        let written = self.disk.append(&self.relaxed, &stage.steps, commit);
         self.note(written.as_ref().err());
         match written {
             Ok(()) => {
@@ -224,7 +264,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.flush_at = self.flush_at.map(|_| Instant::now() + self.flush_after);
+                self.flush_at = self.flush_at.map(|_| Instant::now() + self.pace.flush_after);
                 Err(error)
             }
         }
@@ -236,12 +276,13 @@ impl Writer {
         let stage = self.index.stage(self.numbers);
         if self.reserved > Revision(0) || !self.relaxed.is_empty() {
             // Numbers burned by a failed batch may have reached nobody, but stay burned.
-            let marks = Marks {
+            let commit = Commit {
                 revision: self.numbers.revision.max(stage.revision),
                 reserved: Revision(0),
                 keys: stage.tree.len(),
+                at_ms: self.index.clock.now_ms(),
             };
-            self.disk.write(&self.relaxed, &stage.rows, marks)?;
+            self.disk.append(&self.relaxed, &stage.steps, commit)?;
         }
         self.disk.close()
     }
@@ -319,7 +360,8 @@ mod tests {
         let clock = Arc::new(ManualClock::default());
         let index = Index::new(loaded.tree, Revision(0), Limits::default(), clock);
         let flush_after = Duration::from_secs(1);
-        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), flush_after);
+        let pace = Pace { flush_after, log: LogSize { writes: 1_000, bytes: 1 << 20 } };
+        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), pace);
         let mut commit = |durability, expires_in| {
             let (reply, mut answer) = oneshot::channel();
             let mut transaction = suite::writes([suite::put_of("/a", "1")]);
