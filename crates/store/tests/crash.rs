@@ -25,7 +25,9 @@ const THREADS: u64 = 4;
 fn open(dir: &Path) -> EmbeddedStore {
     let limits = Limits { log_writes_max: 40, ..Limits::default() };
     let relaxed_flush_after = Duration::from_millis(20);
-    EmbeddedStore::open(dir, EmbeddedOptions { limits, relaxed_flush_after, ..Default::default() }).expect("opens")
+    let relaxed_gather = Duration::from_micros(100);
+    let options = EmbeddedOptions { limits, relaxed_flush_after, relaxed_gather, ..Default::default() };
+    EmbeddedStore::open(dir, options).expect("opens")
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

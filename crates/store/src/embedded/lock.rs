@@ -10,7 +10,7 @@ use crate::StoreError;
 /// A lock that the kernel gives back however the process ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -29,7 +29,15 @@ impl DirectoryLock {
         if let Err(error) = noted {
             tracing::warn!(path = %path.display(), %error, "cannot note the process id");
         }
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Not by closing: a child that was forked a moment ago has the file until it begins its program.
+    fn drop(&mut self) {
+        // The kernel does it otherwise.
+        let _ = self.file.unlock();
     }
 }
 

@@ -179,6 +179,43 @@ fn renewals_cost_their_bytes_and_not_their_pages() {
     assert!((20..150).contains(&each), "{each} bytes for each renewal");
 }
 
+/// Renewals wait for each other but not for long, and a write that needs an fsync takes them along.
+#[test]
+fn renewals_are_decided_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { relaxed_gather: Duration::from_secs(3_600), ..Default::default() };
+    block_on(async {
+        let store = Arc::new(EmbeddedStore::open(dir.path(), options).unwrap());
+        let renewals: Vec<_> = (0..2_000)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(async move { put_relaxed(&*store, &format!("/lease/{}", n % 700), "1").await })
+            })
+            .collect();
+        let mut done = 0;
+        while done < 2_000 {
+            // However many have come by now; those who come later have another write to ride on.
+            put(&*store, "/a", "1").await;
+            done = renewals.iter().filter(|renewal| renewal.is_finished()).count();
+        }
+        let mut revisions = std::collections::BTreeSet::new();
+        for renewal in renewals {
+            assert!(revisions.insert(renewal.await.unwrap()));
+        }
+        // Who still waits at the end is told, too.
+        let late = tokio::spawn({
+            let store = store.clone();
+            async move {
+                let transaction = suite::writes([suite::put_of("/lease/late", "1")]);
+                store.commit(Transaction { durability: Durability::Relaxed, ..transaction }).await
+            }
+        });
+        tokio::task::yield_now().await;
+        store.shutdown().await.unwrap();
+        assert!(matches!(late.await.unwrap(), Ok(Outcome::Committed(_)) | Err(StoreError::Closed)));
+    });
+}
+
 /// Dropping without shutdown is a shutdown.
 #[test]
 fn a_dropped_store_keeps_its_relaxed_writes() {

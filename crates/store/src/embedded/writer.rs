@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::company::Company;
 use super::disk::{Commit, Disk, LogSize};
 use super::lock::DirectoryLock;
 use crate::index::Index;
@@ -32,19 +33,37 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 #[derive(Debug)]
 pub(super) enum Request {
-    Commit { transaction: Transaction, reply: Reply<Outcome> },
-    Expire { reply: Reply<()> },
-    Shutdown { reply: Reply<()> },
+    Commit(Waiting),
+    /// The first of some relaxed transactions has come to the [`Company`].
+    Gathering,
+    Expire {
+        reply: Reply<()>,
+    },
+    Shutdown {
+        reply: Reply<()>,
+    },
 }
 
 /// A transaction that waits for its answer.
-struct Waiting {
-    transaction: Transaction,
-    reply: Reply<Outcome>,
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) transaction: Transaction,
+    pub(super) reply: Reply<Outcome>,
+}
+
+/// What came in one turn.
+#[derive(Default)]
+struct Gathered {
+    waiting: Vec<Waiting>,
+    /// Some relaxed transactions have begun to gather.
+    gathering: bool,
+    last: Last,
 }
 
 /// What ends a batch besides its limits.
+#[derive(Default)]
 enum Last {
+    #[default]
     Nothing,
     Expire(Reply<()>),
     Shutdown(Reply<()>),
@@ -53,10 +72,21 @@ enum Last {
 /// What the writer does when it has nothing else to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
+    /// How long relaxed transactions wait for company.
+    pub(super) gather: Duration,
     /// How long a relaxed write may wait for its fsync.
     pub(super) flush_after: Duration,
     /// How much the log may hold when it is quiet.
     pub(super) log: LogSize,
+}
+
+/// The writer's end of the company: however it ends, also by a defect, nobody is left waiting there.
+struct Host(Arc<Company>);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 pub(super) struct Writer {
@@ -66,6 +96,9 @@ pub(super) struct Writer {
     numbers: Numbers,
     /// Durably reserved for relaxed writes.
     reserved: Revision,
+    company: Host,
+    /// When to decide the transactions that gather there: set while there are any.
+    decide_at: Option<Instant>,
     /// Relaxed writes that are visible and not on disk.
     relaxed: Vec<Step>,
     /// When they must be: set while there are any.
@@ -79,11 +112,30 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(index: Arc<Index>, disk: Disk, lock: DirectoryLock, numbers: Numbers, pace: Pace) -> Writer {
-        let (reserved, relaxed, flush_at, failing) = Default::default();
+    pub(super) fn new(
+        index: Arc<Index>,
+        disk: Disk,
+        lock: DirectoryLock,
+        numbers: Numbers,
+        company: Arc<Company>,
+        pace: Pace,
+    ) -> Writer {
         let fold_at = Instant::now();
-        let quiet_at = fold_at + QUIET;
-        Writer { index, disk, _lock: lock, numbers, reserved, relaxed, flush_at, quiet_at, fold_at, pace, failing }
+        Writer {
+            index,
+            disk,
+            _lock: lock,
+            numbers,
+            reserved: Revision(0),
+            company: Host(company),
+            decide_at: None,
+            relaxed: Vec::new(),
+            flush_at: None,
+            quiet_at: fold_at + QUIET,
+            fold_at,
+            pace,
+            failing: false,
+        }
     }
 
     /// Runs until shutdown is asked for or nobody is left to ask.
@@ -99,9 +151,10 @@ impl Writer {
                     return;
                 }
             };
-            let (waiting, last) = gather(request, inbox);
-            self.turn(waiting);
-            match last {
+            let mut came = gather(request, inbox);
+            self.join_company(&mut came);
+            self.turn(came.waiting);
+            match came.last {
                 Last::Nothing => self.on_time(),
                 Last::Expire(reply) => drop(reply.send(self.expire())),
                 Last::Shutdown(reply) => {
@@ -111,6 +164,20 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Adds those who gather, if their moment is over or somebody else is served anyway.
+    fn join_company(&mut self, came: &mut Gathered) {
+        if came.gathering && self.decide_at.is_none() {
+            self.decide_at = Some(Instant::now() + self.pace.gather);
+        }
+        let busy = !came.waiting.is_empty() || !matches!(came.last, Last::Nothing);
+        if !busy && self.decide_at.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        let (company, left) = self.company.0.take(BATCH_TRANSACTIONS_MAX);
+        self.decide_at = left.then(Instant::now);
+        came.waiting.extend(company);
     }
 
     fn wait(&self, inbox: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
@@ -128,7 +195,8 @@ impl Writer {
             // A disk that refuses is asked again at the same pace.
             Duration::from_millis(wait_ms) + limits::EXPIRY_SLACK
         });
-        flush.into_iter().chain(expiry).min()
+        let decide = self.decide_at.map(|at| at.saturating_duration_since(Instant::now()));
+        flush.into_iter().chain(expiry).chain(decide).min()
     }
 
     /// Does what has become due, busy or not.
@@ -299,21 +367,22 @@ impl Writer {
 }
 
 /// Takes what waits, up to the limits of a batch.
-fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> (Vec<Waiting>, Last) {
-    let (mut waiting, mut bytes, mut next) = (Vec::new(), 0, first);
+fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> Gathered {
+    let (mut came, mut bytes, mut next) = (Gathered::default(), 0, first);
     while let Some(request) = next {
         match request {
-            Request::Commit { transaction, reply } => {
-                bytes += transaction_bytes(&transaction);
-                waiting.push(Waiting { transaction, reply });
+            Request::Commit(one) => {
+                bytes += transaction_bytes(&one.transaction);
+                came.waiting.push(one);
             }
-            Request::Expire { reply } => return (waiting, Last::Expire(reply)),
-            Request::Shutdown { reply } => return (waiting, Last::Shutdown(reply)),
+            Request::Gathering => came.gathering = true,
+            Request::Expire { reply } => return Gathered { last: Last::Expire(reply), ..came },
+            Request::Shutdown { reply } => return Gathered { last: Last::Shutdown(reply), ..came },
         }
-        let full = waiting.len() >= BATCH_TRANSACTIONS_MAX || bytes >= BATCH_BYTES_MAX;
+        let full = came.waiting.len() >= BATCH_TRANSACTIONS_MAX || bytes >= BATCH_BYTES_MAX;
         next = if full { None } else { inbox.try_recv().ok() };
     }
-    (waiting, Last::Nothing)
+    came
 }
 
 fn needs_fsync(waiting: &[Waiting], outcomes: &[Outcome]) -> bool {
@@ -360,8 +429,10 @@ mod tests {
         let clock = Arc::new(ManualClock::default());
         let index = Index::new(loaded.tree, Revision(0), Limits::default(), clock);
         let flush_after = Duration::from_secs(1);
-        let pace = Pace { flush_after, log: LogSize { writes: 1_000, bytes: 1 << 20 } };
-        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), pace);
+        let log = LogSize { writes: 1_000, bytes: 1 << 20 };
+        let pace = Pace { gather: Duration::ZERO, flush_after, log };
+        let company = Arc::new(Company::new());
+        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), company, pace);
         let mut commit = |durability, expires_in| {
             let (reply, mut answer) = oneshot::channel();
             let mut transaction = suite::writes([suite::put_of("/a", "1")]);
