@@ -6,9 +6,9 @@ use everynode_api::status::Status;
 use everynode_store::Revision;
 use serde_json::Value;
 
-/// Encodes an object for the store.
+/// Encodes an object for the store. It is held for long, in many versions: in no more memory than it needs.
 pub(crate) fn encode(value: &Value) -> Bytes {
-    canonical::encode_stored(value).into()
+    canonical::encode_stored(value).into_boxed_slice().into()
 }
 
 /// Parses stored bytes and puts the resourceVersion in.
