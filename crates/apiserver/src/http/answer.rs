@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{OutBody, whole};
+use super::budget::Share;
 use super::negotiate::{Accepted, Encoding, Shape};
 use crate::object;
 use crate::registry::read::list_meta;
@@ -95,9 +96,10 @@ pub(crate) fn list(
     accepted: Accepted,
     include: IncludeObject,
     now: jiff::Timestamp,
+    share: Share,
 ) -> Result<Answer, Status> {
     let page = match (accepted.shape, accepted.encoding, page.items.len()) {
-        (Shape::Whole, Encoding::Json, STREAMED_ITEMS_MIN..) => return Ok(super::list::streamed(info, page)),
+        (Shape::Whole, Encoding::Json, STREAMED_ITEMS_MIN..) => return Ok(super::list::streamed(info, page, share)),
         _ => &page,
     };
     let json = match accepted.shape {

@@ -15,14 +15,15 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 
 use super::answer::Answer;
+use super::budget::Share;
 use crate::registry::{ListPage, read};
 
 /// A piece is sent when it has at least so many bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Answers with a list in pieces.
-pub(crate) fn streamed(info: &'static KindInfo, page: ListPage) -> Answer {
-    let mut answer = Response::new(Pieces { info, page, next: 0, ended: false }.boxed_unsync());
+pub(crate) fn streamed(info: &'static KindInfo, page: ListPage, share: Share) -> Answer {
+    let mut answer = Response::new(Pieces { info, page, next: 0, ended: false, _share: share }.boxed_unsync());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
@@ -33,6 +34,8 @@ struct Pieces {
     /// The index of the next item.
     next: usize,
     ended: bool,
+    /// Held until the list has been sent.
+    _share: Share,
 }
 
 impl Pieces {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod budget;
 mod handle;
 mod list;
 pub(crate) mod metrics;

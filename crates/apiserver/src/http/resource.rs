@@ -43,8 +43,11 @@ pub(crate) async fn serve(
         Verb::Watch => return watch::serve(shared, head, &target, accepted, include, slot).await,
         Verb::List => {
             let options = list_options(&target, &head.query)?;
+            // Those who are sent away do not all come back at once.
+            let retry_after_seconds = 1 + u32::try_from(registry.env.below(5)).unwrap_or(0);
+            let share = shared.lists.share(registry.list_size(target.info, &options)?, retry_after_seconds).await?;
             let page = registry.list(target.info, &options).await?;
-            return answer::list(target.info, page, accepted, include, now);
+            return answer::list(target.info, page, accepted, include, now, share);
         }
         _ => {}
     }

@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) agents: super::proxy::Agents,
     pub(crate) slots: super::slot::Slots,
+    pub(crate) lists: super::budget::ListBudget,
 }
 
 impl ApiServer {
@@ -73,6 +74,7 @@ impl ApiServer {
             stopping: watch::Sender::new(false),
             agents,
             slots: super::slot::Slots::default(),
+            lists: super::budget::ListBudget::default(),
         });
         // Every connection holds a sender: the channel closes when the last one has ended.
         let (alive, mut ended) = mpsc::channel::<()>(1);

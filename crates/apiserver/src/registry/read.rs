@@ -92,6 +92,13 @@ impl Registry {
         self.collect(topic, options, range, place)
     }
 
+    /// How many objects a list may read at most.
+    pub(crate) fn list_size(&self, info: &'static KindInfo, options: &ListOptions) -> Result<usize, Status> {
+        let narrow = options.filter.key(info).is_some() || options.filter.node().is_some();
+        let limit = if options.limit == 0 { LIMIT_MAX } else { options.limit };
+        Ok(if narrow { 1 } else { self.topic(info)?.len().min(limit) })
+    }
+
     /// The lists of agents: found through the hub's index instead of by reading every pod.
     async fn list_indexed(&self, topic: &Topic, filter: &Filter) -> Result<ListPage, Status> {
         let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
