@@ -63,7 +63,9 @@ fn lists(store: &EmbeddedStore) {
 fn main() {
     let objects = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(25_000);
     let dir = tempfile::tempdir().expect("a directory");
-    let open = || EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).expect("opens");
+    // Renewals one after the other: not waiting for company.
+    let options = || EmbeddedOptions { relaxed_gather: Duration::ZERO, ..Default::default() };
+    let open = || EmbeddedStore::open(dir.path(), options()).expect("opens");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let begin = Instant::now();
     let store = Arc::new(open());
