@@ -45,19 +45,20 @@ impl Registry {
         if events::is_converted(target.info) {
             schema::default(target.info, &mut value);
         }
-        let value = events::to_stored(target.info, value);
+        let mut value = events::to_stored(target.info, value);
         let name = object::meta(&value, "name");
         if name != target.name {
             let text = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
             return Err(Status::bad_request(text));
         }
         let insists = !object::meta(&value, "resourceVersion").is_empty();
-        for _ in 0..WRITE_ATTEMPTS {
+        let attempts = if insists { 1 } else { WRITE_ATTEMPTS };
+        for attempt in 1..=attempts {
             let (kv, old) = self.current_value(target)?;
-            match self.write_over(caller, target, value.clone(), &kv, &old).await? {
-                Attempt::Done(reply) => return Ok(reply.with_warnings(warnings)),
-                Attempt::Raced if insists => break,
-                Attempt::Raced => {}
+            // The last attempt, nearly always also the first, takes the object itself.
+            let new = if attempt == attempts { std::mem::take(&mut value) } else { value.clone() };
+            if let Attempt::Done(reply) = self.write_over(caller, target, new, &kv, &old).await? {
+                return Ok(reply.with_warnings(warnings));
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
