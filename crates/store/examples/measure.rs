@@ -51,6 +51,25 @@ async fn singles(store: &EmbeddedStore, durability: Durability) {
     show("slowest of them (a checkpoint)", 1, slowest);
 }
 
+/// Renewals of as many leases as 5,000 nodes have, until the log has been folded; the slowest waited for that.
+async fn folding(store: &EmbeddedStore) {
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (begin, mut slowest, renewals) = (Instant::now(), Duration::ZERO, 50_000);
+    for n in 0..renewals {
+        let value = format!("{}\"renewTime\":{n}}}", "v".repeat(430)).into();
+        let key = format!("/registry/leases/kube-node-lease/node-{:06}", n % 5_000).into();
+        let writes = vec![Write::Put { key, value, expires_in: None }];
+        let begin = Instant::now();
+        store
+            .commit(Transaction { writes, durability: Durability::Relaxed, ..Default::default() })
+            .await
+            .expect("committed");
+        slowest = slowest.max(begin.elapsed());
+    }
+    show("renewals of 5,000 leases", renewals, begin.elapsed());
+    show("slowest of them (the log is folded)", 1, slowest);
+}
+
 fn lists(store: &EmbeddedStore) {
     let begin = Instant::now();
     let page = store.range(&prefix_range("/registry/pods/"), None, 0).expect("listed");
@@ -75,6 +94,7 @@ fn main() {
     show("commits from 64 tasks", objects, begin.elapsed());
     runtime.block_on(singles(&store, Durability::Fsync));
     runtime.block_on(singles(&store, Durability::Relaxed));
+    runtime.block_on(folding(&store));
     lists(&store);
     let begin = Instant::now();
     drop(store);

@@ -102,9 +102,9 @@ impl Disk {
         self.size.exceeds(size)
     }
 
-    /// Writes what the oldest records did into the rows and forgets them: as many records as hold
-    /// `writes`, at least one.
-    pub(super) fn fold(&mut self, writes: usize) -> Result<(), StoreError> {
+    /// Writes what the oldest records did into the rows and forgets them: as many records as reach
+    /// one of the limits, at least one.
+    pub(super) fn fold(&mut self, limits: &LogSize) -> Result<(), StoreError> {
         let (mut marks, mut folded) = (self.marks, LogSize::default());
         let (mut rows, mut touched) = (RowMap::new(), BTreeSet::new());
         let read = tables::records(&self.connection, |record| {
@@ -116,7 +116,7 @@ impl Disk {
                 write.replay(&mut rows).ok_or_else(|| misfit(&record))?;
             }
             (marks.folded, marks.first) = (record.revision, record.number + 1);
-            Ok(folded.writes < writes)
+            Ok(folded.writes < limits.writes && folded.bytes < limits.bytes)
         });
         read.map_err(|error| store_error(error, &self.path))?;
         self.transaction(marks, |connection| {
