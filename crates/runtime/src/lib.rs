@@ -31,5 +31,6 @@ pub use clock::Env;
 pub use driver::{Handle, Options};
 pub use events::{Events, Recorder};
 pub use http_api::HttpApi;
+pub use informer::ListPage;
 pub use manager::{Manager, Metrics};
 pub use shutdown::{Shutdown, Trigger};

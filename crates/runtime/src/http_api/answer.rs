@@ -54,8 +54,19 @@ impl Answer {
     pub fn result(self) -> Result<Bytes, ApiError> {
         match self.code.is_success() {
             true => Ok(self.body),
-            false => Err(failure(self.code.as_u16(), &self.body).into()),
+            false => Err(self.failure().into()),
         }
+    }
+
+    /// The pause that the server asks for is in the header; whoever repeats the request looks for it in the Status.
+    fn failure(&self) -> Status {
+        let mut status = failure(self.code.as_u16(), &self.body);
+        if let Some(after) = self.retry_after {
+            let details = status.details.get_or_insert_default();
+            let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX);
+            details.retry_after_seconds = details.retry_after_seconds.max(seconds);
+        }
+        status
     }
 }
 
@@ -151,6 +162,8 @@ mod tests {
         assert!(proxied.is_not_found());
         assert_eq!(proxied.to_string(), "the server answered 404: <html>no</html>");
         assert!(answer(410, None, "").result().unwrap_err().is_expired());
+        let busy = answer(429, Some("7"), "").result().unwrap_err();
+        assert_eq!(busy.status().and_then(|status| status.details.as_ref()).unwrap().retry_after_seconds, 7);
     }
 
     #[test]

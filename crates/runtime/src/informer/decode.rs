@@ -8,27 +8,11 @@ use everynode_api::meta::{Key, Meta};
 use everynode_api::ports::{ApiError, WatchEvent};
 use everynode_api::view::Item;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::list::ListPage;
 use super::machine::Page;
 use crate::cache::Delta;
 use crate::metrics::count;
-
-#[derive(Deserialize)]
-struct RawList<'a> {
-    #[serde(default)]
-    metadata: ListMeta,
-    #[serde(borrow, default)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ListMeta {
-    resource_version: String,
-    #[serde(rename = "continue")]
-    continue_token: String,
-}
 
 /// The metadata of any object.
 #[derive(Default, Deserialize)]
@@ -39,13 +23,10 @@ pub(crate) struct MetaOnly {
 
 /// Decodes a page of a list.
 pub(crate) fn page(kind: &Kind, body: &[u8], errors: &AtomicU64) -> Result<Page, ApiError> {
-    let list: RawList<'_> = serde_json::from_slice(body).map_err(|error| ApiError::Garbled(error.to_string()))?;
-    let items = list.items.unwrap_or_default();
-    Ok(Page {
-        items: items.into_iter().filter_map(|item| item_of(kind, item.get().as_bytes(), errors)).collect(),
-        revision: list.metadata.resource_version.parse().unwrap_or(0),
-        continue_token: Some(list.metadata.continue_token).filter(|token| !token.is_empty()),
-    })
+    let ListPage { items, revision, continue_token } =
+        ListPage::parse(body).map_err(|error| ApiError::Garbled(error.to_string()))?;
+    let items = items.into_iter().filter_map(|item| item_of(kind, item.get().as_bytes(), errors)).collect();
+    Ok(Page { items, revision, continue_token })
 }
 
 fn item_of(kind: &Kind, json: &[u8], errors: &AtomicU64) -> Option<Item> {

@@ -3,6 +3,7 @@
 //! [`machine`] decides (pure), [`decode`] reads bytes (pure), this file does the I/O.
 
 mod decode;
+mod list;
 mod machine;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use everynode_api::ports::{Api, ApiError, EventStream, Request, Selection, Watch
 use jiff::Timestamp;
 
 pub(crate) use self::decode::MetaOnly;
+pub use self::list::ListPage;
 use self::machine::{Machine, Step};
 use crate::cache::{Cache, Delta, Lists};
 use crate::clock::{Env, later};
