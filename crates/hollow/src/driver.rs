@@ -26,11 +26,13 @@ const BATCH_MAX: usize = 256;
 /// Orders that wait.
 const ORDERS_MAX: usize = 64;
 /// How often progress is told.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Time for the last requests and for cleaning up.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// Connections that are set up at the same time, where each node has its own.
 const CONNECTING_MAX: usize = 32;
+/// The pause where there can be no connection at all (a kubeconfig that is just written anew).
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +80,7 @@ impl Orders {
     }
 }
 
-/// As [`run`], with a clock, orders, and somebody who is told how it goes about five times a second.
+/// As [`run`], with a clock, orders, and somebody who is told how it goes about ten times a second.
 ///
 /// # Errors
 /// As [`run`].
@@ -210,15 +212,18 @@ impl Driver {
         let (apis, env, heard, connecting) =
             (self.apis.clone(), self.env.clone(), self.sender.clone(), self.connecting.clone());
         let task = async move {
-            let connected = {
-                let _permit = connecting.acquire().await;
-                apis.connect().await
-            };
-            match connected {
-                Ok(api) => Watcher { api, env, node: Some((id, name)), heard }.run().await,
-                Err(error) => {
-                    let error = Some(ApiError::Unreachable(error));
-                    let _ = heard.send(Heard::Broke { error }).await;
+            loop {
+                let connected = {
+                    let _permit = connecting.acquire().await;
+                    apis.connect().await
+                };
+                match connected {
+                    Ok(api) => return Watcher { api, env, node: Some((id, name)), heard }.run().await,
+                    Err(error) => {
+                        let error = Some(ApiError::Unreachable(error));
+                        let _ = heard.send(Heard::Broke { scope: Some(id), error }).await;
+                        env.sleep(env.jitter(CONNECT_AGAIN_AFTER)).await;
+                    }
                 }
             }
         };

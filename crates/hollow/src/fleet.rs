@@ -15,7 +15,7 @@ mod pods;
 mod tally;
 mod timers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +55,17 @@ pub(crate) enum Heard {
     },
     Set(Bytes),
     Gone(Bytes),
-    /// The watch ended and is opened again.
+    /// Events flow from now on.
+    Opened {
+        scope: Option<NodeId>,
+    },
+    /// The watch ended in an orderly way, and is opened again at once.
+    Ended {
+        scope: Option<NodeId>,
+    },
+    /// The watch ended, or did not open; it is opened again after a pause.
     Broke {
+        scope: Option<NodeId>,
         error: Option<ApiError>,
     },
 }
@@ -116,6 +125,8 @@ pub(crate) struct Fleet {
     dice: Dice,
     tally: Tally,
     commands: Vec<Command>,
+    /// Watches that are open, by node; `None`: the shared one.
+    watches: HashSet<Option<NodeId>>,
     began: Timestamp,
     sequence: u32,
     up: u64,
@@ -131,6 +142,7 @@ pub(crate) struct Now {
     pub pods: u64,
     pub running: u64,
     pub ready: u64,
+    pub watches: u64,
 }
 
 impl Fleet {
@@ -145,6 +157,7 @@ impl Fleet {
             dice: Dice::new(options.seed),
             tally: Tally::default(),
             commands: Vec::new(),
+            watches: HashSet::new(),
             began: now,
             sequence: 0,
             up: 0,
@@ -185,6 +198,7 @@ impl Fleet {
             pods: self.pods.len() as u64,
             running: self.running,
             ready: self.ready,
+            watches: self.watches.len() as u64,
         }
     }
 
@@ -217,21 +231,40 @@ impl Fleet {
             Heard::Listed { scope, pods } => self.listed(scope, pods, now),
             Heard::Set(json) => drop(self.pod_set(json, now)),
             Heard::Gone(json) => self.pod_gone(&json, now),
-            Heard::Broke { error } => {
-                self.tally.reconnects += 1;
-                if let Some(error) = error {
-                    self.tally.relists += u64::from(error.is_expired());
-                    self.tally.failure(&error);
-                }
-            }
+            Heard::Opened { scope } => self.watch_opened(scope),
+            Heard::Ended { scope } => drop(self.watches.remove(&scope)),
+            Heard::Broke { scope, error } => self.watch_broke(scope, error),
         }
+    }
+
+    fn watch_opened(&mut self, scope: Option<NodeId>) {
+        // The word of a watch that was given up since then is late.
+        if scope.is_none_or(|id| self.node(id).state == State::Up) {
+            self.watches.insert(scope);
+            self.tally.watches_opened += 1;
+        }
+    }
+
+    fn watch_broke(&mut self, scope: Option<NodeId>, error: Option<ApiError>) {
+        self.watches.remove(&scope);
+        self.tally.reconnects += 1;
+        if let Some(error) = error {
+            self.tally.relists += u64::from(error.is_expired());
+            self.tally.throttled += u64::from(is_throttled(&error));
+            self.tally.failure(&error);
+        }
+    }
+
+    /// The node hears nothing any more.
+    fn unwatch(&mut self, id: NodeId) {
+        self.watches.remove(&Some(id));
+        self.commands.push(Command::Unwatch(id));
     }
 
     pub(crate) fn done(&mut self, done: Done, now: Timestamp) {
         self.tally.call(done.work.verb(), done.took);
         if let Err(error) = &done.result {
-            let is_throttled = error.status().is_some_and(|status| status.code == 429);
-            self.tally.throttled += u64::from(is_throttled);
+            self.tally.throttled += u64::from(is_throttled(error));
             // Answers that are part of the conversation are no failures.
             if !error.is_not_found() && !error.is_already_exists() {
                 self.tally.failure(error);
@@ -292,10 +325,18 @@ impl Fleet {
         self.tally.retries += 1;
         let doubled = RETRY_FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
         let jittered = doubled.mul_f64(0.5 + self.dice.unit());
-        let asked =
-            error.status().and_then(|status| status.details.as_ref()).map(|details| details.retry_after_seconds);
-        jittered.max(Duration::from_secs(asked.unwrap_or(0).into()).min(RETRY_AFTER_MAX))
+        jittered.max(retry_after(error))
     }
+}
+
+fn is_throttled(error: &ApiError) -> bool {
+    error.status().is_some_and(|status| status.code == 429)
+}
+
+/// The pause that the server asks for; none if it asks for none.
+pub(crate) fn retry_after(error: &ApiError) -> Duration {
+    let asked = error.status().and_then(|status| status.details.as_ref()).map(|details| details.retry_after_seconds);
+    Duration::from_secs(asked.unwrap_or(0).into()).min(RETRY_AFTER_MAX)
 }
 
 #[cfg(test)]

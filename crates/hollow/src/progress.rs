@@ -16,7 +16,11 @@ pub struct Progress {
     pub running: u64,
     pub ready: u64,
     pub requests: u64,
+    /// Watches that are open, and how often one was opened.
+    pub watches: u64,
+    pub watches_opened: u64,
     pub reconnects: u64,
+    pub relists: u64,
     pub retries: u64,
     /// The latest kind of failure that was new, with its text.
     pub failure: Option<String>,
@@ -33,7 +37,10 @@ impl Progress {
             running: now.running,
             ready: now.ready,
             requests: tally.requests,
+            watches: now.watches,
+            watches_opened: tally.watches_opened,
             reconnects: tally.reconnects,
+            relists: tally.relists,
             retries: tally.retries,
             failure: worst.map(|(kind, (count, text))| format!("{count} × {kind}: {text}")),
         }

@@ -77,7 +77,7 @@ pub struct PodLatencies {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trouble {
-    /// Watches that broke off and were opened again.
+    /// Watches that broke off, or did not open, and were tried again after a pause.
     pub reconnects: u64,
     /// Of these, those that had to list again because history was gone.
     pub relists: u64,

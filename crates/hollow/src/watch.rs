@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use everynode_api::kinds;
 use everynode_api::ports::{Api, ApiError, EventStream, Request, Selection, WatchEvent, WatchRequest};
-use everynode_runtime::Env;
+use everynode_runtime::{Env, ListPage};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::fleet::Heard;
+use crate::fleet::{Heard, retry_after};
 use crate::work::NodeId;
 
 /// Pods per page of a list, as client-go asks for.
@@ -32,22 +31,6 @@ pub(crate) struct Watcher {
 }
 
 #[derive(Deserialize)]
-struct RawList<'a> {
-    #[serde(default)]
-    metadata: ListMeta,
-    #[serde(borrow, default)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ListMeta {
-    resource_version: String,
-    #[serde(rename = "continue")]
-    continue_token: String,
-}
-
-#[derive(Deserialize)]
 struct Revision<'a> {
     #[serde(borrow)]
     metadata: RevisionMeta<'a>,
@@ -64,6 +47,10 @@ struct RevisionMeta<'a> {
 struct Over;
 
 impl Watcher {
+    fn scope(&self) -> Option<NodeId> {
+        self.node.as_ref().map(|(id, _)| *id)
+    }
+
     /// Follows until the receiver is gone.
     pub(crate) async fn run(self) {
         let mut revision = None;
@@ -73,8 +60,7 @@ impl Watcher {
                 Some(known) => known,
                 None => match self.list().await {
                     Ok((known, pods)) => {
-                        let scope = self.node.as_ref().map(|(id, _)| *id);
-                        if self.tell(Heard::Listed { scope, pods }).await.is_err() {
+                        if self.tell(Heard::Listed { scope: self.scope(), pods }).await.is_err() {
                             return;
                         }
                         *revision.insert(known)
@@ -93,7 +79,11 @@ impl Watcher {
             revision = Some(reached).filter(|_| !is_lost);
             // A watch that ended in an orderly way is no trouble.
             let in_order = ended.is_none() && reached > known;
-            if !in_order && self.broke(&mut failures, ended).await.is_err() {
+            let told = match in_order {
+                true => self.tell(Heard::Ended { scope: self.scope() }).await,
+                false => self.broke(&mut failures, ended).await,
+            };
+            if told.is_err() {
                 return;
             }
         }
@@ -104,10 +94,11 @@ impl Watcher {
     }
 
     async fn broke(&self, failures: &mut u32, error: Option<ApiError>) -> Result<(), Over> {
-        self.tell(Heard::Broke { error }).await?;
+        let asked = error.as_ref().map_or(Duration::ZERO, retry_after);
+        self.tell(Heard::Broke { scope: self.scope(), error }).await?;
         let pause = PAUSE_FIRST.saturating_mul(1_u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(PAUSE_MAX);
         *failures = failures.saturating_add(1);
-        self.env.sleep(self.env.jitter(pause)).await;
+        self.env.sleep(self.env.jitter(pause).max(asked)).await;
         Ok(())
     }
 
@@ -127,13 +118,12 @@ impl Watcher {
                 resource_version: None,
             };
             let body = self.api.call(request).await?;
-            let list: RawList<'_> =
-                serde_json::from_slice(&body).map_err(|error| ApiError::Garbled(format!("a list of pods: {error}")))?;
-            pods.extend(list.items.iter().flatten().map(|item| body.slice_ref(item.get().as_bytes())));
-            if list.metadata.continue_token.is_empty() {
-                return Ok((list.metadata.resource_version.parse().unwrap_or(0), pods));
+            let page = ListPage::parse(&body).map_err(|error| ApiError::Garbled(format!("a list of pods: {error}")))?;
+            pods.extend(page.items.iter().map(|item| body.slice_ref(item.get().as_bytes())));
+            if page.continue_token.is_none() {
+                return Ok((page.revision, pods));
             }
-            token = Some(list.metadata.continue_token);
+            token = page.continue_token;
         }
     }
 
@@ -149,6 +139,7 @@ impl Watcher {
             Ok(stream) => stream,
             Err(error) => return Ok((from, Some(error))),
         };
+        self.tell(Heard::Opened { scope: self.scope() }).await?;
         let mut reached = from;
         loop {
             let event = match self.next(stream.as_mut()).await {

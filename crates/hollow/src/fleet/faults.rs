@@ -4,7 +4,7 @@ use everynode_runtime::clock::later;
 use jiff::Timestamp;
 
 use super::timers::Timer;
-use super::{Command, Fleet, State};
+use super::{Fleet, State};
 use crate::options::{Mode, StepEvent};
 use crate::work::{NodeId, Work};
 
@@ -72,7 +72,7 @@ impl Fleet {
             StepEvent::CutOff { cut_off_for } => self.out(id, State::CutOff, cut_off_for, now),
         }
         if self.options.mode == Mode::WatchPerNode {
-            self.commands.push(Command::Unwatch(id));
+            self.unwatch(id);
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) struct Tally {
     pub requests: u64,
     pub throttled: u64,
     pub retries: u64,
+    pub watches_opened: u64,
     pub reconnects: u64,
     pub relists: u64,
     /// Failures by kind: how often, and the first text.

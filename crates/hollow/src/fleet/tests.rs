@@ -145,6 +145,26 @@ async fn trouble_is_waited_out_and_told() {
     assert!(report.trouble.retries >= 3);
 }
 
+/// Neither credentials that are wrong nor missing rights are worth a storm.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_is_asked_less_and_less_often() {
+    for (code, reason) in [(401, "Unauthorized"), (403, "Forbidden")] {
+        let cluster = Cluster::new();
+        let refused = everynode_api::status::Status::failure(code, reason, "no");
+        for verb in ["create", "list"] {
+            let trouble = Trouble::Refuse(Box::new(refused.clone()));
+            cluster.api.fault(Fault { verb, kind: None, times: 1000, trouble });
+        }
+        let report = cluster.run(lasting(Options::nodes(1), 300), |_| {}).await;
+        assert_eq!(report.nodes.up, 0);
+        let failure = &report.trouble.failures[&format!("{code} {reason}")];
+        assert!(failure.count == report.trouble.retries + report.trouble.reconnects, "{:?}", report.trouble);
+        // Registrations about every 7 s in the end, lists about every 20 s.
+        let (creates, lists) = (cluster.count("create nodes"), cluster.count("list pods"));
+        assert!((30..=70).contains(&creates) && (10..=35).contains(&lists), "{creates} {lists}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nodes_join_leave_die_flap_and_are_cut_off() {
     let at = |at: u64, count: usize, event: StepEvent| Step {
