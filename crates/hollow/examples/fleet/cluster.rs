@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use everynode_api::kinds::{self, Kind};
 use everynode_api::ports::{
     Api, ApiError, EventStream, PatchType, Preconditions, Propagation, Request, Selection, Target, WatchEvent,
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 pub(crate) const NAMESPACE: &str = "default";
 /// How often it is asked whether pods are left.
 const POLL: Duration = Duration::from_millis(20);
+/// How often a server that starts is asked.
+const READY_POLL: Duration = Duration::from_millis(2);
 
 pub(crate) struct Cluster {
     api: Arc<dyn Api>,
@@ -81,8 +84,73 @@ impl Cluster {
 
     pub(crate) async fn watch(&self, kind: Kind, field_selector: String) -> anyhow::Result<Watch> {
         let selection = Selection { field_selector: Some(field_selector), ..Selection::default() };
+        Ok(Watch { stream: self.stream(kind, selection).await? })
+    }
+
+    /// Events of all objects that are selected, from the first to the last.
+    pub(crate) async fn stream(&self, kind: Kind, selection: Selection) -> anyhow::Result<Box<dyn EventStream>> {
         let request = WatchRequest { kind, selection, resource_version: None, bookmarks: false };
-        Ok(Watch { stream: self.api.watch(request).await? })
+        Ok(self.api.watch(request).await?)
+    }
+
+    pub(crate) async fn call(&self, request: Request) -> Result<Bytes, ApiError> {
+        self.api.call(request).await
+    }
+
+    async fn raw(&self, path: &str) -> Result<Bytes, ApiError> {
+        self.api.call(Request::Raw { path: path.into() }).await
+    }
+
+    /// The server's metrics, in Prometheus' text form.
+    pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
+        Ok(String::from_utf8(self.raw("/metrics").await?.to_vec())?)
+    }
+
+    /// Watches that the server serves now, by its own count.
+    pub(crate) async fn watchers(&self) -> anyhow::Result<usize> {
+        let metrics = self.metrics().await?;
+        let gauges = metrics.lines().filter(|line| line.starts_with("apiserver_longrunning_requests"));
+        let values = gauges.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(values.sum::<f64>() as usize)
+    }
+
+    /// How many nodes are registered.
+    pub(crate) async fn nodes(&self) -> anyhow::Result<usize> {
+        let (selection, resource_version) = (Selection::default(), None);
+        let request = Request::List { kind: kinds::NODE, selection, limit: 1, continue_token: None, resource_version };
+        let list: Value = serde_json::from_slice(&self.api.call(request).await?)?;
+        let first = list["items"].as_array().map_or(0, Vec::len);
+        Ok(first + list["metadata"]["remainingItemCount"].as_u64().unwrap_or(0) as usize)
+    }
+
+    /// Waits until the server says that it is ready.
+    pub(crate) async fn until_ready_endpoint(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.patience;
+        while let Err(error) = self.raw("/readyz").await {
+            if Instant::now() > deadline {
+                return Err(error).context("the server is not ready");
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a list of the DaemonSets is answered; says how many there are.
+    pub(crate) async fn until_serving(&self) -> anyhow::Result<usize> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let selection = Selection { namespace: Some(NAMESPACE.into()), ..Selection::default() };
+            let (kind, resource_version) = (kinds::DAEMON_SET, None);
+            let request = Request::List { kind, selection, limit: 0, continue_token: None, resource_version };
+            match self.api.call(request).await {
+                Ok(list) => {
+                    let list: Value = serde_json::from_slice(&list)?;
+                    return Ok(list["items"].as_array().map_or(0, Vec::len));
+                }
+                Err(error) if Instant::now() > deadline => return Err(error).context("the server does not serve"),
+                Err(_) => tokio::time::sleep(READY_POLL).await,
+            }
+        }
     }
 
     pub(crate) async fn watch_set(&self, name: &str) -> anyhow::Result<Watch> {
@@ -91,6 +159,13 @@ impl Cluster {
 
     /// Waits until the set's status shows that this generation is ready on so many nodes.
     pub(crate) async fn until_ready(&self, name: &str, generation: i64, nodes: usize) -> anyhow::Result<()> {
+        match self.wait_until_ready(name, generation, nodes).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.context(self.describe(name).await)),
+        }
+    }
+
+    async fn wait_until_ready(&self, name: &str, generation: i64, nodes: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + self.patience;
         loop {
             let mut watch = self.watch_set(name).await?;

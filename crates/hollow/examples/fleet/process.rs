@@ -1,12 +1,12 @@
 //! Memory, CPU and disk of other processes, from /proc.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
-/// A process of the control plane.
+/// A process that is measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub(crate) name: String,
-    pid: u32,
+    pub(crate) pid: u32,
 }
 
 impl Process {
@@ -51,4 +51,11 @@ fn field(text: &str, name: &str) -> f64 {
 
 pub(crate) fn cpu_seconds(processes: &[Process]) -> f64 {
     processes.iter().map(Process::cpu_seconds).sum()
+}
+
+/// Sends a signal by name.
+pub(crate) async fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
+    let status = tokio::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().await?;
+    ensure!(status.success(), "kill -s {name} {pid}: {status}");
+    Ok(())
 }

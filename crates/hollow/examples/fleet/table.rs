@@ -2,10 +2,14 @@
 
 use std::fmt::Write;
 
-use everynode_hollow::Report;
 use serde_json::{Value, json};
 
+use crate::aims::{Run, aim, peer};
 use crate::process::Process;
+use crate::stats::quantile;
+
+/// From so many values on, the tail has lines of its own.
+const TAIL_VALUES_MIN: usize = 10;
 
 /// What was measured, in the order of its first measure.
 #[derive(Debug, Default)]
@@ -17,13 +21,6 @@ struct Measure {
     title: String,
     unit: String,
     values: Vec<f64>,
-}
-
-/// Which run the aims are looked up for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    pub(crate) nodes: usize,
-    pub(crate) per_node: bool,
 }
 
 impl Measures {
@@ -38,18 +35,21 @@ impl Measures {
         }
     }
 
+    /// CPU seconds; nothing where it is not known whose.
+    pub(crate) fn add_cpu(&mut self, key: &str, title: &str, seconds: f64, processes: &[Process]) {
+        if !processes.is_empty() {
+            self.add(key, title, "s", seconds);
+        }
+    }
+
     /// Resident memory of all processes together, and the most that it was.
     pub(crate) fn add_memory(&mut self, title: &str, processes: &[Process]) {
         if processes.is_empty() {
             return;
         }
+        let peak = processes.iter().map(Process::peak_mib).sum();
         self.add(title, title, "MiB", processes.iter().map(Process::resident_mib).sum());
-        self.add(
-            &format!("{title} peak"),
-            &format!("{title}, peak so far"),
-            "MiB",
-            processes.iter().map(Process::peak_mib).sum(),
-        );
+        self.add(&format!("{title} peak"), &format!("{title}, peak so far"), "MiB", peak);
         if processes.len() > 1 {
             for process in processes {
                 let title = format!("{title}: {}", process.name);
@@ -61,44 +61,35 @@ impl Measures {
     /// The table for people.
     pub(crate) fn text(&self, run: Run) -> String {
         let mut text = String::new();
-        let head = ["measure", "median", "min", "max", "n", "aim", "Kubernetes", "ratio"];
         let _ = writeln!(
             text,
-            "{:44} {:>10} {:>9} {:>9} {:>4} {:>9} {:>11} {:>7}",
-            head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7]
+            "{:50} {:>10} {:>9} {:>9} {:>4} {:>12} {:>11} {:>7}",
+            "measure", "median", "min", "max", "n", "aim", "Kubernetes", "ratio"
         );
         for measure in &self.0 {
-            let (aim, peer) = compared(&measure.key, run);
-            let median = measure.quantile(0.5);
-            let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value}"));
-            let ratio = peer.filter(|_| median > 0.0).map_or("–".to_owned(), |peer| format!("{:.1}×", peer / median));
-            let _ = writeln!(
-                text,
-                "{:44} {:>10.3} {:>9.3} {:>9.3} {:>4} {:>9} {:>11} {:>7}  {}",
-                measure.title,
-                median,
-                measure.quantile(0.0),
-                measure.quantile(1.0),
-                measure.values.len(),
-                number(aim),
-                number(peer),
-                ratio,
-                measure.unit,
-            );
+            let line = measure.line(&measure.key, &measure.title, 0.5, run);
+            let _ = writeln!(text, "{line}");
+            if measure.values.len() >= TAIL_VALUES_MIN {
+                for (word, share) in [("p90", 0.9), ("p99", 0.99)] {
+                    let (key, title) = (format!("{} {word}", measure.key), format!("  {word}"));
+                    let _ = writeln!(text, "{}", measure.line(&key, &title, share, run));
+                }
+            }
         }
         text
     }
 
-    pub(crate) fn json(&self, run: Run, report: &Report) -> Value {
+    pub(crate) fn json(&self, run: Run, report: &Value) -> Value {
         let measures = self.0.iter().map(|measure| {
-            let (aim, peer) = compared(&measure.key, run);
+            let (key, at) = (&measure.key, |share| quantile(&measure.values, share));
             json!({
-                "key": measure.key, "title": measure.title, "unit": measure.unit, "values": measure.values,
-                "median": measure.quantile(0.5), "p90": measure.quantile(0.9), "p99": measure.quantile(0.99),
-                "aim": aim, "kubernetes": peer,
+                "key": key, "title": measure.title, "unit": measure.unit, "values": measure.values,
+                "median": at(0.5), "p90": at(0.9), "p99": at(0.99), "min": at(0.0), "max": at(1.0),
+                "aim": aim(key, run), "kubernetes": peer(key, run),
             })
         });
         json!({
+            "scenario": format!("{:?}", run.scenario).to_lowercase(),
             "nodes": run.nodes, "watchPerNode": run.per_node,
             "measures": measures.collect::<Vec<_>>(),
             "hollow": report,
@@ -107,38 +98,44 @@ impl Measures {
 }
 
 impl Measure {
-    fn quantile(&self, share: f64) -> f64 {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
-        sorted.get(index).copied().unwrap_or(0.0)
+    fn line(&self, key: &str, title: &str, share: f64, run: Run) -> String {
+        let value = quantile(&self.values, share);
+        let none = || "–".to_owned();
+        let aim = aim(key, run).map_or_else(none, |aim| {
+            let word = if value <= aim { "met" } else { "missed" };
+            format!("{aim} {word}")
+        });
+        let peer = peer(key, run);
+        let ratio = peer.filter(|_| value > 0.0).map_or_else(none, |peer| format!("{:.1}×", peer / value));
+        format!(
+            "{title:50} {value:>10.3} {:>9.3} {:>9.3} {:>4} {aim:>12} {:>11} {ratio:>7}  {}",
+            quantile(&self.values, 0.0),
+            quantile(&self.values, 1.0),
+            self.values.len(),
+            peer.map_or_else(none, |peer| peer.to_string()),
+            self.unit,
+        )
     }
 }
 
-/// The aim, and stock Kubernetes 1.36.2 with every client limit lifted on two cores, one watch over all
-/// pods: apply, updates, delete with etcd 3.5.16 at 5,000 nodes.
-fn compared(key: &str, run: Run) -> (Option<f64>, Option<f64>) {
-    match (run.nodes, run.per_node, key) {
-        (5000, false, "apply") => (Some(1.7), Some(16.8)),
-        (5000, true, "apply") => (Some(5.0), None),
-        (5000, _, "update 10") => (Some(3.1), Some(31.2)),
-        (5000, _, "update 100") => (Some(3.0), Some(30.4)),
-        (5000, _, "delete") => (Some(1.5), Some(18.3)),
-        (5000, _, "join bound") => (Some(3.7), Some(38.0)),
-        (5000, _, "join ready") => (None, Some(42.0)),
-        (5000, _, "apply cpu") => (Some(3.0), Some(31.3)),
-        (5000, _, "memory, nodes only") => (None, Some(1234.0)),
-        (5000, _, "memory, after apply") => (Some(200.0), Some(2099.0)),
-        (5000, _, "memory, after the updates") => (Some(220.0), Some(3899.0)),
-        (5000, _, "idle cpu") => (Some(8.0), None),
-        (5000, _, "idle disk") => (Some(1.0), None),
-        (1000, false, "apply") => (None, Some(4.6)),
-        (1000, false, "update 10") => (None, Some(6.8)),
-        (1000, false, "update 100") => (None, Some(6.3)),
-        (1000, false, "delete") => (None, Some(3.8)),
-        (1000, _, "join bound") => (None, Some(19.0)),
-        (1000, _, "idle cpu") => (None, Some(19.0)),
-        (1000, _, "many update") => (Some(90.0), None),
-        _ => (None, None),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scenario;
+
+    #[test]
+    fn a_measure_stands_beside_its_aim_and_its_peer() {
+        let run = Run { nodes: 5000, per_node: false, scenario: Scenario::Round };
+        let mut measures = Measures::default();
+        [1.0, 1.6, 4.0].iter().for_each(|value| measures.add("apply", "apply → all ready", "s", *value));
+        (0..100).for_each(|ms| measures.add("join bound", "one more node", "ms", f64::from(ms)));
+        let text = measures.text(run);
+        let words = |start: &str| -> Vec<String> {
+            let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+            line[start.len()..].split_whitespace().map(str::to_owned).collect()
+        };
+        assert_eq!(words("apply → all ready"), ["1.600", "1.000", "4.000", "3", "1.7", "met", "16.8", "10.5×", "s"]);
+        assert_eq!(words("  p99")[..6], ["98.000", "0.000", "99.000", "100", "15", "missed"]);
+        assert_eq!(measures.json(run, &Value::Null)["measures"][0]["median"], 1.6);
     }
 }
