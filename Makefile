@@ -1,7 +1,7 @@
 # everynode: one pod on every node. `make` alone says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test sim bench bench-fleet lint mission-images
+.PHONY: help build demo demo-stop test sim bench bench-fleet charts lint mission-images
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +23,14 @@ FIRST ?= 0
 sim: ## simulate whole clusters, one per seed: make sim SEEDS=5000 FIRST=0
 	@cargo run -q $(if $(wildcard target/release),--release) -p everynode-sim -- $(SEEDS) $(FIRST)
 
-bench: ## measure start, pod start and memory against the goals
-	@scripts/bench.sh
+bench: ## measure everything against the goals: one real node, then the fleet (root; Debian; two hours; or SCENARIOS=node)
+	@scripts/bench-all.sh
 
-bench-fleet: ## measure the control plane with 1,000 and 5,000 simulated nodes (SIZES, ROUNDS, PEER_KUBECONFIG)
+bench-fleet: ## only the fleet: SCENARIOS="round per-node idle restart sets hollow growth" SIZES NODES ROUNDS PEER_KUBECONFIG
 	@scripts/bench-fleet.sh
+
+charts: ## draw docs/bench/*.svg from the results of the last bench
+	@cargo run -q -p xtask --features charts --bin charts -- target/bench docs/bench
 
 lint: ## formatting and clippy only
 	@scripts/test.sh lint

@@ -1,17 +1,39 @@
 #!/usr/bin/env bash
-# Measures the control plane with thousands of simulated nodes: apply, updates, joins, delete, memory, CPU, idling
-# with leases; beside each median stand the aim and stock Kubernetes' figure. Nothing here passes or fails.
+# Measures the control plane with thousands of simulated nodes. Each scenario has a fresh control plane, prints a table
+# of medians with their spread, each beside its aim and stock Kubernetes' figure, and writes JSON. Nothing here passes
+# or fails by a figure. `make bench` runs this after the benchmark of one real node.
 #
-#   SIZES="1000 5000"  ROUNDS=3  OUT=target/bench  IDLE=30 (seconds; 0: not)  PER_NODE=1 (also one watch for each node)
-#   EVERYNODE_BIN=FILE (default: a release build)   PEER_KUBECONFIG=FILE (the same against that cluster, whose nodes
-#   must have nothing to do with these)   PEER_PIDS="etcd=11 apiserver=12"
+#   SCENARIOS   which, in this order (default: all of them):
+#     round      apply, update at 10 % and at 100 %, nodes that join, delete; CPU, memory, times of writes
+#     per-node   the same with one connection and one watch for each node
+#     idle       nodes only renew their leases
+#     restart    five DaemonSets; the server is stopped, and killed, and starts again; both kinds of watches
+#     sets       a hundred DaemonSets, all updated at once; no budget may be exceeded at any time
+#     hollow     what the simulated nodes need themselves, in a process of their own
+#     growth     apply, updates and joins at many sizes, both kinds of watches
+#   SIZES             nodes of round and idle                   1000 5000
+#   NODES             nodes of per-node, restart and hollow     5000
+#   SETS SETS_NODES   of sets                                   100 1000
+#   GROWTH            sizes, shared watch                       500 1000 2000 5000 10000 20000
+#   GROWTH_PER_NODE   sizes, a watch for each node              500 1000 2000 5000 10000
+#   ROUNDS            of each scenario                          3 (growth and sets: GROWTH_ROUNDS, SETS_ROUNDS: 2)
+#   JOINS             nodes that join, per round                50 (growth: 20)
+#   IDLE              seconds of idle                           30
+#   OUT               where JSON, logs and tables.txt go        target/bench
+#   EVERYNODE_BIN     the server                                a release build
+#   PEER_KUBECONFIG   another cluster, whose nodes must have nothing to do with these: the same against it, except
+#                     restart. Its controllers must be patient with nodes that have no leases
+#                     (--node-monitor-grace-period). PEER_PIDS="etcd=11 apiserver=12": processes that are measured
+#   CHARTS            where the JSON is copied to in the end, with SVG charts of it: a directory, or 0: nowhere
+#                                                               docs/bench
 set -euo pipefail
 me=bench-fleet
 . "$(dirname "$0")/lib.sh"
-sizes=${SIZES:-1000 5000}
+scenarios=${SCENARIOS:-round per-node idle restart sets hollow growth}
+nodes=${NODES:-5000}
 rounds=${ROUNDS:-3}
+joins=${JOINS:-50}
 out=${OUT:-$top/target/bench}
-idle=${IDLE:-30}
 
 # One connection per node needs as many open files.
 ulimit -n "$(ulimit -Hn)"
@@ -28,48 +50,76 @@ build() {
     fleet=$top/target/release/examples/fleet
 }
 
-start_server() {
-    dir=$(mktemp -d /tmp/everynode-fleet.XXXX)
-    port=$(free_port 16443)
-    "$EVERYNODE_BIN" up --no-agent --data-dir "$dir/data" --listen "127.0.0.1:$port" >"$dir/log" 2>&1 &
-    server=$!
-    trap stop_server EXIT
-    for _ in $(seq 200); do
-        grep -q '^  API' "$dir/log" && return
-        kill -0 "$server" 2>/dev/null || { cat "$dir/log" >&2; die "everynode ended"; }
-        sleep 0.05
-    done
-    die "everynode did not start"
-}
-stop_server() {
-    [ -z "${server:-}" ] || { kill -TERM "$server" 2>/dev/null && wait "$server" || true; }
-    [ -z "${dir:-}" ] || rm -rf --one-file-system "$dir"
-    server='' dir=''
-}
-
-# run NAME ARGS...: one fresh control plane, one table, one JSON file
-run() {
+# measure NAME ARGS...: the measuring client; its table goes to tables.txt too.
+measure() {
     local name=$1
     shift
-    start_server
-    say "$name"
-    "$fleet" --kubeconfig "$dir/data/admin.kubeconfig" --pid "server=$server" --json "$out/$name.json" "$@" 2>"$out/$name.log" ||
+    say "$name" | tee -a "$out/tables.txt"
+    "$fleet" --json "$out/$name.json" "$@" 2>"$out/$name.log" | tee -a "$out/tables.txt" ||
         { tail -n 5 "$out/$name.log" >&2; die "$name failed; all of it: $out/$name.log"; }
-    stop_server
+}
+
+# ours NAME ARGS...: against a fresh control plane of ours, which the client starts and ends.
+ours() {
+    local name=$1 port
+    shift
+    dir=$(mktemp -d /tmp/everynode-fleet.XXXX)
+    trap clean_up EXIT
+    port=$(free_port 16443)
+    # Without leases (all but idle) nodes are silent; they must not count as lost when a run takes long.
+    measure "$name" --kubeconfig "$dir/data/admin.kubeconfig" --server-log "$out/$name.server.log" "$@" -- \
+        "$EVERYNODE_BIN" up --no-agent --data-dir "$dir/data" --listen "127.0.0.1:$port" --node-monitor-grace 24h
+    clean_up
+}
+clean_up() {
+    [ -z "${dir:-}" ] || rm -rf --one-file-system "$dir"
+    dir=''
+}
+
+peers() {
+    local name=$1 pair pids=()
+    shift
+    for pair in ${PEER_PIDS:-}; do pids+=(--pid "$pair"); done
+    measure "peer-$name" --kubeconfig "$PEER_KUBECONFIG" --clean-up "${pids[@]}" "$@"
+}
+
+# both NAME ARGS...: ours, then the peer's.
+both() {
+    ours "$@"
+    [ -z "${PEER_KUBECONFIG:-}" ] || peers "$@"
+}
+
+scenario() {
+    local size
+    case $1 in
+    round) for size in ${SIZES:-1000 5000}; do
+        both "fleet-$size" --nodes "$size" --rounds "$rounds" --joins "$joins"
+    done ;;
+    per-node) both "per-node-$nodes" --nodes "$nodes" --rounds "$rounds" --joins "$joins" --watch-per-node ;;
+    idle) for size in ${SIZES:-1000 5000}; do
+        both "idle-$size" --nodes "$size" --scenario idle --seconds "${IDLE:-30}"
+    done ;;
+    restart)
+        ours "restart-$nodes" --nodes "$nodes" --rounds "$rounds" --scenario restart
+        ours "restart-per-node-$nodes" --nodes "$nodes" --rounds "$rounds" --scenario restart --watch-per-node
+        ;;
+    sets) both "sets-${SETS_NODES:-1000}" --nodes "${SETS_NODES:-1000}" --rounds "${SETS_ROUNDS:-2}" \
+        --scenario sets --sets "${SETS:-100}" ;;
+    hollow) both "hollow-$nodes" --nodes "$nodes" --rounds "$rounds" --joins 0 --hollow "$EVERYNODE_BIN" ;;
+    growth)
+        set -- --rounds "${GROWTH_ROUNDS:-2}" --joins "${JOINS:-20}" --hollow "$EVERYNODE_BIN"
+        for size in ${GROWTH:-500 1000 2000 5000 10000 20000}; do both "growth-$size" --nodes "$size" "$@"; done
+        for size in ${GROWTH_PER_NODE:-500 1000 2000 5000 10000}; do
+            both "growth-per-node-$size" --nodes "$size" "$@" --watch-per-node
+        done
+        ;;
+    *) die "there is no scenario $1; there are: round per-node idle restart sets hollow growth" ;;
+    esac
 }
 
 mkdir -p "$out"
+: >"$out/tables.txt"
 build
-for size in $sizes; do
-    run "fleet-$size" --nodes "$size" --rounds "$rounds"
-    [ "$idle" -eq 0 ] || run "idle-$size" --nodes "$size" --rounds 0 --idle "$idle"
-    [ -z "${PER_NODE:-}" ] || run "per-node-$size" --nodes "$size" --rounds "$rounds" --watch-per-node
-    if [ -n "${PEER_KUBECONFIG:-}" ]; then
-        say "peer-$size"
-        peer=()
-        for pair in ${PEER_PIDS:-}; do peer+=(--pid "$pair"); done
-        "$fleet" --kubeconfig "$PEER_KUBECONFIG" --nodes "$size" --rounds "$rounds" --clean-up \
-            --json "$out/peer-$size.json" "${peer[@]}" 2>"$out/peer-$size.log" || die "the peer's run failed: $out/peer-$size.log"
-    fi
-done
-say "JSON is in $out"
+for name in $scenarios; do scenario "$name"; done
+say "all tables: $out/tables.txt; JSON beside it"
+[ "${CHARTS:-}" = 0 ] || (cd "$top" && cargo run -q -p xtask --features charts --bin charts -- "$out" "${CHARTS:-docs/bench}")
