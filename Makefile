@@ -23,10 +23,10 @@ FIRST ?= 0
 sim: ## simulate whole clusters, one per seed: make sim SEEDS=5000 FIRST=0
 	@cargo run -q $(if $(wildcard target/release),--release) -p everynode-sim -- $(SEEDS) $(FIRST)
 
-bench: ## measure everything against the goals: one real node, then the fleet (root; Debian; two hours; or SCENARIOS=node)
+bench: ## measure all goals: one real node, then the fleet, with tables, JSON and charts (root; Debian; half an hour)
 	@scripts/bench-all.sh
 
-bench-fleet: ## only the fleet: SCENARIOS="round per-node idle restart sets hollow growth" SIZES NODES ROUNDS PEER_KUBECONFIG
+bench-fleet: ## the fleet alone: SCENARIOS="round idle …" SIZES NODES ROUNDS PEER_KUBECONFIG, see scripts/bench-fleet.sh
 	@scripts/bench-fleet.sh
 
 charts: ## draw docs/bench/*.svg from the results of the last bench

@@ -60,6 +60,16 @@ fn errors_name_line_and_field() {
     assert_eq!(at("count: 900", "count: -1").0, 4);
     assert_eq!(at("  count: 100", "  counts: 100").0, 6);
     assert_eq!(at("edge:NoSchedule", "edge").0, 8);
+    assert_eq!(at("duration: 10m", "duration: 10"), (2, "duration".into()));
+    assert_eq!(at("duration: 10m", "inFlight: 0"), (2, "inFlight".into()));
+    assert_eq!(at("duration: 10m", "mode: both"), (2, "mode".into()));
+    assert_eq!(at("duration: 10m", "groups: []").0, 3);
+    assert_eq!(at("rate: 0.1/h", "rate: often"), (14, "failures.flap.rate".into()));
+    assert_eq!(at("join: 50, group: edge", "group: edge"), (16, "steps[0]".into()));
+    assert_eq!(at("at: 1m", "at: noon"), (16, "steps.at".into()));
+    assert_eq!(at("  for: 1m", "  when: 1m").0, 19);
+    assert_eq!(at("name: edge", "name: core"), (4, "groups[0].name".into()));
+    assert_eq!(at("zones: [a, b, c]", "zones: a").0, 4);
 }
 
 #[test]
