@@ -21,9 +21,10 @@
 #   IDLE              seconds of idle                           30
 #   OUT               where JSON, logs and tables.txt go        target/bench
 #   EVERYNODE_BIN     the server                                a release build
-#   PEER_KUBECONFIG   another cluster, whose nodes must have nothing to do with these: the same against it, except
-#                     restart. Its controllers must be patient with nodes that have no leases
-#                     (--node-monitor-grace-period). PEER_PIDS="etcd=11 apiserver=12": processes that are measured
+#   PEER_KUBECONFIG   another cluster, whose nodes must have nothing to do with these: the same against it first, except
+#                     restart; its figures then stand beside ours, with ratios. Its controllers must be patient
+#                     with nodes that have no leases (--node-monitor-grace-period).
+#   PEER_PIDS         "etcd=11 apiserver=12": its processes, whose memory and CPU are measured
 #   CHARTS            where the JSON is copied to in the end, with SVG charts of it: a directory, or 0: nowhere
 #                                                               docs/bench
 set -euo pipefail
@@ -83,10 +84,14 @@ peers() {
     measure "peer-$name" --kubeconfig "$PEER_KUBECONFIG" --clean-up "${pids[@]}" "$@"
 }
 
-# both NAME ARGS...: ours, then the peer's.
+# both NAME ARGS...: the peer's, then ours beside it.
 both() {
-    ours "$@"
-    [ -z "${PEER_KUBECONFIG:-}" ] || peers "$@"
+    if [ -z "${PEER_KUBECONFIG:-}" ]; then
+        ours "$@"
+        return
+    fi
+    peers "$@"
+    ours "$@" --beside "$out/peer-$1.json"
 }
 
 scenario() {

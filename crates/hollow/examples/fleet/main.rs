@@ -85,6 +85,9 @@ pub(crate) struct Args {
     clean_up: bool,
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Results of the same scenario against another cluster, which stand beside these then
+    #[arg(long, value_name = "JSON")]
+    beside: Option<PathBuf>,
     /// Where the output of the server that is started here goes
     #[arg(long, value_name = "FILE", default_value = "/dev/null")]
     server_log: PathBuf,
@@ -136,7 +139,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
     cluster.until_serving().await?;
     let writes = Writes::default();
     let fleet = Fleet::start(&args, &cluster, &writes).await?;
-    let mut bench = Bench { args, plane, cluster, fleet, writes, measures: Measures::default() };
+    let mut measures = Measures::default();
+    if let Some(path) = &args.beside {
+        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        measures.compare_with(&serde_json::from_slice(&text)?);
+    }
+    let mut bench = Bench { args, plane, cluster, fleet, writes, measures };
     bench.measures.add_memory("memory, nodes only", &bench.plane.processes());
     let measured = bench.measure().await;
     bench.measure_nodes();

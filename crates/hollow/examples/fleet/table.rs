@@ -1,5 +1,6 @@
 //! Medians beside what they are compared with.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -13,7 +14,11 @@ const TAIL_VALUES_MIN: usize = 10;
 
 /// What was measured, in the order of its first measure.
 #[derive(Debug, Default)]
-pub(crate) struct Measures(Vec<Measure>);
+pub(crate) struct Measures {
+    all: Vec<Measure>,
+    /// What another cluster needed for the same, by key; it stands in for stock Kubernetes' known figures.
+    beside: Option<BTreeMap<String, f64>>,
+}
 
 #[derive(Debug)]
 struct Measure {
@@ -24,13 +29,34 @@ struct Measure {
 }
 
 impl Measures {
+    /// Compares with the results of the same scenario, as [`Measures::json`] wrote them.
+    pub(crate) fn compare_with(&mut self, results: &Value) {
+        let mut beside = BTreeMap::new();
+        for measure in results["measures"].as_array().into_iter().flatten() {
+            let key = measure["key"].as_str().unwrap_or_default();
+            for (figure, suffix) in [("median", ""), ("p90", " p90"), ("p99", " p99")] {
+                if let Some(value) = measure[figure].as_f64() {
+                    beside.insert(format!("{key}{suffix}"), value);
+                }
+            }
+        }
+        self.beside = Some(beside);
+    }
+
+    fn peer(&self, key: &str, run: Run) -> Option<f64> {
+        match &self.beside {
+            Some(beside) => beside.get(key).copied(),
+            None => peer(key, run),
+        }
+    }
+
     pub(crate) fn add(&mut self, key: &str, title: &str, unit: &str, value: f64) {
         eprintln!("{title}: {value:.3} {unit}");
-        match self.0.iter_mut().find(|measure| measure.key == key) {
+        match self.all.iter_mut().find(|measure| measure.key == key) {
             Some(measure) => measure.values.push(value),
             None => {
                 let (key, title, unit) = (key.to_owned(), title.to_owned(), unit.to_owned());
-                self.0.push(Measure { key, title, unit, values: vec![value] });
+                self.all.push(Measure { key, title, unit, values: vec![value] });
             }
         }
     }
@@ -64,15 +90,23 @@ impl Measures {
         let _ = writeln!(
             text,
             "{:50} {:>10} {:>9} {:>9} {:>4} {:>12} {:>11} {:>7}",
-            "measure", "median", "min", "max", "n", "aim", "Kubernetes", "ratio"
+            "measure",
+            "median",
+            "min",
+            "max",
+            "n",
+            "aim",
+            if self.beside.is_some() { "the other" } else { "Kubernetes" },
+            "ratio"
         );
-        for measure in &self.0 {
-            let line = measure.line(&measure.key, &measure.title, 0.5, run);
+        for measure in &self.all {
+            let line = measure.line(&measure.title, 0.5, aim(&measure.key, run), self.peer(&measure.key, run));
             let _ = writeln!(text, "{line}");
             if measure.values.len() >= TAIL_VALUES_MIN {
                 for (word, share) in [("p90", 0.9), ("p99", 0.99)] {
                     let (key, title) = (format!("{} {word}", measure.key), format!("  {word}"));
-                    let _ = writeln!(text, "{}", measure.line(&key, &title, share, run));
+                    let line = measure.line(&title, share, aim(&key, run), self.peer(&key, run));
+                    let _ = writeln!(text, "{line}");
                 }
             }
         }
@@ -80,12 +114,12 @@ impl Measures {
     }
 
     pub(crate) fn json(&self, run: Run, report: &Value) -> Value {
-        let measures = self.0.iter().map(|measure| {
+        let measures = self.all.iter().map(|measure| {
             let (key, at) = (&measure.key, |share| quantile(&measure.values, share));
             json!({
                 "key": key, "title": measure.title, "unit": measure.unit, "values": measure.values,
                 "median": at(0.5), "p90": at(0.9), "p99": at(0.99), "min": at(0.0), "max": at(1.0),
-                "aim": aim(key, run), "kubernetes": peer(key, run),
+                "aim": aim(key, run), "kubernetes": self.peer(key, run),
             })
         });
         json!({
@@ -98,21 +132,20 @@ impl Measures {
 }
 
 impl Measure {
-    fn line(&self, key: &str, title: &str, share: f64, run: Run) -> String {
+    fn line(&self, title: &str, share: f64, aim: Option<f64>, peer: Option<f64>) -> String {
         let value = quantile(&self.values, share);
         let none = || "–".to_owned();
-        let aim = aim(key, run).map_or_else(none, |aim| {
+        let aim = aim.map_or_else(none, |aim| {
             let word = if value <= aim { "met" } else { "missed" };
             format!("{aim} {word}")
         });
-        let peer = peer(key, run);
         let ratio = peer.filter(|_| value > 0.0).map_or_else(none, |peer| format!("{:.1}×", peer / value));
         format!(
             "{title:50} {value:>10.3} {:>9.3} {:>9.3} {:>4} {aim:>12} {:>11} {ratio:>7}  {}",
             quantile(&self.values, 0.0),
             quantile(&self.values, 1.0),
             self.values.len(),
-            peer.map_or_else(none, |peer| peer.to_string()),
+            peer.map_or_else(none, |peer| format!("{}", (peer * 1000.0).round() / 1000.0)),
             self.unit,
         )
     }
@@ -136,6 +169,16 @@ mod tests {
         };
         assert_eq!(words("apply → all ready"), ["1.600", "1.000", "4.000", "3", "1.7", "met", "16.8", "10.5×", "s"]);
         assert_eq!(words("  p99")[..6], ["98.000", "0.000", "99.000", "100", "15", "missed"]);
-        assert_eq!(measures.json(run, &Value::Null)["measures"][0]["median"], 1.6);
+        let json = measures.json(run, &Value::Null);
+        assert_eq!(json["measures"][0]["median"], 1.6);
+        // Beside another cluster's results its figures are the peer's.
+        let mut ours = Measures::default();
+        ours.add("apply", "apply → all ready", "s", 0.4);
+        ours.compare_with(&json);
+        assert!(
+            ours.text(run).lines().any(|line| line.contains(" 1.6 ") && line.contains(" 4.0× ")),
+            "{}",
+            ours.text(run)
+        );
     }
 }
