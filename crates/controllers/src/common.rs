@@ -5,7 +5,7 @@ use everynode_api::meta::Meta;
 use everynode_api::ports::{PatchType, Preconditions, Target};
 use everynode_api::reconcile::{Action, Event, EventType, Regarding};
 use everynode_api::time::rfc3339;
-use everynode_api::view::{Node, Pod};
+use everynode_api::view::Pod;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -81,8 +81,13 @@ pub(crate) fn pod_event(pod: &Pod, kind: EventType, reason: &str, message: Strin
 }
 
 /// Events about nodes carry the node's name as uid, as the original's do.
-pub(crate) fn node_event(node: &Node, kind: EventType, reason: &str, message: String) -> Action {
-    let mut regarding = regarding(&kinds::NODE, &node.meta);
-    regarding.uid = node.meta.name.to_string();
+pub(crate) fn node_event(name: &str, kind: EventType, reason: &str, message: String) -> Action {
+    let regarding = Regarding {
+        kind: kinds::NODE,
+        namespace: String::new(),
+        name: name.into(),
+        uid: name.into(),
+        field_path: String::new(),
+    };
     Action::Emit(Event { regarding, kind, reason: reason.into(), action: String::new(), message })
 }

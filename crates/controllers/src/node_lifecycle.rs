@@ -37,7 +37,17 @@ impl Default for NodeLifecycle {
 
 /// What one node's decision is made from.
 #[derive(Debug)]
-pub struct Seen {
+pub enum Seen {
+    Here(Here),
+    /// The node object was deleted. Its lease is there a little longer: time to say so, and to forget it afterwards.
+    Gone {
+        name: Arc<str>,
+    },
+}
+
+/// A node and what is known of it.
+#[derive(Debug)]
+pub struct Here {
     node: Arc<Node>,
     /// The lease's revision: it changes with every renewal.
     lease_revision: u64,
@@ -101,15 +111,26 @@ impl Reconciler for NodeLifecycle {
     }
 
     fn see(&self, view: &View, key: &Key) -> Option<Seen> {
-        let node = view.node(&key.name)?.clone();
         let lease = view.object(&kinds::LEASE, &Key::new(LEASE_NAMESPACE, &key.name));
+        let Some(node) = view.node(&key.name).cloned() else {
+            return lease.map(|_| Seen::Gone { name: key.name.clone() });
+        };
         let pods =
             view.pods().on_node(&key.name).filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref()).cloned();
         let lease_revision = lease.map_or(0, |lease| lease.meta.resource_version);
-        Some(Seen { lease_revision, pods: pods.collect(), node })
+        Some(Seen::Here(Here { lease_revision, pods: pods.collect(), node }))
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+        match seen {
+            Seen::Here(here) => self.watch_over(here, memory, now),
+            Seen::Gone { name } => part_with(name, memory),
+        }
+    }
+}
+
+impl NodeLifecycle {
+    fn watch_over(&self, seen: &Here, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
         let heard = hear(seen, memory, now);
         let deadline = self.deadline(seen, &heard);
         let silent = now >= deadline;
@@ -120,7 +141,7 @@ impl Reconciler for NodeLifecycle {
         if !memory.registered {
             let name = &seen.node.meta.name;
             let message = format!("Node {name} event: Registered Node {name} in Controller");
-            actions.push(node_event(&seen.node, EventType::Normal, "RegisteredNode", message));
+            actions.push(node_event(name, EventType::Normal, "RegisteredNode", message));
         }
         if silent && reported != Readiness::Unknown {
             actions.push(mark_unknown(&seen.node, now));
@@ -136,16 +157,21 @@ impl Reconciler for NodeLifecycle {
         let memory = Memory { heard: Some(heard), was_ready: readiness == Readiness::True, registered: true };
         Plan { actions, status: None, notes, wake_at, memory }
     }
-}
 
-impl NodeLifecycle {
-    fn deadline(&self, seen: &Seen, heard: &Heard) -> Timestamp {
+    fn deadline(&self, seen: &Here, heard: &Heard) -> Timestamp {
         let never_posted = seen.node.condition("Ready").is_none();
         heard.at + if never_posted { self.startup_grace } else { self.monitor_grace }
     }
 }
 
-fn hear(seen: &Seen, memory: &Memory, now: Timestamp) -> Heard {
+/// DS-G06: said once, of nodes that were known.
+fn part_with(name: &str, memory: &Memory) -> Plan<Note, Memory> {
+    let message = format!("Node {name} event: Removing Node {name} from Controller");
+    let event = || node_event(name, EventType::Normal, "RemovingNode", message);
+    Plan { actions: memory.registered.then(event).into_iter().collect(), ..Plan::default() }
+}
+
+fn hear(seen: &Here, memory: &Memory, now: Timestamp) -> Heard {
     let heartbeat = seen.node.condition("Ready").and_then(|condition| condition.last_heartbeat_time);
     match &memory.heard {
         Some(heard) if heard.lease_revision == seen.lease_revision && heard.heartbeat == heartbeat => heard.clone(),
@@ -181,10 +207,10 @@ fn mark_unknown(node: &Node, now: Timestamp) -> Action {
 }
 
 /// DS-G06: the node's pods are no longer ready, and everybody hears of it.
-fn not_ready_events(seen: &Seen, now: Timestamp) -> Vec<Action> {
+fn not_ready_events(seen: &Here, now: Timestamp) -> Vec<Action> {
     let name = &seen.node.meta.name;
     let message = format!("Node {name} status is now: NodeNotReady");
-    let mut actions = vec![node_event(&seen.node, EventType::Normal, "NodeNotReady", message)];
+    let mut actions = vec![node_event(name, EventType::Normal, "NodeNotReady", message)];
     for pod in seen.pods.iter().filter(|pod| pod.is_ready()) {
         let condition = json!({ "type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now) });
         actions.push(patch_pod_condition(pod, condition, json!({})));
@@ -270,9 +296,34 @@ mod tests {
         assert_eq!(said[1], "emit NodeNotReady");
         assert_eq!(said[2], "patch pods/x/p status");
         assert_eq!(said[3], "emit NodeNotReady");
+        assert!(bed.last_body(0).contains("NodeStatusUnknown"));
+        assert!(bed.last_body(0).contains("Kubelet stopped posting node status."));
+        let told = [bed.last_body(1), bed.last_body(3)];
+        assert_eq!(told, ["Node a status is now: NodeNotReady", "Node is not ready"]);
         let taints = bed.last_body(4);
         assert!(taints.contains("node.kubernetes.io/unreachable") && !taints.contains("NoExecute"), "{taints}");
         assert!(bed.notes()[0].starts_with("node a has not been heard of since"));
+    }
+
+    #[test]
+    fn a_node_that_never_reported_has_a_minute() {
+        // DS-G02, DS-G03
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(&kinds::NODE, r#"{"metadata":{"name":"a","uid":"n1"}}"#);
+        bed.run("a", at(0));
+        assert_eq!(bed.wake_at(), Some(at(60)));
+        let quiet = bed.run("a", at(59));
+        assert!(!quiet.iter().any(|said| said == "patch nodes/a status"), "{quiet:?}");
+        assert_eq!(bed.run("a", at(60))[0], "patch nodes/a status");
+        let body = bed.last_body(0);
+        for kind in ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"] {
+            assert!(body.contains(&format!(r#""type":"{kind}""#)), "{body}");
+        }
+        assert_eq!(body.matches(r#""status":"Unknown""#).count(), 4);
+        assert!(
+            body.contains("NodeStatusNeverUpdated") && body.contains("Kubelet never posted node status."),
+            "{body}"
+        );
     }
 
     #[test]
@@ -306,6 +357,28 @@ mod tests {
         assert!(bed.run("a", at(49)).is_empty());
         assert_eq!(bed.wake_at(), Some(at(99)));
         assert!(bed.run("a", at(98)).is_empty());
+    }
+
+    #[test]
+    fn nodes_that_come_and_go_are_told_of_once() {
+        // DS-G06
+        const LEASE: &str = r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l"}}"#;
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(&kinds::NODE, READY);
+        bed.put(&kinds::LEASE, LEASE);
+        assert_eq!(bed.run("a", at(0)), ["emit RegisteredNode"]);
+        assert_eq!(bed.last_body(0), "Node a event: Registered Node a in Controller");
+        assert!(bed.run("a", at(1)).is_empty());
+        bed.remove(&kinds::NODE, "a");
+        assert_eq!(bed.run("a", at(2)), ["emit RemovingNode"]);
+        assert_eq!(bed.last_body(0), "Node a event: Removing Node a from Controller");
+        assert!(bed.run("a", at(3)).is_empty());
+        bed.remove(&kinds::LEASE, "kube-node-lease/a");
+        assert_eq!(bed.run("a", at(4)), ["forget"]);
+        bed.put(&kinds::LEASE, LEASE);
+        assert!(bed.run("a", at(5)).is_empty(), "a lease alone was never a node");
+        bed.put(&kinds::NODE, READY);
+        assert_eq!(bed.run("a", at(6)), ["emit RegisteredNode"]);
     }
 
     #[test]
