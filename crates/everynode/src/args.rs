@@ -24,7 +24,8 @@ pub(crate) use self::hollow::{HollowArgs, HollowProfile, HollowWatch};
         \x20 0  done          1  failed                 2  wrong usage\n\
         \x20 3  the data directory is in use, damaged or not writable\n\
         \x20 4  the API server cannot be reached or refuses the credentials\n\
-        \x20 5  not done within --timeout\n\n\
+        \x20 5  not done within --timeout\n\
+        \x20 6  `everynode plan` has found something to do\n\n\
         EXAMPLES\n\
         \x20 everynode up                                     a one-node cluster, here and now\n\
         \x20 everynode apply -f examples/node-exporter.yaml   run a node service\n\
@@ -74,6 +75,10 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Say why a DaemonSet has, or has no, pod on a node
     Why(WhyArgs),
+    /// Say what the DaemonSet controller would do, without doing it
+    Plan(PlanArgs),
+    /// Follow, list, undo or repeat the rollouts of a DaemonSet
+    Rollout(RolloutArgs),
     /// Print the token with which machines join
     Token(TokenArgs),
     /// Print the administrator's kubeconfig
@@ -320,6 +325,89 @@ pub(crate) struct WhyArgs {
     /// The form of the result
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Nothing is written. The forecast is the best case: every new pod on a node that is ready becomes ready.\n\
+    Exit code 0: nothing to do. 6: something to do. 1, 2 or 4: it could not be found out.\n\n\
+    EXAMPLES\n\
+    \x20 everynode plan                                       every DaemonSet of the cluster\n\
+    \x20 everynode plan node-exporter -n monitoring -o json   one of them\n\
+    \x20 everynode plan --kubeconfig ~/.kube/config           before a takeover: what would the new controller change?\n\
+    \x20 everynode plan -f daemonset.yaml -f nodes.yaml       from files alone; no server is asked"
+)]
+pub(crate) struct PlanArgs {
+    /// Only this DaemonSet of the namespace given with -n
+    pub(crate) name: Option<String>,
+    /// Files or directories with DaemonSets, Nodes, Pods and ControllerRevisions; - reads standard input
+    #[arg(short, long, value_name = "FILE|DIR|-")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// As the original DaemonSet controller would, without everynode's improvements
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// As the controller of this class, which looks after DaemonSets with the annotation everynode.dev/class
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// The form of the result
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "`kubectl rollout` does the same.\n\n\
+    EXAMPLES\n\
+    \x20 everynode rollout status node-exporter -n monitoring\n\
+    \x20 everynode rollout history node-exporter -n monitoring --revision 2\n\
+    \x20 everynode rollout undo node-exporter -n monitoring")]
+pub(crate) struct RolloutArgs {
+    #[command(subcommand)]
+    pub(crate) verb: RolloutVerb,
+}
+
+/// What to do about a rollout.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum RolloutVerb {
+    /// Wait until the rollout is done, saying how far it is
+    Status {
+        #[command(flatten)]
+        of: RolloutTarget,
+        /// How long to wait
+        #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// List the revisions, or show the pod template of one
+    History {
+        #[command(flatten)]
+        of: RolloutTarget,
+        /// The revision to show
+        #[arg(long, value_name = "NUMBER")]
+        revision: Option<i64>,
+    },
+    /// Go back to an earlier revision
+    Undo {
+        #[command(flatten)]
+        of: RolloutTarget,
+        /// The revision to go back to [default: the one before the newest]
+        #[arg(long, value_name = "NUMBER")]
+        to_revision: Option<i64>,
+    },
+    /// Replace every pod by a new one of the same template
+    Restart {
+        #[command(flatten)]
+        of: RolloutTarget,
+    },
+}
+
+/// The DaemonSet whose rollout it is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RolloutTarget {
+    /// The DaemonSet
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

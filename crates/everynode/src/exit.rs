@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Connection = 4,
     /// Not done in time.
     Timeout = 5,
+    /// No failure: a plan has work in it.
+    Work = 6,
 }
 
 /// An error with the exit code that it means; put into an `anyhow` chain.

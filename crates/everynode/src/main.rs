@@ -14,6 +14,7 @@ mod manifest;
 mod node;
 mod node_agent;
 mod picture;
+mod rehearsal;
 mod rollout;
 mod signals;
 mod table;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
+use crate::exit::Exit;
 
 /// Decided by measurement: writes are trees of small strings, made and dropped on several threads. At 5,000 nodes
 /// the C library's allocator takes a third of the control plane's CPU, this one a tenth.
@@ -37,8 +39,11 @@ fn main() -> ExitCode {
     match telemetry::start(&cli.log, !serves).and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(exit::code(&error) as u8)
+            let code = exit::code(&error);
+            if code != Exit::Work {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::from(code as u8)
         }
     }
 }

@@ -6,6 +6,8 @@ mod controller;
 mod delete;
 mod down;
 mod hollow;
+mod plan;
+mod rollout;
 mod status;
 mod up;
 
@@ -28,6 +30,8 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Delete(args) => delete::run(args).await,
         Command::Status(args) => status::status(args).await,
         Command::Why(args) => status::why(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Rollout(args) => rollout::run(args.verb).await,
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "everynode", &mut std::io::stdout());

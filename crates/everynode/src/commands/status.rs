@@ -87,7 +87,11 @@ fn latest_warnings(events: Vec<Value>) -> BTreeMap<Key, String> {
     latest.into_iter().map(|(key, (_, message))| (key, message)).collect()
 }
 
-async fn list<T: DeserializeOwned>(api: &dyn Api, kind: Kind, namespace: Option<&str>) -> anyhow::Result<Vec<T>> {
+pub(super) async fn list<T: DeserializeOwned>(
+    api: &dyn Api,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> anyhow::Result<Vec<T>> {
     list_selected(api, kind, namespace, "").await
 }
 
