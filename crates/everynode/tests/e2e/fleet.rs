@@ -62,7 +62,7 @@ fn nodes_join_are_labelled_tainted_updated_and_leave() {
     a_node_that_leaves_takes_its_pods_along(&cluster, &space);
 }
 
-/// DS-F12, DS-G14: pods are there as soon as the node is Ready.
+/// DS-F12, DS-G01, DS-G14: pods are there as soon as the node is Ready.
 fn a_node_that_joins_gets_its_pods(cluster: &Cluster, space: &Space<'_>) {
     for (node, all) in [("node-1", vec!["node-1"]), ("node-2", vec!["node-1", "node-2"])] {
         cluster.join(node);
@@ -75,7 +75,18 @@ fn a_node_that_joins_gets_its_pods(cluster: &Cluster, space: &Space<'_>) {
         runs_on(cluster, space, "agent", &all);
     }
     let node = cluster.api().object("/api/v1/nodes/node-2").unwrap();
-    assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "node-2");
+    let labels = &node["metadata"]["labels"];
+    assert_eq!(labels["kubernetes.io/hostname"], "node-2");
+    assert_eq!((&labels["kubernetes.io/os"], &labels["beta.kubernetes.io/os"]), (&json!("linux"), &json!("linux")));
+    assert!(
+        labels["kubernetes.io/arch"].is_string() && labels["kubernetes.io/arch"] == labels["beta.kubernetes.io/arch"]
+    );
+    let lease = cluster.api().object("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-2").unwrap();
+    assert_eq!(
+        (&lease["spec"]["holderIdentity"], &lease["spec"]["leaseDurationSeconds"]),
+        (&json!("node-2"), &json!(40))
+    );
+    assert_eq!(lease["metadata"]["ownerReferences"][0]["uid"], node["metadata"]["uid"]);
 }
 
 /// DS-B10, DS-C24, DS-F14
@@ -188,11 +199,19 @@ fn kubeconfig_of_agent(cluster: &Cluster, node: &str) -> PathBuf {
     path
 }
 
-/// DS-G10, DS-K24: its pods go, the others stay, and the set counts the nodes that are left.
+/// DS-G06, DS-G10, DS-K24: its pods go, the others stay, the set counts the nodes that are left, and an event tells of it.
 fn a_node_that_leaves_takes_its_pods_along(cluster: &Cluster, space: &Space<'_>) {
     cluster.kill_agent("node-2");
     space.kubectl.ok("delete node node-2");
     runs_on(cluster, space, "agent", &["node-1"]);
+    cluster.until("an event tells of it", LIMIT, || {
+        let events = cluster.api().items("/api/v1/namespaces/default/events")?;
+        let told = |event: &Value| {
+            event["reason"] == "RemovingNode"
+                && event["message"] == "Node node-2 event: Removing Node node-2 from Controller"
+        };
+        if events.iter().any(told) { Ok(()) } else { Err(format!("{} events", events.len())) }
+    });
 }
 
 /// DS-G03, DS-G05, DS-G06, DS-H67: pods do not need the server, and not even their agent, to go on.

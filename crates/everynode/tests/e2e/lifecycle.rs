@@ -14,7 +14,7 @@ use crate::harness::{
 const NODE: &str = "node-a";
 
 /// A host-network exporter on a port of its own: pods keep running when everynode ends, are picked up again, and are
-/// stopped by `down`, which leaves nothing. DS-H67, DS-G01
+/// stopped by `down`, which leaves nothing. DS-H67
 #[test]
 fn a_node_service_outlives_everynode_and_down_removes_it() {
     let cluster = Cluster::start(Options::default());

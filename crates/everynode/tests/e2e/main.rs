@@ -6,11 +6,19 @@
 //! - `lifecycle`: start, stop, crash and start again; nothing acknowledged is lost, nothing is left behind
 //! - `services`: the five kinds of node service of `examples/`
 //! - `fleet`: a server and several agents; nodes come and go, labels and taints, rolling updates over nodes
+//! - `under_load`: rollouts over three machines while a client asks all of them; crashes and a machine that is cut off
+//! - `candidates`: two standalone controllers, of which one leads and may die
+//! - `drain`: emptying nodes by every kubectl, held up by a disruption budget
+//! - `dry_run`: `everynode plan`
+//! - `words`: what kubectl says of rollouts and sets, word for word; rollouts without a kubectl
 //! - `rollouts`, `pods`: what one node shows: update strategies, crashes, probes, missing things that appear
 //! - `kubectl`: the commands that people use, by several versions of kubectl
 //! - `bad_input`: mistakes, each answered with an error that names the thing
 
 mod bad_input;
+mod candidates;
+mod drain;
+mod dry_run;
 mod fleet;
 mod harness;
 mod kubectl;
@@ -18,3 +26,5 @@ mod lifecycle;
 mod pods;
 mod rollouts;
 mod services;
+mod under_load;
+mod words;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::workloads::condition;
-use super::{Credentials, Directory, Kubectl, Program, Space, Waiting, poll};
+use super::{Credentials, Directory, Kubectl, Outcome, Program, Space, Waiting, poll};
 
 /// How a cluster is made.
 #[derive(Clone, Copy, Default)]
@@ -166,12 +166,16 @@ impl Cluster {
 
     /// Joins another machine, played by an agent with directories, addresses and a runtime of its own.
     pub(crate) fn join(&self, node: &str) {
+        self.join_by(node, self.port);
+    }
+
+    /// The same, with the API server reached at another port: that of a [`super::Link`].
+    pub(crate) fn join_by(&self, node: &str, port: u16) {
         let data = self.path("data").display().to_string();
         let token = super::run(&["token", "--data-dir", &data], START).succeeded().stdout.trim().to_owned();
         let index = self.programs().joined.len() + 1;
         let line = format!(
-            "agent --server https://127.0.0.1:{} --token {token} --data-dir {}{}",
-            self.port,
+            "agent --server https://127.0.0.1:{port} --token {token} --data-dir {}{}",
             self.path(node).display(),
             self.node_arguments(node, node, index)
         );
@@ -191,6 +195,17 @@ impl Cluster {
     /// Ends an agent as a lost machine ends: at once, its containers left to themselves.
     pub(crate) fn kill_agent(&self, node: &str) {
         self.programs().agents.retain(|(name, _)| name != node);
+    }
+
+    /// Where the API listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server as a crash does, and starts it again.
+    pub(crate) fn crash(&self) {
+        self.stop(Signal::KILL);
+        self.up();
     }
 
     /// Imports the test images into the private runtime of the node whose data directory has this name.
@@ -239,6 +254,13 @@ impl Cluster {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("everynode.log")).unwrap_or_default()
+    }
+
+    /// Runs a verb of everynode to its end, as this cluster's administrator. Words are divided at blanks.
+    pub(crate) fn everynode(&self, words: &str) -> Outcome {
+        let kubeconfig = self.kubeconfig().display().to_string();
+        let arguments: Vec<&str> = words.split_whitespace().chain(["--kubeconfig", &kubeconfig]).collect();
+        super::run(&arguments, START)
     }
 
     pub(crate) fn kubectl(&self, namespace: &str) -> Kubectl {

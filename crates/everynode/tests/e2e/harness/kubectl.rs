@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A kubectl with its kubeconfig and a home directory of its own.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,

@@ -25,6 +25,11 @@ impl<'a> Space<'a> {
         self.cluster.until(what, SOON, look)
     }
 
+    /// Waits until pods can be created by hand: until the namespace has its service account.
+    pub(crate) fn takes_pods(&self) {
+        self.until("the namespace has its service account", || self.object("serviceaccounts/default").map(drop));
+    }
+
     pub(crate) fn path(&self, resource: &str) -> String {
         let prefix = if resource.starts_with("daemonsets") || resource.starts_with("controllerrevisions") {
             "apis/apps/v1"
