@@ -297,6 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_without_a_node_is_tried_again_when_something_changes() {
+        // DS-B51: at once; the periodic full pass tries it, too
+        let mut bed = Bed::new(Scheduler);
+        assert!(bed.woken(&kinds::NODE, &node("a", "1")).is_empty(), "there is nothing to place");
+        assert_eq!(bed.woken(&kinds::POD, &pod("p", "", "2")), ["pending"]);
+        assert_eq!(bed.run("pending", at(0)).len(), 2);
+        assert_eq!(bed.woken(&kinds::NODE, &node("b", "2")), ["pending"]);
+        assert_eq!(bed.run("pending", at(0))[0], "create pods/x/p binding");
+        assert_eq!(bed.woken(&kinds::POD, &pod("other", r#""nodeName":"a","#, "1")), ["pending"]);
+        assert_eq!(bed.all(), ["pending"]);
+    }
+
+    #[test]
     fn gates_and_other_schedulers_are_respected() {
         // DS-B40
         let mut bed = Bed::new(Scheduler);

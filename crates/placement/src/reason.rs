@@ -154,6 +154,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_reason_has_the_words_of_the_scheduler() {
+        // DS-B49
+        let reasons = [
+            (Reason::Unschedulable, "node(s) were unschedulable"),
+            (Reason::NodeName { wanted: "b".into() }, "node(s) didn't match the requested node name"),
+            (Reason::NoAffinityTerm, "node(s) didn't match Pod's node affinity/selector"),
+            (
+                Reason::NodeSelector { key: "a".into(), value: "b".into(), found: None },
+                "node(s) didn't match Pod's node affinity/selector",
+            ),
+            (
+                Reason::HostPort { protocol: "TCP".into(), ip: "".into(), port: 80, holder: "x/p".into() },
+                "node(s) didn't have free ports for the requested pod ports",
+            ),
+        ];
+        for (reason, text) in reasons {
+            assert_eq!(reason.scheduler_text(), text);
+        }
+    }
+
+    #[test]
     fn failure_messages_count_the_first_filter_of_each_node() {
         // DS-B48, DS-B49
         let cpu = Reason::Resource {

@@ -184,7 +184,7 @@ impl World {
         is_ready(pod) && (min_ready.is_zero() || since.is_some_and(|since| since + min_ready <= self.now))
     }
 
-    /// DS-D70: what no pod uses is kept up to the limit.
+    /// DS-D52: what no pod uses is kept up to the limit.
     fn history_is_short(&self, set: &Value, pods: &[&Value]) -> Option<String> {
         let hash = |object: &Value| object["metadata"]["labels"]["controller-revision-hash"].clone();
         let used = |revision: &Value| pods.iter().any(|pod| hash(pod) == hash(revision));

@@ -1,24 +1,38 @@
-//! Repository chores.
+//! Repository chores; `cargo test` makes the checks, too.
 //!
-//! `cargo run -p xtask -- deps` checks the dependency table of ARCHITECTURE.md; `cargo test` does so, too.
+//! - `cargo run -p xtask -- deps` checks the dependency table of ARCHITECTURE.md
+//! - `cargo run -p xtask -- requirements` writes into docs/requirements.txt where each requirement is shown, and checks it
 
 mod deps;
+mod requirements;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    if command.as_deref() != Some("deps") {
-        eprintln!("usage: xtask deps    check who depends on whom");
-        return ExitCode::from(2);
-    }
-    match deps::workspace() {
-        Ok(packages) => report(&deps::violations(&packages)),
+    let found = match std::env::args().nth(1).as_deref() {
+        Some("deps") => deps::workspace().map(|packages| deps::violations(&packages)),
+        Some("requirements") => renew_requirements(),
+        _ => {
+            eprintln!("usage: xtask deps           check who depends on whom");
+            eprintln!("       xtask requirements   write down where each requirement is shown");
+            return ExitCode::from(2);
+        }
+    };
+    match found {
+        Ok(violations) => report(&violations),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn renew_requirements() -> anyhow::Result<Vec<String>> {
+    let (top, path) = (requirements::top(), requirements::top().join(requirements::LIST));
+    let citations = requirements::read(&top)?;
+    let list = requirements::renewed(&std::fs::read_to_string(&path)?, &citations)?;
+    std::fs::write(&path, &list)?;
+    requirements::violations(&list, &citations)
 }
 
 fn report(violations: &[String]) -> ExitCode {
