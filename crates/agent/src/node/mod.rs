@@ -1,7 +1,7 @@
 //! The Node object of this machine: registration, status, lease (DS-G01, DS-G14, DS-H61).
 //!
 //! [`machine`] measures, [`status`] turns measures into a status (pure), [`NodeReporter`] posts it:
-//! on change, and otherwise every five minutes; the lease every ten seconds.
+//! on change, after a silence, and otherwise every five minutes; the lease every ten seconds.
 
 pub mod machine;
 mod status;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use everynode_api::kinds;
 use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Request, Target};
 use everynode_api::time::rfc3339_micro;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ const LEASE_SECONDS: u32 = 40;
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// An unchanged status is posted this often.
 const UNCHANGED_INTERVAL: Duration = Duration::from_secs(300);
+/// Who was not heard of for longer than this may have been declared lost: what was posted is no longer what is there.
+const SILENCE: SignedDuration = SignedDuration::from_secs(11);
 /// While the node cannot start pods, its runtime is asked this often.
 const NOT_READY_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -82,6 +84,8 @@ impl NodeReporter {
         let mut uid = self.register_until_done().await;
         let mut posted: Option<(Value, tokio::time::Instant)> = None;
         let mut renewed: Option<tokio::time::Instant> = None;
+        // By the wall clock, which goes on while a machine is suspended.
+        let mut heard = self.clock.now();
         loop {
             let readiness = self.ask_runtime().await;
             let mut status = self.status(&readiness).await;
@@ -100,7 +104,13 @@ impl NodeReporter {
             }
             if renewed.is_none_or(|at| at.elapsed() + Duration::from_millis(500) >= RENEW_INTERVAL) {
                 match self.renew(&uid).await {
-                    Ok(()) => renewed = Some(tokio::time::Instant::now()),
+                    Ok(()) => {
+                        renewed = Some(tokio::time::Instant::now());
+                        let last = std::mem::replace(&mut heard, self.clock.now());
+                        if heard.duration_since(last) > SILENCE && posted.take().is_some() {
+                            continue;
+                        }
+                    }
                     Err(error) => self.fail(&error),
                 }
             }

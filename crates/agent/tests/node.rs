@@ -1,0 +1,61 @@
+//! What a node says of itself to a server that is away for a while, in simulated time.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everynode_agent::cri::FakeRuntime;
+use everynode_agent::node::NodeReporter;
+use everynode_agent::node::machine::Machine;
+use everynode_api::kinds;
+use everynode_api::meta::Key;
+use everynode_runtime::Env;
+use everynode_runtime::testing::{Fault, MemoryApi, Trouble};
+use serde_json::{Value, json};
+use support::fakes::{TokioClock, config};
+use tokio::sync::watch;
+
+fn ready(api: &MemoryApi) -> Value {
+    let node = api.get(&kinds::NODE, &Key::cluster("n1")).expect("the node is registered");
+    let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|condition| condition["type"] == "Ready").unwrap_or_default()["status"].clone()
+}
+
+/// What node lifecycle does to a node that is silent (DS-G03).
+fn declare_lost(api: &MemoryApi) {
+    let mut node = api.get(&kinds::NODE, &Key::cluster("n1")).expect("the node is registered");
+    for condition in node["status"]["conditions"].as_array_mut().expect("it has reported") {
+        condition["status"] = json!("Unknown");
+    }
+    api.put(&kinds::NODE, node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
+    // DS-G01, DS-G03: its own status has not changed, so nothing but the silence tells it that the server's has.
+    let directory = tempfile::tempdir().unwrap();
+    let clock = TokioClock::new();
+    let api = MemoryApi::new(Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap()));
+    let runtime = Arc::new(FakeRuntime::new(clock.clone()));
+    let machine = Machine::measure(directory.path(), 110);
+    let config = Arc::new(config(directory.path(), "n1"));
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, 10250);
+    let (stop, stopped) = watch::channel(false);
+    let reporting = tokio::spawn(async move { reporter.run(stopped).await });
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    assert_eq!(ready(&api), "True");
+    let posts = |api: &MemoryApi| api.requests().iter().filter(|line| line.starts_with("patch nodes")).count();
+    let before = posts(&api);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(posts(&api), before, "a node that is heard of says nothing twice");
+
+    api.fault(Fault { verb: "", kind: None, times: usize::MAX, trouble: Trouble::Unreachable });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    declare_lost(&api);
+    api.heal();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(ready(&api), "True");
+    stop.send(true).unwrap();
+    reporting.await.unwrap();
+}
