@@ -132,6 +132,40 @@ async fn deletion_options() {
 }
 
 #[tokio::test]
+async fn a_set_is_deleted_in_the_background_unless_asked_otherwise() {
+    // DS-A17: it is gone at once; its dependents are left to garbage collection, which finds their owner absent.
+    let server = Server::start().await;
+    let path = format!("{DAEMON_SETS}/web");
+    server.post(DAEMON_SETS, &daemon_set("web")).await.expect(201);
+    server.delete(&path, &Value::Null).await.expect(200);
+    server.get(&path).await.expect(404);
+    server.post(DAEMON_SETS, &daemon_set("web")).await.expect(201);
+    let marked = server.delete(&path, &json!({"propagationPolicy": "Orphan"})).await.expect(200);
+    assert_eq!(marked["metadata"]["finalizers"], json!(["orphan"]));
+}
+
+#[tokio::test]
+async fn conditions_of_a_set_merge_by_type() {
+    // DS-A47
+    let server = Server::start().await;
+    let path = format!("{DAEMON_SETS}/web/status");
+    server.post(DAEMON_SETS, &daemon_set("web")).await.expect(201);
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status});
+    let write = |conditions: Value| json!({"status": {"conditions": conditions}});
+    server.patch(&path, STRATEGIC, &write(json!([condition("A", "True")]))).await.expect(200);
+    server.patch(&path, STRATEGIC, &write(json!([condition("B", "True")]))).await.expect(200);
+    let after = server.patch(&path, STRATEGIC, &write(json!([condition("A", "False")]))).await.expect(200);
+    let mut found: Vec<(&str, &str)> = after["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|condition| (condition["type"].as_str().unwrap(), condition["status"].as_str().unwrap()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [("A", "False"), ("B", "True")]);
+}
+
+#[tokio::test]
 async fn delete_collections_by_selector() {
     let server = Server::start().await;
     for (name, tier) in [("a", "x"), ("b", "x"), ("c", "y")] {

@@ -144,6 +144,71 @@ fn rolling_update_budgets() {
 }
 
 #[test]
+fn templates_of_daemon_sets() {
+    // DS-A37: everything that a pod must be, at the template's own paths
+    let cases: [(&str, Value, &str); 9] = [
+        (
+            "/spec/template/spec/initContainers",
+            json!([{"name": "c", "image": "i"}]),
+            "spec.template.spec.containers[0].name: Duplicate value: \"c\"",
+        ),
+        (
+            "/spec/template/spec/containers/0/volumeMounts",
+            json!([{"name": "v", "mountPath": "/v"}]),
+            "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"v\"",
+        ),
+        (
+            "/spec/template/spec/containers/0/ports",
+            json!([{"containerPort": 0}]),
+            "spec.template.spec.containers[0].ports[0].containerPort: ",
+        ),
+        (
+            "/spec/template/spec/tolerations",
+            json!([{"key": "k", "operator": "Exists", "value": "v"}]),
+            "spec.template.spec.tolerations[0]",
+        ),
+        (
+            "/spec/template/spec/tolerations",
+            json!([{"key": "k", "operator": "Exists", "effect": "Never"}]),
+            "spec.template.spec.tolerations[0].effect: ",
+        ),
+        (
+            "/spec/template/spec/affinity",
+            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}),
+            "spec.template.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value",
+        ),
+        (
+            "/spec/template/spec/containers/0/resources",
+            json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
+            "spec.template.spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit",
+        ),
+        (
+            "/spec/template/spec/containers/0/livenessProbe",
+            json!({"periodSeconds": 1}),
+            "spec.template.spec.containers[0].livenessProbe: Required value",
+        ),
+        (
+            "/spec/template/spec/serviceAccountName",
+            json!("Not A Name"),
+            "spec.template.spec.serviceAccountName: Invalid value",
+        ),
+    ];
+    for (place, value, expected) in cases {
+        let changed = changed(&daemon_set(), &[(place, value)]);
+        let found = texts(validate_create(info("DaemonSet"), &ready("DaemonSet", changed)));
+        assert!(found.iter().any(|error| error.starts_with(expected)), "{expected:?} is not in {found:?}");
+    }
+    let host = json!([{"containerPort": 80, "hostPort": 81}]);
+    let on_host = changed(
+        &daemon_set(),
+        &[("/spec/template/spec/hostNetwork", json!(true)), ("/spec/template/spec/containers/0/ports", host)],
+    );
+    let found = texts(validate_create(info("DaemonSet"), &ready("DaemonSet", on_host)));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("spec.template.spec.containers[0].ports[0].containerPort"), "{found:?}");
+}
+
+#[test]
 fn daemon_set_updates() {
     // DS-A25, DS-A41
     let both =

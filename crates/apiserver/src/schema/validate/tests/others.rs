@@ -81,6 +81,18 @@ fn the_other_kinds() {
                 "spec.taints[0].effect: Unsupported value: \"NoRun\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
             ],
         ),
+        // DS-B19: the value does not make another taint of it
+        (
+            "Node",
+            json!({"metadata": cluster, "spec": {"taints": [
+                {"key": "k", "value": "a", "effect": "NoSchedule"},
+                {"key": "k", "value": "a", "effect": "NoExecute"},
+                {"key": "k", "value": "b", "effect": "NoSchedule"},
+            ]}}),
+            vec![
+                r#"spec.taints[2]: Duplicate value: {"effect":"NoSchedule","key":"k","value":"b"}: taints must be unique by key and effect pair"#,
+            ],
+        ),
         (
             "Lease",
             json!({"metadata": meta, "spec": {"leaseDurationSeconds": 0}}),
