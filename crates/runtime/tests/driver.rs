@@ -92,6 +92,18 @@ async fn bursts_are_one_plan() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everything_is_planned_again_now_and_then_whatever_woke_it_or_not() {
+    // DS-F06, DS-F03: by two workers unless more are asked for
+    let cluster = Cluster::with_nodes(1).run(Spread::default(), Options::default()).await;
+    cluster.settle().await;
+    let before = cluster.plans();
+    cluster.env.sleep(Options::default().full_pass * 3).await;
+    assert_eq!(cluster.plans() - before, 3);
+    assert_eq!(Options::default().workers, 2);
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn plans_wake_when_they_asked_to() {
     let spread = Spread { wake_after_ms: Some(1000), ..Spread::default() };
     let cluster = Cluster::with_nodes(0).run(spread, Options::default()).await;
@@ -221,7 +233,7 @@ async fn deletions_are_awaited_by_uid_and_a_missing_pod_is_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_conflict_is_read_once_and_written_again() {
+async fn a_status_follows_a_set_that_somebody_else_changes() {
     let cluster = Cluster::with_nodes(2);
     cluster.api.hold_watches(&kinds::DAEMON_SET);
     let cluster = cluster.run(Spread::default(), Options::default()).await;
@@ -235,6 +247,22 @@ async fn a_status_conflict_is_read_once_and_written_again() {
     assert_eq!(cluster.set()["status"]["numberReady"], 3);
     assert_eq!(cluster.set()["metadata"]["labels"], json!({"a": "b"}));
     cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_conflict_is_read_once_and_written_again() {
+    // DS-E12: once; a second conflict makes the key wait for its turn
+    for (conflicts, reads) in [(1, 1), (2, 1)] {
+        let cluster = Cluster::with_nodes(2);
+        let conflict = Status::modified(&kinds::DAEMON_SET, "web");
+        cluster.api.fault(fault("patch", kinds::DAEMON_SET, conflicts, Trouble::Refuse(Box::new(conflict))));
+        let cluster = cluster.run(Spread::default(), Options::default()).await;
+        cluster.settle().await;
+        assert_eq!(cluster.set()["status"]["numberReady"], 2);
+        assert_eq!(cluster.count("get daemonsets"), reads, "{conflicts} conflicts");
+        assert!(cluster.count("patch daemonsets/status") > conflicts);
+        cluster.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -267,3 +267,26 @@ fn revision_of(object: &Value) -> u64 {
 pub(super) fn meta_of(answer: &[u8]) -> everynode_api::meta::Meta {
     serde_json::from_slice::<MetaOnly>(answer).unwrap_or_default().metadata
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use everynode_api::status::Status;
+
+    #[test]
+    fn writes_that_come_too_late_are_no_errors() {
+        // DS-C15: a release that meets 404 or a 422 about the uid has nothing left to do; an adoption that meets 404 has
+        // not claimed anything. Both are planned again from what is there.
+        let guarded = Preconditions { uid: Some("u".into()), resource_version: None };
+        let error = |status: Status| ApiError::Status(Box::new(status));
+        let gone = error(Status::not_found(&kinds::POD, "web-a"));
+        assert!(is_stale(&gone, &guarded) && is_stale(&gone, &Preconditions::default()));
+        let other =
+            Status::failure(422, "Invalid", "Pod is invalid").with_cause("FieldValueInvalid", "", "metadata.uid");
+        assert!(is_stale(&error(other), &guarded));
+        let wrong =
+            Status::failure(422, "Invalid", "Pod is invalid").with_cause("FieldValueInvalid", "", "spec.containers");
+        assert!(!is_stale(&error(wrong), &guarded), "a mistake of ours stays one");
+        assert!(!is_stale(&error(Status::forbidden(&kinds::POD, "web-a", "no")), &guarded));
+    }
+}
