@@ -68,7 +68,7 @@ fn from_files(documents: Vec<Document>, namespace: &str) -> anyhow::Result<Stage
         let place = document.place.clone();
         cluster.put(kind, complete(kind, document, namespace)).with_context(|| place)?;
     }
-    if cluster.view().nodes().len() == 0 {
+    if cluster.view().nodes().next().is_none() {
         bail!(
             "there is no Node in the files, so no pod would run anywhere; with -f nothing is asked of a server. \
              `kubectl get nodes,daemonsets,controllerrevisions,pods -A -o yaml` writes such a file"
