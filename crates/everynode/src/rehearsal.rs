@@ -52,9 +52,11 @@ pub(crate) fn rehearse(
     key: &Key,
     now: Timestamp,
 ) -> Option<Rehearsal> {
-    let first = controller.plan(&controller.see(cluster.view(), key)?, &Default::default(), now);
-    let forecast = forecast(controller, cluster.clone(), key, first.clone(), now);
-    Some(Rehearsal { key: key.clone(), plan: first, forecast })
+    let seen = controller.see(cluster.view(), key)?;
+    let mut plan = controller.plan(&seen, &Default::default(), now);
+    let forecast = forecast(controller, cluster.clone(), key, plan.clone(), now);
+    plan.notes.extend(controller.absences(&seen, &plan));
+    Some(Rehearsal { key: key.clone(), plan, forecast })
 }
 
 fn forecast(

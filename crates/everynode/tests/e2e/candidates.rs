@@ -35,14 +35,13 @@ impl Candidates<'_> {
         self.started += 1;
     }
 
-    /// The process that holds the lease, other than `former`.
+    /// The process that leads, other than `former`, by its own word; one that leads no longer ends.
     fn leader(&self, former: Option<u32>) -> u32 {
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/everynode-controller-{CLASS}");
         self.cluster.until("a candidate leads", LIMIT, || {
-            let lease = self.cluster.api().object(&path)?;
-            let holder = text(&lease["spec"]["holderIdentity"]).to_owned();
-            let pid = holder.rsplit('_').next().and_then(|pid| pid.parse().ok()).filter(|pid| Some(*pid) != former);
-            pid.filter(|pid| self.running.iter().any(|(running, _)| running == pid)).ok_or(holder)
+            let leads = |(pid, program): &&(u32, Program)| {
+                Some(*pid) != former && program.tail(100).contains("leading: everynode keeps the DaemonSets")
+            };
+            self.running.iter().find(leads).map(|(pid, _)| *pid).ok_or_else(|| "nobody".to_owned())
         })
     }
 
@@ -101,7 +100,9 @@ fn runs_everywhere(cluster: &Cluster, space: &Space<'_>, image: &str) {
     cluster.until(&format!("{image} runs on every node, once"), LIMIT, || {
         let pods = space.pods("web")?;
         let mut live: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-        for pod in pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
+        let bound =
+            |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null() && pod["spec"]["nodeName"].is_string();
+        for pod in pods.iter().filter(bound) {
             live.entry(text(&pod["spec"]["nodeName"])).or_default().push(pod);
         }
         assert!(live.values().all(|here| here.len() == 1), "two pods on a node: {live:#?}");
