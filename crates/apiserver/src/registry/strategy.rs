@@ -57,6 +57,11 @@ pub(crate) trait Strategy: Sync {
         value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
     }
 
+    /// Whether an object that nothing holds any more may be removed now.
+    fn check_removal(&self, _registry: &Registry, _value: &Value) -> Result<(), Status> {
+        Ok(())
+    }
+
     /// What the object holds exclusively; kept in the same transaction as the object.
     fn claims(&self, _value: &Value) -> Vec<Claim> {
         Vec::new()

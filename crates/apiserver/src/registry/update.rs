@@ -121,6 +121,7 @@ impl Registry {
             durability: durability(target),
         };
         if goes {
+            strategy.check_removal(self, &new)?;
             return self.remove(caller, target, strategy, transaction, kv, (&new, bytes)).await;
         }
         if caller.dry_run || bytes == kv.value {

@@ -1,16 +1,21 @@
 //! Namespaces: they terminate, and go when their contents are gone (DS-I26).
 
+use everynode_api::kinds::{EVENT, EVENTS_EVENT, KINDS, Kind, NAMESPACE};
 use everynode_api::status::Status;
+use everynode_store::prefix_range;
 use serde_json::{Value, json};
 
+use crate::keys;
 use crate::object::{self, items};
-use crate::registry::Registry;
 use crate::registry::strategy::{Grace, Strategy};
+use crate::registry::{Registry, store_failure};
 
 pub(crate) struct Namespaces;
 
 /// Held until the contents are removed; dropped through `/finalize`.
 const KUBERNETES: &str = "kubernetes";
+const STILL_CONTENT: &str = "The system is ensuring all content is removed from this namespace.  Upon completion, this \
+    namespace will automatically be purged by the system.";
 
 impl Strategy for Namespaces {
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
@@ -43,9 +48,28 @@ impl Strategy for Namespaces {
         items(value, &["spec", "finalizers"]).is_empty()
     }
 
+    /// The controller may have lost an event and not know of everything. Nothing can come in any more: a namespace
+    /// that terminates takes no new objects.
+    fn check_removal(&self, registry: &Registry, value: &Value) -> Result<(), Status> {
+        let name = object::meta(value, "name");
+        for info in KINDS.iter().filter(|info| info.kind.namespaced && !is_event(&info.kind)) {
+            let content = prefix_range(&keys::collection(info, Some(name)));
+            let page = registry.store.range(&content, None, 1).map_err(|error| store_failure(&error))?;
+            if !page.items.is_empty() {
+                return Err(Status::conflict(&NAMESPACE, name, STILL_CONTENT));
+            }
+        }
+        Ok(())
+    }
+
     fn returns_deleted(&self) -> bool {
         true
     }
+}
+
+/// Events end by themselves.
+fn is_event(kind: &Kind) -> bool {
+    *kind == EVENT || *kind == EVENTS_EVENT
 }
 
 fn label_with_name(value: &mut Value) {
