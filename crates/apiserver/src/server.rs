@@ -31,6 +31,9 @@ pub struct Config {
     pub advertised: Option<SocketAddr>,
     /// The first three bytes of the /24 that services get their addresses from.
     pub service_network: [u8; 3],
+    /// Whether a second live pod of a DaemonSet, node and revision is refused. It always is, except where another
+    /// Kubernetes server is simulated, none of which does so.
+    pub exclusive_places: bool,
     /// Time and randomness.
     pub environment: Arc<dyn Environment>,
 }
@@ -43,6 +46,7 @@ impl Config {
             server_names: Vec::new(),
             advertised: None,
             service_network: [10, 96, 0],
+            exclusive_places: true,
             environment: Arc::new(SystemEnvironment),
         }
     }
@@ -81,7 +85,7 @@ impl ApiServer {
             .map_err(|error| PkiError::Make(error.to_string()))?;
         let (hub, feeder) = Hub::open(&store)?;
         tokio::spawn(feeder.run());
-        let settings = Settings { service_network: config.service_network };
+        let settings = Settings { service_network: config.service_network, exclusive_places: config.exclusive_places };
         // A first commit: everything before it is then known to have reached the hub, whatever numbers a crash left out.
         let mark = Write::Put { key: keys::STARTED.into(), value: env.now_text().into(), expires_in: None };
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;

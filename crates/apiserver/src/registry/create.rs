@@ -137,7 +137,7 @@ impl Registry {
         let namespace = self.admit_namespace(target)?;
         transaction.conditions.extend(namespace.clone());
         let first_claim = transaction.conditions.len();
-        let wanted = strategy.claims(value);
+        let wanted = strategy.claims(&self.settings, value);
         claims::take_all(&mut transaction, &wanted, &claims::holder(value));
         match self.commit(caller, target, transaction).await? {
             Outcome::Committed(revision) => {

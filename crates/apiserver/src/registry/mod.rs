@@ -59,6 +59,8 @@ pub(crate) struct Registry {
 pub(crate) struct Settings {
     /// The first three bytes of the service network (`10.96.0.0/24` is allocated from).
     pub(crate) service_network: [u8; 3],
+    /// Whether daemon pods claim their place (see `claims`).
+    pub(crate) exclusive_places: bool,
 }
 
 /// Which object or collection, of which kind.

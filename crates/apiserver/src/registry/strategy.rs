@@ -8,7 +8,7 @@ use everynode_api::status::Status;
 use serde_json::Value;
 
 use super::claims::Claim;
-use super::{Registry, kinds};
+use super::{Registry, Settings, kinds};
 use crate::object;
 
 /// What deleting an object of a kind means, beyond finalizers.
@@ -63,7 +63,7 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// What the object holds exclusively; kept in the same transaction as the object.
-    fn claims(&self, _value: &Value) -> Vec<Claim> {
+    fn claims(&self, _settings: &Settings, _value: &Value) -> Vec<Claim> {
         Vec::new()
     }
 

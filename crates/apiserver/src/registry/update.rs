@@ -134,7 +134,7 @@ impl Registry {
             value: bytes.clone(),
             expires_in: strategy.expires_in(),
         });
-        let (before, after) = (strategy.claims(old), strategy.claims(&new));
+        let (before, after) = (strategy.claims(&self.settings, old), strategy.claims(&self.settings, &new));
         if before != after {
             claims::exchange(&*self.store, &mut transaction, &before, &after, &claims::holder(old)).map_err(
                 |held| match held {
@@ -171,7 +171,7 @@ impl Registry {
             return Reply::stored(200, target.info, &shown).map(Attempt::Done);
         }
         transaction.writes.push(Write::Delete { key: kv.key.clone() });
-        let held = strategy.claims(last);
+        let held = strategy.claims(&self.settings, last);
         match claims::exchange(&*self.store, &mut transaction, &held, &[], &claims::holder(last)) {
             Err(Held::Failed(status)) => return Err(*status),
             Err(Held::By(_)) | Ok(()) => {}

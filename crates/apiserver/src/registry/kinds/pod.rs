@@ -10,7 +10,7 @@ use crate::keys;
 use crate::object::{self, at, items, text};
 use crate::registry::claims::Claim;
 use crate::registry::strategy::{Grace, Strategy, keep_all_but_status};
-use crate::registry::{Registry, store_failure};
+use crate::registry::{Registry, Settings, store_failure};
 
 pub(crate) struct Pods;
 
@@ -52,8 +52,9 @@ impl Strategy for Pods {
         })
     }
 
-    fn claims(&self, value: &Value) -> Vec<Claim> {
-        daemon_place(value).map(|path| Claim { path, required: false }).into_iter().collect()
+    fn claims(&self, settings: &Settings, value: &Value) -> Vec<Claim> {
+        let place = daemon_place(value).filter(|_| settings.exclusive_places);
+        place.map(|path| Claim { path, required: false }).into_iter().collect()
     }
 
     fn returns_deleted(&self) -> bool {

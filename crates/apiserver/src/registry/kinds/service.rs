@@ -9,7 +9,7 @@ use crate::keys;
 use crate::object::{self, items, text};
 use crate::registry::claims::Claim;
 use crate::registry::strategy::Strategy;
-use crate::registry::{Registry, store_failure};
+use crate::registry::{Registry, Settings, store_failure};
 
 pub(crate) struct Services;
 
@@ -28,7 +28,7 @@ impl Strategy for Services {
         allocate(registry, new, old)
     }
 
-    fn claims(&self, value: &Value) -> Vec<Claim> {
+    fn claims(&self, _: &Settings, value: &Value) -> Vec<Claim> {
         let address = text(value, &["spec", "clusterIP"]);
         let address = (!matches!(address, "" | "None")).then(|| format!("serviceips/{address}"));
         let port = |port: &Value| {
