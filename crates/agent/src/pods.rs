@@ -1,5 +1,5 @@
 //! The pods that are bound to this node, from the API server: one list, then a watch; again from
-//! the start when the watch cannot go on. While the server is away nothing is reported: what runs
+//! the start when the watch cannot go on, and now and then although it can. While the server is away nothing is reported: what runs
 //! goes on running.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use everynode_api::kinds;
 use everynode_api::ports::{Api, ApiError, EventStream, Request, Selection, WatchEvent, WatchRequest};
+use everynode_runtime::Env;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -18,6 +19,9 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// A watch that says nothing for so long is opened again: bookmarks come about once a minute.
 const SILENCE_MAX: Duration = Duration::from_secs(150);
+/// How often the pods are listed although nothing is amiss, give or take a half: an event that the
+/// server lost stalls nothing for longer.
+const LIST_EVERY: Duration = Duration::from_secs(600);
 
 /// Reports the pods of one node.
 pub(crate) struct PodSource {
@@ -41,13 +45,16 @@ impl PodSource {
 
     /// Reports until nobody listens.
     pub async fn run(self) {
-        let mut pause = RETRY_MIN;
+        let (mut pause, env) = (RETRY_MIN, Env::real());
         loop {
             match self.list().await {
                 Ok(revision) => {
                     pause = RETRY_MIN;
-                    if matches!(self.watch(revision).await, Stop::Closed) {
-                        return;
+                    // What is cut off here, the next list tells.
+                    match tokio::time::timeout(env.jitter(LIST_EVERY), self.watch(revision)).await {
+                        Ok(Stop::Closed) => return,
+                        Ok(Stop::StartOver) => {}
+                        Err(_) => continue,
                     }
                 }
                 Err(error) => tracing::warn!(%error, "cannot list the pods of this node"),
@@ -169,4 +176,53 @@ struct RawList {
 struct RawMeta {
     #[serde(rename = "resourceVersion")]
     resource_version: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use bytes::Bytes;
+    use everynode_api::ports::BoxFuture;
+
+    use super::*;
+
+    /// A server whose lists are numbered and whose watches never say anything.
+    #[derive(Default)]
+    struct Silent(AtomicU64);
+
+    struct Nothing;
+
+    impl EventStream for Nothing {
+        fn next(&mut self) -> BoxFuture<'_, Option<Result<WatchEvent, ApiError>>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    impl Api for Silent {
+        fn call(&self, _: Request) -> BoxFuture<'_, Result<Bytes, ApiError>> {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            let pod = format!(r#"{{"metadata":{{"name":"p{number}","uid":"u{number}"}}}}"#);
+            let list = format!(r#"{{"metadata":{{"resourceVersion":"{number}"}},"items":[{pod}]}}"#);
+            Box::pin(async move { Ok(list.into()) })
+        }
+
+        fn watch(&self, _: WatchRequest) -> BoxFuture<'_, Result<Box<dyn EventStream>, ApiError>> {
+            Box::pin(async { Ok(Box::new(Nothing) as Box<dyn EventStream>) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_are_listed_again_although_the_watch_goes_on() {
+        let (updates, mut heard) = mpsc::channel(4);
+        let source = tokio::spawn(PodSource::new(Arc::new(Silent::default()), "n1", updates).run());
+        let mut names = Vec::new();
+        while names.len() < 3 {
+            let update = tokio::time::timeout(LIST_EVERY * 2, heard.recv()).await.unwrap().unwrap();
+            let PodUpdate::Replace(pods) = update else { panic!("nothing but lists tells of pods") };
+            names.extend(pods.iter().filter_map(|pod| pod.metadata.name.clone()));
+        }
+        assert_eq!(names, ["p0", "p1", "p2"]);
+        source.abort();
+    }
 }
