@@ -33,6 +33,8 @@ use crate::shutdown::Shutdown;
 /// planned in batches and takes at most a third of a core.
 const REST_FROM: Duration = Duration::from_millis(1);
 const REST_FACTOR: u32 = 2;
+/// A plan that seems to have cost more was interrupted: the machine was busy or stood still, or its clock jumped.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Kinds that change are followed by a full pass; several within this time by one.
 const KINDS_REST: Duration = Duration::from_millis(500);
@@ -260,8 +262,8 @@ impl<R: Reconciler> Driver<R> {
         match run {
             Some(Run::Forget) => self.forget(&key),
             Some(Run::Planned { memory, notes, wake_at, outcome, cost }) => {
-                if cost >= REST_FROM {
-                    self.resting.insert(key.clone(), later(now, cost * REST_FACTOR));
+                if let Some(rest) = rest(cost) {
+                    self.resting.insert(key.clone(), later(now, rest));
                 }
                 self.memories.insert(key.clone(), Arc::new(memory));
                 let silent = notes.is_empty();
@@ -308,6 +310,11 @@ impl<R: Reconciler> Driver<R> {
     }
 }
 
+/// How long a key rests after a plan.
+fn rest(cost: Duration) -> Option<Duration> {
+    (cost >= REST_FROM).then(|| cost.saturating_mul(REST_FACTOR).min(REST_MAX))
+}
+
 /// Gathers, decides, judges, carries out.
 async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<R::Memory>) -> Run<R> {
     let now = shared.env.now();
@@ -329,4 +336,15 @@ async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<
     drop(seen);
     let outcome = shared.executor.execute(plan.actions, plan.status).await;
     Run::Planned { memory: plan.memory, notes: plan.notes, wake_at: plan.wake_at, outcome: Box::new(outcome), cost }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costly_plans_rest_but_not_for_long() {
+        let ms = Duration::from_millis;
+        assert_eq!([ms(0), ms(5), ms(90_000)].map(rest), [None, Some(ms(10)), Some(REST_MAX)]);
+    }
 }
