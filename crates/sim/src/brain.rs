@@ -15,34 +15,56 @@ use everynode_controllers::pod_gc::PodGc;
 use everynode_controllers::scheduler::Scheduler;
 use everynode_controllers::taint_eviction::TaintEviction;
 use everynode_controllers::zones::Zones;
-use everynode_daemonset::{Bind, DaemonSetController};
+use everynode_daemonset::{Bind, DaemonSetController, Options as DaemonSetOptions};
 use everynode_runtime::{Env, Manager, Metrics, Options, Shutdown};
 
 use crate::ledger::Ledger;
+use crate::scenario::Scenario;
 use crate::wire::{Client, Wire};
 
 /// Workers of controllers whose keys are nodes or pods.
 const WORKERS: usize = 4;
 
+/// How often informers list although nothing is amiss, give or take a half: what a lost watch event costs at most.
+/// Shorter than in the product, so that a run need not last as long.
+pub(crate) const LIST_EVERY: Duration = Duration::from_secs(60);
+
 /// One controller process.
 pub(crate) struct Brain {
     pub(crate) wire: Arc<Wire>,
     pub(crate) env: Env,
-    binds: bool,
+    options: DaemonSetOptions,
     ledger: Arc<Ledger>,
     name: &'static str,
     down_ms: Mutex<u64>,
 }
 
 impl Brain {
-    pub(crate) fn new(name: &'static str, wire: Arc<Wire>, env: Env, binds: bool, ledger: Arc<Ledger>) -> Arc<Brain> {
-        Arc::new(Brain { wire, env, binds, ledger, name, down_ms: Mutex::new(1) })
+    pub(crate) fn new(
+        name: &'static str,
+        wire: Arc<Wire>,
+        env: Env,
+        scenario: &Scenario,
+        ledger: Arc<Ledger>,
+    ) -> Arc<Brain> {
+        let bind = if scenario.binds { Bind::WhereFits } else { Bind::Off };
+        let options = match scenario.strict {
+            true => DaemonSetOptions { bind, ..DaemonSetOptions::strict() },
+            false => DaemonSetOptions { bind, ..DaemonSetOptions::default() },
+        };
+        Arc::new(Brain { wire, env, options, ledger, name, down_ms: Mutex::new(1) })
     }
 
     /// The process ends after so many more requests.
     pub(crate) fn crash_in(&self, calls: u64, carried_out: bool, down_ms: u64) {
         *self.down_ms.lock().unwrap_or_else(PoisonError::into_inner) = down_ms;
         self.wire.crash_in(calls, carried_out);
+    }
+
+    /// The process ends now.
+    pub(crate) fn kill(&self, down_ms: u64) {
+        *self.down_ms.lock().unwrap_or_else(PoisonError::into_inner) = down_ms;
+        self.wire.crash.notify_one();
     }
 
     /// Runs, ends and starts again, without any memory; for ever.
@@ -82,8 +104,8 @@ impl Brain {
 
     fn manager(&self) -> Manager {
         let mut manager = Manager::new(Arc::new(Client(self.wire.clone())), self.env.clone());
-        let bind = if self.binds { Bind::WhereFits } else { Bind::Off };
-        let daemon_sets = DaemonSetController::new(everynode_daemonset::Options { bind, ..Default::default() });
+        manager.set_list_every(Some(LIST_EVERY));
+        let daemon_sets = DaemonSetController::new(self.options.clone());
         let audited = |workers| Options { workers, audit: true, ..Options::default() };
         manager.add(daemon_sets, audited(WORKERS));
         add(&mut manager, NodeLifecycle::default(), WORKERS);
@@ -114,6 +136,7 @@ fn is_collected(kind: &Kind) -> bool {
         kinds::CONFIG_MAP,
         kinds::DAEMON_SET,
         kinds::CONTROLLER_REVISION,
+        kinds::POD_DISRUPTION_BUDGET,
         kinds::LEASE,
     ];
     collected.contains(kind)

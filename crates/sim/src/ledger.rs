@@ -1,5 +1,5 @@
 //! The store, watched: every commit goes into the trace, and no write may make two live pods of one set and
-//! revision on a node.
+//! revision on a node, unless the server is a foreign one. Also counts what went wrong, and how often.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,8 @@ const PODS: &str = "/registry/pods/";
 /// What is known of all writes, across crashes of the server.
 pub(crate) struct Ledger {
     env: Env,
+    /// The server does not keep a second live pod from a place.
+    foreign: bool,
     state: Mutex<State>,
 }
 
@@ -28,7 +30,37 @@ struct State {
     failure: Option<String>,
     /// What users do, and every write to a pod; for the story of a failure.
     story: Vec<String>,
+    counts: Counts,
 }
+
+/// How often each deed was done and each fault hit.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// What is counted beside deeds: faults that hit, and what came of errands.
+pub const FAULTS: &[&str] = &[
+    "answer lost",
+    "crash after a request",
+    "crash before a request",
+    "drain given up",
+    "eviction granted",
+    "eviction refused by a budget",
+    "namespace gone",
+    "namespace made again",
+    "node drained",
+    "node drained that was empty",
+    "request carried out after its client gave up",
+    "request lost",
+    "request refused",
+    "request while cut off",
+    "server error",
+    "slow request",
+    "too many requests",
+    "watch ended",
+    "watch event held back",
+    "watch event lost",
+    "watch event twice",
+    "write conflict",
+];
 
 /// FNV-1a over everything that was written, and when.
 struct Trace(u64);
@@ -56,8 +88,8 @@ struct Place {
 }
 
 impl Ledger {
-    pub(crate) fn new(env: Env) -> Arc<Ledger> {
-        Arc::new(Ledger { env, state: Mutex::default() })
+    pub(crate) fn new(env: Env, foreign: bool) -> Arc<Ledger> {
+        Arc::new(Ledger { env, foreign, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -92,6 +124,14 @@ impl Ledger {
         self.state().story.push(format!("{now} {line}"));
     }
 
+    pub(crate) fn count(&self, what: &'static str) {
+        *self.state().counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.state().counts.clone()
+    }
+
     pub(crate) fn story(&self) -> Vec<String> {
         self.state().story.clone()
     }
@@ -110,12 +150,14 @@ impl Ledger {
             state.trace.add(key.as_bytes());
             state.trace.add(value);
             if let Some(name) = key.strip_prefix(PODS) {
+                let now = self.env.now();
                 let told = state.pod(name, value).unwrap_or_else(|failure| {
-                    let now = self.env.now();
-                    state.failure.get_or_insert(format!("{now}: {failure}"));
+                    match self.foreign {
+                        true => *state.counts.entry("second pod at a place").or_default() += 1,
+                        false => drop(state.failure.get_or_insert(format!("{now}: {failure}"))),
+                    }
                     failure
                 });
-                let now = self.env.now();
                 state.story.push(format!("{now} pod {name} {told}"));
             }
         }

@@ -5,32 +5,66 @@
 //! users, machines, networks and bad luck do, and when. [`run`] plays it, then lets everything heal, and
 //! the cluster has to converge:
 //!
-//! * never, at no write, are there two live pods of one set and revision on a node;
+//! * never, at no write, are there two live pods of one set and revision on a node (on our own server; on a
+//!   foreign one they are gone in the end);
 //! * no audit finds fault with a plan, and nothing panics;
 //! * in the end every eligible node has exactly one pod of each set: with `RollingUpdate` it is ready and of
 //!   the newest revision; elsewhere are only pods that may stay (DS-B04);
-//! * in the end the status of every set equals a recount, and nothing is left of what was deleted.
+//! * in the end the status of every set and budget equals a recount, conditions say what is so, history is as
+//!   long as it may be, bindings have been told, and nothing is left of what was deleted.
 //!
 //! The same scenario gives the same run, write for write: [`Report::trace`]. A scenario that fails is made
-//! small by leaving out steps, see [`shrink`].
+//! small, see [`shrink`], and becomes a file in `tests/cases/`.
 //!
-//! Reading order: `scenario` (what happens), `world` (one run), `judge` (what must be true), then the parts:
-//! `wire` (the network), `ledger` (the store, watched), `brain` (controllers), `machine` (nodes), `user`.
+//! # Faults, and where they come in
+//! | fault (issue 3) | deed | where |
+//! |---|---|---|
+//! | silently lost watch events | `lose` | `wire`: the event is dropped, its watch goes on, bookmarks included |
+//! | duplicated watch events | `twice` | `wire` |
+//! | reordered watch events | `lag`, `skew` | `wire`: each watch, hence each kind, is late by itself; never within one |
+//! | compaction | `end-watches` | `wire`: open watches end with 410, so that clients list again |
+//! | broken and closed watches | `end-watches`, `cut` | `wire` |
+//! | write conflicts | `trouble` | `wire`: 409 although nothing changed; real ones come from two leaders and users |
+//! | timeouts, carried out or not or later | `trouble` | `wire` |
+//! | refusals, server errors, slow answers | `trouble` | `wire` |
+//! | controller crash at a request, carried out or not | `crash` | `wire` counts requests, `brain` ends and restarts |
+//! | controller crash wherever its tasks wait | `kill` | `brain` |
+//! | server crash, losing what was not fsynced | `crash-server` | `world` |
+//! | two leaders | `two-leaders` | `world`: the second process runs beside the first |
+//! | clock jumps | `jump` | `world`: of one process's clock |
+//! | node death and return, cut off | `power-off`, `cut` | `machine`, `wire` |
+//! | slow kubelets, crashing containers | `slow`, `crash_percent` | `machine` |
+//! | node deletion, drain, cordon, taints, labels | `delete-node`, `drain`, … | `user` |
+//! | users editing, deleting, relabelling sets, pods, revisions | `template`, `relabel`, `delete-revision`, … | `user` |
+//! | disruption budgets that come and go, evictions | `budget`, `drop-budget`, `evict`, `drain` | `user` |
+//! | the namespace deleted and made again | `delete-namespace` | `user` |
+//! | `--strict` | `strict` of the cluster | `brain` |
+//! | a foreign server with stale caches | `foreign` of the cluster | `world`: places are not claimed, nothing is bound |
+//!
+//! `tests/seeds.rs` asserts that each of them really happens in what CI runs.
+//!
+//! Reading order: `scenario` and `deed` (what happens), `draw` (how it is drawn), `world` (one run), `judge` (what must
+//! be true), then the parts: `wire` (the network), `ledger` (the store, watched), `brain` (controllers), `machine`
+//! (nodes), `user`.
 
 mod brain;
 mod clock;
+mod deed;
 mod dice;
+mod draw;
 mod judge;
 mod ledger;
 mod machine;
 mod many;
 pub mod scenario;
 mod shrink;
+mod text;
 mod user;
 mod wire;
 mod world;
 
-pub use many::{Failed, many};
+pub use ledger::{Counts, FAULTS};
+pub use many::{Failed, Sum, many};
 pub use scenario::Scenario;
 pub use shrink::shrink;
-pub use world::{Report, run};
+pub use world::{RESYNC_MAX, Report, run};

@@ -24,6 +24,8 @@ use crate::wire::{Client, Wire};
 
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 const STATUS_EVERY: Duration = Duration::from_secs(20);
+/// How often the pods are listed although nothing is amiss (see `brain`).
+const LIST_EVERY: Duration = crate::brain::LIST_EVERY;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Images whose name contains this cannot be pulled.
 pub(crate) const BAD: &str = "bad";
@@ -56,6 +58,7 @@ pub(crate) struct Machine {
     renew_at: Timestamp,
     status_at: Timestamp,
     stream: Option<Box<dyn EventStream>>,
+    /// When the pods are listed again.
     follow_at: Timestamp,
 }
 
@@ -126,7 +129,7 @@ impl Machine {
             if self.env.now() >= self.beat_at {
                 self.beat().await;
             }
-            if self.stream.is_none() && self.env.now() >= self.follow_at {
+            if self.env.now() >= self.follow_at {
                 self.follow().await;
             }
             self.tend().await;
@@ -148,9 +151,8 @@ impl Machine {
     }
 
     fn next_due(&self) -> Timestamp {
-        let follow = self.stream.is_none().then_some(self.follow_at);
         let pods = self.pods.values().map(|pod| pod.wake_at);
-        pods.chain(follow).fold(self.beat_at, Timestamp::min)
+        pods.chain([self.follow_at]).fold(self.beat_at, Timestamp::min)
     }
 
     fn client(&self) -> Client {
@@ -222,9 +224,8 @@ impl Machine {
     }
 
     async fn follow(&mut self) {
-        if self.list_and_watch().await.is_err() {
-            self.follow_at = later(self.env.now(), RETRY_AFTER);
-        }
+        let after = if self.list_and_watch().await.is_ok() { self.env.jitter(LIST_EVERY) } else { RETRY_AFTER };
+        self.follow_at = later(self.env.now(), after);
     }
 
     async fn list_and_watch(&mut self) -> Result<(), ApiError> {

@@ -1,26 +1,148 @@
 //! From a scenario that fails to a small one that still does.
 
-use std::path::Path;
+use crate::deed::Deed;
+use crate::scenario::{Amount, Scenario, Strategy};
 
-use crate::scenario::Scenario;
-use crate::world::run;
+/// Most runs that making one scenario smaller may take.
+const RUNS_MAX: u32 = 600;
 
-/// Leaves out steps, halves first, as long as the run still fails. Answers what is left, and which steps of the
-/// whole those are.
-pub fn shrink(scenario: &Scenario, pki: &Path) -> (Scenario, Vec<usize>) {
-    let mut kept: Vec<usize> = (0..scenario.steps.len()).collect();
-    let mut size = kept.len().div_ceil(2);
+/// Leaves out steps, halves first, then makes everything else plainer, as long as the run still `fails`.
+pub fn shrink(scenario: &Scenario, mut fails: impl FnMut(&Scenario) -> bool) -> Scenario {
+    let mut runs = 0;
+    let mut fails = |smaller: &Scenario| {
+        runs += 1;
+        runs <= RUNS_MAX && fails(smaller)
+    };
+    let mut least = scenario.clone();
+    loop {
+        let before = least.clone();
+        fewer_steps(&mut least, &mut fails);
+        plainer(&mut least, &mut fails);
+        if least == before {
+            return least;
+        }
+    }
+}
+
+fn fewer_steps(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) {
+    let mut size = least.steps.len().div_ceil(2);
     while size > 0 {
         let mut start = 0;
-        while start < kept.len() {
-            let mut fewer = kept.clone();
-            fewer.drain(start..(start + size).min(kept.len()));
-            match run(&scenario.only(&fewer), pki).failure.is_some() {
-                true => kept = fewer,
+        while start < least.steps.len() {
+            let mut fewer = least.clone();
+            fewer.steps.drain(start..(start + size).min(least.steps.len()));
+            match fails(&fewer) {
+                true => *least = fewer,
                 false => start += size,
             }
         }
         size = if size == 1 { 0 } else { size.div_ceil(2) };
     }
-    (scenario.only(&kept), kept)
+}
+
+/// Each of these by itself.
+fn plainer(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) {
+    let changes: [fn(&mut Scenario); 9] = [
+        |scenario| scenario.machines = 1,
+        |scenario| scenario.machines = (scenario.machines - 1).max(1),
+        |scenario| scenario.strategies.truncate(1),
+        |scenario| scenario.crash_percent = 0,
+        |scenario| scenario.min_ready_seconds = 0,
+        |scenario| scenario.strict = false,
+        |scenario| scenario.foreign = false,
+        |scenario| scenario.binds = true,
+        |scenario| scenario.strategies.fill(Strategy::Unavailable(Amount::Number(1))),
+    ];
+    let calm_early = |scenario: &mut Scenario| {
+        scenario.calm_at_ms = scenario.steps.last().map_or(1_000, |step| step.at_ms + 1_000);
+    };
+    let whole_seconds = |scenario: &mut Scenario| {
+        for step in &mut scenario.steps {
+            step.at_ms = step.at_ms / 1000 * 1000;
+        }
+    };
+    for change in changes {
+        attempt(least, fails, change);
+    }
+    attempt(least, fails, calm_early);
+    attempt(least, fails, whole_seconds);
+    for index in 0..least.steps.len() {
+        let shorter = |scenario: &mut Scenario| shorten(&mut scenario.steps[index].deed);
+        attempt(least, fails, shorter);
+    }
+}
+
+fn attempt(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool, change: impl FnOnce(&mut Scenario)) {
+    let mut plainer = least.clone();
+    change(&mut plainer);
+    if plainer != *least && fails(&plainer) {
+        *least = plainer;
+    }
+}
+
+/// Half as long, down to a second.
+fn shorten(deed: &mut Deed) {
+    if let Deed::PowerOff { for_ms, .. }
+    | Deed::Slow { for_ms, .. }
+    | Deed::Cut { for_ms, .. }
+    | Deed::Trouble { for_ms, .. }
+    | Deed::Lag { for_ms, .. }
+    | Deed::Skew { for_ms, .. }
+    | Deed::Twice { for_ms, .. }
+    | Deed::Lose { for_ms, .. }
+    | Deed::TwoLeaders { for_ms }
+    | Deed::Drain { for_ms, .. }
+    | Deed::Crash { down_ms: for_ms, .. }
+    | Deed::Kill { down_ms: for_ms, .. } = deed
+    {
+        *for_ms = (*for_ms / 2000 * 1000).max(1000).min(*for_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Step;
+
+    fn scenario(deeds: &[Deed]) -> Scenario {
+        let steps = deeds.iter().zip(1..).map(|(deed, number)| Step { at_ms: number * 1234, deed: deed.clone() });
+        Scenario {
+            seed: 1,
+            machines: 5,
+            strategies: vec![Strategy::OnDelete, Strategy::Surge(Amount::Number(1))],
+            min_ready_seconds: 3,
+            binds: false,
+            strict: true,
+            foreign: true,
+            crash_percent: 10,
+            steps: steps.collect(),
+            calm_at_ms: 100_000,
+        }
+    }
+
+    #[test]
+    fn what_makes_it_fail_is_left() {
+        let drain = Deed::Drain { node: 3, for_ms: 60_000 };
+        let noise = || Deed::Plain { number: 1 };
+        let whole = scenario(&[noise(), noise(), drain, noise(), Deed::CrashServer {}, noise()]);
+        let fails = |scenario: &Scenario| {
+            let drains = |step: &Step| matches!(step.deed, Deed::Drain { for_ms, .. } if for_ms > 20_000);
+            scenario.machines > 2
+                && scenario.steps.iter().any(drains)
+                && scenario.steps.iter().any(|step| step.deed == Deed::CrashServer {})
+        };
+        let text = "\
+cluster seed=1 machines=3 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0
+sets unavailable:1
+     3.000s drain node=3 for_ms=30000
+     6.000s crash-server
+     7.000s calm";
+        assert_eq!(shrink(&whole, fails).to_string(), text);
+    }
+
+    #[test]
+    fn what_does_not_fail_smaller_stays() {
+        let whole = scenario(&[Deed::CrashServer {}]);
+        assert_eq!(shrink(&whole, |_| false), whole);
+    }
 }

@@ -1,29 +1,40 @@
 //! What users do: as anybody with kubectl, without regard for controllers.
 
+mod drain;
+mod objects;
+
 use std::sync::{Arc, PoisonError};
 
-use everynode_api::kinds::{DAEMON_SET, Kind, NODE, POD};
+use everynode_api::kinds::{CONTROLLER_REVISION, DAEMON_SET, Kind, NAMESPACE, NODE, POD, POD_DISRUPTION_BUDGET};
 use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Propagation, Request, Selection, Target};
 use serde_json::{Value, json};
 
+use self::objects::{daemon_set, disruption_budget, plain_pod, pod_spec, update};
+use crate::ledger::Ledger;
 use crate::machine::BAD;
-use crate::scenario::{Deed, SETS, Scenario, Strategy};
+use crate::scenario::{Deed, Effect, Over, SETS, Scenario, Strategy};
 use crate::wire::Server;
 
-pub(crate) const NAMESPACE: &str = "default";
-const HASH: &str = "controller-revision-hash";
+/// Where all sets and pods are.
+pub(crate) const SPACE: &str = "apps";
+pub(crate) const HASH: &str = "controller-revision-hash";
+pub(crate) const RESPECT_CORDON: &str = "everynode.dev/respect-cordon";
 /// The taint that users put on nodes, and that some templates tolerate.
 pub(crate) const TAINT: &str = "k";
 
 /// A user beside the server: no network between them.
 pub(crate) struct User {
     server: Arc<Server>,
+    ledger: Arc<Ledger>,
+    machines: usize,
     min_ready_seconds: u64,
+    strategies: Vec<Strategy>,
 }
 
 impl User {
-    pub(crate) fn new(server: Arc<Server>, scenario: &Scenario) -> User {
-        User { server, min_ready_seconds: scenario.min_ready_seconds }
+    pub(crate) fn new(server: Arc<Server>, ledger: Arc<Ledger>, scenario: &Scenario) -> Arc<User> {
+        let Scenario { machines, min_ready_seconds, strategies, .. } = scenario.clone();
+        Arc::new(User { server, ledger, machines, min_ready_seconds, strategies })
     }
 
     async fn call(&self, request: Request) -> Result<Value, ApiError> {
@@ -34,9 +45,21 @@ impl User {
 
     /// All objects of a kind, in the order of names.
     pub(crate) async fn list(&self, kind: Kind) -> Result<Vec<Value>, ApiError> {
-        let selection = Selection::default();
+        self.select(kind, Selection::default()).await
+    }
+
+    async fn select(&self, kind: Kind, selection: Selection) -> Result<Vec<Value>, ApiError> {
         let request = Request::List { kind, selection, limit: 0, continue_token: None, resource_version: None };
-        Ok(self.call(request).await?["items"].as_array().cloned().unwrap_or_default())
+        let mut list = self.call(request).await?;
+        Ok(match list["items"].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        })
+    }
+
+    async fn create(&self, kind: Kind, body: Value) -> Result<(), ApiError> {
+        let namespace = if kind.namespaced { SPACE } else { "" };
+        self.call(Request::Create { target: Target::new(kind, namespace, ""), body }).await.map(drop)
     }
 
     async fn patch(&self, target: Target, body: Value) -> Result<(), ApiError> {
@@ -54,20 +77,19 @@ impl User {
         self.call(Request::Delete { target, preconditions, grace_period_seconds, propagation }).await.map(drop)
     }
 
-    /// Makes a set as the scenario has it in the beginning.
-    pub(crate) async fn create_set(&self, set: usize, strategy: Strategy) -> Result<(), ApiError> {
-        let name = SETS[set];
-        let body = json!({
-            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {
-                "selector": {"matchLabels": {"app": name}},
-                "minReadySeconds": self.min_ready_seconds,
-                "revisionHistoryLimit": 2,
-                "updateStrategy": update(strategy),
-                "template": {"metadata": {"labels": {"app": name}}, "spec": pod_spec("img:0", false, false)},
-            },
-        });
-        self.call(Request::Create { target: Target::new(DAEMON_SET, NAMESPACE, ""), body }).await.map(drop)
+    /// The namespace, and all sets as the scenario has them in the beginning.
+    pub(crate) async fn set_up(&self) -> Result<(), ApiError> {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}});
+        self.create(NAMESPACE, namespace).await?;
+        for set in 0..self.strategies.len() {
+            self.create_set(set).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_set(&self, set: usize) -> Result<(), ApiError> {
+        let set = set % self.strategies.len();
+        self.create(DAEMON_SET, daemon_set(SETS[set], self.strategies[set], self.min_ready_seconds)).await
     }
 
     /// Rolls bad images back, so that every pod can become ready.
@@ -76,55 +98,120 @@ impl User {
             let image = set["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
             if image.contains(BAD) {
                 let body = json!({"spec": {"template": {"spec": pod_spec("img:mended", false, false)}}});
-                self.patch(set_target(set["metadata"]["name"].as_str().unwrap_or_default()), body).await?;
+                self.patch(object(DAEMON_SET, &set), body).await?;
             }
         }
         Ok(())
     }
 
-    /// Does what a deed says if it is a user's; what the server refuses is refused.
-    pub(crate) async fn act(&self, deed: &Deed, strategies: &[Strategy]) -> Result<(), ApiError> {
+    /// Does what a deed says if it is a user's that is done at once; what the server refuses is refused. Answers
+    /// whether there was anything to do it to.
+    pub(crate) async fn act(&self, deed: &Deed) -> Result<bool, ApiError> {
+        match deed {
+            Deed::Taint { .. } | Deed::Label { .. } | Deed::Cordon { .. } | Deed::DeleteNode { .. } => {
+                self.act_on_node(deed).await.map(|()| true)
+            }
+            Deed::DeleteRevision { .. }
+            | Deed::RelabelRevision { .. }
+            | Deed::RehashRevision { .. }
+            | Deed::OrphanRevision { .. }
+            | Deed::RenumberRevision { .. } => self.act_on_revision(deed).await,
+            Deed::DeletePod { .. }
+            | Deed::Relabel { .. }
+            | Deed::Rehash { .. }
+            | Deed::Orphan { .. }
+            | Deed::Fail { .. }
+            | Deed::Evict { .. } => self.act_on_pod(deed).await,
+            _ => self.act_on_set(deed).await.map(|()| true),
+        }
+    }
+
+    async fn act_on_set(&self, deed: &Deed) -> Result<(), ApiError> {
+        let target = |set: usize| Target::new(DAEMON_SET, SPACE, self.set_name(set));
         match *deed {
             Deed::Template { set, image, bad, select, tolerate } => {
                 let image = format!("img:{image}{}", if bad { BAD } else { "" });
                 let body = json!({"spec": {"template": {"spec": pod_spec(&image, select, tolerate)}}});
-                self.patch(set_target(SETS[set]), body).await
+                self.patch(target(set), body).await
             }
             Deed::Update { set, strategy } => {
-                self.patch(set_target(SETS[set]), json!({"spec": {"updateStrategy": update(strategy)}})).await
+                self.patch(target(set), json!({"spec": {"updateStrategy": update(strategy)}})).await
             }
-            Deed::DeleteSet { set, propagation } => self.delete(set_target(SETS[set]), None, Some(propagation)).await,
-            Deed::CreateSet { set } => self.create_set(set, strategies[set]).await,
-            Deed::Plain { number } => self.create_plain(number).await,
-            Deed::Taint { node, effect } => {
-                let taints = match effect {
-                    "" => Value::Null,
-                    effect => json!([{"key": TAINT, "effect": effect}]),
-                };
-                self.patch(node_target(node), json!({"spec": {"taints": taints}})).await
+            Deed::Settings { set, min_ready_seconds, history } => {
+                let spec = json!({"minReadySeconds": min_ready_seconds, "revisionHistoryLimit": history});
+                self.patch(target(set), json!({ "spec": spec })).await
             }
-            Deed::Label { node, ssd } => {
-                let labels = json!({"disk": if ssd { "ssd" } else { "hdd" }});
-                self.patch(node_target(node), json!({"metadata": {"labels": labels}})).await
+            Deed::RespectCordon { set, on } => {
+                let annotations = json!({ RESPECT_CORDON: if on { json!("true") } else { Value::Null } });
+                self.patch(target(set), json!({"metadata": {"annotations": annotations}})).await
             }
-            Deed::Cordon { node, on } => self.patch(node_target(node), json!({"spec": {"unschedulable": on}})).await,
-            Deed::DeleteNode { node } => self.delete(node_target(node), None, None).await,
-            _ => self.act_on_pod(deed).await,
+            Deed::DeleteSet { set, propagation } => self.delete(target(set), None, Some(propagation)).await,
+            Deed::CreateSet { set } => self.create_set(set).await,
+            Deed::Plain { number } => self.create(POD, plain_pod(number)).await,
+            Deed::Budget { over, set, min_available, amount } => {
+                let app = self.covered(over, set);
+                self.create(POD_DISRUPTION_BUDGET, disruption_budget(app, min_available, amount)).await
+            }
+            Deed::DropBudget { over, set } => {
+                self.delete(Target::new(POD_DISRUPTION_BUDGET, SPACE, self.covered(over, set)), None, None).await
+            }
+            _ => Ok(()),
         }
     }
 
-    async fn act_on_pod(&self, deed: &Deed) -> Result<(), ApiError> {
+    fn set_name(&self, set: usize) -> &'static str {
+        SETS[set % self.strategies.len()]
+    }
+
+    /// The `app` of the pods that a budget covers, and its name.
+    fn covered(&self, over: Over, set: usize) -> &'static str {
+        match over {
+            Over::Set => self.set_name(set),
+            Over::Plain => "plain",
+        }
+    }
+
+    async fn act_on_node(&self, deed: &Deed) -> Result<(), ApiError> {
+        match *deed {
+            Deed::Taint { node, effect } => {
+                let taints = match effect {
+                    Effect::None => Value::Null,
+                    Effect::NoSchedule => json!([{"key": TAINT, "effect": "NoSchedule"}]),
+                    Effect::NoExecute => json!([{"key": TAINT, "effect": "NoExecute"}]),
+                };
+                self.patch(self.node(node), json!({"spec": {"taints": taints}})).await
+            }
+            Deed::Label { node, ssd } => {
+                let labels = json!({"disk": if ssd { "ssd" } else { "hdd" }});
+                self.patch(self.node(node), json!({"metadata": {"labels": labels}})).await
+            }
+            Deed::Cordon { node, on } => self.cordon(node, on).await,
+            Deed::DeleteNode { node } => self.delete(self.node(node), None, None).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn node(&self, number: usize) -> Target {
+        Target::new(NODE, "", &crate::machine::name(number % self.machines))
+    }
+
+    async fn cordon(&self, node: usize, on: bool) -> Result<(), ApiError> {
+        self.patch(self.node(node), json!({"spec": {"unschedulable": on}})).await
+    }
+
+    async fn act_on_pod(&self, deed: &Deed) -> Result<bool, ApiError> {
         let (Deed::DeletePod { pod, .. }
         | Deed::Relabel { pod }
         | Deed::Rehash { pod }
         | Deed::Orphan { pod }
-        | Deed::Fail { pod, .. }) = *deed
+        | Deed::Fail { pod, .. }
+        | Deed::Evict { pod }) = *deed
         else {
-            return Ok(());
+            return Ok(false);
         };
         let pods = self.list(POD).await?;
-        let Some(found) = pods.get(pod % pods.len().max(1)) else { return Ok(()) };
-        let target = Target::new(POD, NAMESPACE, found["metadata"]["name"].as_str().unwrap_or_default());
+        let Some(found) = pods.get(pod % pods.len().max(1)) else { return Ok(false) };
+        let target = object(POD, found);
         match *deed {
             Deed::DeletePod { force, .. } => self.delete(target, force.then_some(0), None).await,
             Deed::Relabel { .. } => self.patch(target, json!({"metadata": {"labels": {"app": "other"}}})).await,
@@ -134,42 +221,40 @@ impl User {
                 let phase = if succeeded { "Succeeded" } else { "Failed" };
                 self.patch(target.subresource("status"), json!({"status": {"phase": phase}})).await
             }
-            _ => Ok(()),
-        }
+            _ => self.evict(&target.name).await,
+        }?;
+        Ok(true)
     }
 
-    async fn create_plain(&self, number: u64) -> Result<(), ApiError> {
-        let metadata = json!({"name": format!("plain-{number}"), "namespace": NAMESPACE, "labels": {"app": "plain"}});
-        let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-                          "spec": pod_spec("plain:1", false, false)});
-        self.call(Request::Create { target: Target::new(POD, NAMESPACE, ""), body }).await.map(drop)
+    async fn act_on_revision(&self, deed: &Deed) -> Result<bool, ApiError> {
+        let (Deed::DeleteRevision { revision }
+        | Deed::RelabelRevision { revision }
+        | Deed::RehashRevision { revision }
+        | Deed::OrphanRevision { revision }
+        | Deed::RenumberRevision { revision, .. }) = *deed
+        else {
+            return Ok(false);
+        };
+        let revisions = self.list(CONTROLLER_REVISION).await?;
+        let Some(found) = revisions.get(revision % revisions.len().max(1)) else { return Ok(false) };
+        let target = object(CONTROLLER_REVISION, found);
+        match *deed {
+            Deed::DeleteRevision { .. } => self.delete(target, None, None).await,
+            Deed::RelabelRevision { .. } => self.patch(target, json!({"metadata": {"labels": {"app": "other"}}})).await,
+            Deed::RehashRevision { .. } => {
+                // No two revisions get the same: whose a pod is would be anybody's guess.
+                let hash = format!("odd-{}", target.name);
+                self.patch(target, json!({"metadata": {"labels": {HASH: hash}}})).await
+            }
+            Deed::RenumberRevision { number, .. } => self.patch(target, json!({ "revision": number })).await,
+            _ => self.patch(target, json!({"metadata": {"ownerReferences": null}})).await,
+        }?;
+        Ok(true)
     }
 }
 
-fn set_target(name: &str) -> Target {
-    Target::new(DAEMON_SET, NAMESPACE, name)
-}
-
-fn node_target(node: usize) -> Target {
-    Target::new(NODE, "", &crate::machine::name(node))
-}
-
-fn update(strategy: Strategy) -> Value {
-    let number = |text: &str| text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
-    let rolling = |unavailable: Value, surge: Value| json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}});
-    match strategy {
-        Strategy::Unavailable(text) => rolling(number(text), json!(0)),
-        Strategy::Surge(text) => rolling(json!(0), number(text)),
-        Strategy::OnDelete => json!({"type": "OnDelete", "rollingUpdate": null}),
-    }
-}
-
-fn pod_spec(image: &str, select: bool, tolerate: bool) -> Value {
-    let container = json!({"name": "main", "image": image, "resources": {"requests": {"cpu": "100m"}}});
-    json!({
-        "terminationGracePeriodSeconds": 5,
-        "containers": [container],
-        "nodeSelector": if select { json!({"disk": "ssd"}) } else { Value::Null },
-        "tolerations": if tolerate { json!([{"key": TAINT, "operator": "Exists"}]) } else { Value::Null },
-    })
+/// An object that was read.
+fn object(kind: Kind, object: &Value) -> Target {
+    let text = |name| object["metadata"][name].as_str().unwrap_or_default();
+    Target::new(kind, text("namespace"), text("name"))
 }

@@ -1,7 +1,8 @@
 //! The network between one client and the server: late, lossy, cut; never against the API's promises.
 //!
-//! Requests may get no answer, carried out or not or later; they may be refused. Watches may lag, end, break or
-//! expire, and events may come twice; within a watch nothing is lost or reordered.
+//! Requests may get no answer, carried out or not or later; they may be refused. Watches may lag, together or each by
+//! itself, end, break or expire, and events may come twice; within a watch nothing is reordered. What the API does
+//! not allow but happens is that events are lost silently.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,9 +11,14 @@ use bytes::Bytes;
 use everynode_api::ports::{Api, ApiError, BoxFuture, EventStream, Request, WatchEvent, WatchRequest};
 use everynode_api::status::Status;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::dice::Dice;
+use crate::ledger::Ledger;
 use crate::scenario::Ending;
+
+/// How late an event is at most, after the one before it in its watch, while watches are skewed.
+const SKEW_MS: u64 = 900;
 
 /// Where the server is; it changes when the server starts again.
 pub(crate) type Server = Mutex<Arc<dyn Api>>;
@@ -21,6 +27,7 @@ pub(crate) type Server = Mutex<Arc<dyn Api>>;
 pub(crate) struct Wire {
     server: Arc<Server>,
     dice: Dice,
+    ledger: Arc<Ledger>,
     state: Mutex<State>,
     /// Open watches look again when it changes.
     changed: Notify,
@@ -33,8 +40,10 @@ pub(crate) struct Wire {
 struct State {
     cut: bool,
     lagging: bool,
+    skewed: bool,
     trouble_percent: u64,
     twice_percent: u64,
+    lose_percent: u64,
     /// Watches of earlier generations have ended, the last of them so.
     generation: u64,
     ending: Option<Ending>,
@@ -43,9 +52,9 @@ struct State {
 }
 
 impl Wire {
-    pub(crate) fn new(server: Arc<Server>, seed: u64) -> Arc<Wire> {
+    pub(crate) fn new(server: Arc<Server>, seed: u64, ledger: Arc<Ledger>) -> Arc<Wire> {
         let (changed, crash) = (Notify::new(), Notify::new());
-        Arc::new(Wire { server, dice: Dice::new(seed), state: Mutex::default(), changed, crash })
+        Arc::new(Wire { server, dice: Dice::new(seed), ledger, state: Mutex::default(), changed, crash })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,6 +85,14 @@ impl Wire {
 
     pub(crate) fn twice(&self, percent: u64) {
         self.change(|state| state.twice_percent = percent);
+    }
+
+    pub(crate) fn skew(&self, on: bool) {
+        self.change(|state| state.skewed = on);
+    }
+
+    pub(crate) fn lose(&self, percent: u64) {
+        self.change(|state| state.lose_percent = percent);
     }
 
     pub(crate) fn end_watches(&self, ending: Ending) {
@@ -120,6 +137,7 @@ impl Wire {
     async fn perform(&self, request: Request) -> Result<Bytes, ApiError> {
         self.travel().await;
         if let Some(carried_out) = self.counts_down() {
+            self.ledger.count(if carried_out { "crash after a request" } else { "crash before a request" });
             if carried_out {
                 let _nobody_hears = self.server().call(request).await;
             }
@@ -131,6 +149,7 @@ impl Wire {
             (state.cut, state.trouble_percent)
         };
         if cut {
+            self.ledger.count("request while cut off");
             return Err(ApiError::Unreachable("no route to host".into()));
         }
         let answer = match percent > 0 && self.dice.chance(percent) {
@@ -144,14 +163,25 @@ impl Wire {
     async fn in_trouble(&self, request: Request) -> Result<Bytes, ApiError> {
         let lost = || ApiError::UnknownOutcome("the connection was reset".into());
         let guarded = matches!(request, Request::Update { .. } | Request::Patch { .. });
-        match self.dice.below(8) {
-            0 => Err(ApiError::Unreachable("connection refused".into())),
-            1 => Err(lost()),
-            2 => {
+        let (wrong, fault) = match self.dice.below(8) {
+            0 => (Wrong::Refused, "request refused"),
+            1 => (Wrong::Lost, "request lost"),
+            2 => (Wrong::AnswerLost, "answer lost"),
+            3 => (Wrong::Late, "request carried out after its client gave up"),
+            4 if guarded => (Wrong::Conflict, "write conflict"),
+            4 | 5 => (Wrong::Failed, "server error"),
+            6 => (Wrong::TooMany, "too many requests"),
+            _ => (Wrong::Slow, "slow request"),
+        };
+        self.ledger.count(fault);
+        match wrong {
+            Wrong::Refused => Err(ApiError::Unreachable("connection refused".into())),
+            Wrong::Lost => Err(lost()),
+            Wrong::AnswerLost => {
                 let _lost = self.server().call(request).await;
                 Err(lost())
             }
-            3 => {
+            Wrong::Late => {
                 let (server, late) = (self.server(), Duration::from_millis(self.dice.between(1, 8_000)));
                 tokio::spawn(async move {
                     tokio::time::sleep(late).await;
@@ -159,10 +189,10 @@ impl Wire {
                 });
                 Err(lost())
             }
-            4 if guarded => Err(Status::failure(409, "Conflict", "the object has been modified").into()),
-            4 | 5 => Err(Status::failure(500, "InternalError", "etcdserver: request timed out").into()),
-            6 => Err(Status::failure(429, "TooManyRequests", "too many requests").into()),
-            _ => {
+            Wrong::Conflict => Err(Status::failure(409, "Conflict", "the object has been modified").into()),
+            Wrong::Failed => Err(Status::failure(500, "InternalError", "etcdserver: request timed out").into()),
+            Wrong::TooMany => Err(Status::failure(429, "TooManyRequests", "too many requests").into()),
+            Wrong::Slow => {
                 tokio::time::sleep(Duration::from_millis(self.dice.between(10, 5_000))).await;
                 self.server().call(request).await
             }
@@ -176,8 +206,20 @@ impl Wire {
             return Err(ApiError::Unreachable("connection refused".into()));
         }
         let inner = self.server().watch(request).await?;
-        Ok(Box::new(Events { inner, wire: self.clone(), generation: state.generation, again: None }))
+        Ok(Box::new(Events { inner, wire: self.clone(), generation: state.generation, again: None, held: None }))
     }
+}
+
+/// What goes wrong with a request.
+enum Wrong {
+    Refused,
+    Lost,
+    AnswerLost,
+    Late,
+    Conflict,
+    Failed,
+    TooMany,
+    Slow,
 }
 
 /// What clients hold: the port over a wire.
@@ -200,6 +242,8 @@ struct Events {
     wire: Arc<Wire>,
     generation: u64,
     again: Option<WatchEvent>,
+    /// An event that is on its way until then.
+    held: Option<(WatchEvent, Instant)>,
 }
 
 impl Events {
@@ -211,25 +255,53 @@ impl Events {
             changed.as_mut().enable();
             let state = wire.state().clone();
             if state.generation > self.generation {
+                wire.ledger.count("watch ended");
                 return end(state.ending.unwrap_or(Ending::Broken));
             }
-            if let Some(event) = self.again.take() {
+            let held_until = self.held.as_ref().map(|(_, until)| *until);
+            if held_until.is_some_and(|until| !state.skewed || until <= Instant::now()) {
+                return self.held.take().map(|(event, _)| Ok(event));
+            }
+            if let Some(event) = self.again.take_if(|_| held_until.is_none()) {
                 return Some(Ok(event));
             }
             tokio::select! {
                 biased;
                 () = changed => {}
-                event = self.inner.next(), if !state.lagging => {
-                    if let Some(Ok(event)) = &event
-                        && state.twice_percent > 0
-                        && wire.dice.chance(state.twice_percent)
-                    {
-                        self.again = Some(event.clone());
+                () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {}
+                event = self.inner.next(), if !state.lagging && held_until.is_none() => {
+                    if let Some(event) = self.arrive(event, &state) {
+                        return event;
                     }
-                    return event;
                 }
             }
         }
+    }
+
+    /// What the client hears of it now, if anything.
+    fn arrive(
+        &mut self,
+        event: Option<Result<WatchEvent, ApiError>>,
+        state: &State,
+    ) -> Option<Option<Result<WatchEvent, ApiError>>> {
+        let (dice, ledger) = (&self.wire.dice, &self.wire.ledger);
+        let Some(Ok(event)) = event else { return Some(event) };
+        let is_bookmark = matches!(event, WatchEvent::Bookmark { .. });
+        if state.lose_percent > 0 && !is_bookmark && dice.chance(state.lose_percent) {
+            ledger.count("watch event lost");
+            return None;
+        }
+        if state.twice_percent > 0 && dice.chance(state.twice_percent) {
+            ledger.count("watch event twice");
+            self.again = Some(event.clone());
+        }
+        if state.skewed {
+            ledger.count("watch event held back");
+            let late = Duration::from_millis(dice.below(SKEW_MS));
+            self.held = Some((event, Instant::now() + late));
+            return None;
+        }
+        Some(Some(Ok(event)))
     }
 }
 

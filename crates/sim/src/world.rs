@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::brain::Brain;
+use crate::brain::{Brain, LIST_EVERY};
 use crate::clock::{ServerClock, environment, origin};
 use crate::judge::judge;
-use crate::ledger::{Ledger, WatchedStore};
+use crate::ledger::{Counts, Ledger, WatchedStore};
 use crate::machine::{Condition, Machine};
 use crate::scenario::{Deed, Scenario, Who};
 use crate::user::User;
@@ -26,6 +26,8 @@ use crate::wire::{Server, Wire};
 /// After so long without trouble, what is not as it has to be never will be: the longest back-offs (of pods: 15
 /// minutes) fit in.
 const PATIENCE: Duration = Duration::from_secs(2_400);
+/// How much longer it may take where watch events were lost: everybody has listed again by then.
+pub const RESYNC_MAX: Duration = Duration::from_millis(LIST_EVERY.as_millis() as u64 * 3 / 2);
 /// How often the healed cluster is judged, and how often in a row it has to be well.
 const JUDGE_EVERY: Duration = Duration::from_secs(3);
 const WELL_TIMES: u32 = 4;
@@ -39,6 +41,8 @@ pub struct Report {
     /// How long after the trouble the cluster had converged, simulated.
     pub converged_after: Duration,
     pub failure: Option<String>,
+    /// How often each deed was done and each fault hit.
+    pub counts: Counts,
     /// What happened to pods, and what users and bad luck did.
     pub story: Vec<String>,
 }
@@ -75,7 +79,7 @@ fn make_keys(pki: &Path) {
     runtime().block_on(async {
         let clock = ServerClock(Env::simulated(0, origin()));
         let store = Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()), Limits::default()));
-        let opened = open(&store, &Ledger::new(clock.0.clone()), &clock, pki).await;
+        let opened = open(&store, &Ledger::new(clock.0.clone(), false), &clock, pki, true).await;
         opened.unwrap_or_else(|error| panic!("no keys can be made: {error}"));
     });
 }
@@ -102,7 +106,7 @@ fn catch_panics() {
 
 async fn play(scenario: &Scenario, pki: &Path) -> Report {
     let began = Instant::now();
-    let mut cluster = match Cluster::start(scenario, pki, began).await {
+    let mut cluster = match Cluster::start(scenario, pki).await {
         Ok(cluster) => cluster,
         Err(error) => panic!("the cluster does not start: {error}"),
     };
@@ -113,6 +117,7 @@ async fn play(scenario: &Scenario, pki: &Path) -> Report {
         writes: cluster.ledger.writes(),
         converged_after,
         failure: cluster.ledger.failure(),
+        counts: cluster.ledger.counts(),
         story: cluster.ledger.story(),
     }
 }
@@ -124,7 +129,8 @@ struct Cluster {
     pki: PathBuf,
     store: Arc<MemoryStore>,
     server: Arc<Server>,
-    user: User,
+    foreign: bool,
+    user: Arc<User>,
     brains: [Arc<Brain>; 2],
     second: Option<AbortHandle>,
     machines: Vec<(Arc<Wire>, Env, watch::Sender<Condition>)>,
@@ -132,22 +138,25 @@ struct Cluster {
     tasks: JoinSet<()>,
     /// What ends troubles.
     ends: JoinSet<()>,
+    /// What users are about.
+    errands: JoinSet<()>,
 }
 
 impl Cluster {
-    async fn start(scenario: &Scenario, pki: &Path, _began: Instant) -> Result<Cluster, StartError> {
+    async fn start(scenario: &Scenario, pki: &Path) -> Result<Cluster, StartError> {
         let seed = scenario.seed;
         let env = |number: u64| Env::simulated(seed.wrapping_mul(1009).wrapping_add(number), origin());
         let clock = ServerClock(env(0));
-        let ledger = Ledger::new(clock.0.clone());
+        let ledger = Ledger::new(clock.0.clone(), scenario.foreign);
         let store = Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()), Limits::default()));
-        let server: Arc<Server> = Arc::new(Mutex::new(open(&store, &ledger, &clock, pki).await?));
-        let wire = |number: u64| Wire::new(server.clone(), seed.wrapping_mul(31).wrapping_add(number));
-        let brain = |number: u64, name| Brain::new(name, wire(number), env(number), scenario.binds, ledger.clone());
+        let opened = open(&store, &ledger, &clock, pki, !scenario.foreign).await?;
+        let server: Arc<Server> = Arc::new(Mutex::new(opened));
+        let wire = |number: u64| Wire::new(server.clone(), seed.wrapping_mul(31).wrapping_add(number), ledger.clone());
+        let brain = |number: u64, name| Brain::new(name, wire(number), env(number), scenario, ledger.clone());
         let brains = [brain(1, "the first"), brain(2, "the second")];
         let mut tasks = JoinSet::new();
         tasks.spawn(brains[0].clone().run());
-        let user = User::new(server.clone(), scenario);
+        let user = User::new(server.clone(), ledger.clone(), scenario);
         let mut machines = Vec::new();
         for number in 0..scenario.machines {
             let id = 10 + number as u64;
@@ -156,13 +165,13 @@ impl Cluster {
             tasks.spawn(Machine::new(number, wire.clone(), env.clone(), receiver, seed ^ id).run());
             machines.push((wire, env, sender));
         }
-        for (set, strategy) in scenario.strategies.iter().enumerate() {
-            if let Err(error) = user.create_set(set, *strategy).await {
-                ledger.fail(format!("the first set is refused: {error}"));
-            }
+        if let Err(error) = user.set_up().await {
+            ledger.fail(format!("the first sets are refused: {error}"));
         }
-        let (pki, ends) = (pki.to_owned(), JoinSet::new());
-        Ok(Cluster { ledger, clock, pki, store, server, user, brains, second: None, machines, tasks, ends })
+        let (pki, foreign) = (pki.to_owned(), scenario.foreign);
+        let (ends, errands) = (JoinSet::new(), JoinSet::new());
+        let second = None;
+        Ok(Cluster { ledger, clock, pki, store, server, foreign, user, brains, second, machines, tasks, ends, errands })
     }
 
     /// Plays the steps.
@@ -172,13 +181,13 @@ impl Cluster {
             if self.ledger.failure().is_some() {
                 return;
             }
-            self.ledger.tell(format!("{:?}", step.deed));
-            self.perform(&step.deed, scenario).await;
+            self.ledger.tell(step.deed.to_string());
+            self.perform(&step.deed).await;
         }
         tokio::time::sleep_until(began + Duration::from_millis(scenario.calm_at_ms)).await;
     }
 
-    async fn perform(&mut self, deed: &Deed, scenario: &Scenario) {
+    async fn perform(&mut self, deed: &Deed) {
         match *deed {
             Deed::PowerOff { node, for_ms } => self.condition(node, for_ms, |condition, bad| condition.on = !bad),
             Deed::Slow { node, factor, for_ms } => {
@@ -189,29 +198,54 @@ impl Cluster {
                 self.wire_for(who, for_ms, move |wire, bad| wire.trouble(if bad { percent } else { 0 }));
             }
             Deed::Lag { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.lag(bad)),
+            Deed::Skew { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.skew(bad)),
             Deed::Twice { who, percent, for_ms } => {
                 self.wire_for(who, for_ms, move |wire, bad| wire.twice(if bad { percent } else { 0 }));
+            }
+            Deed::Lose { who, percent, for_ms } => {
+                self.wire_for(who, for_ms, move |wire, bad| wire.lose(if bad { percent } else { 0 }));
             }
             Deed::EndWatches { who, ending } => self.wire(who).end_watches(ending),
             Deed::Crash { second, calls, carried_out, down_ms } => {
                 self.brains[usize::from(second)].crash_in(calls, carried_out, down_ms);
             }
+            Deed::Kill { second, down_ms } => self.brains[usize::from(second)].kill(down_ms),
             Deed::TwoLeaders { for_ms } => self.two_leaders(for_ms),
             Deed::Jump { who, by_ms } => self.env(who).jump(by_ms),
-            Deed::CrashServer => self.crash_server().await,
-            _ => {
-                if let Err(error) = self.user.act(deed, &scenario.strategies).await {
-                    self.ledger.tell(format!("refused: {error}"));
-                }
-            }
+            Deed::CrashServer {} => self.crash_server().await,
+            _ => return self.act(deed).await,
         }
+        self.ledger.count(deed.word());
+    }
+
+    /// What users do.
+    async fn act(&mut self, deed: &Deed) {
+        let user = self.user.clone();
+        match *deed {
+            Deed::Drain { node, for_ms } => {
+                drop(self.errands.spawn(async move { user.drain(node, for_ms).await }));
+            }
+            Deed::DeleteNamespace { again } => {
+                drop(self.errands.spawn(async move { user.delete_namespace(again).await }));
+            }
+            _ => match user.act(deed).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.ledger.tell(format!("refused: {error}")),
+            },
+        }
+        self.ledger.count(deed.word());
+    }
+
+    fn machine(&self, number: usize) -> &(Arc<Wire>, Env, watch::Sender<Condition>) {
+        &self.machines[number % self.machines.len()]
     }
 
     fn wire(&self, who: Who) -> Arc<Wire> {
         match who {
             Who::First => self.brains[0].wire.clone(),
             Who::Second => self.brains[1].wire.clone(),
-            Who::Machine(number) => self.machines[number].0.clone(),
+            Who::Machine(number) => self.machine(number).0.clone(),
         }
     }
 
@@ -219,7 +253,7 @@ impl Cluster {
         match who {
             Who::First => self.brains[0].env.clone(),
             Who::Second => self.brains[1].env.clone(),
-            Who::Machine(number) => self.machines[number].1.clone(),
+            Who::Machine(number) => self.machine(number).1.clone(),
         }
     }
 
@@ -234,7 +268,7 @@ impl Cluster {
     }
 
     fn condition(&mut self, node: usize, for_ms: u64, change: impl Fn(&mut Condition, bool) + Send + 'static) {
-        let sender = self.machines[node].2.clone();
+        let sender = self.machine(node).2.clone();
         sender.send_modify(|condition| change(condition, true));
         self.ends.spawn(async move {
             tokio::time::sleep(Duration::from_millis(for_ms)).await;
@@ -260,7 +294,7 @@ impl Cluster {
 
     async fn crash_server(&mut self) {
         self.store = Arc::new(self.store.crashed());
-        match open(&self.store, &self.ledger, &self.clock, &self.pki).await {
+        match open(&self.store, &self.ledger, &self.clock, &self.pki, !self.foreign).await {
             Ok(server) => *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server,
             Err(error) => self.ledger.fail(format!("the server does not start again: {error}")),
         }
@@ -268,6 +302,7 @@ impl Cluster {
 
     fn heal(&mut self) {
         self.ends.abort_all();
+        self.errands.abort_all();
         self.end_second();
         for (wire, _, condition) in &self.machines {
             wire.heal();
@@ -284,18 +319,21 @@ impl Cluster {
         if let Err(error) = self.user.mend().await {
             self.ledger.fail(format!("nobody can mend the sets: {error}"));
         }
-        let (mut well, mut changes, mut wrong) = (0, 0, Vec::new());
-        while self.ledger.failure().is_none() && healed.elapsed() < PATIENCE {
+        let patience = if scenario.loses_events() { PATIENCE + RESYNC_MAX } else { PATIENCE };
+        let (mut well, mut changes, mut wrong, mut well_since) = (0, 0, Vec::new(), healed.elapsed());
+        while self.ledger.failure().is_none() && healed.elapsed() < patience {
             tokio::time::sleep(JUDGE_EVERY).await;
-            match judge(&self.user, scenario.machines, self.clock.0.now()).await {
+            match judge(&self.user, scenario, self.clock.0.now()).await {
                 Ok(found) => wrong = found,
                 Err(error) => wrong = vec![error.to_string()],
             }
             let quiet = changes == self.ledger.pod_changes();
             changes = self.ledger.pod_changes();
             well = if wrong.is_empty() && quiet { well + 1 } else { 0 };
-            if well == WELL_TIMES {
-                return healed.elapsed();
+            match well {
+                1 => well_since = healed.elapsed(),
+                WELL_TIMES => return well_since,
+                _ => {}
             }
         }
         self.ledger.fail(format!("did not converge:\n  {}", wrong.join("\n  ")));
@@ -308,9 +346,10 @@ async fn open(
     ledger: &Arc<Ledger>,
     clock: &ServerClock,
     pki: &Path,
+    exclusive_places: bool,
 ) -> Result<Arc<dyn Api>, StartError> {
     let watched = WatchedStore { inner: store.clone(), ledger: ledger.clone() };
-    let config = Config { environment: environment(clock), ..Config::new(pki.to_owned()) };
+    let config = Config { environment: environment(clock), exclusive_places, ..Config::new(pki.to_owned()) };
     let server = ApiServer::new(Arc::new(watched), config).await?;
     Ok(server.client(Identity::internal("system:simulated")))
 }

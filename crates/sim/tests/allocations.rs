@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use everynode_api::ports::Propagation;
-use everynode_sim::scenario::{Deed, Scenario, Step, Strategy};
+use everynode_sim::scenario::{Amount, Deed, Scenario, Step, Strategy};
 use everynode_sim::{Report, run};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -36,7 +36,7 @@ fn a_small_cluster_allocates_no_more_than_was_recorded() {
     let first = run(&scenario(), keys.path());
     let (report, counts) = counted(keys.path());
     assert_eq!((&report.failure, report.trace), (&None, first.trace), "{}", report.story.join("\n"));
-    let updated = report.story.iter().filter(|line| line.contains("Template")).count();
+    let updated = report.story.iter().filter(|line| line.contains("template set=")).count();
     assert_eq!(updated, 1, "{}", report.story.join("\n"));
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         return std::fs::write(file(), text(&counts)).unwrap();
@@ -56,9 +56,11 @@ fn scenario() -> Scenario {
     Scenario {
         seed: 4,
         machines: MACHINES,
-        strategies: vec![Strategy::Unavailable("25%")],
+        strategies: vec![Strategy::Unavailable(Amount::Percent(25))],
         min_ready_seconds: 0,
         binds: true,
+        strict: false,
+        foreign: false,
         crash_percent: 0,
         steps: vec![at(40, template), at(140, delete)],
         calm_at_ms: 160_000,

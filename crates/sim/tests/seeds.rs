@@ -1,20 +1,26 @@
 //! Seeds from 0 on: whatever goes wrong, the cluster converges, and a run is a function of its seed.
 
-use everynode_sim::{Scenario, many, run};
+use everynode_sim::scenario::Deed;
+use everynode_sim::{FAULTS, Scenario, many, run};
 
-/// As many as take less than a minute, unoptimised, on two idle processors; `SIM_SEEDS=5000 SIM_FIRST=100` runs others.
-const SEEDS: u64 = 100;
+/// `SIM_SEEDS=50000 SIM_FIRST=2000` runs others; always the same ones, so that a red run is red again.
+const SEEDS: u64 = 2_000;
 
 fn asked(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+/// And everything that may happen does happen (issue 3): a deed or a fault that no seed meets proves nothing.
 #[test]
 fn every_seed_converges() {
     let keys = tempfile::tempdir().unwrap();
     let (first, count) = (asked("SIM_FIRST").unwrap_or(0), asked("SIM_SEEDS").unwrap_or(SEEDS));
-    let failed = many(first, count, keys.path(), |failed| println!("{failed}\n"));
-    assert_eq!(failed, 0, "seeds failed; see above");
+    let sum = many(first, count, keys.path(), |failed| println!("{failed}\n"));
+    println!("{sum}");
+    assert_eq!(sum.failed, 0, "seeds failed; see above");
+    let happened = |what: &&&str| sum.counts.get(**what).is_some_and(|number| *number > 0);
+    let missing: Vec<_> = Deed::WORDS.iter().chain(FAULTS).filter(|what| !happened(what)).collect();
+    assert!(count < SEEDS || missing.is_empty(), "never happened: {missing:?}");
 }
 
 /// Write for write, at the same moments, in the same order.
@@ -25,18 +31,8 @@ fn a_run_is_a_function_of_its_seed() {
     for seed in 3..9 {
         let [one, other] = [0, 1].map(|keys_of| run(&Scenario::new(seed), keys[keys_of].path()));
         assert_eq!((one.trace, one.writes, &one.story), (other.trace, other.writes, &other.story), "seed {seed}");
+        assert_eq!(one.counts, other.counts, "seed {seed}");
         traces.insert(one.trace);
     }
     assert_eq!(traces.len(), 6, "different seeds are different runs");
-}
-
-/// Seeds that failed once, and what they found.
-#[test]
-fn seeds_that_found_something() {
-    let keys = tempfile::tempdir().unwrap();
-    // A garbage collector that died between the last dependent and its owner's finalizer.
-    for seed in [1162, 1179] {
-        let report = run(&Scenario::new(seed), keys.path());
-        assert_eq!(report.failure, None, "seed {seed}\n{}", report.story.join("\n"));
-    }
 }

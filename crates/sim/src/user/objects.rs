@@ -1,0 +1,59 @@
+//! The objects that users write.
+
+use serde_json::{Value, json};
+
+use super::{SPACE, TAINT};
+use crate::scenario::{Amount, Strategy};
+
+pub(super) fn daemon_set(name: &str, strategy: Strategy, min_ready_seconds: u64) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": SPACE},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "minReadySeconds": min_ready_seconds,
+            "revisionHistoryLimit": 2,
+            "updateStrategy": update(strategy),
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod_spec("img:0", false, false)},
+        },
+    })
+}
+
+pub(super) fn update(strategy: Strategy) -> Value {
+    let rolling = |unavailable: Value, surge: Value| json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}});
+    match strategy {
+        Strategy::Unavailable(amount) => rolling(number(amount), json!(0)),
+        Strategy::Surge(amount) => rolling(json!(0), number(amount)),
+        Strategy::OnDelete => json!({"type": "OnDelete", "rollingUpdate": null}),
+    }
+}
+
+fn number(amount: Amount) -> Value {
+    match amount {
+        Amount::Number(number) => json!(number),
+        Amount::Percent(number) => json!(format!("{number}%")),
+    }
+}
+
+pub(super) fn pod_spec(image: &str, select: bool, tolerate: bool) -> Value {
+    let container = json!({"name": "main", "image": image, "resources": {"requests": {"cpu": "100m"}}});
+    json!({
+        "terminationGracePeriodSeconds": 5,
+        "containers": [container],
+        "nodeSelector": if select { json!({"disk": "ssd"}) } else { Value::Null },
+        "tolerations": if tolerate { json!([{"key": TAINT, "operator": "Exists"}]) } else { Value::Null },
+    })
+}
+
+pub(super) fn plain_pod(number: u64) -> Value {
+    let metadata = json!({"name": format!("plain-{number}"), "namespace": SPACE, "labels": {"app": "plain"}});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec("plain:1", false, false)})
+}
+
+/// A budget over the pods of an app, by the app's name.
+pub(super) fn disruption_budget(app: &str, min_available: bool, amount: Amount) -> Value {
+    let field = if min_available { "minAvailable" } else { "maxUnavailable" };
+    json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app, "namespace": SPACE},
+        "spec": {"selector": {"matchLabels": {"app": app}}, field: number(amount)},
+    })
+}

@@ -1,0 +1,51 @@
+//! A lost watch event never stalls longer than one resync (issue 3).
+
+use std::time::Duration;
+
+use everynode_sim::scenario::{Deed, Step, Who};
+use everynode_sim::{RESYNC_MAX, Scenario, run};
+
+const SEEDS: u64 = 40;
+/// What users' deeds take to settle where nothing goes wrong.
+const NORMAL: Duration = Duration::from_secs(60);
+
+/// Only what users do, and none of it lasts.
+fn only_users(seed: u64) -> Scenario {
+    let mut scenario = Scenario { crash_percent: 0, foreign: false, ..Scenario::new(seed) };
+    scenario.steps.retain(|step| {
+        let words = ["template", "update", "settings", "delete-set", "create-set", "delete-pod", "taint", "label"];
+        words.contains(&step.deed.word())
+    });
+    scenario.calm_at_ms = scenario.calm_at_ms.min(30_000);
+    scenario.steps.iter_mut().for_each(|step| step.at_ms %= scenario.calm_at_ms);
+    scenario.steps.sort_by_key(|step| step.at_ms);
+    scenario
+}
+
+/// The same where nobody hears of anything from a while on.
+fn deaf(scenario: &Scenario) -> Scenario {
+    let everybody = (0..scenario.machines).map(Who::Machine).chain([Who::First]);
+    let lose = |who| Step { at_ms: 5_000, deed: Deed::Lose { who, percent: 100, for_ms: scenario.calm_at_ms } };
+    let mut deaf = scenario.clone();
+    deaf.steps.extend(everybody.map(lose));
+    deaf.steps.sort_by_key(|step| step.at_ms);
+    deaf
+}
+
+#[test]
+fn a_lost_event_stalls_no_longer_than_one_resync() {
+    let keys = tempfile::tempdir().unwrap();
+    let mut slowest = [Duration::ZERO; 2];
+    for seed in 0..SEEDS {
+        let hearing = only_users(seed);
+        let both = [(deaf(&hearing), NORMAL + RESYNC_MAX), (hearing, NORMAL)];
+        for ((scenario, limit), slowest) in both.iter().zip(&mut slowest) {
+            let report = run(scenario, keys.path());
+            assert_eq!(report.failure, None, "{scenario}");
+            assert!(report.converged_after <= *limit, "{:?}\n{scenario}", report.converged_after);
+            *slowest = report.converged_after.max(*slowest);
+        }
+    }
+    println!("slowest: {:?} deaf, {:?} hearing", slowest[0], slowest[1]);
+    assert!(slowest[0] > NORMAL, "nothing was lost that mattered");
+}
