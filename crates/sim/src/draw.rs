@@ -22,8 +22,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         // What such a server cannot prevent comes from stale caches.
         steps.extend((0..4).map(|_| Step { at_ms: dice.below(calm_at_ms), deed: staleness(&dice) }));
     }
-    steps.sort_by_key(|step| step.at_ms);
-    Scenario {
+    let mut scenario = Scenario {
         seed,
         machines,
         strategies,
@@ -35,7 +34,22 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         crash_percent: *dice.pick(&[0, 0, 0, 10]),
         steps,
         calm_at_ms,
+    };
+    if dice.chance(5) {
+        scenario.steps.extend(held_up_drains(&dice, machines, calm_at_ms));
     }
+    scenario.steps.sort_by_key(|step| step.at_ms);
+    scenario
+}
+
+/// A pod that no budget gives away, and drains that wait for it until they are given up: by single lots that rarely comes
+/// together.
+fn held_up_drains(dice: &Dice, machines: usize, calm_at_ms: u64) -> Vec<Step> {
+    let at_ms = dice.below(calm_at_ms / 2);
+    let budget = Deed::Budget { over: Over::Plain, set: 0, min_available: false, amount: Amount::Number(0) };
+    let drain = |node| Step { at_ms: at_ms + 6_000, deed: Deed::Drain { node, for_ms: dice.between(4_000, 20_000) } };
+    let prepared = [Deed::Plain { number: 0 }, budget].map(|deed| Step { at_ms, deed });
+    prepared.into_iter().chain((0..machines).map(drain)).collect()
 }
 
 fn strategy(dice: &Dice) -> Strategy {

@@ -143,7 +143,7 @@ impl Known {
     }
 
     /// Compares with what is on disk. A key may be newer than its acknowledgement, never older.
-    fn check(&self, store: &EmbeddedStore) {
+    fn check(&mut self, store: &EmbeddedStore) {
         for (name, (step, revision)) in &self.durable {
             let found = store.get(&format!("/left/{name}"), None).expect("readable");
             let found = found.unwrap_or_else(|| panic!("{name} was acknowledged and is lost"));
@@ -166,7 +166,7 @@ impl Known {
     }
 
     /// What is lost of the renewals is a tail: nothing that is older than something that is there.
-    fn check_renewals(&self, store: &EmbeddedStore) {
+    fn check_renewals(&mut self, store: &EmbeddedStore) {
         let all = store.range(&prefix_range("/"), None, 0).expect("readable").items;
         let Some(newest) = all.iter().map(|kv| kv.modified).max() else { return };
         for (name, acked) in &self.renewed {
@@ -174,6 +174,8 @@ impl Known {
             let found = store.get(&format!("/lease/{name}"), None).expect("readable").map(|kv| kv.modified);
             assert!(found.is_some_and(|found| found >= *before), "{name}: {found:?} < {before:?} <= {newest:?}");
         }
+        // What this crash has lost is lost: nothing that comes later may be held against it.
+        self.renewed.values_mut().for_each(|acked| acked.retain(|revision| *revision <= newest));
     }
 }
 
