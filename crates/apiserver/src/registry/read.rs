@@ -15,6 +15,10 @@ use crate::{base64, stored};
 
 /// Pages that a client may ask for are never larger than this (0 asks for everything).
 const LIMIT_MAX: usize = 100_000;
+/// Objects that a list with a selector and a small limit reads at a time, so that a hundred thousand take a hundred reads.
+const SCAN_CHUNK: usize = 1_000;
+/// How often a list of the newest state is begun.
+const COLLECT_ATTEMPTS: usize = 4;
 
 /// Which state a list shows (DS-I30).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,36 +119,56 @@ impl Registry {
         }
     }
 
-    /// Reads pages of the store until the list's page is full or the range ends.
-    fn collect(
+    /// Reads the store until the list's page is full or the range ends. A list of the newest state that is overtaken by so
+    /// many writes that its revision is forgotten meanwhile begins again.
+    fn collect(&self, topic: &Topic, options: &ListOptions, range: Range, place: Place) -> Result<ListPage, Status> {
+        let may_begin_again = place.revision.is_none() && !place.continued;
+        for _ in 1..COLLECT_ATTEMPTS {
+            match self.collect_at(topic, options, range.clone(), &place) {
+                Err(status) if may_begin_again && status.is_expired() => {}
+                result => return result,
+            }
+        }
+        self.collect_at(topic, options, range, &place)
+    }
+
+    fn collect_at(
         &self,
         topic: &Topic,
         options: &ListOptions,
         mut range: Range,
-        place: Place,
+        place: &Place,
     ) -> Result<ListPage, Status> {
-        let limit = options.limit.min(LIMIT_MAX);
+        let (limit, selects) = (options.limit.min(LIMIT_MAX), options.filter.selects());
         let mut at = place.revision;
         let mut items: Vec<Arc<Item>> = Vec::new();
         loop {
-            let wanted = if limit == 0 { 0 } else { limit - items.len() };
-            let page = self.store.range(&range, at, wanted).map_err(|error| expired_token(error, &place, &range))?;
+            let wanted = match limit {
+                0 => 0,
+                // Of many objects few may match.
+                _ if selects => limit.max(SCAN_CHUNK),
+                _ => limit - items.len(),
+            };
+            let page = self.store.range(&range, at, wanted).map_err(|error| expired_token(error, place, &range))?;
             at = Some(page.revision);
-            let last = page.items.last().map(|kv| after(&kv.key));
-            let found = topic.items(page.items);
-            items.extend(found.into_iter().filter(|item| !options.filter.selects() || options.filter.matches(item)));
-            let complete = page.remaining == 0;
-            if complete || (limit > 0 && items.len() >= limit) {
-                let token = last.filter(|_| !complete).map(|start| token(page.revision.0, &start));
-                let remaining = (!complete && !options.filter.selects()).then_some(page.remaining);
-                return Ok(ListPage { items, revision: page.revision.0, continue_token: token, remaining });
-            }
-            match last {
-                Some(start) => range.start = start,
-                None => {
-                    return Ok(ListPage { items, revision: page.revision.0, continue_token: None, remaining: None });
+            let (count, mut read, mut last) = (page.items.len(), 0, None);
+            for item in topic.items(page.items) {
+                read += 1;
+                last = Some(after(&item.kv.key));
+                if !selects || options.filter.matches(&item) {
+                    items.push(item);
+                }
+                if limit > 0 && items.len() >= limit {
+                    break;
                 }
             }
+            let complete = page.remaining == 0 && read == count;
+            if complete || last.is_none() || (limit > 0 && items.len() >= limit) {
+                let token = last.filter(|_| !complete).map(|start| token(page.revision.0, &start));
+                let remaining = (!complete && !selects).then_some(page.remaining);
+                return Ok(ListPage { items, revision: page.revision.0, continue_token: token, remaining });
+            }
+            range.start = last.unwrap_or(range.start);
         }
     }
 

@@ -49,6 +49,27 @@ async fn selectors() {
     assert_eq!((names(&selected), &selected["metadata"]["remainingItemCount"]), (vec!["m0"], &Value::Null)); // DS-I31
 }
 
+/// A page of a selection ends with what fills it, in the middle of what was read, and the next goes on right there.
+#[tokio::test]
+async fn pages_of_a_selection_leave_nothing_out() {
+    let server = with_maps(9).await;
+    for name in ["m1", "m4", "m5", "m8"] {
+        let label = json!({"metadata": {"labels": {"tier": "x"}}});
+        server.patch(&format!("{CONFIG_MAPS}/{name}"), MERGE, &label).await.expect(200);
+    }
+    let (mut found, mut pages, mut token) = (Vec::new(), 0, String::new());
+    loop {
+        let list = server.get(&format!("{CONFIG_MAPS}?limit=1&labelSelector=tier&continue={token}")).await.expect(200);
+        found.extend(names(&list).into_iter().map(str::to_owned));
+        pages += 1;
+        match list["metadata"]["continue"].as_str() {
+            Some(next) => token = next.replace('=', "%3D"),
+            None => break,
+        }
+    }
+    assert_eq!((found.join(" "), pages), ("m1 m4 m5 m8".to_owned(), 4)); // DS-I31
+}
+
 #[tokio::test]
 async fn versions_of_lists() {
     let server = with_maps(1).await;
