@@ -44,11 +44,12 @@ pub(crate) fn respects_cordon(options: &Options, set: &Meta) -> bool {
 /// The template's spec with the tolerations that its pods will have.
 pub(crate) fn pod_spec(template: &PodSpec, respect_cordon: bool) -> PodSpec {
     let mut spec = template.clone();
-    spec.tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
+    let mut tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
     if respect_cordon {
         let own = &template.tolerations;
-        spec.tolerations.retain(|t| own.contains(t) || t.key.as_ref() != "node.kubernetes.io/unschedulable");
+        tolerations.retain(|t| own.contains(t) || t.key.as_ref() != "node.kubernetes.io/unschedulable");
     }
+    spec.tolerations = tolerations.into();
     spec
 }
 

@@ -113,7 +113,7 @@ fn draw_node(listed: &Listed, set: &DaemonSet, node: &Node, pods: &[&Pod]) -> No
     let tolerations = with_automatic_tolerations(&template.tolerations, template.host_network);
     let verdict = eligible(template, &tolerations, node);
     let mut spec = template.as_ref().clone();
-    spec.tolerations = tolerations;
+    spec.tolerations = tolerations.into();
     let live = pods.iter().filter(|pod| !pod.is_terminal()).min_by_key(|pod| (pod.is_terminating(), !pod.is_ready()));
     let silent = || (!node.is_ready()).then(|| "the node is not ready".to_owned());
     let unfit = || silent().into_iter().chain(texts(&static_reasons(&spec, node))).collect();

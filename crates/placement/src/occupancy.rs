@@ -43,7 +43,7 @@ impl Occupancy {
 pub fn effective_requests(spec: &PodSpec) -> Resources {
     let mut peak = Resources::new();
     let mut sidecars = Resources::new();
-    for init in &spec.init_containers {
+    for init in spec.init_containers.iter() {
         let mut now = sidecars.clone();
         add(&mut now, &init.resources.requests);
         if is_sidecar(init) {

@@ -159,6 +159,19 @@ impl Pods {
         self.by_node.iter().map(|(key, _)| &*key.name)
     }
 
+    /// A pod whose template is in memory once, if its siblings have the same: the one that it replaces, or its
+    /// controller's first or last in the order of names.
+    fn share(&self, key: &Key, mut pod: Arc<Pod>) -> Arc<Pod> {
+        let owned = pod.meta.controller().and_then(|owner| self.by_owner.get(owner.uid.as_ref()));
+        let siblings = owned.into_iter().flat_map(|owned| [owned.first(), owned.last()]).flatten();
+        let siblings: Vec<Arc<Pod>> = self.get(key).into_iter().chain(siblings).cloned().collect();
+        // Just parsed, so that nobody else has it.
+        if let Some(pod) = Arc::get_mut(&mut pod) {
+            siblings.iter().for_each(|sibling| pod.spec.share(&sibling.spec));
+        }
+        pod
+    }
+
     /// Adds or replaces; returns what was there.
     fn insert(&mut self, key: &Key, pod: Arc<Pod>) -> Option<Arc<Pod>> {
         let old = self.by_key.insert(key.clone(), pod.clone());
@@ -516,6 +529,10 @@ impl View {
     pub fn upsert(&mut self, kind: &Kind, item: Item) -> Change {
         self.observe_revision(kind, item.meta().resource_version);
         let key = item.meta().key();
+        let item = match item {
+            Item::Pod(pod) => Item::Pod(self.pods.share(&key, pod)),
+            item => item,
+        };
         let old = self.put(kind, &key, &item);
         if let Some(old) = &old {
             self.ownership.remove(kind, old.meta(), old.meta().uid != item.meta().uid);

@@ -1,5 +1,7 @@
 //! A pod, as controllers see it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -29,13 +31,16 @@ pub struct PodSpec {
     pub preemption_policy: Box<str>,
     pub node_selector: Labels,
     pub affinity: Option<Box<Affinity>>,
+    /// Shared between the pods of a controller, as far as they are the same.
     #[serde(deserialize_with = "null_default")]
-    pub tolerations: Vec<Toleration>,
+    pub tolerations: Arc<[Toleration]>,
     pub host_network: bool,
+    /// Shared likewise.
     #[serde(deserialize_with = "null_default")]
-    pub containers: Vec<ContainerNeeds>,
+    pub containers: Arc<[ContainerNeeds]>,
+    /// Shared likewise.
     #[serde(deserialize_with = "null_default")]
-    pub init_containers: Vec<ContainerNeeds>,
+    pub init_containers: Arc<[ContainerNeeds]>,
     #[serde(deserialize_with = "null_default")]
     pub overhead: Resources,
     /// Requests and limits of the pod as a whole; they take the place of its containers' sums.
@@ -162,6 +167,18 @@ impl Pod {
 }
 
 impl PodSpec {
+    /// Takes over from `other` what is the same in both, so that it is in memory once.
+    pub(super) fn share(&mut self, other: &PodSpec) {
+        fn same<T: PartialEq>(own: &mut Arc<[T]>, other: &Arc<[T]>) {
+            if !Arc::ptr_eq(own, other) && own == other {
+                *own = other.clone();
+            }
+        }
+        same(&mut self.tolerations, &other.tolerations);
+        same(&mut self.containers, &other.containers);
+        same(&mut self.init_containers, &other.init_containers);
+    }
+
     /// The single value of the first `metadata.name In` match field (DS-B32).
     pub fn pinned_node(&self) -> Option<&str> {
         let required = self.affinity.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;

@@ -112,6 +112,14 @@ impl<V> Sorted<V> {
         self.iter().map(|(_, value)| value)
     }
 
+    pub fn first(&self) -> Option<&V> {
+        self.chunks.first()?.entries.first().map(|(_, value)| value)
+    }
+
+    pub fn last(&self) -> Option<&V> {
+        self.chunks.last()?.entries.last().map(|(_, value)| value)
+    }
+
     /// Entries from this key on.
     pub fn from<'a>(&'a self, namespace: &str, name: &str) -> impl Iterator<Item = (&'a Key, &'a V)> + use<'a, V> {
         let first = self.chunk_of(namespace, name);
