@@ -317,7 +317,8 @@ pub(crate) struct StatusArgs {
     \x20 everynode why node-exporter -n monitoring            every node\n\
     \x20 everynode why node-exporter -n monitoring --node a")]
 pub(crate) struct WhyArgs {
-    /// The DaemonSet
+    /// The DaemonSet; `ds/NAME` is understood, too
+    #[arg(value_parser = daemon_set_name)]
     pub(crate) name: String,
     /// Only this node
     #[arg(long)]
@@ -406,10 +407,21 @@ pub(crate) enum RolloutVerb {
 /// The DaemonSet whose rollout it is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RolloutTarget {
-    /// The DaemonSet
+    /// The DaemonSet; `ds/NAME` is understood, too
+    #[arg(value_parser = daemon_set_name)]
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// The name in `NAME`, or in one of kubectl's spellings `ds/NAME`, `daemonset/NAME`, `daemonsets.apps/NAME`.
+fn daemon_set_name(text: &str) -> Result<String, String> {
+    let (kind, name) = text.split_once('/').unwrap_or(("ds", text));
+    match kind {
+        _ if name.is_empty() || name.contains('/') => Err(format!("`{text}` is not the name of a DaemonSet")),
+        "ds" | "daemonset" | "daemonsets" | "daemonset.apps" | "daemonsets.apps" => Ok(name.to_owned()),
+        other => Err(format!("`{other}` is not a DaemonSet; write ds/{name}")),
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -482,6 +494,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_daemon_set_is_named_as_kubectl_names_it() {
+        for text in ["web", "ds/web", "daemonset/web", "daemonsets.apps/web"] {
+            assert_eq!(daemon_set_name(text), Ok("web".to_owned()));
+        }
+        assert_eq!(daemon_set_name("deploy/web"), Err("`deploy` is not a DaemonSet; write ds/web".to_owned()));
+        assert!(daemon_set_name("ds/").is_err() && daemon_set_name("ds/a/b").is_err());
     }
 
     #[test]
