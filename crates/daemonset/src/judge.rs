@@ -30,7 +30,6 @@ pub(crate) struct Terms {
 /// The terms at one moment.
 pub(crate) struct Judge<'a> {
     pub terms: &'a Terms,
-    pub strict: bool,
     pub now: Timestamp,
     /// When the rollout of the newest template began.
     pub started: Option<Timestamp>,
@@ -105,7 +104,7 @@ impl Judge<'_> {
     /// Up to date (DS-D04). The generation counts only for the original's sake (DS-K28).
     fn is_updated(&self, meta: &Meta, newest_hash: bool) -> bool {
         let generation = self.terms.generation.as_deref();
-        newest_hash || (self.strict && generation.is_some() && meta.labels.get(GENERATION_LABEL) == generation)
+        newest_hash || (self.terms.strict && generation.is_some() && meta.labels.get(GENERATION_LABEL) == generation)
     }
 
     pub fn state(&self, pod: Arc<Pod>, adopting: bool) -> PodState {

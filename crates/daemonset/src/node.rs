@@ -44,7 +44,7 @@ pub(crate) fn manage<'p>(
         return managed;
     }
     let running = sort_out(judge, seen, back_offs, site, &mut managed);
-    let waiting = !judge.strict && !managed.holds.is_empty();
+    let waiting = !judge.terms.strict && !managed.holds.is_empty();
     if surge && running.is_empty() && site.eligibility.should_run && !waiting {
         managed.create = Some(Want::Missing); // DS-C29
     }
@@ -96,7 +96,7 @@ fn replace<'p>(
     managed: &mut Managed<'p>,
 ) {
     // The original replaces ended pods without delay (DS-K18).
-    let backs_off = why == Why::Failed || (why == Why::Succeeded && !judge.strict);
+    let backs_off = why == Why::Failed || (why == Why::Succeeded && !judge.terms.strict);
     if !backs_off {
         return managed.deletes.push((state, why));
     }
@@ -120,7 +120,7 @@ pub(crate) fn is_of_former_node(judge: &Judge<'_>, seen: &Seen, site: &Site, sta
         let node = node_of(seen, site);
         node.is_some_and(|node| state.pod.meta.creation_timestamp <= node.meta.creation_timestamp)
     };
-    !judge.strict && replaced && !state.pod.spec.node_name.is_empty() && is_older()
+    !judge.terms.strict && replaced && !state.pod.spec.node_name.is_empty() && is_older()
 }
 
 fn keep_first<'p>(running: &[&'p PodState], managed: &mut Managed<'p>) {
@@ -149,7 +149,7 @@ fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], ma
         () if old.adopting => return,
         () if new.available => Why::Replaced { by: new.name() },
         // What a silent node does is not known; its old pod may well be serving.
-        () if !old.ready && (site.heard || judge.strict) => Why::Superseded { by: new.name() },
+        () if !old.ready && (site.heard || judge.terms.strict) => Why::Superseded { by: new.name() },
         () => return managed.holds.push((old, Hold::AwaitingReplacement)),
     };
     managed.deletes.push((old, why));

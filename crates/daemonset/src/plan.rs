@@ -126,7 +126,7 @@ impl<'a> Pass<'a> {
 
     fn run(mut self) -> Plan {
         let terms = self.terms();
-        let judge = Judge { terms: &terms, strict: terms.strict, now: self.now, started: self.history.started };
+        let judge = Judge { terms: &terms, now: self.now, started: self.history.started };
         let sites = self.memory.sites.gather(&terms, self.seen, &self.claims, &judge);
         let relabels = self.settle_claims(&sites);
         let desired = sites.desired();

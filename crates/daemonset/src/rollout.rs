@@ -110,7 +110,7 @@ fn pair<'p>(judge: &Judge<'_>, seen: &Seen, site: &'p Site) -> Pair<'p> {
         new: new().next(),
         old: old().next(),
         doubled: new().nth(1).is_some() || old().nth(1).is_some(),
-        counts: judge.strict || site.heard || after(),
+        counts: judge.terms.strict || site.heard || after(),
     }
 }
 
@@ -168,9 +168,9 @@ fn outdated<'p>(
 ) -> bool {
     match () {
         () if old.adopting => rollout.holds.push((pair.site, old, Hold::Adopting)),
-        () if !pair.site.heard && !judge.strict => rollout.holds.push((pair.site, old, Hold::NodeSilent)),
+        () if !pair.site.heard && !judge.terms.strict => rollout.holds.push((pair.site, old, Hold::NodeSilent)),
         () if old.available => candidates.available.push((old, pair.site)),
-        () if old.ready && !judge.strict => {
+        () if old.ready && !judge.terms.strict => {
             candidates.ready.push((old, pair.site));
             return false; // counted as a candidate, below
         }
@@ -267,10 +267,10 @@ enum Alone {
 }
 
 fn alone(judge: &Judge<'_>, pair: &Pair<'_>, old: &PodState) -> Alone {
-    let serving = old.available || (old.ready && !judge.strict);
+    let serving = old.available || (old.ready && !judge.terms.strict);
     match pair.site.eligibility.should_run {
         _ if old.adopting => Alone::Hold(Hold::Adopting),
-        _ if !pair.site.heard && !judge.strict => Alone::Hold(Hold::NodeSilent),
+        _ if !pair.site.heard && !judge.terms.strict => Alone::Hold(Hold::NodeSilent),
         false if serving => Alone::Misplaced, // DS-D24
         false => Alone::Delete,               // DS-D23
         true if old.available => Alone::Available,

@@ -244,7 +244,7 @@ impl Gatherer<'_> {
             node_uid: Some(node.meta.uid.clone()),
             node_version: node.meta.resource_version,
             eligibility: self.judge.eligibility(node),
-            heard: self.judge.strict || node.is_heard(),
+            heard: self.judge.terms.strict || node.is_heard(),
             seat: former.and_then(|site| site.seat.clone()),
             all,
             ghosts,
