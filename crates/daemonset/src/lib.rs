@@ -105,10 +105,11 @@ impl DaemonSetController {
 }
 
 impl DaemonSetController {
-    /// Why each node without a pod and without a claim to one has none: a [`Note::Skip`] for each, in the order of names.
-    /// Beside the plan's notes, and made only when somebody asks: a set that selects ten nodes of 5,000 has 4,990 of them.
-    pub fn absences(&self, seen: &Seen, plan: &Plan) -> Vec<Note> {
-        plan::absences(seen, &plan.memory)
+    /// Why nodes are left alone that the plan's notes say nothing about: a [`Note::Skip`] for each that has no claim to a
+    /// pod, and a [`Note::Hold`] for each whose outdated pod waits for its turn, each kind in the order of names. Made
+    /// only when somebody asks: a set that selects ten nodes of 5,000 has 4,990 of them.
+    pub fn at_rest(&self, seen: &Seen, plan: &Plan) -> Vec<Note> {
+        plan::at_rest(seen, &plan.memory)
     }
 }
 

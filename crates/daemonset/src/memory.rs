@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::backoff::BackOffs;
+use crate::rollout::Queue;
 use crate::sites::Sites;
 
 /// The memory of one set.
@@ -17,6 +18,8 @@ pub struct Memory {
     pub(crate) back_offs: BackOffs,
     /// What the last pass knew of each node. Only the seats are remembered; all else is a shortcut to what is seen.
     pub(crate) sites: Sites,
+    /// What the last pass left for later ones.
+    pub(crate) queue: Option<Queue>,
     pub(crate) progress: Option<Progress>,
     /// When the plan was made that this is the memory of.
     pub(crate) planned_at: Option<Timestamp>,

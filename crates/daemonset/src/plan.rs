@@ -14,13 +14,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::claim::Claims;
 use crate::explain::Note;
-use crate::judge::{self, Judge, Terms};
+use crate::judge::{self, Judge, PodState, Terms};
 use crate::memory::Memory;
 use crate::node::{self, Managed};
 use crate::pod;
 use crate::revision::{self, History, Newest};
-use crate::rollout::{self, Rollout, Strategy};
-use crate::sites::Sites;
+use crate::rollout::{self, Queue, Rollout, Strategy};
+use crate::sites::{Site, Sites};
 use crate::status;
 use crate::{Options, Plan, Seen, actions, seen};
 
@@ -53,11 +53,21 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
     }
 }
 
-/// Why nodes have no pod that have no claim to one.
-pub(crate) fn absences(seen: &Seen, memory: &Memory) -> Vec<Note> {
+/// Why nodes are left alone that are not lively: they have no claim to a pod, or their pod waits for its turn.
+pub(crate) fn at_rest(seen: &Seen, memory: &Memory) -> Vec<Note> {
     let Some(terms) = memory.sites.terms() else { return Vec::new() };
     let reasons = |name: &str| seen.node(name).map_or_else(Vec::new, |node| terms.reasons(node));
-    memory.sites.skipped().map(|name| Note::Skip { node: name.clone(), reasons: reasons(name) }).collect()
+    let skip = |node: &Arc<str>| Note::Skip { node: node.clone(), reasons: reasons(node) };
+    let queued = |Queue { from, why }: &Queue| {
+        let waiting = memory.sites.waiting().filter(|(_, site)| site.name >= *from);
+        let hold = |(state, site): (&PodState, &Site)| {
+            let (pod, node) = (state.name(), site.name.clone());
+            Note::Hold { pod, node, why: why.clone() }
+        };
+        waiting.map(hold).collect::<Vec<_>>()
+    };
+    let skipped = memory.sites.skipped().map(skip);
+    skipped.chain(memory.queue.iter().flat_map(queued)).collect()
 }
 
 fn selecting_all(seen: &Seen, memory: &Memory) -> Plan {
@@ -112,6 +122,7 @@ impl<'a> Pass<'a> {
             next: Memory {
                 back_offs: memory.back_offs.at(seen.set.meta.generation, now),
                 sites: Sites::default(),
+                queue: None,
                 progress: memory.progress.clone(),
                 planned_at: Some(now),
                 set_uid: seen.set.meta.uid.clone(),
@@ -138,6 +149,7 @@ impl<'a> Pass<'a> {
         let held_up = relabels || self.history.is_new || (self.options.strict && worked);
         let rollout = match strategy.rolling && !held_up {
             true => rollout::roll(&judge, self.seen, strategy, &sites, |number| !managed[number].is_idle()),
+            false if !strategy.rolling => Rollout::on_delete(&sites),
             false => Rollout::default(),
         };
 
@@ -151,6 +163,7 @@ impl<'a> Pass<'a> {
             true => self.out.status = None, // DS-C04: not before the revision is there.
             false => self.cleanup(),
         }
+        self.next.queue = rollout.queue.clone();
         drop((managed, rollout));
         self.next.sites = sites.settle(&judge, self.seen);
         if self.left > 0 {

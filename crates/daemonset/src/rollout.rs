@@ -55,22 +55,68 @@ pub(crate) struct Rollout<'p> {
     pub deletes: Vec<(&'p PodState, Why)>,
     pub creates: Vec<(&'p Site, Want)>,
     pub holds: Vec<(&'p Site, &'p PodState, Hold)>,
+    /// Those of the [waiting](Sites::waiting) pods whose turn has not come.
+    pub queue: Option<Queue>,
     /// Nodes that take up the budget or the surge.
     pub blockers: Vec<Arc<str>>,
     pub spent: i64,
     pub allowed: i64,
 }
 
-impl Rollout<'_> {
+/// Outdated pods that wait, and for what: all [waiting](Sites::waiting) ones from a node on, in the order of names. Told
+/// as one, for there may be thousands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Queue {
+    pub from: Arc<str>,
+    pub why: Hold,
+}
+
+impl<'p> Rollout<'p> {
+    /// No rollout: pods are updated when somebody deletes them (DS-D01).
+    pub fn on_delete(sites: &Sites) -> Self {
+        let queue = sites.waiting().next().map(|(_, site)| Queue { from: site.name.clone(), why: Hold::OnDelete });
+        Rollout { queue, ..Rollout::default() }
+    }
+
     /// Something outdated waits for the budget and nothing moves.
     pub fn is_blocked(&self) -> bool {
-        let waits = |(_, _, hold): &(_, _, Hold)| matches!(hold, Hold::Budget { .. } | Hold::Surge { .. });
-        self.deletes.is_empty() && self.creates.is_empty() && self.holds.iter().any(waits)
+        let holds = self.holds.iter().map(|(_, _, why)| why).chain(self.queue.as_ref().map(|queue| &queue.why));
+        let mut holds = holds.filter(|why| matches!(why, Hold::Budget { .. } | Hold::Surge { .. }));
+        self.deletes.is_empty() && self.creates.is_empty() && holds.next().is_some()
+    }
+
+    /// Candidates take their turns, in the order of names, while there is room. `taken` is how much is taken before, the
+    /// result how much is then. `go` gets a candidate and the place that it takes.
+    fn take_turns(
+        &mut self,
+        mut taken: i64,
+        lively: Vec<Candidate<'p>>,
+        waiting: impl Iterator<Item = Candidate<'p>>,
+        go: impl Fn(&mut Self, Candidate<'p>, i64),
+        hold: impl Fn(i64) -> Hold,
+    ) -> i64 {
+        let (mut lively, mut waiting) = (lively.into_iter().peekable(), waiting.peekable());
+        while taken < self.allowed {
+            let next = match (lively.peek(), waiting.peek()) {
+                (Some((_, one)), Some((_, other))) if one.name < other.name => lively.next(),
+                (_, Some(_)) => waiting.next(),
+                (_, None) => lively.next(),
+            };
+            let Some(candidate) = next else { break };
+            taken += 1;
+            go(self, candidate, taken);
+        }
+        let why = hold(taken);
+        self.holds.extend(lively.map(|(old, site)| (site, old, why.clone())));
+        if let Some((_, site)) = waiting.next() {
+            self.queue = Some(Queue { from: site.name.clone(), why });
+        }
+        taken
     }
 }
 
 /// The next steps. `busy` says of a lively node (by its number) that it is being worked on already. What is not lively
-/// is up to date and available: it takes part in nothing but the count of what is available.
+/// has one available pod: it counts as that, and if it [waits](Sites::waiting) it is a candidate.
 pub(crate) fn roll<'p>(
     judge: &Judge<'_>,
     seen: &Seen,
@@ -121,11 +167,12 @@ fn pairs<'p>(judge: &Judge<'_>, seen: &Seen, sites: &'p Sites) -> impl Iterator<
     entries.map(|(number, site)| (number, pair(judge, seen, site)))
 }
 
-/// Candidates of one rollout, in two classes; each class is in name order.
+/// Candidates among the lively, in two classes; each class is in name order.
 #[derive(Default)]
 struct Candidates<'p> {
     /// Serving, but not long enough to be available: first.
     ready: Vec<Candidate<'p>>,
+    /// These take turns with those that wait.
     available: Vec<Candidate<'p>>,
 }
 
@@ -154,7 +201,7 @@ fn in_place<'p>(
             rollout.blockers.push(pair.site.name.clone());
         }
     }
-    spend(&mut rollout, candidates);
+    spend(&mut rollout, candidates, sites.waiting());
     rollout
 }
 
@@ -180,29 +227,17 @@ fn outdated<'p>(
 }
 
 /// Spends what is left of the budget: on pods that are ready but not available first.
-fn spend<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>) {
+fn spend<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>, waiting: impl Iterator<Item = Candidate<'p>>) {
     let allowed = rollout.allowed;
-    let mut number = rollout.spent;
-    for (old, site) in &candidates.ready {
-        choose(rollout, old, site, &mut number, allowed);
-    }
+    let go = |rollout: &mut Rollout<'p>, (old, _): Candidate<'p>, number| {
+        rollout.deletes.push((old, Why::Outdated { number, allowed }));
+    };
+    let hold = |unavailable| Hold::Budget { unavailable, allowed };
     // Those that are not available spend the budget whether they go or stay.
-    let not_available = candidates.ready.len() as i64;
-    number = rollout.spent + not_available;
-    let spent = number;
-    for (old, site) in &candidates.available {
-        choose(rollout, old, site, &mut number, allowed); // DS-D14
-    }
+    let spent = rollout.spent + candidates.ready.len() as i64;
+    rollout.take_turns(rollout.spent, candidates.ready, std::iter::empty(), go, hold);
+    rollout.take_turns(spent, candidates.available, waiting, go, hold); // DS-D14
     rollout.spent = spent;
-}
-
-fn choose<'p>(rollout: &mut Rollout<'p>, old: &'p PodState, site: &'p Site, number: &mut i64, allowed: i64) {
-    if *number < allowed {
-        *number += 1;
-        rollout.deletes.push((old, Why::Outdated { number: *number, allowed }));
-    } else {
-        rollout.holds.push((site, old, Hold::Budget { unavailable: *number, allowed }));
-    }
 }
 
 /// maxSurge (DS-D20 to DS-D29).
@@ -244,7 +279,7 @@ fn surge<'p>(
             rollout.blockers.push(pair.site.name.clone());
         }
     }
-    start(&mut rollout, candidates);
+    start(&mut rollout, candidates, sites.waiting());
     remove_misplaced(&mut rollout, misplaced, available - sites.desired());
     rollout
 }
@@ -280,16 +315,12 @@ fn alone(judge: &Judge<'_>, pair: &Pair<'_>, old: &PodState) -> Alone {
 }
 
 /// Starts new pods beside the first candidates (DS-D26).
-fn start<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>) {
-    let (mut surging, allowed) = (rollout.spent, rollout.allowed);
-    for (old, site) in candidates.ready.into_iter().chain(candidates.available) {
-        if surging < allowed {
-            surging += 1;
-            rollout.creates.push((site, Want::Surge));
-        } else {
-            rollout.holds.push((site, old, Hold::Surge { surging, allowed }));
-        }
-    }
+fn start<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>, waiting: impl Iterator<Item = Candidate<'p>>) {
+    let allowed = rollout.allowed;
+    let go = |rollout: &mut Rollout<'p>, (_, site): Candidate<'p>, _| rollout.creates.push((site, Want::Surge));
+    let hold = |surging| Hold::Surge { surging, allowed };
+    let surging = rollout.take_turns(rollout.spent, candidates.ready, std::iter::empty(), go, hold);
+    rollout.take_turns(surging, candidates.available, waiting, go, hold);
 }
 
 /// Outdated pods on nodes that should not run any go only while enough others are available (DS-D27).

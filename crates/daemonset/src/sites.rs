@@ -1,8 +1,9 @@
 //! Each node with its verdict and its pods, judged once and kept until something about it changes.
 //!
-//! A set on 5,000 nodes is nearly everywhere as it should be. Sites lie in blocks; a block where nothing is to be
-//! done is told by its totals and never looked into again until one of its nodes or pods changes. So a pass
-//! costs what changed, plus a look at each block. [`gather`] brings the blocks up to date.
+//! A set on 5,000 nodes is nearly everywhere as it should be, or waits for its turn in a rollout. Sites lie in blocks; a
+//! block without a [lively](Standing::Lively) site is told by its totals and not looked into again until one of its
+//! nodes or pods changes, or its turn has come. So a pass costs what changed and what moves, plus a look at each
+//! block. [`gather`] brings the blocks up to date.
 //!
 //! Sites are also what is remembered of a node between passes: its last pod, and which machine it was (see [`Seat`]).
 
@@ -36,7 +37,20 @@ pub(crate) struct Site {
     /// In the order of DS-C28; those that have ended and are being deleted (DS-C20) at the end.
     all: Vec<PodState>,
     ghosts: usize,
-    settled: bool,
+    standing: Standing,
+}
+
+/// How much of a pass a node is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Something may be to do here, or to say.
+    Lively,
+    /// No pod should be here and none is.
+    Empty,
+    /// The only pod is available and of the newest revision.
+    Serves,
+    /// The only pod is available and outdated: nothing happens here until a rollout takes its turn.
+    Waits,
 }
 
 /// A node's machine and the last pod of the set that was seen there.
@@ -64,23 +78,18 @@ impl Site {
         version != 0 && self.node_version == version && self.node_uid.as_ref() == Some(&node.meta.uid)
     }
 
-    /// No pod should be here and none is.
-    fn is_skipped(&self) -> bool {
-        !self.eligibility.should_run && self.all.is_empty()
-    }
-
-    /// Nothing is to be done here, and nothing said but why there is no pod: there is no claim to one, or the only pod is
-    /// available and of the newest revision.
-    fn is_settled(&self, judge: &Judge<'_>, seen: &Seen) -> bool {
-        let serves = |state: &PodState| {
+    fn standing(&self, judge: &Judge<'_>, seen: &Seen) -> Standing {
+        let calm = |state: &PodState| {
             let busy = state.adopting || state.is_terminating() || state.pod.is_terminal();
-            !busy && state.available && state.updated && state.newest_hash
+            let serving = self.eligibility.should_run && !busy && state.available;
+            serving && !node::is_of_former_node(judge, seen, self, state)
         };
         match self.all.as_slice() {
-            _ if self.node_uid.is_none() => false,
-            [] => !self.eligibility.should_run,
-            [only] => self.eligibility.should_run && serves(only) && !node::is_of_former_node(judge, seen, self, only),
-            _ => false,
+            _ if self.node_uid.is_none() => Standing::Lively,
+            [] if !self.eligibility.should_run => Standing::Empty,
+            [only] if only.newest_hash && calm(only) => Standing::Serves,
+            [only] if !only.updated && self.heard && calm(only) => Standing::Waits,
+            _ => Standing::Lively,
         }
     }
 
@@ -110,10 +119,11 @@ struct Block {
     sites: Vec<Site>,
     /// What the sites add to the status; those without a node add nothing.
     counts: Counts,
-    /// How many sites are settled with a pod that is available.
+    /// How many sites serve, and how many wait: each has one available pod.
     serving: i64,
-    /// All sites are settled.
-    is_dull: bool,
+    waiting: i64,
+    /// At least one site is lively.
+    is_lively: bool,
 }
 
 /// Sites in a block at most.
@@ -123,8 +133,9 @@ impl Block {
     fn new(sites: Vec<Site>) -> Block {
         let mut counts = Counts::default();
         sites.iter().filter(|site| site.node_uid.is_some()).for_each(|site| counts.add(site));
-        let serving = sites.iter().filter(|site| site.settled && !site.all.is_empty()).count() as i64;
-        Block { counts, serving, is_dull: sites.iter().all(|site| site.settled), sites }
+        let number = |standing| sites.iter().filter(|site| site.standing == standing).count() as i64;
+        let (serving, waiting) = (number(Standing::Serves), number(Standing::Waits));
+        Block { counts, serving, waiting, is_lively: number(Standing::Lively) > 0, sites }
     }
 }
 
@@ -189,20 +200,29 @@ impl Sites {
     }
 
     /// Nodes where something may be to do or to say, in the order of names. Nodes without a pod and without a claim to
-    /// one, and those whose only pod is as it should be, are not among them.
+    /// one, and those whose only pod is available, are not among them.
     pub fn lively(&self) -> impl Iterator<Item = &Site> {
-        let blocks = self.blocks.iter().filter(|block| !block.is_dull);
-        blocks.flat_map(|block| &block.sites).filter(|site| !site.settled && site.node_uid.is_some())
+        let blocks = self.blocks.iter().filter(|block| block.is_lively);
+        let sites = blocks.flat_map(|block| &block.sites);
+        sites.filter(|site| site.standing == Standing::Lively && site.node_uid.is_some())
+    }
+
+    /// Outdated pods that are available, each the only one on its node, with nothing to do about it but to update it: in
+    /// the order of the nodes' names.
+    pub fn waiting(&self) -> impl Iterator<Item = (&PodState, &Site)> {
+        let blocks = self.blocks.iter().filter(|block| block.waiting > 0);
+        let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.standing == Standing::Waits);
+        sites.filter_map(|site| Some((site.all.first()?, site)))
     }
 
     /// The names of nodes that get no pod and have none, in order.
     pub fn skipped(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.all().filter(|site| site.settled && site.is_skipped()).map(|site| &site.name)
+        self.all().filter(|site| site.standing == Standing::Empty).map(|site| &site.name)
     }
 
     /// Pods for nodes that do not exist, in the order of their names.
     pub fn astray(&self) -> Vec<&PodState> {
-        let blocks = self.blocks.iter().filter(|block| !block.is_dull);
+        let blocks = self.blocks.iter().filter(|block| block.is_lively);
         let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.node_uid.is_none());
         let mut pods: Vec<_> = sites.flat_map(Site::pods_and_ghosts).collect();
         pods.sort_by(|a, b| a.pod.meta.name.cmp(&b.pod.meta.name));
@@ -219,9 +239,9 @@ impl Sites {
         self.blocks.iter().map(|block| block.counts.desired).sum()
     }
 
-    /// How many nodes have an available pod of the newest revision and are not [lively](Sites::lively).
+    /// How many nodes have an available pod and are not [lively](Sites::lively).
     pub fn serving(&self) -> i64 {
-        self.blocks.iter().map(|block| block.serving).sum()
+        self.blocks.iter().map(|block| block.serving + block.waiting).sum()
     }
 
     /// Ends the pass: what it has seen is what the next one remembers.

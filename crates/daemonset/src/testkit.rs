@@ -115,7 +115,7 @@ fn plan(cluster: &Cluster, memory: &mut Memory) -> String {
         let Some(seen) = controller.see(&view, &key) else { continue };
         let plan = controller.plan(&seen, memory, cluster.now);
         let violations = controller.audit(&seen, &plan);
-        text += &print::plan(cluster, &plan, &controller.absences(&seen, &plan), &violations);
+        text += &print::plan(cluster, &plan, &controller.at_rest(&seen, &plan), &violations);
         *memory = plan.memory;
     }
     if text.is_empty() {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use everynode_api::meta::Key;
 use everynode_api::reconcile::{Action, Reconciler};
-use everynode_daemonset::{DaemonSetController, Note, Plan};
+use everynode_daemonset::{DaemonSetController, Memory, Note, Plan};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -52,11 +52,17 @@ pub(crate) fn rehearse(
     key: &Key,
     now: Timestamp,
 ) -> Option<Rehearsal> {
-    let seen = controller.see(cluster.view(), key)?;
-    let mut plan = controller.plan(&seen, &Default::default(), now);
+    let plan = pass(controller, cluster, key, &Default::default(), now)?;
     let forecast = forecast(controller, cluster.clone(), key, plan.clone(), now);
-    plan.notes.extend(controller.absences(&seen, &plan));
     Some(Rehearsal { key: key.clone(), plan, forecast })
+}
+
+/// A plan with everything that it has to say.
+fn pass(controller: &DaemonSetController, cluster: &Stage, key: &Key, memory: &Memory, now: Timestamp) -> Option<Plan> {
+    let seen = controller.see(cluster.view(), key)?;
+    let mut plan = controller.plan(&seen, memory, now);
+    plan.notes.extend(controller.at_rest(&seen, &plan));
+    Some(plan)
 }
 
 fn forecast(
@@ -79,8 +85,8 @@ fn forecast(
         }
         cluster.carry_out(&plan.actions, now);
         now += SignedDuration::from_secs(1);
-        let Some(seen) = controller.see(cluster.view(), key) else { break };
-        plan = controller.plan(&seen, &plan.memory, now);
+        let Some(next) = pass(controller, &cluster, key, &plan.memory, now) else { break };
+        plan = next;
     }
     forecast.left = plan.notes.iter().filter(|note| is_left(note)).map(ToString::to_string).collect();
     forecast

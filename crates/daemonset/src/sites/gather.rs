@@ -7,7 +7,7 @@ use everynode_api::meta::Key;
 use everynode_api::view::{Node, Pod};
 use everynode_placement::Eligibility;
 
-use super::{BLOCK_MAX, Basis, Block, Site, Sites};
+use super::{BLOCK_MAX, Basis, Block, Site, Sites, Standing};
 use crate::claim::Claims;
 use crate::judge::{Judge, PodState, Terms};
 use crate::seen::{Fnv, Seen};
@@ -74,7 +74,7 @@ struct Gatherer<'g> {
 impl Gatherer<'_> {
     fn basis(&self, terms: &Arc<Terms>, sites: &Sites, released: Released) -> Arc<Basis> {
         let unsteady = |site: &&Site| site.all.iter().any(|state| state.adopting || state.is_baking());
-        let lively = sites.blocks.iter().filter(|block| !block.is_dull).flat_map(|block| &block.sites);
+        let lively = sites.blocks.iter().filter(|block| block.is_lively).flat_map(|block| &block.sites);
         Arc::new(Basis {
             terms: terms.clone(),
             at: self.judge.now,
@@ -227,7 +227,17 @@ impl Gatherer<'_> {
                 }
                 let (eligibility, heard) = (Eligibility::LEAVE, false);
                 let (node_uid, node_version, seat) = (None, 0, None);
-                Some(Site { name, node_uid, node_version, eligibility, heard, seat, all, ghosts, settled: false })
+                Some(Site {
+                    name,
+                    node_uid,
+                    node_version,
+                    eligibility,
+                    heard,
+                    seat,
+                    all,
+                    ghosts,
+                    standing: Standing::Lively,
+                })
             }
         }
     }
@@ -248,9 +258,9 @@ impl Gatherer<'_> {
             seat: former.and_then(|site| site.seat.clone()),
             all,
             ghosts,
-            settled: false,
+            standing: Standing::Lively,
         };
-        site.settled = site.is_settled(self.judge, self.seen);
+        site.standing = site.standing(self.judge, self.seen);
         site
     }
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::testkit::cluster::Cluster;
 use crate::{Note, Plan};
 
-pub(super) fn plan(cluster: &Cluster, plan: &Plan, absences: &[Note], violations: &[Violation]) -> String {
-    let mut lines: Vec<(String, String, String)> = plan.notes.iter().chain(absences).map(note).collect();
+pub(super) fn plan(cluster: &Cluster, plan: &Plan, at_rest: &[Note], violations: &[Violation]) -> String {
+    let mut lines: Vec<(String, String, String)> = plan.notes.iter().chain(at_rest).map(note).collect();
     lines.extend(plan.actions.iter().filter_map(|a| action(cluster, a)));
     if let Some(at) = plan.wake_at.filter(|_| cluster.shows("wake")) {
         lines.push(line("wake", "", format!("in {}s", at.duration_since(cluster.now).as_secs_f64())));
