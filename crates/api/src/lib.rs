@@ -21,3 +21,4 @@ pub mod selector;
 pub mod status;
 pub mod time;
 pub mod view;
+pub mod word;

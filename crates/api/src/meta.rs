@@ -42,18 +42,31 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// A small sorted map of strings: labels, annotations, selectors. Compact in memory: all text is in one place, so that
-/// a pass over thousands of objects reads few lines of memory.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels {
+/// A small sorted map of strings: labels, annotations, selectors. Compact in memory (all text is in one place), and cheap
+/// to share: the pods of one revision have the same labels, and what was found out about one is known of all.
+#[derive(Clone, Default)]
+pub struct Labels(Option<Arc<Entries>>);
+
+/// Not empty.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Entries {
     /// Key, value, key, value …
     text: Box<str>,
     /// Where each piece of `text` ends.
     ends: Box<[u32]>,
 }
 
-impl Labels {
-    pub fn get(&self, key: &str) -> Option<&str> {
+impl Entries {
+    fn len(&self) -> usize {
+        self.ends.len() / 2
+    }
+
+    fn piece(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.text[start as usize..self.ends[index] as usize]
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = (low + high) / 2;
@@ -65,14 +78,18 @@ impl Labels {
         }
         None
     }
+}
 
-    fn piece(&self, index: usize) -> &str {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.text[start as usize..self.ends[index] as usize]
+impl Labels {
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.as_ref()?.get(key)
     }
 
     /// `entries` in key order, each key once.
     fn of_sorted(entries: &BTreeMap<impl AsRef<str>, impl AsRef<str>>) -> Self {
+        if entries.is_empty() {
+            return Labels::default();
+        }
         let size = entries.iter().map(|(key, value)| key.as_ref().len() + value.as_ref().len()).sum();
         let (mut text, mut ends) = (String::with_capacity(size), Vec::with_capacity(2 * entries.len()));
         for (key, value) in entries {
@@ -82,7 +99,22 @@ impl Labels {
                 ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
             }
         }
-        Labels { text: text.into(), ends: ends.into() }
+        Labels(Some(Arc::new(Entries { text: text.into(), ends: ends.into() })))
+    }
+
+    /// Takes over the memory of `other` if it says the same.
+    pub fn share(&mut self, other: &Labels) {
+        if self == other {
+            *self = other.clone();
+        }
+    }
+
+    /// The same in memory: a cheap way to know that they are equal. The other way round it tells nothing.
+    pub fn is_shared_with(&self, other: &Labels) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
     }
 
     pub fn contains_key(&self, key: &str) -> bool {
@@ -91,21 +123,48 @@ impl Labels {
 
     /// In key order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + '_ {
-        (0..self.len()).map(|index| (self.piece(2 * index), self.piece(2 * index + 1)))
+        let piece = |index| self.0.as_ref().map_or("", |entries| entries.piece(index));
+        (0..self.len()).map(move |index| (piece(2 * index), piece(2 * index + 1)))
     }
 
     pub fn len(&self) -> usize {
-        self.ends.len() / 2
+        self.0.as_ref().map_or(0, |entries| entries.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.0.is_none()
     }
 
     /// A copy with one entry set.
     #[must_use]
     pub fn with(&self, key: &str, value: &str) -> Self {
         self.iter().filter(|(k, _)| *k != key).chain([(key, value)]).collect()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_shared_with(other) || self.0 == other.0
+    }
+}
+
+impl Eq for Labels {}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl std::hash::Hash for Labels {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
@@ -187,7 +246,7 @@ pub struct Meta {
     pub labels: Labels,
     pub annotations: Labels,
     #[serde(deserialize_with = "null_default")]
-    pub owner_references: Vec<OwnerReference>,
+    pub owner_references: Arc<[OwnerReference]>,
     #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<Box<str>>,
     /// When somebody other than everynode and kubectl last wrote the status, as far as `managedFields` tells; `None`
@@ -208,6 +267,21 @@ impl Meta {
 
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
+    }
+
+    /// Takes over the memory of `other` for what says the same in both.
+    pub fn share(&mut self, other: &Meta) {
+        share(&mut self.namespace, &other.namespace);
+        self.labels.share(&other.labels);
+        self.annotations.share(&other.annotations);
+        share(&mut self.owner_references, &other.owner_references);
+    }
+}
+
+/// Takes over the memory of `other` if it is the same.
+pub(crate) fn share<T: PartialEq + ?Sized>(own: &mut Arc<T>, other: &Arc<T>) {
+    if !Arc::ptr_eq(own, other) && **own == **other {
+        *own = other.clone();
     }
 }
 

@@ -7,7 +7,9 @@ mod daemon_set;
 mod index;
 mod node;
 mod object;
+mod place;
 mod pod;
+mod pods;
 mod scheduling;
 mod served;
 mod sorted;
@@ -16,10 +18,12 @@ mod zones;
 pub use daemon_set::{
     ControllerRevision, DaemonSet, DaemonSetSpec, DaemonSetStatus, PodTemplate, RollingUpdate, UpdateStrategy,
 };
-pub use index::{Change, Item, Pods, View};
+pub use index::{Change, Item, View};
 pub use node::{Node, NodeCondition, NodeSpec, NodeStatus};
 pub use object::Object;
+pub use place::Place;
 pub use pod::{ContainerNeeds, HostPort, Pod, PodCondition, PodPhase, PodSpec, PodStatus, ResourceNeeds};
+pub use pods::Pods;
 pub use scheduling::{
     Affinity, Effect, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PreferredTerm,
     Resources, Taint, Toleration, TolerationOperator,

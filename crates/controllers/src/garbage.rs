@@ -387,19 +387,19 @@ impl Dependent {
 
     fn without_owner(&self, owner: &str) -> Action {
         let rest = self.meta.owner_references.iter().filter(|reference| reference.uid.as_ref() != owner);
-        self.with_owners(rest.cloned().collect())
+        self.with_owners(&rest.cloned().collect::<Vec<_>>())
     }
 
     /// The owner no longer has to wait for this dependent.
     fn unblocked(&self, owner: &str) -> Action {
-        let mut owners = self.meta.owner_references.clone();
+        let mut owners = self.meta.owner_references.to_vec();
         for reference in owners.iter_mut().filter(|reference| reference.uid.as_ref() == owner) {
             reference.block_owner_deletion = Some(false);
         }
-        self.with_owners(owners)
+        self.with_owners(&owners)
     }
 
-    fn with_owners(&self, owners: Vec<OwnerReference>) -> Action {
+    fn with_owners(&self, owners: &[OwnerReference]) -> Action {
         let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
         Action::Patch {
             target: target(&self.kind, &self.meta),

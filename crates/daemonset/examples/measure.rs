@@ -1,5 +1,9 @@
-//! How long a pass takes: `cargo run --release -p everynode-daemonset --example measure [-- WORD]`, with a word only
+//! How long a pass takes: `cargo run --release -p everynode-daemonset --example measure [-- WORD [NODES]]`, with a word only
 //! where it is part of the name (`rolling`).
+//!
+//! From scratch twice: "warm" again and again, and "cold" after something else has used the processor's caches, which is
+//! how it comes in a process that does other things between two passes. All of 500 nodes is in the second cache when it is
+//! warm, and of 5,000 it is not, so that only the cold passes tell whether time grows as nodes do.
 //!
 //! Issue 3 asks for under 3 ms on 5,000 nodes from scratch and under 0.3 ms after one change, for a ratio of at most 11
 //! to 500 nodes, and for under 10 ms for each set that a label change concerns.
@@ -18,6 +22,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 51;
+/// More than the caches of a core, less than what several cores share.
+const OTHER_BYTES: usize = 32 << 20;
 
 fn set(image: &str, selector: Value) -> Value {
     json!({
@@ -129,7 +135,7 @@ impl<'a> Bench<'a> {
             let least = passes.iter().map(|pass| pass.0 + pass.1).fold(f64::MAX, f64::min);
             let actions = passes.last().map_or(0, |pass| pass.2);
             println!(
-                "{what:20} {which:12} {nodes:5} nodes: see {see:6.3} ms, plan {plan:6.3} ms, \
+                "{what:20} {which:10} {nodes:5} nodes: see {see:6.3} ms, plan {plan:6.3} ms, \
                  both at least {least:6.3} ms, {actions} actions"
             );
         };
@@ -137,7 +143,14 @@ impl<'a> Bench<'a> {
             bench.memory = bench.memory.without_shortcuts();
             bench.pass()
         };
-        print("from scratch", (0..ROUNDS).map(|_| anew(self)).collect());
+        print("warm", (0..ROUNDS).map(|_| anew(self)).collect());
+        let mut other = vec![0_u64; OTHER_BYTES / size_of::<u64>()];
+        let mut cold = |bench: &mut Self| {
+            other.iter_mut().for_each(|word| *word = word.wrapping_add(1));
+            std::hint::black_box(&mut other);
+            anew(bench)
+        };
+        print("cold", (0..ROUNDS).map(|_| cold(self)).collect());
         let mut again = |bench: &mut Self, round| {
             change(bench.view, round);
             bench.pass()
@@ -150,10 +163,14 @@ fn put(view: &mut View, kind: Kind, value: Value) {
     view.upsert(&kind, Item::parse(&kind, value.to_string().as_bytes()).expect("it parses"));
 }
 
+/// Another node each time, of the first 500.
+fn changed(round: usize) -> String {
+    format!("node-{:05}", (7 + 13 * round) % 500)
+}
+
 fn change_pod(hash: &'static str) -> impl Fn(&mut View, usize) {
     move |view, round| {
-        let name = format!("node-{:05}", 7 + 13 * round);
-        let mut pod = pod(&name, hash);
+        let mut pod = pod(&changed(round), hash);
         pod["metadata"]["resourceVersion"] = (10 + round).to_string().into();
         pod["metadata"]["annotations"] = json!({ "round": round.to_string() });
         put(view, kinds::POD, pod);
@@ -161,7 +178,7 @@ fn change_pod(hash: &'static str) -> impl Fn(&mut View, usize) {
 }
 
 fn change_node(view: &mut View, round: usize) {
-    let mut node = node(&format!("node-{:05}", 7 + 13 * round));
+    let mut node = node(&changed(round));
     node["metadata"]["labels"]["round"] = round.to_string().into();
     put(view, kinds::NODE, node);
 }
@@ -230,14 +247,33 @@ fn many_sets(sets: usize, nodes: usize) {
     );
 }
 
+/// The middle of a rollout with a budget of a tenth: a tenth is up to date, and a tenth has a pod that is not ready yet.
+fn half_way(nodes: usize) -> View {
+    let mut set = set("i", json!({}));
+    set["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = "10%".into();
+    let mut view = view(nodes, set, Some("old"));
+    for number in 0..nodes / 5 {
+        let mut pod = pod(&format!("node-{number:05}"), "h");
+        if number.is_multiple_of(2) {
+            pod["status"]["conditions"][1]["status"] = "False".into();
+        }
+        put(&mut view, kinds::POD, pod);
+    }
+    view
+}
+
 fn main() {
     let bind = Options { bind: Bind::WhereFits, ..Options::default() };
-    for nodes in [500, 5000] {
+    let sizes =
+        std::env::args().nth(2).map_or(vec![500, 5000], |nodes| vec![nodes.parse().expect("a number of nodes")]);
+    for nodes in sizes {
         let mut steady = view(nodes, set("i", json!({})), Some("h"));
         Bench::new(bind.clone(), &mut steady).run("steady, a pod", change_pod("h"));
         Bench::new(bind.clone(), &mut steady).run("steady, a node", change_node);
         let mut rolling = view(nodes, set("i", json!({})), Some("old"));
-        Bench::new(bind.clone(), &mut rolling).run("rolling, a pod", change_pod("old"));
+        Bench::new(bind.clone(), &mut rolling).run("rolling 1, a pod", change_pod("old"));
+        let mut rolling = half_way(nodes);
+        Bench::new(bind.clone(), &mut rolling).run("rolling 10 %, a pod", change_pod("h"));
         let mut unselected = view(nodes, set("i", json!({ "disk": "x" })), None);
         Bench::new(bind.clone(), &mut unselected).run("no node fits", change_node);
         let mut missing = view(nodes, set("i", json!({})), None);

@@ -101,19 +101,21 @@ impl Judge<'_> {
         meta.labels.get(HASH_LABEL).is_some_and(|hash| self.terms.hashes.iter().any(|newest| newest == hash))
     }
 
-    /// Up to date (DS-D04). The generation counts only for the original's sake (DS-K28).
-    fn is_updated(&self, meta: &Meta, newest_hash: bool) -> bool {
+    /// What a pod's labels tell of its template. Up to date: DS-D04. The generation counts only for the original's sake
+    /// (DS-K28).
+    pub fn revision(&self, meta: &Meta) -> Revision {
+        let newest_hash = self.has_newest_hash(meta);
         let generation = self.terms.generation.as_deref();
-        newest_hash || (self.terms.strict && generation.is_some() && meta.labels.get(GENERATION_LABEL) == generation)
+        let as_generation = || generation.is_some() && meta.labels.get(GENERATION_LABEL) == generation;
+        Revision { newest_hash, updated: newest_hash || (self.terms.strict && as_generation()) }
     }
 
-    pub fn state(&self, pod: Arc<Pod>, adopting: bool) -> PodState {
-        let newest_hash = self.has_newest_hash(&pod.meta);
+    pub fn state(&self, pod: Arc<Pod>, adopting: bool, revision: Revision) -> PodState {
         let available_at = self.available_at(&pod);
         PodState {
             adopting,
-            newest_hash,
-            updated: self.is_updated(&pod.meta, newest_hash),
+            newest_hash: revision.newest_hash,
+            updated: revision.updated,
             ready: available_at.is_some(),
             available: available_at.is_some_and(|at| at <= self.now),
             available_at: available_at.unwrap_or(Timestamp::MAX),
@@ -130,6 +132,13 @@ impl Judge<'_> {
         let since = ready.last_transition_time;
         Some(since.map_or(Timestamp::MAX, |since| since.saturating_add(self.terms.min_ready).unwrap_or(Timestamp::MAX)))
     }
+}
+
+/// Which template a pod was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Revision {
+    pub newest_hash: bool,
+    pub updated: bool,
 }
 
 /// A pod of the set, judged.

@@ -5,8 +5,6 @@
 
 use std::hash::Hasher;
 
-use crate::seen::FnvHasher;
-
 /// Kubernetes' own alphabet for generated names: no vowels, no characters that look alike.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_CHARS: usize = 10;
@@ -51,6 +49,27 @@ pub(crate) fn template_hash(bytes: &[u8], collisions: Option<i32>) -> String {
         collisions.to_le_bytes().into_iter().chain([0; 4]).for_each(&mut feed);
     }
     hash.to_string().bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % 27])).collect()
+}
+
+/// FNV-1a of 64 bits: no seed, the same everywhere.
+struct FnvHasher(u64);
+
+impl Default for FnvHasher {
+    fn default() -> Self {
+        FnvHasher(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for FnvHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! What a decision is made from, and how it is gathered.
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use everynode_api::kinds;
 use everynode_api::meta::{Key, Meta};
 use everynode_api::selector::Selector;
-use everynode_api::view::{ControllerRevision, DaemonSet, Node, Pod, Sorted, View};
+use everynode_api::view::{ControllerRevision, DaemonSet, Node, Place, Pod, Sorted, View};
 
 use crate::{Bind, CLASS_ANNOTATION, Options, pod};
 
@@ -16,8 +15,8 @@ pub struct Seen {
     pub set: Arc<DaemonSet>,
     /// All nodes, in name order.
     pub nodes: Sorted<Arc<Node>>,
-    /// The pods that the set controls (DS-C10).
-    pub owned: Sorted<Arc<Pod>>,
+    /// The pods that the set controls (DS-C10), in the order of nodes.
+    pub owned: Sorted<Arc<Pod>, Place>,
     /// The namespace's orphans that match its selector (DS-C13).
     pub orphans: Vec<Arc<Pod>>,
     /// As for pods: those that the set controls, and orphans that match (DS-D45).
@@ -43,10 +42,22 @@ impl Seen {
         self.nodes.find("", name)
     }
 
-    /// A pod of this name that the set does not control.
+    /// The pod of this name, if the set controls it.
+    pub fn own(&self, name: &str) -> Option<&Arc<Pod>> {
+        self.named(name).filter(|pod| self.controls(pod))
+    }
+
+    /// Likewise if it does not.
     pub fn stranger(&self, name: &str) -> Option<&Arc<Pod>> {
-        let ours = |pod: &Pod| pod.meta.controller().is_some_and(|owner| *owner.uid == *self.set.meta.uid);
-        self.all_pods.find(&self.set.meta.namespace, name).filter(|pod| !ours(pod))
+        self.named(name).filter(|pod| !self.controls(pod))
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<Pod>> {
+        self.all_pods.find(&self.set.meta.namespace, name)
+    }
+
+    fn controls(&self, pod: &Pod) -> bool {
+        pod.meta.controller().is_some_and(|owner| *owner.uid == *self.set.meta.uid)
     }
 }
 
@@ -95,29 +106,6 @@ fn revisions(view: &View, selector: &Selector, seen: &mut Seen) {
             seen.revisions.push(revision.clone());
         } else if revision.meta.name.starts_with(&prefix) {
             seen.foreign_revisions.push(revision.clone());
-        }
-    }
-}
-
-/// A fast, seedless hash for lookups by name; nothing is ever replayed in its order.
-pub(crate) type Fnv = BuildHasherDefault<FnvHasher>;
-
-pub(crate) struct FnvHasher(u64);
-
-impl Default for FnvHasher {
-    fn default() -> Self {
-        FnvHasher(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for FnvHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 }

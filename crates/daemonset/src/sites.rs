@@ -11,7 +11,7 @@ mod gather;
 
 use std::sync::Arc;
 
-use everynode_api::view::{Mark, Node, Pod, Sorted};
+use everynode_api::view::{Mark, Node, Place, Pod, Sorted};
 use everynode_placement::Eligibility;
 use jiff::Timestamp;
 
@@ -32,12 +32,33 @@ pub(crate) struct Site {
     pub eligibility: Eligibility,
     /// The node's agent is heard of. One that reports itself as not ready is.
     pub heard: bool,
-    /// What was remembered of the node when the pass began.
-    pub seat: Option<Seat>,
-    /// In the order of DS-C28; those that have ended and are being deleted (DS-C20) at the end.
-    all: Vec<PodState>,
-    ghosts: usize,
+    /// What was remembered of the node when the pass began. Not kept where it goes without saying (see [`Site::left`]).
+    pub seat: Option<Box<Seat>>,
+    pods: Pods,
     standing: Standing,
+}
+
+/// The pods of a node in the order of DS-C28; those that have ended and are being deleted (DS-C20) at the end.
+#[derive(Clone, Debug)]
+enum Pods {
+    None,
+    One(PodState),
+    /// Two at least.
+    Many(Vec<PodState>),
+}
+
+impl Pods {
+    fn all(&self) -> &[PodState] {
+        match self {
+            Pods::None => &[],
+            Pods::One(only) => std::slice::from_ref(only),
+            Pods::Many(all) => all,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Pods::None)
+    }
 }
 
 /// How much of a pass a node is worth.
@@ -62,14 +83,36 @@ pub(crate) struct Seat {
 }
 
 impl Site {
+    fn present(node: &Node, eligibility: Eligibility, heard: bool, pods: Pods) -> Site {
+        Site {
+            name: node.meta.name.clone(),
+            node_uid: Some(node.meta.uid.clone()),
+            node_version: node.meta.resource_version,
+            eligibility,
+            heard,
+            seat: None,
+            pods,
+            standing: Standing::Lively,
+        }
+    }
+
+    /// Pods for a node that does not exist.
+    fn astray(name: Arc<str>, pods: Pods) -> Site {
+        let (eligibility, heard) = (Eligibility::LEAVE, false);
+        let (node_uid, node_version, seat) = (None, 0, None);
+        Site { name, node_uid, node_version, eligibility, heard, seat, pods, standing: Standing::Lively }
+    }
+
     /// The node's pods in the order of DS-C28, without those that have ended and are being deleted (DS-C20).
     pub fn pods(&self) -> &[PodState] {
-        &self.all[..self.all.len() - self.ghosts]
+        let all = self.pods.all();
+        let ghosts = all.iter().rev().take_while(|state| state.is_ghost()).count();
+        &all[..all.len() - ghosts]
     }
 
     /// Likewise with them.
     pub fn pods_and_ghosts(&self) -> &[PodState] {
-        &self.all
+        self.pods.all()
     }
 
     /// The verdict is about the node in this very state.
@@ -84,20 +127,45 @@ impl Site {
             let serving = self.eligibility.should_run && !busy && state.available;
             serving && !node::is_of_former_node(judge, seen, self, state)
         };
-        match self.all.as_slice() {
+        match &self.pods {
             _ if self.node_uid.is_none() => Standing::Lively,
-            [] if !self.eligibility.should_run => Standing::Empty,
-            [only] if only.newest_hash && calm(only) => Standing::Serves,
-            [only] if !only.updated && self.heard && calm(only) => Standing::Waits,
+            Pods::None if !self.eligibility.should_run => Standing::Empty,
+            Pods::One(only) if only.newest_hash && calm(only) => Standing::Serves,
+            Pods::One(only) if !only.updated && self.heard && calm(only) => Standing::Waits,
             _ => Standing::Lively,
         }
     }
 
-    /// What is remembered of the node for the next pass.
+    /// Remembers what was left of the node, as far as that is needed, and finds out how it stands.
+    fn take_seat(&mut self, former: Option<&Site>, standing: impl Fn(&Site) -> Standing) {
+        let left = former.and_then(Site::left);
+        let seat = || left.map(|(node_uid, pod_uid)| Seat { node_uid: node_uid.clone(), pod_uid: pod_uid.clone() });
+        let is_replaced = left.is_some_and(|(node_uid, _)| Some(node_uid) != self.node_uid.as_ref());
+        self.seat = if is_replaced { seat().map(Box::new) } else { None };
+        self.standing = standing(self);
+        if matches!(self.standing, Standing::Lively | Standing::Empty) {
+            self.seat = seat().map(Box::new);
+        }
+    }
+
+    /// What the next pass remembers of the node, when this one has ended: the uids of node and pod.
+    fn left(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+        let seat = self.seat.as_deref();
+        match (&self.node_uid, &self.pods, self.standing) {
+            (None, ..) => None,
+            (Some(node_uid), Pods::One(only), Standing::Serves | Standing::Waits) => {
+                Some((node_uid, &only.pod.meta.uid))
+            }
+            (Some(node_uid), _, Standing::Empty) => seat.map(|seat| (node_uid, &seat.pod_uid)),
+            _ => seat.map(|seat| (&seat.node_uid, &seat.pod_uid)),
+        }
+    }
+
+    /// What is remembered of a lively node for the next pass.
     fn next_seat(&self, judge: &Judge<'_>, seen: &Seen) -> Option<Seat> {
         let node_uid = self.node_uid.as_ref()?;
-        let old = self.seat.as_ref();
-        let pod_uid = last_pod(&self.all).or_else(|| old.map(|old| old.pod_uid.clone()))?;
+        let old = self.seat.as_deref();
+        let pod_uid = last_pod(self.pods.all()).or_else(|| old.map(|old| old.pod_uid.clone()))?;
         let former = self.pods().iter().any(|state| node::is_of_former_node(judge, seen, self, state));
         let node_uid = old.filter(|_| former).map_or(node_uid, |old| &old.node_uid).clone();
         Some(Seat { node_uid, pod_uid })
@@ -128,6 +196,8 @@ struct Block {
 
 /// Sites in a block at most.
 const BLOCK_MAX: usize = 128;
+/// Sites in a new block: there is room for some more, so that not every new node splits one.
+const BLOCK_START: usize = BLOCK_MAX / 2;
 
 impl Block {
     fn new(sites: Vec<Site>) -> Block {
@@ -154,7 +224,7 @@ struct Basis {
     terms: Arc<Terms>,
     at: Timestamp,
     nodes: Mark,
-    owned: Sorted<Arc<Pod>>,
+    owned: Sorted<Arc<Pod>, Place>,
     /// Names of nodes that are to be looked at again whatever happens: pods are being adopted there, or have to be
     /// ready for a while longer.
     unsteady: Vec<Arc<str>>,
@@ -171,7 +241,7 @@ impl std::fmt::Debug for Sites {
 impl PartialEq for Sites {
     /// By what is remembered; the rest follows from what is seen.
     fn eq(&self, other: &Self) -> bool {
-        self.seats().eq(other.seats())
+        self.left().eq(other.left())
     }
 }
 
@@ -180,8 +250,8 @@ impl Sites {
         self.blocks.iter().flat_map(|block| &block.sites)
     }
 
-    fn seats(&self) -> impl Iterator<Item = (&Arc<str>, &Seat)> {
-        self.all().filter_map(|site| Some((&site.name, site.seat.as_ref()?)))
+    fn left(&self) -> impl Iterator<Item = (&Arc<str>, (&Arc<str>, &Arc<str>))> {
+        self.all().filter_map(|site| Some((&site.name, site.left()?)))
     }
 
     /// The same without what can be found out anew.
@@ -212,7 +282,7 @@ impl Sites {
     pub fn waiting(&self) -> impl Iterator<Item = (&PodState, &Site)> {
         let blocks = self.blocks.iter().filter(|block| block.waiting > 0);
         let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.standing == Standing::Waits);
-        sites.filter_map(|site| Some((site.all.first()?, site)))
+        sites.filter_map(|site| Some((site.pods.all().first()?, site)))
     }
 
     /// The names of nodes that get no pod and have none, in order.
@@ -249,8 +319,8 @@ impl Sites {
         for index in std::mem::take(&mut self.fresh) {
             // Made in this pass, so nobody else has it.
             let Some(block) = self.blocks.get_mut(index).and_then(Arc::get_mut) else { continue };
-            for site in &mut block.sites {
-                site.seat = site.next_seat(judge, seen);
+            for site in block.sites.iter_mut().filter(|site| site.standing == Standing::Lively) {
+                site.seat = site.next_seat(judge, seen).map(Box::new);
             }
         }
         self

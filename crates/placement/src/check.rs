@@ -37,7 +37,7 @@ pub fn static_reasons(pod: &PodSpec, node: &Node) -> Vec<Reason> {
         reasons.push(Reason::Unschedulable);
     }
     if !pod.node_name.is_empty() && pod.node_name.as_ref() != node.name() {
-        reasons.push(Reason::NodeName { wanted: pod.node_name.clone() });
+        reasons.push(Reason::NodeName { wanted: pod.node_name.as_ref().into() });
     }
     let effects = [Effect::NoSchedule, Effect::NoExecute];
     let untolerated = taints::untolerated(&node.spec.taints, &pod.tolerations, &effects);

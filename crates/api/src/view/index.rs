@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Served, Sorted, Zones};
+use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Pods, Served, Sorted, Zones};
 use crate::kinds::{self, Kind, Text};
 use crate::meta::{Key, Meta};
 
@@ -72,189 +72,7 @@ pub struct Change {
     pub new: Option<Item>,
 }
 
-/// Pods, indexed by key, controller and target node. What a plan holds on to is a snapshot.
-#[derive(Debug, Default)]
-pub struct Pods {
-    by_key: Sorted<Arc<Pod>>,
-    by_owner: BTreeMap<Arc<str>, Sorted<Arc<Pod>>>,
-    /// What those own who own none.
-    none: Sorted<Arc<Pod>>,
-    /// By a key that is the node's; each list in key order.
-    by_node: Sorted<Arc<[Arc<Pod>]>>,
-    orphans: BTreeMap<Key, Arc<Pod>>,
-    unbound: BTreeMap<Key, Arc<Pod>>,
-    terminal: BTreeMap<Key, Arc<Pod>>,
-}
-
-impl Pods {
-    pub fn get(&self, key: &Key) -> Option<&Arc<Pod>> {
-        self.by_key.get(key)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        self.by_key.values()
-    }
-
-    pub fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
-    }
-
-    /// All pods, to hold on to.
-    pub fn snapshot(&self) -> Sorted<Arc<Pod>> {
-        self.by_key.clone()
-    }
-
-    /// The pods of every node that one is bound or pinned to, to hold on to; the keys are those of nodes.
-    pub fn nodes_snapshot(&self) -> Sorted<Arc<[Arc<Pod>]>> {
-        self.by_node.clone()
-    }
-
-    /// Pods whose controller reference has this uid.
-    pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        self.by_owner.get(uid).into_iter().flat_map(Sorted::values)
-    }
-
-    /// Likewise, to hold on to.
-    pub fn owned_snapshot(&self, uid: &str) -> Sorted<Arc<Pod>> {
-        self.by_owner.get(uid).unwrap_or(&self.none).clone()
-    }
-
-    /// Pods of a namespace without a controller reference.
-    pub fn orphans_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        in_namespace(&self.orphans, namespace)
-    }
-
-    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        self.named_like(namespace, "")
-    }
-
-    /// Pods of a namespace whose names begin with `prefix`.
-    pub fn named_like(&self, namespace: &str, prefix: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        let (space, start) = (namespace.to_owned(), prefix.to_owned());
-        let like = move |key: &Key| *key.namespace == *space && key.name.starts_with(&start);
-        self.by_key.from(namespace, prefix).take_while(move |(key, _)| like(key)).map(|(_, pod)| pod)
-    }
-
-    /// Pods bound or pinned to this node (DS-B32).
-    pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
-        self.by_node.find("", node).into_iter().flat_map(|pods| pods.iter())
-    }
-
-    /// Pods without a binding, whether they are pinned or not.
-    pub fn unbound(&self) -> impl ExactSizeIterator<Item = &Arc<Pod>> {
-        self.unbound.values()
-    }
-
-    /// Pods that have ended, in phase `Succeeded` or `Failed`.
-    pub fn terminal(&self) -> impl ExactSizeIterator<Item = &Arc<Pod>> {
-        self.terminal.values()
-    }
-
-    /// Names of all nodes that a pod is bound or pinned to, whether they exist or not.
-    pub fn nodes(&self) -> impl Iterator<Item = &str> {
-        self.by_node.iter().map(|(key, _)| &*key.name)
-    }
-
-    /// A pod whose template is in memory once, if its siblings have the same: the one that it replaces, or its
-    /// controller's first or last in the order of names.
-    fn share(&self, key: &Key, mut pod: Arc<Pod>) -> Arc<Pod> {
-        let owned = pod.meta.controller().and_then(|owner| self.by_owner.get(owner.uid.as_ref()));
-        let siblings = owned.into_iter().flat_map(|owned| [owned.first(), owned.last()]).flatten();
-        let siblings: Vec<Arc<Pod>> = self.get(key).into_iter().chain(siblings).cloned().collect();
-        // Just parsed, so that nobody else has it.
-        if let Some(pod) = Arc::get_mut(&mut pod) {
-            siblings.iter().for_each(|sibling| pod.spec.share(&sibling.spec));
-        }
-        pod
-    }
-
-    /// Adds or replaces; returns what was there.
-    fn insert(&mut self, key: &Key, pod: Arc<Pod>) -> Option<Arc<Pod>> {
-        let old = self.by_key.insert(key.clone(), pod.clone());
-        if let Some(old) = &old {
-            self.unlist(key, old, Some(&pod));
-        }
-        match pod.meta.controller() {
-            Some(owner) => {
-                let owned = match self.by_owner.get_mut(owner.uid.as_ref()) {
-                    Some(owned) => owned,
-                    None => self.by_owner.entry(owner.uid.as_ref().into()).or_default(),
-                };
-                owned.insert(key.clone(), pod.clone());
-            }
-            None => {
-                self.orphans.insert(key.clone(), pod.clone());
-            }
-        }
-        if pod.spec.node_name.is_empty() {
-            self.unbound.insert(key.clone(), pod.clone());
-        }
-        if pod.is_terminal() {
-            self.terminal.insert(key.clone(), pod.clone());
-        }
-        if let Some(node) = pod.target_node() {
-            self.set_on_node(node, &pod.meta, Some(pod.clone()));
-        }
-        old
-    }
-
-    fn remove(&mut self, key: &Key) -> Option<Arc<Pod>> {
-        let pod = self.by_key.remove(key)?;
-        self.unlist(key, &pod, None);
-        Some(pod)
-    }
-
-    /// Takes a pod out of every index where the one that replaces it will not stand.
-    fn unlist(&mut self, key: &Key, old: &Pod, new: Option<&Pod>) {
-        let owner = |pod: &Pod| pod.meta.controller().map(|owner| owner.uid.clone());
-        match owner(old) {
-            None => drop(self.orphans.remove(key)),
-            Some(uid) if new.and_then(owner).as_ref() != Some(&uid) => self.disown(&uid, key),
-            Some(_) => {}
-        }
-        if old.spec.node_name.is_empty() {
-            self.unbound.remove(key);
-        }
-        if old.is_terminal() {
-            self.terminal.remove(key);
-        }
-        if let Some(node) = old.target_node().filter(|node| new.and_then(Pod::target_node) != Some(node)) {
-            self.set_on_node(node, &old.meta, None);
-        }
-    }
-
-    fn disown(&mut self, uid: &str, key: &Key) {
-        if let Some(owned) = self.by_owner.get_mut(uid) {
-            owned.remove(key);
-            if owned.is_empty() {
-                self.by_owner.remove(uid);
-            }
-        }
-    }
-
-    /// Sets what is on a node under a pod's name; `None`: nothing.
-    fn set_on_node(&mut self, node: &str, meta: &Meta, pod: Option<Arc<Pod>>) {
-        let others = self.by_node.find("", node);
-        let order = |pod: &Arc<Pod>| (&*pod.meta.namespace, &*pod.meta.name).cmp(&(&*meta.namespace, &*meta.name));
-        let (before, after): (Vec<_>, Vec<_>) = others
-            .into_iter()
-            .flat_map(|pods| pods.iter())
-            .filter(|pod| order(pod).is_ne())
-            .cloned()
-            .partition(|pod| order(pod).is_lt());
-        let pods: Arc<[Arc<Pod>]> = before.into_iter().chain(pod).chain(after).collect();
-        match pods.is_empty() {
-            true => drop(self.by_node.remove(&Key::cluster(node))),
-            false => drop(self.by_node.insert(Key::cluster(node), pods)),
-        }
-    }
-}
-
-fn in_namespace<'a, T>(
+pub(super) fn in_namespace<'a, T>(
     map: &'a BTreeMap<Key, Arc<T>>,
     namespace: &str,
 ) -> impl Iterator<Item = &'a Arc<T>> + use<'a, T> {
@@ -330,7 +148,7 @@ impl Ownership {
             return;
         }
         let entry = (self.kind_index(kind), meta.key());
-        for owner in &meta.owner_references {
+        for owner in meta.owner_references.iter() {
             self.dependents.entry(owner.uid.clone()).or_default().insert(entry.clone());
         }
         self.by_uid.insert(meta.uid.clone(), entry);
@@ -339,7 +157,7 @@ impl Ownership {
     /// Forgets an object; `for_good` when it was deleted and not merely replaced.
     fn remove(&mut self, kind: &Kind, meta: &Meta, for_good: bool) {
         let entry = (self.kind_index(kind), meta.key());
-        for owner in &meta.owner_references {
+        for owner in meta.owner_references.iter() {
             if let Some(set) = self.dependents.get_mut(owner.uid.as_ref()) {
                 set.remove(&entry);
                 if set.is_empty() {
@@ -528,11 +346,12 @@ impl View {
     /// Adds or replaces an object.
     pub fn upsert(&mut self, kind: &Kind, item: Item) -> Change {
         self.observe_revision(kind, item.meta().resource_version);
-        let key = item.meta().key();
         let item = match item {
-            Item::Pod(pod) => Item::Pod(self.pods.share(&key, pod)),
+            Item::Pod(pod) => Item::Pod(self.pods.share(pod, |name| self.node_name(name))),
+            Item::Node(node) => Item::Node(self.share_name(node)),
             item => item,
         };
+        let key = item.meta().key();
         let old = self.put(kind, &key, &item);
         if let Some(old) = &old {
             self.ownership.remove(kind, old.meta(), old.meta().uid != item.meta().uid);
@@ -540,6 +359,24 @@ impl View {
         self.ownership.insert(kind, item.meta());
         self.zones.change(old.as_ref().and_then(Item::node).map(Arc::as_ref), item.node().map(Arc::as_ref));
         Change { kind: kind.clone(), key, old, new: Some(item) }
+    }
+
+    /// A node's name as it is in memory already: the node and all its pods have the same one, so that they are told to
+    /// belong together without a look at the text.
+    fn node_name(&self, name: &str) -> Option<Arc<str>> {
+        let node = self.nodes.find_entry("", name).map(|(key, _)| key);
+        let used = || self.pods.node_key(name);
+        Some(node.or_else(used)?.name.clone())
+    }
+
+    fn share_name(&self, mut node: Arc<Node>) -> Arc<Node> {
+        // Just parsed, so that nobody else has it.
+        if let Some(node) = Arc::get_mut(&mut node)
+            && let Some(name) = self.node_name(&node.meta.name)
+        {
+            node.meta.name = name;
+        }
+        node
     }
 
     /// Removes an object; `revision` is that of its deletion (0 if unknown). `None` if it was not there.
@@ -607,25 +444,6 @@ mod tests {
 
     fn pod(text: &str) -> Item {
         Item::parse(&kinds::POD, text.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn pods_are_found_by_owner_node_and_namespace() {
-        let mut view = View::default();
-        let owned = r#"{"metadata":{"name":"a","namespace":"x","resourceVersion":"5",
-            "ownerReferences":[{"uid":"u1","controller":true}]},"spec":{"nodeName":"n1"}}"#;
-        view.upsert(&kinds::POD, pod(owned));
-        view.upsert(&kinds::POD, pod(r#"{"metadata":{"name":"b","namespace":"x"}}"#));
-        assert_eq!(view.pods().owned_by("u1").count(), 1);
-        assert_eq!(view.pods().on_node("n1").count(), 1);
-        assert_eq!(view.pods().orphans_in("x").count(), 1);
-        assert_eq!(view.pods().in_namespace("w").count(), 0);
-        assert_eq!(view.seen_revision(&kinds::POD), 5);
-        let change = view.remove(&kinds::POD, &Key::new("x", "a"), 9).unwrap();
-        assert!(
-            change.new.is_none() && view.pods().owned_by("u1").count() == 0 && view.pods().on_node("n1").count() == 0
-        );
-        assert_eq!(view.seen_revision(&kinds::POD), 9);
     }
 
     #[test]

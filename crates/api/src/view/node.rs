@@ -1,10 +1,11 @@
 //! A node, as controllers see it.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::scheduling::{Resources, Taint};
 use crate::meta::{Meta, null_default};
+use crate::word::Word;
 
 /// `v1 Node`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -31,7 +32,8 @@ pub struct NodeSpec {
 pub struct NodeStatus {
     #[serde(deserialize_with = "null_default")]
     pub allocatable: Resources,
-    #[serde(deserialize_with = "null_default")]
+    /// `Ready` first, which every pass asks for.
+    #[serde(deserialize_with = "ready_first")]
     pub conditions: Vec<NodeCondition>,
 }
 
@@ -40,13 +42,20 @@ pub struct NodeStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeCondition {
     #[serde(rename = "type")]
-    pub kind: Box<str>,
+    pub kind: Word,
     /// `True`, `False` or `Unknown`.
-    pub status: Box<str>,
+    pub status: Word,
     pub reason: Box<str>,
     pub message: Box<str>,
     pub last_heartbeat_time: Option<Timestamp>,
     pub last_transition_time: Option<Timestamp>,
+}
+
+/// Deserializes conditions, `null` to none.
+fn ready_first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeCondition>, D::Error> {
+    let mut conditions: Vec<NodeCondition> = null_default(deserializer)?;
+    conditions.sort_by_key(|condition| condition.kind != *"Ready");
+    Ok(conditions)
 }
 
 impl Node {

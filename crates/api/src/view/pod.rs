@@ -7,7 +7,8 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::scheduling::{Affinity, Operator, Resources, Toleration};
-use crate::meta::{Labels, Meta, null_default};
+use crate::meta::{Labels, Meta, null_default, share};
+use crate::word::Word;
 
 /// `v1 Pod`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -24,7 +25,7 @@ pub struct Pod {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
     /// Empty until bound.
-    pub node_name: Box<str>,
+    pub node_name: Arc<str>,
     pub scheduler_name: Box<str>,
     pub priority: Option<i32>,
     pub priority_class_name: Box<str>,
@@ -114,7 +115,8 @@ pub enum PodPhase {
 pub struct PodStatus {
     pub phase: PodPhase,
     pub reason: Box<str>,
-    #[serde(deserialize_with = "null_default")]
+    /// `Ready` first, which every pass asks for.
+    #[serde(deserialize_with = "ready_first")]
     pub conditions: Vec<PodCondition>,
     /// Set by the node's agent when it first sees the pod.
     pub start_time: Option<Timestamp>,
@@ -131,14 +133,20 @@ pub struct PodStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodCondition {
     #[serde(rename = "type")]
-    pub kind: Box<str>,
-    pub status: Box<str>,
+    pub kind: Word,
+    pub status: Word,
     pub reason: Box<str>,
     pub message: Box<str>,
     pub last_transition_time: Option<Timestamp>,
 }
 
 impl Pod {
+    /// Takes over from `other` what is the same in both, so that it is in memory once.
+    pub(super) fn share(&mut self, other: &Pod) {
+        self.meta.share(&other.meta);
+        self.spec.share(&other.spec);
+    }
+
     /// The node that the pod is bound to or pinned to (DS-B32).
     pub fn target_node(&self) -> Option<&str> {
         match self.spec.node_name.as_ref() {
@@ -168,15 +176,10 @@ impl Pod {
 
 impl PodSpec {
     /// Takes over from `other` what is the same in both, so that it is in memory once.
-    pub(super) fn share(&mut self, other: &PodSpec) {
-        fn same<T: PartialEq>(own: &mut Arc<[T]>, other: &Arc<[T]>) {
-            if !Arc::ptr_eq(own, other) && own == other {
-                *own = other.clone();
-            }
-        }
-        same(&mut self.tolerations, &other.tolerations);
-        same(&mut self.containers, &other.containers);
-        same(&mut self.init_containers, &other.init_containers);
+    fn share(&mut self, other: &PodSpec) {
+        share(&mut self.tolerations, &other.tolerations);
+        share(&mut self.containers, &other.containers);
+        share(&mut self.init_containers, &other.init_containers);
     }
 
     /// The single value of the first `metadata.name In` match field (DS-B32).
@@ -190,6 +193,13 @@ impl PodSpec {
             _ => None,
         }
     }
+}
+
+/// Deserializes conditions, `null` to none.
+fn ready_first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PodCondition>, D::Error> {
+    let mut conditions: Vec<PodCondition> = null_default(deserializer)?;
+    conditions.sort_by_key(|condition| condition.kind != *"Ready");
+    Ok(conditions)
 }
 
 /// Deserializes a list to its length, `null` to 0.

@@ -16,8 +16,8 @@ const CHUNK_MIN: usize = 32;
 
 /// A sorted, persistent map.
 #[derive(Debug)]
-pub struct Sorted<V> {
-    chunks: Arc<Vec<Arc<Chunk<V>>>>,
+pub struct Sorted<V, K = Key> {
+    chunks: Arc<Chunks<V, K>>,
     len: usize,
     clock: u64,
     line: Arc<Line>,
@@ -27,13 +27,15 @@ pub struct Sorted<V> {
 #[derive(Debug)]
 struct Line;
 
+type Chunks<V, K> = Vec<Arc<Chunk<V, K>>>;
+
 #[derive(Debug)]
-struct Chunk<V> {
+struct Chunk<V, K> {
     /// The chunk answers for keys from here on, up to the next chunk's; the first one also for all before.
-    low: Key,
+    low: K,
     /// When something in its span changed.
     changed: u64,
-    entries: Vec<(Key, V)>,
+    entries: Vec<(K, V)>,
 }
 
 /// The state of a map at one moment, without its content.
@@ -45,27 +47,27 @@ pub struct Mark {
 
 /// A span of keys within which something changed, and what is there now.
 #[derive(Debug)]
-pub struct Span<'a, V> {
+pub struct Span<'a, V, K = Key> {
     /// `None`: from the first key on.
-    pub low: Option<&'a Key>,
+    pub low: Option<&'a K>,
     /// `None`: to the last key.
-    pub high: Option<&'a Key>,
-    pub entries: &'a [(Key, V)],
+    pub high: Option<&'a K>,
+    pub entries: &'a [(K, V)],
 }
 
-impl<V> Default for Sorted<V> {
+impl<V, K> Default for Sorted<V, K> {
     fn default() -> Self {
         Sorted { chunks: Arc::default(), len: 0, clock: 0, line: Arc::new(Line) }
     }
 }
 
-impl<V> Clone for Sorted<V> {
+impl<V, K> Clone for Sorted<V, K> {
     fn clone(&self) -> Self {
         Sorted { chunks: self.chunks.clone(), len: self.len, clock: self.clock, line: self.line.clone() }
     }
 }
 
-impl<V: Clone> Clone for Chunk<V> {
+impl<V: Clone, K: Clone> Clone for Chunk<V, K> {
     fn clone(&self) -> Self {
         // A copy is made to be written: room for one more.
         let mut entries = Vec::with_capacity(self.entries.len() + 1);
@@ -74,11 +76,28 @@ impl<V: Clone> Clone for Chunk<V> {
     }
 }
 
+impl<V> Sorted<V> {
+    /// As [`Sorted::get`], without a key at hand.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<&V> {
+        Some(self.find_entry(namespace, name)?.1)
+    }
+
+    /// Likewise, with the key that is in the map.
+    pub fn find_entry(&self, namespace: &str, name: &str) -> Option<(&Key, &V)> {
+        self.entry(|key| compare(key, namespace, name))
+    }
+
+    /// Entries from this key on.
+    pub fn from<'a>(&'a self, namespace: &str, name: &str) -> impl Iterator<Item = (&'a Key, &'a V)> + use<'a, V> {
+        self.after(self.position(|key| compare(key, namespace, name)))
+    }
+}
+
 fn compare(key: &Key, namespace: &str, name: &str) -> Ordering {
     (*key.namespace).cmp(namespace).then_with(|| (*key.name).cmp(name))
 }
 
-impl<V> Sorted<V> {
+impl<V, K: Ord> Sorted<V, K> {
     pub fn len(&self) -> usize {
         self.len
     }
@@ -87,24 +106,36 @@ impl<V> Sorted<V> {
         self.len == 0
     }
 
-    /// The chunk that answers for a key.
-    fn chunk_of(&self, namespace: &str, name: &str) -> usize {
-        let after = self.chunks.partition_point(|chunk| compare(&chunk.low, namespace, name).is_le());
+    /// The chunk that answers for what is looked for. `order` tells how a key compares to that.
+    fn chunk_of(&self, order: impl Fn(&K) -> Ordering) -> usize {
+        let after = self.chunks.partition_point(|chunk| order(&chunk.low).is_le());
         after.saturating_sub(1)
     }
 
-    pub fn get(&self, key: &Key) -> Option<&V> {
-        self.find(&key.namespace, &key.name)
+    fn entry(&self, order: impl Fn(&K) -> Ordering) -> Option<(&K, &V)> {
+        let entries = &self.chunks.get(self.chunk_of(&order))?.entries;
+        let index = entries.binary_search_by(|(key, _)| order(key)).ok()?;
+        let (key, value) = &entries[index];
+        Some((key, value))
     }
 
-    /// As [`Sorted::get`], without a key at hand.
-    pub fn find(&self, namespace: &str, name: &str) -> Option<&V> {
-        let entries = &self.chunks.get(self.chunk_of(namespace, name))?.entries;
-        let index = entries.binary_search_by(|(key, _)| compare(key, namespace, name)).ok()?;
-        Some(&entries[index].1)
+    pub fn get(&self, key: &K) -> Option<&V> {
+        Some(self.entry(|known| known.cmp(key))?.1)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &V)> + Clone {
+    /// Where the first entry is that is not less than what is looked for: its chunk, and its place in it.
+    fn position(&self, order: impl Fn(&K) -> Ordering) -> (usize, usize) {
+        let number = self.chunk_of(&order);
+        let chunk = self.chunks.get(number);
+        (number, chunk.map_or(0, |chunk| chunk.entries.partition_point(|(key, _)| order(key).is_lt())))
+    }
+
+    fn after(&self, (chunk, skip): (usize, usize)) -> impl Iterator<Item = (&K, &V)> {
+        let entries = self.chunks.iter().skip(chunk).flat_map(|chunk| chunk.entries.iter());
+        entries.skip(skip).map(|(key, value)| (key, value))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> + Clone {
         self.chunks.iter().flat_map(|chunk| chunk.entries.iter().map(|(key, value)| (key, value)))
     }
 
@@ -120,27 +151,16 @@ impl<V> Sorted<V> {
         self.chunks.last()?.entries.last().map(|(_, value)| value)
     }
 
-    /// Entries from this key on.
-    pub fn from<'a>(&'a self, namespace: &str, name: &str) -> impl Iterator<Item = (&'a Key, &'a V)> + use<'a, V> {
-        let first = self.chunk_of(namespace, name);
-        let skip = self
-            .chunks
-            .get(first)
-            .map_or(0, |chunk| chunk.entries.partition_point(|(key, _)| compare(key, namespace, name).is_lt()));
-        let entries = self.chunks.iter().skip(first).flat_map(|chunk| chunk.entries.iter());
-        entries.skip(skip).map(|(key, value)| (key, value))
-    }
-
     /// The state now, to ask later what has changed since.
     pub fn mark(&self) -> Mark {
         Mark { clock: self.clock, line: self.line.clone() }
     }
 
     /// The spans within which something changed after the mark; `None` if the mark is not of this map or of a later state.
-    pub fn changed_since(&self, mark: &Mark) -> Option<impl Iterator<Item = Span<'_, V>>> {
+    pub fn changed_since(&self, mark: &Mark) -> Option<impl Iterator<Item = Span<'_, V, K>>> {
         let known = Arc::ptr_eq(&self.line, &mark.line) && mark.clock <= self.clock;
         let since = mark.clock;
-        let span = move |(index, chunk): (usize, &'_ Arc<Chunk<V>>)| (chunk.changed > since).then_some(index);
+        let span = move |(index, chunk): (usize, &'_ Arc<Chunk<V, K>>)| (chunk.changed > since).then_some(index);
         let spans = self.chunks.iter().enumerate().filter_map(span).map(|index| Span {
             low: (index > 0).then(|| &self.chunks[index].low),
             high: self.chunks.get(index + 1).map(|next| &next.low),
@@ -153,31 +173,31 @@ impl<V> Sorted<V> {
     }
 
     /// The entries of a span, as they are in this state of the map.
-    pub fn within<'a>(&'a self, span: &Span<'_, V>) -> impl Iterator<Item = (&'a Key, &'a V)> + use<'a, V> {
-        let (namespace, name) = span.low.map_or(("", ""), |low| (&*low.namespace, &*low.name));
-        let high = span.high.cloned();
-        self.from(namespace, name).take_while(move |(key, _)| high.as_ref().is_none_or(|high| *key < high))
+    pub fn within<'a>(&'a self, span: &Span<'a, V, K>) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, V, K> {
+        let start = span.low.map_or((0, 0), |low| self.position(|key| key.cmp(low)));
+        let high = span.high;
+        self.after(start).take_while(move |(key, _)| high.is_none_or(|high| *key < high))
     }
 }
 
-impl<V: Clone> Sorted<V> {
+impl<V: Clone, K: Ord + Clone> Sorted<V, K> {
     /// Adds or replaces.
-    pub fn insert(&mut self, key: Key, value: V) -> Option<V> {
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.clock += 1;
         self.put(key, value, self.clock)
     }
 
     /// As [`Sorted::insert`] for a change that nobody who compares states has to look at: a key that is there already
     /// changes no mark.
-    pub fn insert_quietly(&mut self, key: Key, value: V) -> Option<V> {
+    pub fn insert_quietly(&mut self, key: K, value: V) -> Option<V> {
         match self.get(&key).is_some() {
             true => self.put(key, value, 0),
             false => self.insert(key, value),
         }
     }
 
-    fn put(&mut self, key: Key, value: V, clock: u64) -> Option<V> {
-        let number = self.chunk_of(&key.namespace, &key.name);
+    fn put(&mut self, key: K, value: V, clock: u64) -> Option<V> {
+        let number = self.chunk_of(|known| known.cmp(&key));
         let chunks = Arc::make_mut(&mut self.chunks);
         let Some(chunk) = chunks.get_mut(number).map(Arc::make_mut) else {
             chunks.push(Arc::new(Chunk { low: key.clone(), changed: clock, entries: vec![(key, value)] }));
@@ -202,8 +222,8 @@ impl<V: Clone> Sorted<V> {
         }
     }
 
-    pub fn remove(&mut self, key: &Key) -> Option<V> {
-        let number = self.chunk_of(&key.namespace, &key.name);
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let number = self.chunk_of(|known| known.cmp(key));
         let index = self.chunks.get(number)?.entries.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
         self.clock += 1;
         self.len -= 1;
@@ -220,7 +240,7 @@ impl<V: Clone> Sorted<V> {
 }
 
 /// Joins a chunk that has become small to the one before it (the first one to the one after), if both fit into one.
-fn join<V: Clone>(chunks: &mut Vec<Arc<Chunk<V>>>, number: usize, clock: u64) {
+fn join<V: Clone, K: Clone>(chunks: &mut Chunks<V, K>, number: usize, clock: u64) {
     let lower = number.saturating_sub(1);
     let Some(upper) = chunks.get(lower + 1).cloned() else {
         if chunks[number].entries.is_empty() {

@@ -102,9 +102,7 @@ impl Pass<'_> {
 
     /// The event for pods that the previous plan created bound; only now their uids are known (DS-B46).
     pub(super) fn announce_bound(&mut self) {
-        let namespace = &self.seen.set.meta.namespace;
-        let find = |name| self.seen.owned.find(namespace, name);
-        let mut bound: Vec<_> = self.memory.bound.iter().filter_map(|name| find(name)).collect();
+        let mut bound: Vec<_> = self.memory.bound.iter().filter_map(|name| self.seen.own(name)).collect();
         bound.retain(|pod| !pod.spec.node_name.is_empty());
         bound.sort_by(|a, b| a.spec.node_name.cmp(&b.spec.node_name));
         self.out.actions.extend(bound.into_iter().map(actions::scheduled));

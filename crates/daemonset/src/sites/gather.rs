@@ -1,22 +1,22 @@
 //! Brings sites up to date: those that something changed about are judged anew, all others are kept.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use everynode_api::meta::Key;
-use everynode_api::view::{Node, Pod};
-use everynode_placement::Eligibility;
+use everynode_api::meta::Labels;
+use everynode_api::view::{Node, Place, Pod};
 
-use super::{BLOCK_MAX, Basis, Block, Site, Sites, Standing};
+use super::{BLOCK_MAX, BLOCK_START, Basis, Block, Pods, Site, Sites};
 use crate::claim::Claims;
-use crate::judge::{Judge, PodState, Terms};
-use crate::seen::{Fnv, Seen};
+use crate::judge::{Judge, Revision, Terms};
+use crate::seen::Seen;
 
 /// The pods of a node, each with whether it is only being adopted.
-type Pods = Vec<(Arc<Pod>, bool)>;
+type Guests = Vec<(Arc<Pod>, bool)>;
 
 /// Sites that must be judged anew, with the pods that are there now.
-type Touched = BTreeMap<Arc<str>, Pods>;
+type Touched = BTreeMap<Arc<str>, Guests>;
 
 /// Pods that the set controls and no longer selects, in the order of names.
 type Released = Arc<Vec<Arc<Pod>>>;
@@ -24,7 +24,7 @@ type Released = Arc<Vec<Arc<Pod>>>;
 impl Sites {
     /// The sites as they are now. `self` is what the last pass left.
     pub fn gather(&self, terms: &Arc<Terms>, seen: &Seen, claims: &Claims<'_>, judge: &Judge<'_>) -> Sites {
-        let gatherer = Gatherer { seen, claims, judge };
+        let gatherer = Gatherer { seen, claims, judge, kin: RefCell::default() };
         let known = self.basis.as_deref().filter(|basis| basis.terms == *terms && basis.at <= judge.now);
         let renewed = known.and_then(|basis| {
             let changes = Changes::since(basis, seen)?;
@@ -69,11 +69,36 @@ struct Gatherer<'g> {
     seen: &'g Seen,
     claims: &'g Claims<'g>,
     judge: &'g Judge<'g>,
+    /// What is known of labels that have been looked at: those of a revision's pods are one and the same.
+    kin: RefCell<Vec<(Labels, Kin)>>,
 }
 
+/// What a pod's labels make it.
+#[derive(Clone, Copy)]
+struct Kin {
+    selected: bool,
+    revision: Revision,
+}
+
+/// Different labels that are remembered: more revisions than that are not had at once.
+const KIN_MAX: usize = 8;
+
 impl Gatherer<'_> {
+    fn kin(&self, pod: &Pod) -> Kin {
+        let labels = &pod.meta.labels;
+        let mut known = self.kin.borrow_mut();
+        if let Some((_, kin)) = known.iter().find(|(known, _)| known.is_shared_with(labels)) {
+            return *kin;
+        }
+        let kin = Kin { selected: self.claims.selects(pod), revision: self.judge.revision(&pod.meta) };
+        if known.len() < KIN_MAX {
+            known.push((labels.clone(), kin));
+        }
+        kin
+    }
+
     fn basis(&self, terms: &Arc<Terms>, sites: &Sites, released: Released) -> Arc<Basis> {
-        let unsteady = |site: &&Site| site.all.iter().any(|state| state.adopting || state.is_baking());
+        let unsteady = |site: &&Site| site.pods_and_ghosts().iter().any(|state| state.adopting || state.is_baking());
         let lively = sites.blocks.iter().filter(|block| block.is_lively).flat_map(|block| &block.sites);
         Arc::new(Basis {
             terms: terms.clone(),
@@ -89,17 +114,17 @@ impl Gatherer<'_> {
     fn touched(&self, old: &Sites, basis: &Basis, changes: &Changes<'_>) -> Option<Touched> {
         let mut touched = Touched::new();
         let names = basis.unsteady.iter().cloned().chain(self.changed_nodes(old, basis)?);
-        touched.extend(names.map(|name| (name, Pods::new())));
-        let owned = changes.come.iter().copied().filter(|pod| self.claims.selects(pod)).map(|pod| (pod, false));
+        touched.extend(names.map(|name| (name, Guests::new())));
+        let owned = changes.come.iter().copied().filter(|pod| self.kin(pod).selected).map(|pod| (pod, false));
         let new: Vec<_> = owned.chain(self.claims.adopting().map(|pod| (pod, true))).collect();
         for pod in changes.gone.iter().copied().chain(new.iter().map(|(pod, _)| *pod)) {
             // DS-B33: one without a target is nowhere.
             if let Some(node) = pod.target_node().filter(|node| !touched.contains_key(*node)) {
-                touched.insert(node.into(), Pods::new());
+                touched.insert(node.into(), Guests::new());
             }
         }
         for (name, pods) in &mut touched {
-            let kept = old.find(name).into_iter().flat_map(|site| &site.all);
+            let kept = old.find(name).into_iter().flat_map(Site::pods_and_ghosts);
             let kept = kept.filter(|state| !state.adopting && changes.stays(&state.pod));
             pods.extend(kept.map(|state| (state.pod.clone(), false)));
         }
@@ -132,7 +157,7 @@ impl Gatherer<'_> {
     }
 
     fn released(&self, old: &Released, changes: &Changes<'_>) -> Released {
-        let mut new = changes.come.iter().copied().filter(|pod| !self.claims.selects(pod)).peekable();
+        let mut new = changes.come.iter().copied().filter(|pod| !self.kin(pod).selected).peekable();
         if new.peek().is_none() && old.is_empty() {
             return old.clone();
         }
@@ -163,52 +188,60 @@ impl Gatherer<'_> {
                 renewed.extend(self.site(name, borrowed(&pods), former));
             }
             renewed.extend(kept.cloned());
-            self.push(&mut sites, renewed);
+            sites.push_all(renewed);
         }
-        let rest = touched.filter_map(|(name, pods)| self.site(name, borrowed(&pods), None)).collect();
-        self.push(&mut sites, rest);
+        sites.push_all(touched.filter_map(|(name, pods)| self.site(name, borrowed(&pods), None)).collect());
         sites
     }
 
-    /// Judges every node.
+    /// Judges every node. Nodes, pods and former sites are all in the order of nodes' names.
     fn anew(&self, old: &Sites) -> (Sites, Released) {
         let mut released = Vec::new();
-        let selected = |pod: &&Arc<Pod>| {
-            let ours = self.claims.selects(pod);
-            if !ours {
-                released.push(Arc::clone(pod));
-            }
-            ours
-        };
-        let owned: Vec<_> = self.seen.owned.values().filter(selected).map(|pod| (pod, false)).collect();
-        let pods: Vec<_> = owned.into_iter().chain(self.claims.adopting().map(|pod| (pod, true))).collect();
-        let mut by_node = ByNode::new(self.seen, &pods);
+        let mut owned = self.seen.owned.iter().peekable();
         let mut former = old.all().peekable();
-        let mut all = Vec::with_capacity(self.seen.nodes.len());
-        for (number, node) in self.seen.nodes.values().enumerate() {
-            while former.next_if(|site| *site.name < *node.name()).is_some() {}
-            let former = former.next_if(|site| site.name == node.meta.name);
-            all.push(self.present(node, by_node.of(number), former));
+        // Those that are adopted, and those for nodes that do not exist: few.
+        let mut others = Touched::new();
+        for pod in self.claims.adopting() {
+            if let Some(node) = pod.target_node() {
+                others.entry(node.into()).or_default().push((pod.clone(), true));
+            }
         }
-        if !by_node.astray.is_empty() {
-            let astray = std::mem::take(&mut by_node.astray).into_iter();
-            all.extend(astray.filter_map(|(name, pods)| self.site(name.into(), pods.into_iter(), None)));
-            all.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut sites = InOrder::default();
+        let mut here = Vec::new();
+        for (key, node) in self.seen.nodes.iter() {
+            while let Some((place, pod)) = owned.next_if(|(place, _)| is_up_to(&place.node, &key.name)) {
+                match self.kin(pod).selected {
+                    true if place.node == key.name => here.push((pod, false)),
+                    true => set_aside(&mut others, place, pod),
+                    false => released.push(Arc::clone(pod)),
+                }
+            }
+            let mut there = None;
+            while let Some(site) = former.next_if(|site| is_up_to(&site.name, &key.name)) {
+                there = Some(site).filter(|site| site.name == key.name);
+            }
+            let mut adopted = None;
+            while let Some(other) = others.first_entry().filter(|other| *other.key() <= key.name) {
+                match other.remove_entry() {
+                    (name, pods) if name == key.name => adopted = Some(pods),
+                    (name, pods) => {
+                        self.site(name, borrowed(&pods), None).into_iter().for_each(|site| sites.push(site));
+                    }
+                }
+            }
+            let adopted = adopted.iter().flat_map(borrowed);
+            sites.push(self.present(node, here.drain(..).chain(adopted), there));
         }
-        let mut sites = Sites::default();
-        self.push(&mut sites, all);
-        (sites, Arc::new(released))
-    }
-
-    fn push(&self, sites: &mut Sites, all: Vec<Site>) {
-        let mut rest = all.into_iter();
-        while rest.len() > 0 {
-            // Room for some more, so that not every new node splits a block.
-            let size = if rest.len() <= BLOCK_MAX { BLOCK_MAX } else { BLOCK_MAX / 2 };
-            let block = Block::new(rest.by_ref().take(size).collect());
-            sites.fresh.push(sites.blocks.len());
-            sites.blocks.push(Arc::new(block));
+        for (place, pod) in owned {
+            match self.kin(pod).selected {
+                true => set_aside(&mut others, place, pod),
+                false => released.push(Arc::clone(pod)),
+            }
         }
+        let others = others.into_iter().filter_map(|(name, pods)| self.site(name, borrowed(&pods), None));
+        others.for_each(|site| sites.push(site));
+        released.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        (sites.finish(), Arc::new(released))
     }
 
     /// A site, if there is a node or a pod.
@@ -221,23 +254,8 @@ impl Gatherer<'_> {
         match self.seen.node(&name) {
             Some(node) => Some(self.present(node, pods, former)),
             None => {
-                let (all, ghosts) = self.states(pods);
-                if all.is_empty() {
-                    return None;
-                }
-                let (eligibility, heard) = (Eligibility::LEAVE, false);
-                let (node_uid, node_version, seat) = (None, 0, None);
-                Some(Site {
-                    name,
-                    node_uid,
-                    node_version,
-                    eligibility,
-                    heard,
-                    seat,
-                    all,
-                    ghosts,
-                    standing: Standing::Lively,
-                })
+                let pods = self.states(pods);
+                (!pods.is_empty()).then(|| Site::astray(name, pods))
             }
         }
     }
@@ -248,76 +266,88 @@ impl Gatherer<'_> {
         pods: impl Iterator<Item = (&'p Arc<Pod>, bool)>,
         former: Option<&Site>,
     ) -> Site {
-        let (all, ghosts) = self.states(pods);
-        let mut site = Site {
-            name: node.meta.name.clone(),
-            node_uid: Some(node.meta.uid.clone()),
-            node_version: node.meta.resource_version,
-            eligibility: self.judge.eligibility(node),
-            heard: self.judge.terms.strict || node.is_heard(),
-            seat: former.and_then(|site| site.seat.clone()),
-            all,
-            ghosts,
-            standing: Standing::Lively,
-        };
-        site.standing = site.standing(self.judge, self.seen);
+        let pods = self.states(pods);
+        let heard = self.judge.terms.strict || node.is_heard();
+        let mut site = Site::present(node, self.judge.eligibility(node), heard, pods);
+        site.take_seat(former, |site| site.standing(self.judge, self.seen));
         site
     }
 
-    /// The pods of a node in their order, and how many of them are ghosts.
-    fn states<'p>(&self, pods: impl Iterator<Item = (&'p Arc<Pod>, bool)>) -> (Vec<PodState>, usize) {
-        let mut pods = pods.map(|(pod, adopting)| self.judge.state(pod.clone(), adopting)).peekable();
-        let mut states = Vec::with_capacity(usize::from(pods.peek().is_some()));
-        states.extend(pods);
-        states.sort_by(|a, b| a.is_ghost().cmp(&b.is_ghost()).then_with(|| a.order(b)));
-        let ghosts = states.iter().filter(|state| state.is_ghost()).count();
-        (states, ghosts)
+    /// The pods of a node in their order.
+    fn states<'p>(&self, mut pods: impl Iterator<Item = (&'p Arc<Pod>, bool)>) -> Pods {
+        let state =
+            |(pod, adopting): (&Arc<Pod>, bool)| self.judge.state(pod.clone(), adopting, self.kin(pod).revision);
+        let Some(first) = pods.next() else { return Pods::None };
+        let first = state(first);
+        let Some(second) = pods.next() else { return Pods::One(first) };
+        let mut all = vec![first, state(second)];
+        all.extend(pods.map(state));
+        all.sort_by(|a, b| a.is_ghost().cmp(&b.is_ghost()).then_with(|| a.order(b)));
+        Pods::Many(all)
     }
 }
 
-fn borrowed(pods: &Pods) -> impl Iterator<Item = (&Arc<Pod>, bool)> {
+/// Whether a node's name does not come after another one. The same name mostly is the same in memory.
+fn is_up_to(name: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(name, other) || name <= other
+}
+
+/// DS-B33: a pod without a target is nowhere.
+fn set_aside(others: &mut Touched, place: &Place, pod: &Arc<Pod>) {
+    if !place.node.is_empty() {
+        others.entry(place.node.clone()).or_default().push((pod.clone(), false));
+    }
+}
+
+fn borrowed(pods: &Guests) -> impl Iterator<Item = (&Arc<Pod>, bool)> {
     pods.iter().map(|(pod, adopting)| (pod, *adopting))
 }
 
-/// All pods by their nodes: chains through one list, so that a node with one pod costs no list of its own.
-struct ByNode<'s> {
-    pods: &'s [(&'s Arc<Pod>, bool)],
-    /// By node: the number of its last pod and one; 0: none.
-    last: Vec<u32>,
-    /// By pod: likewise of the one before it on the same node.
-    before: Vec<u32>,
-    /// Pods for nodes that do not exist.
-    astray: BTreeMap<&'s str, Vec<(&'s Arc<Pod>, bool)>>,
+/// Makes blocks from sites that come in the order of names.
+#[derive(Default)]
+struct InOrder {
+    sites: Sites,
+    open: Vec<Site>,
 }
 
-impl<'s> ByNode<'s> {
-    fn new(seen: &'s Seen, pods: &'s [(&'s Arc<Pod>, bool)]) -> Self {
-        let mut numbers: HashMap<&str, u32, Fnv> = HashMap::with_capacity_and_hasher(seen.nodes.len(), Fnv::default());
-        numbers.extend(seen.nodes.values().zip(0..).map(|(node, number)| (node.name(), number)));
-        let (last, before) = (vec![0; seen.nodes.len()], vec![0; pods.len()]);
-        let mut by_node = ByNode { pods, last, before, astray: BTreeMap::new() };
-        for (pod, number) in pods.iter().zip(1..) {
-            let Some(node) = pod.0.target_node() else { continue }; // DS-B33
-            match numbers.get(node) {
-                Some(node) => {
-                    let last = &mut by_node.last[*node as usize];
-                    by_node.before[number as usize - 1] = std::mem::replace(last, number);
-                }
-                None => by_node.astray.entry(node).or_default().push(*pod),
-            }
+impl InOrder {
+    fn push(&mut self, site: Site) {
+        if self.open.is_empty() {
+            self.open.reserve_exact(BLOCK_START);
         }
-        by_node
+        self.open.push(site);
+        if self.open.len() == BLOCK_START {
+            self.sites.push_block(std::mem::take(&mut self.open));
+        }
     }
 
-    /// The pods of a node by its number.
-    fn of(&self, node: usize) -> impl Iterator<Item = (&'s Arc<Pod>, bool)> {
-        let pod = |number: u32| (number > 0).then_some(number);
-        let chain = std::iter::successors(pod(self.last[node]), move |number| pod(self.before[*number as usize - 1]));
-        chain.map(|number| self.pods[number as usize - 1])
+    fn finish(mut self) -> Sites {
+        if !self.open.is_empty() {
+            self.sites.push_block(self.open);
+        }
+        self.sites
     }
 }
 
 impl Sites {
+    fn push_block(&mut self, sites: Vec<Site>) {
+        self.fresh.push(self.blocks.len());
+        self.blocks.push(Arc::new(Block::new(sites)));
+    }
+
+    /// One block, or several where that would be too large.
+    fn push_all(&mut self, sites: Vec<Site>) {
+        if sites.len() <= BLOCK_MAX {
+            if !sites.is_empty() {
+                self.push_block(sites);
+            }
+            return;
+        }
+        let mut rest = InOrder { sites: std::mem::take(self), open: Vec::new() };
+        sites.into_iter().for_each(|site| rest.push(site));
+        *self = rest.finish();
+    }
+
     /// The remembered site of a node.
     fn find(&self, name: &str) -> Option<&Site> {
         let after = self.blocks.partition_point(|block| block.sites.first().is_some_and(|site| *site.name <= *name));
@@ -344,8 +374,8 @@ impl Sites {
 
 /// Tells of every pod that is in only one of two lists in the order of keys, or not the same in both.
 fn differences<'a>(
-    old: impl Iterator<Item = (&'a Key, &'a Arc<Pod>)>,
-    new: impl Iterator<Item = (&'a Key, &'a Arc<Pod>)>,
+    old: impl Iterator<Item = (&'a Place, &'a Arc<Pod>)>,
+    new: impl Iterator<Item = (&'a Place, &'a Arc<Pod>)>,
     mut tell: impl FnMut(Option<&'a Arc<Pod>>, Option<&'a Arc<Pod>>),
 ) {
     let mut old = old.peekable();
