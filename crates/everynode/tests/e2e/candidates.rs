@@ -45,8 +45,9 @@ impl Candidates<'_> {
         })
     }
 
-    fn kill(&mut self, pid: u32) {
-        self.running.retain(|(running, _)| *running != pid);
+    fn take(&mut self, pid: u32) -> Program {
+        let index = self.running.iter().position(|(running, _)| *running == pid).expect("it runs");
+        self.running.remove(index).1
     }
 }
 
@@ -74,12 +75,25 @@ fn one_of_two_controllers_leads_and_the_other_takes_over() {
         let leader = candidates.leader(None);
         space.kubectl.apply(web(&image));
         std::thread::sleep(moment);
-        candidates.kill(leader);
+        drop(candidates.take(leader));
         let next = candidates.leader(Some(leader));
         assert_ne!(next, leader);
         candidates.add();
         runs_everywhere(&cluster, &space, &image);
     }
+    // One that stands still is succeeded, too. When it goes on, in the middle of what it was doing, it learns that it does not
+    // lead any more before it has written anything, and ends as a failure.
+    let leader = candidates.leader(None);
+    space.kubectl.apply(web("testtool:8"));
+    std::thread::sleep(moments(1)[0]);
+    let paused = candidates.take(leader);
+    paused.signal(Signal::STOP);
+    candidates.leader(Some(leader));
+    space.kubectl.apply(web("testtool:7"));
+    paused.signal(Signal::CONT);
+    runs_everywhere(&cluster, &space, "testtool:7");
+    assert_eq!(paused.wait(LIMIT), Some(1));
+    candidates.add();
     // One that is asked to stop gives its lease up, and nobody has to wait.
     let last = candidates.leader(None);
     kill_process(Pid::from_raw(last as i32).expect("a process id"), Signal::TERM).expect("it runs");
