@@ -20,7 +20,7 @@ lint() {
 
 # "cargo test" inside the sandbox: whatever network, mounts and processes the tests make are gone afterwards.
 run_tests() {
-    EVERYNODE_TEST_IMAGES=$images scripts/sandbox.sh \
+    EVERYNODE_TEST_IMAGES=$images EVERYNODE_KUBECTLS=$kubectls scripts/sandbox.sh \
         cargo test --locked --offline --workspace --no-fail-fast
 }
 
@@ -43,6 +43,8 @@ with_progress "building the tests" "$logs/build.log" cargo test --locked --works
 images=$top/target/images/test.tar
 with_progress "building the images" "$logs/images.log" \
     scripts/images.sh --out "$images" base examples mission || exit 1
+scripts/kubectls.sh
+kubectls=$(printf '%s:' "$top"/target/kubectl/kubectl.1.*)
 code=0
 with_progress "running the tests" "$logs/tests.log" run_tests || code=$?
 grep -E '^test .* FAILED$' "$logs/tests.log" || true

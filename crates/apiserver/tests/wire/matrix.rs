@@ -10,8 +10,8 @@ use tokio::process::Command;
 use crate::support::*;
 
 fn kubectls() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        std::env::var_os("EVERYNODE_KUBECTLS").map(|list| std::env::split_paths(&list).collect()).unwrap_or_default();
+    let named = std::env::var_os("EVERYNODE_KUBECTLS").unwrap_or_default();
+    let mut found: Vec<PathBuf> = std::env::split_paths(&named).filter(|file| file.is_file()).collect();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.is_file());
     let linked = on_path.as_ref().and_then(|file| file.canonicalize().ok());

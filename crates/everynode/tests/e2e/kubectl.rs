@@ -272,18 +272,24 @@ fn objects_are_changed_in_every_way() {
     kubectl.run("delete ds talker --now").printed("deleted");
 }
 
-/// A pod on the node's own namespaces, with its disk at /host.
+/// A pod on the node's own namespaces, with its disk at /host; one by every kubectl.
 #[test]
 fn debug_shows_the_node() {
     let space = Cluster::shared().space("debug");
+    let mut kubectls = vec![space.kubectl.clone()];
+    kubectls.extend(newer_and_older().iter().map(|program| space.kubectl.program(program)));
     let debug = format!("debug node/{NODE} --image=localhost/everynode/busybox:1 -- /bin/sh -c");
     let words: Vec<&str> = debug.split(' ').chain(["echo seen by $(cat /host/etc/debian_version)"]).collect();
-    space.kubectl.words(&words).succeeded();
+    for kubectl in &kubectls {
+        kubectl.words(&words).succeeded();
+    }
     let version = std::fs::read_to_string("/etc/debian_version").expect("tests run on Debian");
-    let pod = space.kubectl.ok("get pods -o name");
-    space.until("the debugger's output is in its log", || {
-        let log = space.kubectl.run(&format!("logs {pod}"));
-        if log.stdout.contains(&format!("seen by {version}")) { Ok(()) } else { Err(log.to_string()) }
+    space.until("every debugger's output is in its log", || {
+        let pods = space.kubectl.ok("get pods -o name");
+        let logs: Vec<_> = pods.lines().map(|pod| space.kubectl.run(&format!("logs {pod}"))).collect();
+        let seen = |log: &&Outcome| log.stdout.contains(&format!("seen by {version}"));
+        let count = logs.iter().filter(seen).count();
+        if count == kubectls.len() { Ok(()) } else { Err(format!("{count} of {}: {}", kubectls.len(), logs.len())) }
     });
 }
 

@@ -135,16 +135,19 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// The kubectls of other versions (`kubectl.1.NN`) beside the file that the one on PATH is a link to.
+/// The kubectls of other versions (`kubectl.1.NN`): those beside the file that the one on PATH is a link to, and those that
+/// `EVERYNODE_KUBECTLS` names (separated by colons).
 pub(crate) fn newer_and_older() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.exists());
     let real = found.and_then(|file| file.canonicalize().ok());
-    let Some(directory) = real.as_deref().and_then(Path::parent) else { return Vec::new() };
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let version =
-        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1."));
-    let mut others: Vec<PathBuf> = entries.filter(version).collect();
-    others.sort();
+    let directory = real.as_deref().and_then(Path::parent);
+    let entries = directory.and_then(|directory| std::fs::read_dir(directory).ok()).into_iter().flatten().flatten();
+    let named = std::env::var_os("EVERYNODE_KUBECTLS").unwrap_or_default();
+    let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = entries.map(|entry| entry.path()).filter(|file| name(file).starts_with("kubectl.1."));
+    let mut others: Vec<PathBuf> = beside.chain(std::env::split_paths(&named).filter(|file| file.is_file())).collect();
+    others.sort_by_key(name);
+    others.dedup_by_key(|file| name(file));
     others
 }
