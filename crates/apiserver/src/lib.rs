@@ -28,5 +28,5 @@ mod tables;
 pub use auth::User;
 pub use env::{Environment, SystemEnvironment};
 pub use http::{ServeError, ServeOptions};
-pub use pki::{Credentials, Pki, PkiError};
+pub use pki::{Credentials, Lifetime, Pki, PkiError, RotatingCertificate, keep_renewed};
 pub use server::{ApiServer, Config, StartError};

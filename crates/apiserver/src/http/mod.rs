@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod budget;
 mod handle;
+mod histogram;
 mod list;
 pub(crate) mod metrics;
 mod negotiate;

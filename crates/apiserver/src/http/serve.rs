@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::{self, Answer};
@@ -76,6 +77,8 @@ impl ApiServer {
             slots: super::slot::Slots::default(),
             lists: super::budget::ListBudget::default(),
         });
+        let mut beside = JoinSet::new();
+        beside.spawn(self.clone().keep_certificates());
         // Every connection holds a sender: the channel closes when the last one has ended.
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let mut shutdown = std::pin::pin!(shutdown);
@@ -114,7 +117,11 @@ async fn connection(shared: Arc<Shared>, acceptor: Option<TlsAcceptor>, stream: 
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let user = certificate.and_then(|der| certificate_user(der));
+            let certified = certificate.and_then(|der| certificate_user(der, shared.server.registry.env.now()));
+            if let Some(certified) = &certified {
+                shared.server.metrics.client_certificate(certified.left);
+            }
+            let user = certified.map(|certified| certified.user);
             requests(shared, Connection { peer, user }, TokioIo::new(stream)).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),

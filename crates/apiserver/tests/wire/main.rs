@@ -7,6 +7,7 @@ mod kubectl;
 mod lists;
 mod matrix;
 mod pods;
+mod renewal;
 mod streams;
 mod support;
 mod verbs;
