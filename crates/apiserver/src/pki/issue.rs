@@ -10,8 +10,10 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{Credentials, Lifetime, PkiError, certificates, files};
+use super::{Credentials, Lifetime, PkiError, certificates, certified, files, pair};
 
+/// The name of the authority's files.
+const CA: &str = "ca";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 3650);
 
@@ -56,20 +58,22 @@ impl From<rcgen::Error> for PkiError {
 impl Authority {
     /// Reads the CA, or makes one.
     pub(super) fn open(directory: &Path, validity: SignedDuration, now: Timestamp) -> Result<Authority, PkiError> {
-        let (certificate_path, key_path) = (directory.join("ca.crt"), directory.join("ca.key"));
-        let (certificate, key) = match (files::read(&certificate_path)?, files::read(&key_path)?) {
-            (Some(certificate), Some(key)) => (certificate, key),
+        let (certificate_path, key_path) = (pair::certificate_path(directory, CA), pair::key_path(directory, CA));
+        let found = pair::read(directory, CA)?;
+        let credentials = match (found.certificate, found.key) {
+            (Some(certificate), Some(key)) => Credentials { certificate, key },
             (None, None) => {
-                let (certificate, key) = make_ca(now)?;
-                files::write(&key_path, &key, files::PRIVATE)?;
-                files::write(&certificate_path, &certificate, files::PUBLIC)?;
-                (certificate, key)
+                let made = make_ca(now)?;
+                pair::write(directory, CA, &made)?;
+                made
             }
-            // One without the other: making a new CA would silently lock out every node.
+            // One without the other: making a new CA would silently lock out every node. No crash leaves this behind.
             (None, Some(_)) => return Err(unusable(&certificate_path, "it is missing while ca.key is there")),
             (Some(_), None) => return Err(unusable(&key_path, "it is missing while ca.crt is there")),
         };
-        let key = KeyPair::from_pem(&key).map_err(|error| unusable(&key_path, error))?;
+        let key = KeyPair::from_pem(&credentials.key).map_err(|error| unusable(&key_path, error))?;
+        certified(&credentials).map_err(|_| unusable(&certificate_path, "it does not belong to ca.key"))?;
+        let certificate = credentials.certificate;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| unusable(&certificate_path, error))?;
         Ok(Authority { certificate, issuer, validity })
     }
@@ -98,28 +102,27 @@ impl Authority {
         subject: &Subject,
         now: Timestamp,
     ) -> Result<Credentials, PkiError> {
-        let (certificate_path, key_path) =
-            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
-        if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?)
-            && self.still_good(&certificate, &key, subject, now)
-        {
-            return Ok(Credentials { certificate, key });
+        let found = pair::read(directory, name)?;
+        if let (Some(certificate), Some(key)) = (found.certificate, found.key) {
+            let held = Credentials { certificate, key };
+            if self.still_good(&held, subject, now) {
+                return Ok(held);
+            }
         }
         let key = KeyPair::generate()?;
         let certificate = params(subject, self.validity, now)?.signed_by(&key, &self.issuer)?.pem();
-        let key = key.serialize_pem();
-        files::write(&key_path, &key, files::PRIVATE)?;
-        files::write(&certificate_path, &certificate, files::PUBLIC)?;
-        Ok(Credentials { certificate, key })
+        let made = Credentials { certificate, key: key.serialize_pem() };
+        pair::write(directory, name, &made)?;
+        Ok(made)
     }
 
-    fn still_good(&self, certificate: &str, key: &str, subject: &Subject, now: Timestamp) -> bool {
+    fn still_good(&self, held: &Credentials, subject: &Subject, now: Timestamp) -> bool {
         let fits = || -> Option<bool> {
-            let ders = certificates(certificate).ok()?;
+            let ders = certificates(&held.certificate).ok()?;
             let (_, parsed) = X509Certificate::from_der(ders.first()?).ok()?;
             let ca_ders = certificates(&self.certificate).ok()?;
             let (_, ca) = X509Certificate::from_der(ca_ders.first()?).ok()?;
-            let ours = parsed.verify_signature(Some(ca.public_key())).is_ok() && KeyPair::from_pem(key).is_ok();
+            let ours = parsed.verify_signature(Some(ca.public_key())).is_ok() && certified(held).is_ok();
             let due = Lifetime::of_parsed(&parsed)?.is_due(now);
             Some(ours && !due && names_of(&parsed) == sorted(&subject.names))
         };
@@ -139,7 +142,7 @@ fn unusable(path: &Path, reason: impl std::fmt::Display) -> PkiError {
     PkiError::Unusable { path: path.to_owned(), reason: reason.to_string() }
 }
 
-fn make_ca(now: Timestamp) -> Result<(String, String), PkiError> {
+fn make_ca(now: Timestamp) -> Result<Credentials, PkiError> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
@@ -147,7 +150,7 @@ fn make_ca(now: Timestamp) -> Result<(String, String), PkiError> {
     params.distinguished_name.push(DnType::CommonName, "everynode");
     set_validity(&mut params, now, CA_VALIDITY);
     let key = KeyPair::generate()?;
-    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+    Ok(Credentials { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
 }
 
 fn params(subject: &Subject, validity: SignedDuration, now: Timestamp) -> Result<CertificateParams, PkiError> {

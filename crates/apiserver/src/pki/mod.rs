@@ -6,13 +6,14 @@
 //! server's client certificate for agents, and each node's certificate. Service-account tokens have
 //! a key of their own.
 //!
-//! [`lifetime`] decides when, [`renewal`] waits and tries, [`issue`] makes, [`rotating`] is what TLS uses.
+//! [`lifetime`] decides when, [`renewal`] waits and tries, [`issue`] makes, [`pair`] writes, [`rotating`] is what TLS uses.
 
 mod files;
 mod issue;
 mod kept;
 mod kubeconfig;
 mod lifetime;
+mod pair;
 mod renewal;
 mod rotating;
 
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
 use crate::env::{Env, hex};
@@ -280,6 +282,13 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
 
 fn key(credentials: &Credentials) -> Result<PrivateKeyDer<'static>, PkiError> {
     PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).map_err(|error| PkiError::Make(error.to_string()))
+}
+
+/// A certificate with its chain and its key, for TLS; an error if they do not belong together.
+fn certified(credentials: &Credentials) -> Result<CertifiedKey, PkiError> {
+    let provider = rustls::crypto::ring::default_provider();
+    let chain = certificates(&credentials.certificate)?;
+    CertifiedKey::from_der(chain, key(credentials)?, &provider).map_err(|error| PkiError::Make(error.to_string()))
 }
 
 /// SHA-256 through the TLS library's own digest.

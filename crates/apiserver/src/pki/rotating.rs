@@ -8,7 +8,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, SignatureScheme};
 
-use super::{Credentials, Lifetime, PkiError, certificates, key};
+use super::{Credentials, Lifetime, PkiError, certificates, certified};
 
 /// A certificate and its key, for TLS on either side.
 #[derive(Debug)]
@@ -25,10 +25,7 @@ struct Material {
 
 impl Material {
     fn new(credentials: Credentials) -> Result<Material, PkiError> {
-        let provider = rustls::crypto::ring::default_provider();
-        // This also compares the key with the certificate.
-        let certified = CertifiedKey::from_der(certificates(&credentials.certificate)?, key(&credentials)?, &provider)
-            .map_err(|error| PkiError::Make(error.to_string()))?;
+        let certified = certified(&credentials)?;
         Ok(Material { lifetime: Lifetime::of(&credentials.certificate)?, certified: Arc::new(certified), credentials })
     }
 }
