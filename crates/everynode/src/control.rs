@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use everynode_apiserver::{ApiServer, Config, ServeOptions, User};
+use everynode_apiserver::{ApiServer, Config, Listener, ServeOptions, User};
 use everynode_runtime::{Shutdown, Trigger};
 use everynode_store::{EmbeddedOptions, EmbeddedStore, Store, StoreError};
 use tokio::sync::watch;
@@ -36,10 +36,9 @@ impl ControlPlane {
     /// Starts store, API server and controllers; the API answers when this returns.
     pub(crate) async fn start(args: &ApiArgs, data: &DataDir) -> anyhow::Result<ControlPlane> {
         let network = service_network(&args.service_cidr)?;
-        let listener = tokio::net::TcpListener::bind(args.listen)
-            .await
+        let listener = Listener::bind(args.listen)
             .with_context(|| format!("cannot listen on {}: choose another --listen", args.listen))?;
-        let address = listener.local_addr()?;
+        let address = listener.address();
         let store = open_store(data)?;
         let mut config = Config::new(data.root().to_owned());
         config.service_network = network;
@@ -112,7 +111,7 @@ impl ControlPlane {
 
 async fn serve(
     server: Arc<ApiServer>,
-    listener: tokio::net::TcpListener,
+    listener: Listener,
     shutdown: Shutdown,
 ) -> Result<(), everynode_apiserver::ServeError> {
     server.serve(listener, ServeOptions::default(), async move { shutdown.wait().await }).await

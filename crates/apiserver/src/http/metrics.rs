@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::handshake::Handshakes;
 use super::histogram::Histogram;
 
 /// Upper bounds of the latency buckets, seconds.
@@ -55,6 +56,7 @@ pub(crate) struct Metrics {
     watch_events: AtomicU64,
     panics: AtomicU64,
     client_certificates: Mutex<Histogram>,
+    pub(crate) handshakes: Handshakes,
 }
 
 impl Default for Metrics {
@@ -68,6 +70,7 @@ impl Default for Metrics {
             watch_events: AtomicU64::default(),
             panics: AtomicU64::default(),
             client_certificates: Mutex::new(Histogram::new(&EXPIRATIONS)),
+            handshakes: Handshakes::default(),
         }
     }
 }
@@ -137,6 +140,7 @@ impl Metrics {
         let name = "apiserver_client_certificate_expiration_seconds";
         head(out, name, "histogram", "Remaining life of the certificate that a client connects with, by connection.");
         lock(&self.client_certificates).write(out, name, "");
+        self.handshakes.write(out);
     }
 }
 

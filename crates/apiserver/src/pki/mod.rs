@@ -178,6 +178,9 @@ impl Pki {
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, PkiError> {
         let mut config = self.serving.certificate.server_config(self.ca_pem())?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Clients that come back resume their sessions, which spares both sides signatures: by tickets, since there may be
+        // many of them. Their keys change every six hours and are never written down: after a restart nobody resumes.
+        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| PkiError::Make(error.to_string()))?;
         Ok(config)
     }
 

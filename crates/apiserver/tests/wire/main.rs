@@ -2,6 +2,7 @@
 
 mod access;
 mod fence;
+mod handshakes;
 mod in_process;
 mod kubectl;
 mod lists;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everynode_apiserver::{ApiServer, Config, Credentials, ServeError, ServeOptions};
+use everynode_apiserver::{ApiServer, Config, Credentials, Listener, ServeError, ServeOptions};
 use everynode_store::{MemoryStore, Store};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -71,8 +71,8 @@ impl Server {
 
     pub(crate) async fn start_with(store: Arc<dyn Store>, set_up: impl FnOnce(&mut Config)) -> Server {
         let directory = TempDir::new().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
         let mut config = Config { advertised: Some(address), ..Config::new(directory.path().to_owned()) };
         set_up(&mut config);
         let api = ApiServer::new(store, config).await.unwrap();
