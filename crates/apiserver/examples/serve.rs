@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use everynode_apiserver::{ApiServer, Config, Pki, ServeOptions};
+use everynode_apiserver::{ApiServer, Config, Listener, Pki, ServeOptions};
 use everynode_store::memory::MemoryStore;
 
 #[tokio::main]
@@ -14,8 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let data_dir = PathBuf::from(arguments.next().ok_or("usage: serve DATA_DIR [ADDRESS]")?);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let listener = tokio::net::TcpListener::bind(&address).await?;
-    let local = listener.local_addr()?;
+    let listener = Listener::bind(address.parse()?)?;
+    let local = listener.address();
     let config = Config { advertised: Some(local), ..Config::new(data_dir.clone()) };
     let started = std::time::Instant::now();
     let server = ApiServer::new(Arc::new(MemoryStore::new()), config).await?;

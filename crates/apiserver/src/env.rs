@@ -43,6 +43,10 @@ impl Env {
         self.0.now()
     }
 
+    pub(crate) fn environment(&self) -> &dyn Environment {
+        self.0.as_ref()
+    }
+
     /// `metav1.Time` of now.
     pub(crate) fn now_text(&self) -> String {
         everynode_api::time::rfc3339(self.now())

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use everynode_api::ports::Api;
 use everynode_api::status::Status;
 use everynode_store::{Store, StoreError, Transaction, Write};
+use jiff::SignedDuration;
 
 use crate::auth::User;
 use crate::auth::authorize::{self, Attributes};
@@ -17,7 +18,7 @@ use crate::auth::token::Issuer;
 use crate::env::{Env, Environment, SystemEnvironment};
 use crate::http::metrics::Metrics;
 use crate::hub::Hub;
-use crate::pki::{Pki, PkiError};
+use crate::pki::{Pki, PkiError, keep_renewed};
 use crate::registry::{Registry, Settings};
 use crate::{bootstrap, inproc, keys};
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub advertised: Option<SocketAddr>,
     /// The first three bytes of the /24 that services get their addresses from.
     pub service_network: [u8; 3],
+    /// How long certificates are valid that this server issues, to itself and to nodes that join.
+    pub certificate_validity: SignedDuration,
     /// Whether a second live pod of a DaemonSet, node and revision is refused. It always is, except where another
     /// Kubernetes server is simulated, none of which does so.
     pub exclusive_places: bool,
@@ -46,6 +49,7 @@ impl Config {
             server_names: Vec::new(),
             advertised: None,
             service_network: [10, 96, 0],
+            certificate_validity: SignedDuration::from_hours(24 * 365),
             exclusive_places: true,
             environment: Arc::new(SystemEnvironment),
         }
@@ -79,7 +83,8 @@ impl ApiServer {
     pub async fn new(store: Arc<dyn Store>, config: Config) -> Result<Arc<ApiServer>, StartError> {
         let env = Env::new(config.environment);
         let [a, b, c] = config.service_network;
-        let pki = Pki::open(&config.data_dir.join("pki"), &config.server_names, &format!("{a}.{b}.{c}.1"), &env)?;
+        let (directory, service_ip) = (config.data_dir.join("pki"), format!("{a}.{b}.{c}.1"));
+        let pki = Pki::open(&directory, &config.server_names, &service_ip, config.certificate_validity, &env)?;
         let (private, public) = pki.account_key();
         let tokens = Issuer::new(ISSUER, private, public, &pki.account_key_id())
             .map_err(|error| PkiError::Make(error.to_string()))?;
@@ -120,6 +125,18 @@ impl ApiServer {
     /// From now on `/readyz` fails, so that clients go elsewhere before the server stops.
     pub(crate) fn stop_being_ready(&self) {
         self.ready.store(false, Ordering::Release);
+    }
+
+    /// Renews this process's certificates in time, for ever.
+    pub(crate) async fn keep_certificates(self: Arc<Self>) {
+        let renew = || {
+            let server = self.clone();
+            // Keys are made and files are written, and synced.
+            let renewed = tokio::task::spawn_blocking(move || server.pki.renew());
+            async move { renewed.await.map_err(|error| PkiError::Make(error.to_string()))? }
+        };
+        let environment = self.registry.env.environment();
+        keep_renewed(environment, "the server's certificates", || self.pki.lifetime(), renew).await;
     }
 
     /// Keys, certificates, kubeconfigs and the join token.

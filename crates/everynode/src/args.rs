@@ -115,6 +115,9 @@ pub(crate) struct ApiArgs {
     /// How long a node may be silent before it counts as lost
     #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = duration, help_heading = "API server")]
     pub(crate) node_monitor_grace: Duration,
+    /// How long certificates are valid that the server issues, to itself and to nodes; all are renewed in time
+    #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = validity, help_heading = "API server")]
+    pub(crate) certificate_validity_period: Duration,
     /// Behave exactly as the original DaemonSet controller, without everynode's improvements
     #[arg(long, help_heading = "API server")]
     pub(crate) strict: bool,
@@ -486,6 +489,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
 }
 
+/// A certificate's: at least long enough that renewals can be tried again, at most what the authority itself lasts.
+fn validity(text: &str) -> Result<Duration, String> {
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    match duration(text)? {
+        validity if validity < Duration::from_secs(10) => Err("certificates must be valid for at least 10s".to_owned()),
+        validity if validity > days(3650) => Err("certificates can be valid for at most 3650d".to_owned()),
+        validity => Ok(validity),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,6 +522,12 @@ mod tests {
     fn durations() {
         assert_eq!(duration("40s"), Ok(Duration::from_secs(40)));
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        assert!(
+            validity("10s").is_ok()
+                && validity("3650d").is_ok()
+                && validity("9s").is_err()
+                && validity("3651d").is_err()
+        );
         assert!(duration("5 weeks").is_err() && duration("x").is_err() && duration("99999999999999999h").is_err());
     }
 }

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use everynode_apiserver::{ApiServer, Config, ServeOptions, User};
+use everynode_apiserver::{ApiServer, Config, Listener, ServeOptions, User};
 use everynode_runtime::{Shutdown, Trigger};
 use everynode_store::{EmbeddedOptions, EmbeddedStore, Store, StoreError};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::args::ApiArgs;
 use crate::controllers;
@@ -27,25 +28,31 @@ pub(crate) struct ControlPlane {
     controllers: JoinHandle<()>,
     stop_serving: Trigger,
     serving: JoinHandle<Result<(), everynode_apiserver::ServeError>>,
+    /// Ends with this value.
+    _beside: JoinSet<()>,
 }
 
 impl ControlPlane {
     /// Starts store, API server and controllers; the API answers when this returns.
     pub(crate) async fn start(args: &ApiArgs, data: &DataDir) -> anyhow::Result<ControlPlane> {
         let network = service_network(&args.service_cidr)?;
-        let listener = tokio::net::TcpListener::bind(args.listen)
-            .await
+        let listener = Listener::bind(args.listen)
             .with_context(|| format!("cannot listen on {}: choose another --listen", args.listen))?;
-        let address = listener.local_addr()?;
+        let address = listener.address();
         let store = open_store(data)?;
         let mut config = Config::new(data.root().to_owned());
         config.service_network = network;
         config.server_names = server_names(args, address);
         config.advertised = Some(reachable(address));
+        config.certificate_validity =
+            args.certificate_validity_period.try_into().unwrap_or(config.certificate_validity);
         let server = ApiServer::new(store.clone(), config)
             .await
             .map_err(|error| coded(Exit::Data, format!("cannot start the API server: {error}")))?;
+        let renewed = server.pki().renewed();
         write_kubeconfigs(args, data, &server, address)?;
+        let mut beside = JoinSet::new();
+        beside.spawn(rewrite_kubeconfigs(args.clone(), data.clone(), server.clone(), address, renewed));
         let (stop_serving, serving_stopped) = Shutdown::new();
         let serving = tokio::spawn(serve(server.clone(), listener, serving_stopped));
         let (stop_controllers, controllers_stopped) = Shutdown::new();
@@ -55,7 +62,17 @@ impl ControlPlane {
         server.add_metrics(move || metrics.render());
         let controllers = tokio::spawn(manager.run(controllers_stopped));
         let service = SocketAddr::from(([network[0], network[1], network[2], 1], 443));
-        Ok(ControlPlane { server, address, service, store, stop_controllers, controllers, stop_serving, serving })
+        Ok(ControlPlane {
+            server,
+            address,
+            service,
+            store,
+            stop_controllers,
+            controllers,
+            stop_serving,
+            serving,
+            _beside: beside,
+        })
     }
 
     /// Ends when a part that should never end has ended.
@@ -94,7 +111,7 @@ impl ControlPlane {
 
 async fn serve(
     server: Arc<ApiServer>,
-    listener: tokio::net::TcpListener,
+    listener: Listener,
     shutdown: Shutdown,
 ) -> Result<(), everynode_apiserver::ServeError> {
     server.serve(listener, ServeOptions::default(), async move { shutdown.wait().await }).await
@@ -117,6 +134,21 @@ fn write_kubeconfigs(args: &ApiArgs, data: &DataDir, server: &ApiServer, address
     match &args.kubeconfig {
         Some(path) => write_secret(path, text.as_bytes()),
         None => Ok(()),
+    }
+}
+
+/// The administrator's certificate is renewed while the server runs; the files hold copies of it.
+async fn rewrite_kubeconfigs(
+    args: ApiArgs,
+    data: DataDir,
+    server: Arc<ApiServer>,
+    address: SocketAddr,
+    mut renewed: watch::Receiver<()>,
+) {
+    while renewed.changed().await.is_ok() {
+        if let Err(error) = write_kubeconfigs(&args, &data, &server, address) {
+            tracing::warn!("the administrator's certificate was renewed: {error:#}; its copy ends before long");
+        }
     }
 }
 

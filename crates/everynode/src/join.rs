@@ -1,31 +1,21 @@
-//! How a machine becomes a node: with a token it gets a certificate, which it keeps.
+//! How a machine becomes a node: with a token it gets a certificate, which it keeps and renews.
 //!
 //! The token is `everynode.FINGERPRINT.SECRET`. The fingerprint (SHA-256 of the certificate
 //! authority) makes sure of the server before anything secret is sent; the secret makes sure of
-//! the machine.
+//! the machine. A certificate is renewed by the same request ([`ask`]) with the certificate itself
+//! in the token's place.
+
+mod ask;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use jiff::{SignedDuration, Timestamp};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use everynode_apiserver::{Lifetime, RotatingCertificate};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::exit::{Exit, coded};
 use crate::files::write_secret;
-
-/// Certificates that end sooner than this are renewed at a start.
-const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 30);
-/// A join answer is two certificates.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What a node authenticates with, all PEM.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,15 +26,16 @@ pub(crate) struct Credentials {
     pub(crate) ca: String,
     pub(crate) certificate: String,
     pub(crate) key: String,
-    /// When the certificate ends; `None`: unknown (credentials of a kubeconfig).
-    #[serde(default)]
-    pub(crate) expires: Option<Timestamp>,
 }
 
 impl Credentials {
-    /// Whether the certificate ends soon: time to join again.
-    fn is_old(&self) -> bool {
-        self.expires.is_some_and(|expires| expires < Timestamp::now() + RENEW_BEFORE)
+    /// Certificate and key alone.
+    pub(crate) fn pair(&self) -> everynode_apiserver::Credentials {
+        everynode_apiserver::Credentials { certificate: self.certificate.clone(), key: self.key.clone() }
+    }
+
+    fn are_over(&self) -> bool {
+        Lifetime::of(&self.certificate).is_ok_and(|life| life.is_over(Timestamp::now()))
     }
 }
 
@@ -58,34 +49,62 @@ fn credentials_file(directory: &Path) -> PathBuf {
     directory.join("credentials.json")
 }
 
-/// Joins, or uses the credentials of a former join to the same server under the same name while
-/// they are good for a while. With old ones it joins again, and gets on with them if that fails.
+/// Keeps credentials for the next start: certificate and key in one file, replaced as a whole.
+pub(crate) fn keep(directory: &Path, credentials: &Credentials) -> anyhow::Result<()> {
+    write_secret(&credentials_file(directory), &serde_json::to_vec(credentials)?)
+}
+
+/// Joins, or uses the credentials of a former join to the same server under the same name unless they are over. Old
+/// ones are renewed later, by the running agent.
 pub(crate) async fn join(directory: &Path, server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
-    let former = former(directory, node_name).filter(|former| former.server == server);
-    match former {
-        Some(former) if former.is_old() => {
-            let renewed = join_anew(directory, server, token, node_name).await;
-            Ok(renewed.unwrap_or_else(|error| {
-                tracing::warn!("the node's certificate ends soon and cannot be renewed: {error:#}");
-                former
-            }))
+    let former = former(directory, node_name).filter(|former| former.server == server && !former.are_over());
+    if let Some(former) = former {
+        return Ok(former);
+    }
+    let credentials = by_token(server, token, node_name).await?;
+    keep(directory, &credentials)?;
+    Ok(credentials)
+}
+
+/// The former join's credentials, for an agent that was given no token.
+pub(crate) fn without_token(directory: &Path, node_name: &str) -> anyhow::Result<Credentials> {
+    match former(directory, node_name) {
+        Some(former) if former.are_over() => {
+            bail!("the certificate of node {node_name} has ended; start the agent with --server and --token once more")
         }
         Some(former) => Ok(former),
-        None => join_anew(directory, server, token, node_name).await,
+        None => bail!("the agent needs --server and --token (from `everynode token`), or --kubeconfig"),
     }
 }
 
-async fn join_anew(directory: &Path, server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
+/// A certificate for a machine that has the token.
+pub(crate) async fn by_token(server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
     let ["everynode", pin, _secret] = token.split('.').collect::<Vec<_>>()[..] else {
         bail!("--token is not a join token; `everynode token` on the server's machine prints it");
     };
+    new_certificate(server, ask::pinned_config(pin)?, Some(token), node_name).await
+}
+
+/// Another certificate for a node that has one, which the server takes for the token.
+pub(crate) async fn by_certificate(held: &Credentials) -> anyhow::Result<Credentials> {
+    let tls = RotatingCertificate::new(held.pair())?.client_config(&held.ca)?;
+    new_certificate(&held.server, tls, None, &held.node_name).await
+}
+
+async fn new_certificate(
+    server: &str,
+    tls: rustls::ClientConfig,
+    token: Option<&str>,
+    node_name: &str,
+) -> anyhow::Result<Credentials> {
     let key = rcgen::KeyPair::generate().context("cannot make a key")?;
     let mut request =
         rcgen::CertificateParams::new(vec![node_name.to_owned()]).context("cannot make a certificate request")?;
     request.distinguished_name.push(rcgen::DnType::CommonName, format!("system:node:{node_name}"));
     request.distinguished_name.push(rcgen::DnType::OrganizationName, "system:nodes");
     let csr = request.serialize_request(&key).and_then(|csr| csr.pem()).context("cannot make a certificate request")?;
-    let answer = ask(server, token, pin, &json!({ "nodeName": node_name, "csr": csr }).to_string()).await?;
+    let body = json!({ "nodeName": node_name, "csr": csr }).to_string();
+    let answer = ask::ask(server, tls, token, &body).await?;
     let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
     let credentials = Credentials {
         server: server.to_owned(),
@@ -93,126 +112,15 @@ async fn join_anew(directory: &Path, server: &str, token: &str, node_name: &str)
         ca: text("ca"),
         certificate: text("certificate"),
         key: key.serialize_pem(),
-        expires: answer["expires"].as_str().and_then(|time| time.parse().ok()),
     };
     ensure!(!credentials.certificate.is_empty(), "the server's answer to the join request holds no certificate");
-    write_secret(&credentials_file(directory), &serde_json::to_vec(&credentials)?)?;
     Ok(credentials)
-}
-
-async fn ask(server: &str, token: &str, pin: &str, body: &str) -> anyhow::Result<serde_json::Value> {
-    let uri: http::Uri = server.parse().with_context(|| format!("--server `{server}` is not a URL"))?;
-    ensure!(uri.scheme_str() == Some("https"), "--server `{server}` must begin with https://");
-    let host = uri.host().with_context(|| format!("--server `{server}` names no host"))?;
-    let port = uri.port_u16().unwrap_or(443);
-    let unreachable = |error: &dyn std::fmt::Display| coded(Exit::Connection, format!("cannot join {server}: {error}"));
-    let stream = tokio::net::TcpStream::connect((host.trim_matches(['[', ']']), port))
-        .await
-        .map_err(|error| unreachable(&error))?;
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(pinned_config(pin)?));
-    let name =
-        ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).context("--server names no valid host")?;
-    let stream = connector.connect(name, stream).await.map_err(|error| unreachable(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = http::Request::post("/everynode.dev/v1/join")
-        .header("host", host)
-        .header("authorization", format!("Bearer {token}"))
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body.to_owned())))?;
-    let answer = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| unreachable(&error))?.to_bytes();
-    let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    if !status.is_success() {
-        let message = value["message"].as_str().unwrap_or("no reason given");
-        let hint =
-            if status == 401 { "; `everynode token` on the server's machine prints the right token" } else { "" };
-        return Err(coded(Exit::Connection, format!("{server} refuses the join: {message} ({status}){hint}")));
-    }
-    Ok(value)
-}
-
-fn pinned_config(pin: &str) -> anyhow::Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(PinnedAuthority { pin: pin.to_owned(), provider: provider.clone() });
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-}
-
-/// Trusts the one authority whose fingerprint is known, and verifies everything else as usual.
-#[derive(Debug)]
-struct PinnedAuthority {
-    pin: String,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinnedAuthority {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let authority = chain.iter().find(|certificate| fingerprint(certificate) == self.pin);
-        let authority = authority.ok_or_else(|| {
-            rustls::Error::General("the server's certificate authority is not the one of the token".into())
-        })?;
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        verifier.verify_server_cert(leaf, chain, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn old_credentials_are_known_by_their_end() {
-        let ending = |expires: Option<Timestamp>| {
-            let json =
-                json!({ "server": "", "nodeName": "a", "ca": "", "certificate": "", "key": "", "expires": expires });
-            serde_json::from_value::<Credentials>(json).unwrap().is_old()
-        };
-        let days = |days: i64| Some(Timestamp::now() + SignedDuration::from_hours(24 * days));
-        assert!(ending(days(-1)) && ending(days(29)) && !ending(days(31)) && !ending(None));
-    }
+    use crate::exit::Exit;
 
     #[tokio::test]
     async fn wrong_words_are_told() {

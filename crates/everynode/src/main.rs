@@ -15,6 +15,7 @@ mod node;
 mod node_agent;
 mod picture;
 mod rehearsal;
+mod renew;
 mod rollout;
 mod signals;
 mod table;

@@ -18,10 +18,8 @@ use everynode_agent::probes::ProbeManager;
 use everynode_agent::server::ServerTls;
 use everynode_agent::volumes::{self, PodVolumes};
 use everynode_api::ports::Api;
+use everynode_apiserver::RotatingCertificate;
 use everynode_runtime::{Shutdown, Trigger};
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -37,8 +35,8 @@ const RUNTIME_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Identity {
     pub(crate) api: Arc<dyn Api>,
     pub(crate) ca_pem: String,
-    pub(crate) certificate_pem: String,
-    pub(crate) key_pem: String,
+    /// Renewed by whoever made it.
+    pub(crate) certificate: Arc<RotatingCertificate>,
     /// Where the forwarder sends pods' requests.
     pub(crate) servers: Vec<SocketAddr>,
 }
@@ -134,22 +132,7 @@ async fn connect(endpoint: &str) -> anyhow::Result<CriRuntime> {
 
 /// The agent's server: its own certificate, callers checked against the cluster's authority.
 fn server_tls(identity: &Identity) -> anyhow::Result<ServerTls> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(identity.ca_pem.as_bytes()) {
-        roots.add(certificate.context("the cluster's certificate authority")?)?;
-    }
-    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .allow_unauthenticated()
-        .build()?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .context("the node's certificate")?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).context("the node's key")?;
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+    let config = identity.certificate.server_config(&identity.ca_pem).context("the cluster's certificate authority")?;
     Ok(ServerTls { config: Arc::new(config), allowed_client: API_SERVER_NAME.to_owned() })
 }
 

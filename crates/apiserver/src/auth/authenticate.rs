@@ -2,6 +2,7 @@
 
 use everynode_api::kinds::find;
 use everynode_api::status::Status;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -9,14 +10,23 @@ use super::{AUTHENTICATED, User};
 use crate::keys;
 use crate::registry::Registry;
 
-/// The user that a verified client certificate names: CN is the name, each O a group.
-pub(crate) fn certificate_user(der: &[u8]) -> Option<User> {
+/// What a verified client certificate says.
+pub(crate) struct Certified {
+    pub(crate) user: User,
+    /// How long it still is valid.
+    pub(crate) left: SignedDuration,
+}
+
+/// The user that a verified client certificate names (CN is the name, each O a group), unless it has ended meanwhile: a
+/// session that is resumed is not verified again.
+pub(crate) fn certificate_user(der: &[u8], now: Timestamp) -> Option<Certified> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let left = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?.duration_since(now);
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
     let groups = groups.map(str::to_owned).chain([AUTHENTICATED.to_owned()]).collect();
-    Some(User { name, groups, ..User::default() })
+    left.is_positive().then(|| Certified { user: User { name, groups, ..User::default() }, left })
 }
 
 /// The user of a bearer token, or 401.
@@ -74,6 +84,18 @@ struct IdentityMeta {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_has_ended_is_nobodys() {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "jane");
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let seen = |now: &str| certificate_user(certificate.der(), now.parse().unwrap());
+        let before = seen("2029-12-31T23:59:00Z").unwrap();
+        assert_eq!((before.user.name.as_str(), before.left.as_secs()), ("jane", 60));
+        assert!(seen("2030-01-01T00:00:00Z").is_none());
+    }
 
     #[test]
     fn secrets_are_compared_whole() {

@@ -6,8 +6,32 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
+use super::handshake::Handshakes;
+use super::histogram::Histogram;
+
 /// Upper bounds of the latency buckets, seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Upper bounds of what is left of clients' certificates, seconds: kube-apiserver's, from none to a year.
+const EXPIRATIONS: [f64; 15] = [
+    0.0,
+    1_800.0,
+    3_600.0,
+    7_200.0,
+    21_600.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    345_600.0,
+    604_800.0,
+    2_592_000.0,
+    7_776_000.0,
+    10_368_000.0,
+    15_552_000.0,
+    31_104_000.0,
+];
 
 /// The labels that requests are counted by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,15 +46,7 @@ pub(crate) struct Labels {
     pub(crate) dry_run: bool,
 }
 
-#[derive(Default)]
-struct Histogram {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: f64,
-}
-
 /// All counters of the server.
-#[derive(Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<(Labels, u16), u64>>,
     durations: Mutex<BTreeMap<Labels, Histogram>>,
@@ -39,6 +55,24 @@ pub(crate) struct Metrics {
     pub(crate) long_running: AtomicI64,
     watch_events: AtomicU64,
     panics: AtomicU64,
+    client_certificates: Mutex<Histogram>,
+    pub(crate) handshakes: Handshakes,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            requests: Mutex::default(),
+            durations: Mutex::default(),
+            reading: AtomicI64::default(),
+            writing: AtomicI64::default(),
+            long_running: AtomicI64::default(),
+            watch_events: AtomicU64::default(),
+            panics: AtomicU64::default(),
+            client_certificates: Mutex::new(Histogram::new(&EXPIRATIONS)),
+            handshakes: Handshakes::default(),
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -50,13 +84,12 @@ impl Metrics {
     pub(crate) fn finished(&self, labels: &Labels, code: u16, took: Duration) {
         *lock(&self.requests).entry((labels.clone(), code)).or_default() += 1;
         let mut durations = lock(&self.durations);
-        let histogram = durations.entry(labels.clone()).or_default();
-        let seconds = took.as_secs_f64();
-        for (bucket, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
-            *bucket += u64::from(seconds <= bound);
-        }
-        histogram.count += 1;
-        histogram.sum += seconds;
+        durations.entry(labels.clone()).or_insert_with(|| Histogram::new(&BUCKETS)).observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection whose client certificate is valid for so long.
+    pub(crate) fn client_certificate(&self, left: SignedDuration) {
+        lock(&self.client_certificates).observe(left.as_secs_f64());
     }
 
     pub(crate) fn watch_event(&self) {
@@ -102,18 +135,17 @@ impl Metrics {
         let name = "apiserver_request_duration_seconds";
         head(out, name, "histogram", "Time from a request's head to its answer's head.");
         for (labels, histogram) in lock(&self.durations).iter() {
-            let labels = labels.text();
-            for (bucket, bound) in histogram.buckets.iter().zip(BUCKETS) {
-                let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {bucket}");
-            }
-            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", histogram.count);
-            let _ =
-                writeln!(out, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {}", histogram.sum, histogram.count);
+            histogram.write(out, name, &labels.text());
         }
+        let name = "apiserver_client_certificate_expiration_seconds";
+        head(out, name, "histogram", "Remaining life of the certificate that a client connects with, by connection.");
+        lock(&self.client_certificates).write(out, name, "");
+        self.handshakes.write(out);
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+/// The two lines before a metric.
+pub(crate) fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 

@@ -1,13 +1,16 @@
 //! HTTP: sockets, routes, forms of request and answer. Everything behind it is plain values.
 //!
-//! Reading order: [`serve`] (sockets), [`handle`] (one request from end to end), [`route`] (what a
+//! Reading order: [`accept`] and [`serve`] (sockets), [`handshake`] (TLS, a few at a time), [`handle`] (one request from end to end), [`route`] (what a
 //! path means), [`negotiate`] (which form), [`resource`] (verbs on objects), [`watch`] (streams),
 //! [`proxy`] (what is passed on to agents).
 
+mod accept;
 mod answer;
 mod body;
 mod budget;
 mod handle;
+mod handshake;
+mod histogram;
 mod list;
 pub(crate) mod metrics;
 mod negotiate;
@@ -18,7 +21,9 @@ mod route;
 mod serve;
 mod slot;
 mod system;
+mod turns;
 mod watch;
 
+pub use accept::Listener;
 pub use serve::{ServeError, ServeOptions};
 pub(crate) use system::document;

@@ -11,24 +11,23 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::task::JoinSet;
 
+use super::accept::{Accepted, Listener};
 use super::answer::{self, Answer};
 use super::handle::{self, Connection};
+use super::handshake;
 use crate::auth::authenticate::certificate_user;
 use crate::pki::PkiError;
 use crate::server::ApiServer;
 
-/// A client that has not finished its handshake, or a request's head, by then is gone.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that has not finished a request's head by then is gone.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests that are being served at the end get so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams of one HTTP/2 connection: an agent or controller process uses a few dozen, a hollow fleet thousands.
 const STREAMS_MAX: u32 = 10_000;
-/// Out of file descriptors: give the connections that end a moment.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How sockets are served.
 #[derive(Clone, Debug, Default)]
@@ -60,13 +59,13 @@ impl ApiServer {
     /// Serves connections of `listener` until `shutdown` completes; then lets requests finish and returns.
     pub async fn serve(
         self: &Arc<Self>,
-        listener: TcpListener,
+        mut listener: Listener,
         options: ServeOptions,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let acceptor = match options.plain {
+        let tls = match options.plain {
             true => None,
-            false => Some(TlsAcceptor::from(Arc::new(self.pki.server_config()?))),
+            false => Some(Arc::new(self.pki.server_config()?)),
         };
         let agents = super::proxy::Agents::new(&self.pki)?;
         let shared = Arc::new(Shared {
@@ -76,24 +75,20 @@ impl ApiServer {
             slots: super::slot::Slots::default(),
             lists: super::budget::ListBudget::default(),
         });
+        let mut beside = JoinSet::new();
+        beside.spawn(self.clone().keep_certificates());
         // Every connection holds a sender: the channel closes when the last one has ended.
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        tokio::spawn(connection(shared.clone(), acceptor.clone(), stream, alive.clone()));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+                Some(accepted) = listener.next() => {
+                    tokio::spawn(connection(shared.clone(), tls.clone(), accepted, alive.clone()));
+                }
                 () = &mut shutdown => break,
             }
         }
-        drop(listener);
+        listener.close().await;
         self.stop_being_ready();
         shared.stopping.send_replace(true);
         drop(alive);
@@ -104,21 +99,33 @@ impl ApiServer {
     }
 }
 
-async fn connection(shared: Arc<Shared>, acceptor: Option<TlsAcceptor>, stream: TcpStream, _alive: mpsc::Sender<()>) {
-    let Ok(peer) = stream.peer_addr() else { return };
+async fn connection(
+    shared: Arc<Shared>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    accepted: Accepted,
+    _alive: mpsc::Sender<()>,
+) {
+    let Accepted { stream, peer, place } = accepted;
     // Watch events are small and wanted at once.
     let _ = stream.set_nodelay(true);
-    let Some(acceptor) = acceptor else {
+    let Some(tls) = tls else {
+        drop(place);
         return requests(shared, Connection { peer, user: None }, TokioIo::new(stream)).await;
     };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
+    let Ok(local) = stream.local_addr() else { return };
+    let lane = handshake::lane(peer.ip(), local.ip());
+    match shared.server.metrics.handshakes.accept(tls, stream, lane).await {
+        Ok(stream) => {
+            drop(place);
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let user = certificate.and_then(|der| certificate_user(der));
+            let certified = certificate.and_then(|der| certificate_user(der, shared.server.registry.env.now()));
+            if let Some(certified) = &certified {
+                shared.server.metrics.client_certificate(certified.left);
+            }
+            let user = certified.map(|certified| certified.user);
             requests(shared, Connection { peer, user }, TokioIo::new(stream)).await;
         }
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
     }
 }
 
@@ -129,7 +136,7 @@ where
     let connection = Arc::new(connection);
     let mut stopping = shared.stopping.subscribe();
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     let service = service_fn(|request: Request<Incoming>| {
         let (shared, connection) = (shared.clone(), connection.clone());

@@ -111,7 +111,7 @@ fn metrics(server: &ApiServer) -> Answer {
         }
     }
     let further = server.further_metrics.get().map(|render| render()).unwrap_or_default();
-    let body = server.metrics.text(&objects) + &further;
+    let body = server.metrics.text(&objects) + &server.pki.metrics() + &further;
     answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", body.into())
 }
 

@@ -1,14 +1,54 @@
 //! Small files: written whole or not at all, private ones with mode 0600 from the first moment.
+//!
+//! What is done to the disk is a list of [`Step`]s, so that tests can end it after any of them.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::PkiError;
 
 pub(super) const PRIVATE: u32 = 0o600;
 pub(super) const PUBLIC: u32 = 0o644;
+
+/// One change of the disk. Until the directory is synced, a crash may undo any of those before.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Makes the file anew, and its content durable.
+    Write {
+        path: PathBuf,
+        text: String,
+        mode: u32,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Remove(PathBuf),
+    /// Makes what happened to names in the directory durable.
+    Sync(PathBuf),
+}
+
+impl Step {
+    pub(super) fn run(&self) -> Result<(), PkiError> {
+        match self {
+            Step::Write { path, text, mode } => write_new(path, text, *mode).map_err(failed("write", path)),
+            Step::Rename { from, to } => fs::rename(from, to).map_err(failed("write", to)),
+            Step::Remove(path) => fs::remove_file(path).map_err(failed("remove", path)),
+            Step::Sync(directory) => {
+                File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
+            }
+        }
+    }
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PkiError + 'a {
     move |source| PkiError::File { what, path: path.to_owned(), source }
@@ -27,17 +67,24 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
     }
 }
 
-/// Writes beside the file, makes it durable, and renames.
+/// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
+    replace(path, text, mode).iter().chain([&sync_of(path)]).try_for_each(Step::run)
+}
+
+/// Writes beside the file, and renames.
+pub(super) fn replace(path: &Path, text: &str, mode: u32) -> [Step; 2] {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);
-    let write = || -> io::Result<()> {
-        let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(failed("write", path))
+    [
+        Step::Write { path: beside.clone(), text: text.to_owned(), mode },
+        Step::Rename { from: beside, to: path.to_owned() },
+    ]
+}
+
+/// Syncs the directory that a file is in.
+pub(super) fn sync_of(path: &Path) -> Step {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Step::Sync(directory.to_owned())
 }

@@ -1,8 +1,8 @@
 //! Making certificates, and deciding whether those on disk still do.
 
 use std::path::Path;
+use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
@@ -10,10 +10,12 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{Credentials, PkiError, RENEW_BEFORE, certificates, files};
+use super::{Credentials, Lifetime, PkiError, certificates, certified, files, pair};
 
-const CA_DAYS: i64 = 3650;
-const LEAF_DAYS: i64 = 365;
+/// The name of the authority's files.
+const CA: &str = "ca";
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 3650);
 
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +26,11 @@ pub(super) enum Purpose {
 }
 
 /// Whom a certificate is for.
-pub(super) struct Subject<'a> {
-    pub(super) name: &'a str,
-    pub(super) groups: &'a [&'a str],
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) groups: &'static [&'static str],
     /// DNS names and IP addresses.
-    pub(super) names: &'a [String],
+    pub(super) names: Vec<String>,
     pub(super) purpose: Purpose,
 }
 
@@ -43,6 +45,8 @@ pub(crate) struct Signed {
 pub(super) struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
+    /// How long what it signs is valid.
+    validity: SignedDuration,
 }
 
 impl From<rcgen::Error> for PkiError {
@@ -53,27 +57,34 @@ impl From<rcgen::Error> for PkiError {
 
 impl Authority {
     /// Reads the CA, or makes one.
-    pub(super) fn open(directory: &Path, now: Timestamp) -> Result<Authority, PkiError> {
-        let (certificate_path, key_path) = (directory.join("ca.crt"), directory.join("ca.key"));
-        let (certificate, key) = match (files::read(&certificate_path)?, files::read(&key_path)?) {
-            (Some(certificate), Some(key)) => (certificate, key),
+    pub(super) fn open(directory: &Path, validity: SignedDuration, now: Timestamp) -> Result<Authority, PkiError> {
+        let (certificate_path, key_path) = (pair::certificate_path(directory, CA), pair::key_path(directory, CA));
+        let found = pair::read(directory, CA)?;
+        let credentials = match (found.certificate, found.key) {
+            (Some(certificate), Some(key)) => Credentials { certificate, key },
             (None, None) => {
-                let (certificate, key) = make_ca(now)?;
-                files::write(&key_path, &key, files::PRIVATE)?;
-                files::write(&certificate_path, &certificate, files::PUBLIC)?;
-                (certificate, key)
+                let made = make_ca(now)?;
+                pair::write(directory, CA, &made)?;
+                made
             }
-            // One without the other: making a new CA would silently lock out every node.
+            // One without the other: making a new CA would silently lock out every node. No crash leaves this behind.
             (None, Some(_)) => return Err(unusable(&certificate_path, "it is missing while ca.key is there")),
             (Some(_), None) => return Err(unusable(&key_path, "it is missing while ca.crt is there")),
         };
-        let key = KeyPair::from_pem(&key).map_err(|error| unusable(&key_path, error))?;
+        let key = KeyPair::from_pem(&credentials.key).map_err(|error| unusable(&key_path, error))?;
+        certified(&credentials).map_err(|_| unusable(&certificate_path, "it does not belong to ca.key"))?;
+        let certificate = credentials.certificate;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|error| unusable(&certificate_path, error))?;
-        Ok(Authority { certificate, issuer })
+        Ok(Authority { certificate, issuer, validity })
     }
 
     pub(super) fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// When the CA certificate ends.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        Lifetime::of(&self.certificate).ok().map(|life| life.until)
     }
 
     /// SHA-256 of the CA certificate (DER), lower-case hexadecimal.
@@ -88,44 +99,42 @@ impl Authority {
         &self,
         directory: &Path,
         name: &str,
-        subject: &Subject<'_>,
+        subject: &Subject,
         now: Timestamp,
     ) -> Result<Credentials, PkiError> {
-        let (certificate_path, key_path) =
-            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
-        if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?)
-            && self.still_good(&certificate, &key, subject, now)
-        {
-            return Ok(Credentials { certificate, key });
+        let found = pair::read(directory, name)?;
+        if let (Some(certificate), Some(key)) = (found.certificate, found.key) {
+            let held = Credentials { certificate, key };
+            if self.still_good(&held, subject, now) {
+                return Ok(held);
+            }
         }
         let key = KeyPair::generate()?;
-        let certificate = params(subject, now)?.signed_by(&key, &self.issuer)?.pem();
-        let key = key.serialize_pem();
-        files::write(&key_path, &key, files::PRIVATE)?;
-        files::write(&certificate_path, &certificate, files::PUBLIC)?;
-        Ok(Credentials { certificate, key })
+        let certificate = params(subject, self.validity, now)?.signed_by(&key, &self.issuer)?.pem();
+        let made = Credentials { certificate, key: key.serialize_pem() };
+        pair::write(directory, name, &made)?;
+        Ok(made)
     }
 
-    fn still_good(&self, certificate: &str, key: &str, subject: &Subject<'_>, now: Timestamp) -> bool {
+    fn still_good(&self, held: &Credentials, subject: &Subject, now: Timestamp) -> bool {
         let fits = || -> Option<bool> {
-            let ders = certificates(certificate).ok()?;
+            let ders = certificates(&held.certificate).ok()?;
             let (_, parsed) = X509Certificate::from_der(ders.first()?).ok()?;
             let ca_ders = certificates(&self.certificate).ok()?;
             let (_, ca) = X509Certificate::from_der(ca_ders.first()?).ok()?;
-            let ours = parsed.verify_signature(Some(ca.public_key())).is_ok() && KeyPair::from_pem(key).is_ok();
-            let ends = Timestamp::from_second(parsed.validity.not_after.timestamp()).ok()?;
-            Some(ours && ends > now + RENEW_BEFORE && names_of(&parsed) == sorted(subject.names))
+            let ours = parsed.verify_signature(Some(ca.public_key())).is_ok() && certified(held).is_ok();
+            let due = Lifetime::of_parsed(&parsed)?.is_due(now);
+            Some(ours && !due && names_of(&parsed) == sorted(&subject.names))
         };
         fits().unwrap_or(false)
     }
 
     /// Signs a request's public key for `subject`; nothing else in the request counts.
-    pub(super) fn sign(&self, request: &str, subject: &Subject<'_>, now: Timestamp) -> Result<Signed, PkiError> {
+    pub(super) fn sign(&self, request: &str, subject: &Subject, now: Timestamp) -> Result<Signed, PkiError> {
         let mut request = CertificateSigningRequestParams::from_pem(request)?;
-        request.params = params(subject, now)?;
+        request.params = params(subject, self.validity, now)?;
         let certificate = request.signed_by(&self.issuer)?.pem();
-        let expires = everynode_api::time::rfc3339(now + SignedDuration::from_hours(24 * LEAF_DAYS));
-        Ok(Signed { certificate, expires })
+        Ok(Signed { certificate, expires: everynode_api::time::rfc3339(now + self.validity) })
     }
 }
 
@@ -133,24 +142,24 @@ fn unusable(path: &Path, reason: impl std::fmt::Display) -> PkiError {
     PkiError::Unusable { path: path.to_owned(), reason: reason.to_string() }
 }
 
-fn make_ca(now: Timestamp) -> Result<(String, String), PkiError> {
+fn make_ca(now: Timestamp) -> Result<Credentials, PkiError> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "everynode");
-    set_validity(&mut params, now, CA_DAYS);
+    set_validity(&mut params, now, CA_VALIDITY);
     let key = KeyPair::generate()?;
-    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
+    Ok(Credentials { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
 }
 
-fn params(subject: &Subject<'_>, now: Timestamp) -> Result<CertificateParams, PkiError> {
-    let mut params = CertificateParams::new(subject.names.to_vec())?;
+fn params(subject: &Subject, validity: SignedDuration, now: Timestamp) -> Result<CertificateParams, PkiError> {
+    let mut params = CertificateParams::new(subject.names.clone())?;
     params.distinguished_name = DistinguishedName::new();
     for group in subject.groups {
         params.distinguished_name.push(DnType::OrganizationName, *group);
     }
-    params.distinguished_name.push(DnType::CommonName, subject.name);
+    params.distinguished_name.push(DnType::CommonName, subject.name.as_str());
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = match subject.purpose {
@@ -159,17 +168,17 @@ fn params(subject: &Subject<'_>, now: Timestamp) -> Result<CertificateParams, Pk
         Purpose::Both => vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
     };
     params.use_authority_key_identifier_extension = true;
-    set_validity(&mut params, now, LEAF_DAYS);
+    set_validity(&mut params, now, validity);
     Ok(params)
 }
 
-/// From yesterday until so many days from now, at midnight UTC: rcgen's own time type is made from dates.
-fn set_validity(params: &mut CertificateParams, now: Timestamp, days: i64) {
-    let date = |days: i64| (now + SignedDuration::from_hours(24 * days)).to_zoned(TimeZone::UTC).date();
-    let (from, to) = (date(-1), date(days));
-    params.not_before =
-        rcgen::date_time_ymd(from.year().into(), from.month().unsigned_abs(), from.day().unsigned_abs());
-    params.not_after = rcgen::date_time_ymd(to.year().into(), to.month().unsigned_abs(), to.day().unsigned_abs());
+/// For so long from now; and from a day ago (less for short lives), for machines whose clocks are behind.
+fn set_validity(params: &mut CertificateParams, now: Timestamp, validity: SignedDuration) {
+    // rcgen's own time type is made from dates only.
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let since = |time: Timestamp| Duration::from_secs(u64::try_from(time.as_second()).unwrap_or(0));
+    params.not_before = epoch + since(now - DAY.min(validity / 4));
+    params.not_after = epoch + since(now + validity);
 }
 
 fn sorted(names: &[String]) -> Vec<String> {

@@ -1,28 +1,42 @@
 //! Keys and certificates of the cluster, all in one directory of the data directory.
 //!
-//! Made at the first start, kept afterwards, renewed at a start when they are near their end or
-//! the names have changed. Private keys have mode 0600. The CA signs: the API server's serving
-//! certificate, the administrator's client certificate, the API server's client certificate for
-//! agents, and each node's certificate. Service-account tokens have a key of their own.
+//! Made at the first start, kept afterwards, renewed (at a start or while the server runs) when a
+//! third of their life is left, or when the names have changed. Private keys have mode 0600. The CA
+//! signs: the API server's serving certificate, the administrator's client certificate, the API
+//! server's client certificate for agents, and each node's certificate. Service-account tokens have
+//! a key of their own.
+//!
+//! [`lifetime`] decides when, [`renewal`] waits and tries, [`issue`] makes, [`pair`] writes, [`rotating`] is what TLS uses.
 
 mod files;
 mod issue;
+mod kept;
 mod kubeconfig;
+mod lifetime;
+mod pair;
+mod renewal;
+mod rotating;
 
+use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
 
 use crate::env::{Env, hex};
+use crate::http::metrics::head;
 pub(crate) use issue::Signed;
 use issue::{Authority, Purpose, Subject};
-
-/// Certificates that end sooner than this are renewed at start.
-const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 30);
+use kept::Kept;
+pub use lifetime::Lifetime;
+pub use renewal::keep_renewed;
+pub use rotating::RotatingCertificate;
 
 /// Why the keys and certificates are not usable; names the file and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -46,45 +60,62 @@ pub struct Credentials {
 pub struct Pki {
     directory: PathBuf,
     authority: Authority,
-    serving: Credentials,
-    admin: Credentials,
-    agent_client: Credentials,
+    serving: Arc<Kept>,
+    admin: Arc<Kept>,
+    agent_client: Arc<Kept>,
+    /// Of agents in this process.
+    nodes: Mutex<Vec<Arc<Kept>>>,
     /// The service-account signing key: private and public PEM.
     accounts: (String, String),
     join_token: String,
-    now: Timestamp,
+    env: Env,
+    /// Says when certificates were renewed.
+    renewed: watch::Sender<()>,
+    renewals: AtomicU64,
+    renewals_failed: AtomicU64,
 }
 
 impl Pki {
     /// Opens (or makes) the keys and certificates in `directory`. `names` are the DNS names and IP addresses that
-    /// the API server is reached under, beyond those that every cluster has.
-    pub(crate) fn open(directory: &Path, names: &[String], service_ip: &str, env: &Env) -> Result<Pki, PkiError> {
+    /// the API server is reached under, beyond those that every cluster has; what is signed is valid for `validity`.
+    pub(crate) fn open(
+        directory: &Path,
+        names: &[String],
+        service_ip: &str,
+        validity: SignedDuration,
+        env: &Env,
+    ) -> Result<Pki, PkiError> {
         files::make_directory(directory)?;
-        let now = env.now();
-        let authority = Authority::open(directory, now)?;
-        let serving = Subject {
-            name: "kube-apiserver",
-            groups: &[],
-            names: &serving_names(names, service_ip),
-            purpose: Purpose::Server,
+        let authority = Authority::open(directory, validity, env.now())?;
+        let keep = |file: &str, subject: Subject, chain: &str| {
+            Kept::open(&authority, directory, file, subject, chain, env.now()).map(Arc::new)
         };
-        let admin =
-            Subject { name: "kubernetes-admin", groups: &["system:masters"], names: &[], purpose: Purpose::Client };
-        let agent = Subject {
-            name: "kube-apiserver-kubelet-client",
+        let client = |name: &str| Subject {
+            name: name.to_owned(),
             groups: &["system:masters"],
-            names: &[],
+            names: Vec::new(),
             purpose: Purpose::Client,
         };
+        let serving = Subject {
+            name: "kube-apiserver".to_owned(),
+            groups: &[],
+            names: serving_names(names, service_ip),
+            purpose: Purpose::Server,
+        };
         Ok(Pki {
-            serving: authority.credentials(directory, "apiserver", &serving, now)?,
-            admin: authority.credentials(directory, "admin", &admin, now)?,
-            agent_client: authority.credentials(directory, "apiserver-kubelet-client", &agent, now)?,
+            // The CA goes along: a machine that joins knows it by its fingerprint only.
+            serving: keep("apiserver", serving, authority.certificate())?,
+            admin: keep("admin", client("kubernetes-admin"), "")?,
+            agent_client: keep("apiserver-kubelet-client", client("kube-apiserver-kubelet-client"), "")?,
+            nodes: Mutex::default(),
             accounts: issue::account_key(directory)?,
             join_token: join_token(directory, &authority, env)?,
             directory: directory.to_owned(),
             authority,
-            now,
+            env: env.clone(),
+            renewed: watch::Sender::new(()),
+            renewals: AtomicU64::new(0),
+            renewals_failed: AtomicU64::new(0),
         })
     }
 
@@ -100,8 +131,8 @@ impl Pki {
     }
 
     /// The administrator's client certificate (group `system:masters`).
-    pub fn admin(&self) -> &Credentials {
-        &self.admin
+    pub fn admin(&self) -> Credentials {
+        self.admin.credentials()
     }
 
     pub(crate) fn account_key(&self) -> (&str, &str) {
@@ -114,24 +145,22 @@ impl Pki {
     }
 
     /// A certificate for an agent in this process, made and renewed like the others.
-    pub fn node_credentials(&self, node: &str) -> Result<Credentials, PkiError> {
-        let name = format!("{}{node}", crate::auth::NODE_PREFIX);
-        let subject =
-            Subject { name: &name, groups: &[crate::auth::NODES], names: &[node.to_owned()], purpose: Purpose::Both };
-        self.authority.credentials(&self.directory, &format!("node-{node}"), &subject, self.now)
+    pub fn node_certificate(&self, node: &str) -> Result<Arc<RotatingCertificate>, PkiError> {
+        let file = format!("node-{node}");
+        let kept = Kept::open(&self.authority, &self.directory, &file, node_subject(node), "", self.env.now())?;
+        let certificate = kept.certificate.clone();
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(kept));
+        Ok(certificate)
     }
 
     /// Signs a joining machine's certificate request. Only its public key is taken from it.
     pub(crate) fn sign_node(&self, node: &str, request: &str, now: Timestamp) -> Result<Signed, PkiError> {
-        let name = format!("{}{node}", crate::auth::NODE_PREFIX);
-        let subject =
-            Subject { name: &name, groups: &[crate::auth::NODES], names: &[node.to_owned()], purpose: Purpose::Both };
-        self.authority.sign(request, &subject, now)
+        self.authority.sign(request, &node_subject(node), now)
     }
 
     /// A kubeconfig for the administrator.
     pub fn kubeconfig(&self, server: &str) -> String {
-        kubeconfig::text(server, self.ca_pem(), "kubernetes-admin", &self.admin)
+        kubeconfig::text(server, self.ca_pem(), "kubernetes-admin", &self.admin())
     }
 
     /// A kubeconfig for other credentials of this cluster.
@@ -147,46 +176,75 @@ impl Pki {
     /// The TLS side of the server: its chain, its key, and clients' certificates checked against the CA if they
     /// show one.
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, PkiError> {
-        let failed = |error: &dyn std::fmt::Display| PkiError::Make(error.to_string());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = Arc::new(self.roots()?);
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| failed(&error))?;
-        let mut chain = chain(&self.serving)?;
-        chain.extend(certificates(self.ca_pem())?);
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed(&error))?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key(&self.serving)?)
-            .map_err(|error| failed(&error))?;
+        let mut config = self.serving.certificate.server_config(self.ca_pem())?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Clients that come back resume their sessions, which spares both sides signatures: by tickets, since there may be
+        // many of them. Their keys change every six hours and are never written down: after a restart nobody resumes.
+        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| PkiError::Make(error.to_string()))?;
         Ok(config)
     }
 
     /// The TLS side of connections to agents.
     pub(crate) fn agent_config(&self) -> Result<rustls::ClientConfig, PkiError> {
-        let failed = |error: &dyn std::fmt::Display| PkiError::Make(error.to_string());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed(&error))?;
-        let mut config = builder
-            .with_root_certificates(self.roots()?)
-            .with_client_auth_cert(chain(&self.agent_client)?, key(&self.agent_client)?)
-            .map_err(|error| failed(&error))?;
+        let mut config = self.agent_client.certificate.client_config(self.ca_pem())?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 
-    fn roots(&self) -> Result<rustls::RootCertStore, PkiError> {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in certificates(self.ca_pem())? {
-            roots.add(certificate).map_err(|error| PkiError::Make(error.to_string()))?;
+    /// Changes when certificates were renewed: what holds copies (kubeconfigs) is to be written again.
+    pub fn renewed(&self) -> watch::Receiver<()> {
+        self.renewed.subscribe()
+    }
+
+    /// The life of the certificate that ends first.
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        let serving = self.serving.certificate.lifetime();
+        let lives = self.kept().into_iter().map(|kept| kept.certificate.lifetime());
+        lives.min_by_key(|life| life.until).unwrap_or(serving)
+    }
+
+    /// Renews every certificate that is due; what cannot be renewed stays as it is.
+    pub(crate) fn renew(&self) -> Result<(), PkiError> {
+        let now = self.env.now();
+        let due = self.kept().into_iter().filter(|kept| kept.certificate.lifetime().is_due(now));
+        let result = due.map(|kept| kept.renew(&self.authority, &self.directory, now)).collect::<Vec<_>>();
+        let failed = result.iter().filter(|result| result.is_err()).count();
+        self.renewals.fetch_add((result.len() - failed) as u64, Ordering::Relaxed);
+        self.renewals_failed.fetch_add(failed as u64, Ordering::Relaxed);
+        self.renewed.send_replace(());
+        result.into_iter().collect()
+    }
+
+    fn kept(&self) -> Vec<Arc<Kept>> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        [&self.serving, &self.admin, &self.agent_client].into_iter().chain(nodes.iter()).cloned().collect()
+    }
+
+    /// When certificates end, and how renewing them went, in Prometheus' text form.
+    pub(crate) fn metrics(&self) -> String {
+        let mut out = String::new();
+        let name = "everynode_certificate_expiration_timestamp_seconds";
+        head(&mut out, name, "gauge", "When a certificate of this process ends.");
+        let kept = self.kept();
+        let ends = kept.iter().map(|kept| (kept.file.as_str(), kept.certificate.lifetime().until));
+        for (file, end) in self.authority.end().map(|end| ("ca", end)).into_iter().chain(ends) {
+            let _ = writeln!(out, "{name}{{name=\"{file}\"}} {}", end.as_second());
         }
-        Ok(roots)
+        let name = "everynode_certificate_renewals_total";
+        head(&mut out, name, "counter", "Certificates renewed while the process runs, and attempts that failed.");
+        for (result, count) in [("success", &self.renewals), ("error", &self.renewals_failed)] {
+            let _ = writeln!(out, "{name}{{result=\"{result}\"}} {}", count.load(Ordering::Relaxed));
+        }
+        out
+    }
+}
+
+fn node_subject(node: &str) -> Subject {
+    Subject {
+        name: format!("{}{node}", crate::auth::NODE_PREFIX),
+        groups: &[crate::auth::NODES],
+        names: vec![node.to_owned()],
+        purpose: Purpose::Both,
     }
 }
 
@@ -225,12 +283,15 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     all.map_err(|error| PkiError::Make(error.to_string()))
 }
 
-fn chain(credentials: &Credentials) -> Result<Vec<CertificateDer<'static>>, PkiError> {
-    certificates(&credentials.certificate)
-}
-
 fn key(credentials: &Credentials) -> Result<PrivateKeyDer<'static>, PkiError> {
     PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).map_err(|error| PkiError::Make(error.to_string()))
+}
+
+/// A certificate with its chain and its key, for TLS; an error if they do not belong together.
+fn certified(credentials: &Credentials) -> Result<CertifiedKey, PkiError> {
+    let provider = rustls::crypto::ring::default_provider();
+    let chain = certificates(&credentials.certificate)?;
+    CertifiedKey::from_der(chain, key(credentials)?, &provider).map_err(|error| PkiError::Make(error.to_string()))
 }
 
 /// SHA-256 through the TLS library's own digest.

@@ -81,9 +81,16 @@ impl Registry {
     /// One page of a list.
     pub(crate) async fn list(&self, info: &'static KindInfo, options: &ListOptions) -> Result<ListPage, Status> {
         let topic = self.topic(info)?;
-        let plain = options.at == At::Newest && options.limit == 0 && options.continue_token.is_none();
-        if plain && options.filter.node().is_some() {
-            return self.list_indexed(topic, &options.filter).await;
+        let newest = !matches!(options.at, At::Exactly(_)) && options.continue_token.is_none();
+        if newest && options.filter.node().is_some() {
+            if let At::NotOlderThan(revision) = options.at {
+                self.check_reached(revision).await?;
+            }
+            let whole = self.list_indexed(topic, &options.filter).await?;
+            // One that has no room on a page is read from the store, which pages can be continued from.
+            if options.limit == 0 || whole.items.len() <= options.limit {
+                return Ok(whole);
+            }
         }
         let place = Place::of(info, options)?;
         let range = match options.filter.key(info).filter(|_| !place.continued) {
@@ -103,7 +110,7 @@ impl Registry {
         Ok(if narrow { 1 } else { self.topic(info)?.len().min(limit) })
     }
 
-    /// The lists of agents: found through the hub's index instead of by reading every pod.
+    /// The pods of one node, all of them: found through the hub's index instead of by reading every pod.
     async fn list_indexed(&self, topic: &Topic, filter: &Filter) -> Result<ListPage, Status> {
         let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
         self.hub.reached(newest).await;

@@ -218,7 +218,7 @@ async fn who_leads_is_not_told_to_those_who_may_not_read_it() {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "writer"},
         "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:authenticated"}]});
     server.post(&roles.replace("/roles", "/rolebindings"), &binding).await.expect(201);
-    let writer = Who::Certificate(server.api.pki().node_credentials("n").unwrap());
+    let writer = Who::Certificate(server.api.pki().node_certificate("n").unwrap().credentials());
     let guess = "kube-system/leader; transitions=0; holder=z";
     let headers = [(HEADER, guess), ("content-type", JSON)];
     let answer = server.send(&writer, Method::POST, CONFIG_MAPS, &headers, config_map("x").to_string()).await;

@@ -100,6 +100,17 @@ async fn lists_of_one_node() {
     }
     let list = server.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await.expect(200);
     assert_eq!(names(&list), ["a", "c"]);
+    // As client-go and agents ask: any state will do, in pages; and pages that are too small.
+    for query in ["resourceVersion=0", "limit=2", "limit=500&resourceVersion=0"] {
+        let list = server.get(&format!("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&{query}")).await.expect(200);
+        assert_eq!((names(&list), &list["metadata"]["continue"]), (vec!["a", "c"], &Value::Null), "{query}");
+    }
+    let first = server.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&limit=1").await.expect(200);
+    let token = first["metadata"]["continue"].as_str().unwrap().replace('=', "%3D");
+    let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&limit=1&continue={token}");
+    assert_eq!((names(&first), names(&server.get(&path).await.expect(200))), (vec!["a"], vec!["c"]));
+    let unreached = "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&resourceVersion=999999";
+    assert_ne!(server.get(unreached).await.code, 200);
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 mod access;
 mod fence;
+mod handshakes;
 mod in_process;
 mod kubectl;
 mod lists;
 mod matrix;
 mod pods;
+mod renewal;
 mod streams;
 mod support;
 mod verbs;

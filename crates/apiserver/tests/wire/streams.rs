@@ -41,7 +41,7 @@ async fn agent(server: &Server, certified: &str) -> u16 {
 
 /// Only clients with a certificate of the cluster are let in.
 fn tls(server: &Server, node: &str) -> rustls::ServerConfig {
-    let credentials = server.api.pki().node_credentials(node).unwrap();
+    let credentials = server.api.pki().node_certificate(node).unwrap().credentials();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server.api.pki().ca_pem().as_bytes()).unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everynode_apiserver::{ApiServer, Config, Credentials, ServeError, ServeOptions};
+use everynode_apiserver::{ApiServer, Config, Credentials, Listener, ServeError, ServeOptions};
 use everynode_store::{MemoryStore, Store};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -66,10 +66,15 @@ impl Server {
     }
 
     pub(crate) async fn start_on(store: Arc<dyn Store>) -> Server {
+        Server::start_with(store, |_| {}).await
+    }
+
+    pub(crate) async fn start_with(store: Arc<dyn Store>, set_up: impl FnOnce(&mut Config)) -> Server {
         let directory = TempDir::new().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let config = Config { advertised: Some(address), ..Config::new(directory.path().to_owned()) };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
+        let mut config = Config { advertised: Some(address), ..Config::new(directory.path().to_owned()) };
+        set_up(&mut config);
         let api = ApiServer::new(store, config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = api.clone();
@@ -105,7 +110,7 @@ impl Server {
         body: Bytes,
     ) -> http::Response<Incoming> {
         let (certificate, token) = match who {
-            Who::Admin => (Some(self.api.pki().admin().clone()), None),
+            Who::Admin => (Some(self.api.pki().admin()), None),
             Who::Certificate(credentials) => (Some(credentials.clone()), None),
             Who::Token(token) => (None, Some(token.clone())),
             Who::Nobody => (None, None),
@@ -197,7 +202,7 @@ impl Lines {
     }
 }
 
-fn tls(ca: &str, client: Option<Credentials>) -> rustls::ClientConfig {
+pub(crate) fn tls(ca: &str, client: Option<Credentials>) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

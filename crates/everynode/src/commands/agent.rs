@@ -4,10 +4,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use everynode_api::kinds;
 use everynode_api::ports::{Api, ApiError, Request, Target};
-use everynode_runtime::http_api::ServerConfig;
+use everynode_apiserver::RotatingCertificate;
 use everynode_runtime::{Env, HttpApi};
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use crate::exit::{Exit, coded};
 use crate::join::{self, Credentials};
 use crate::node;
 use crate::node_agent::{Identity, NodeAgent};
+use crate::renew::{self, Renewal};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
@@ -26,7 +27,7 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let name = node::node_name(&args.node)?;
     let credentials = credentials(&args, &data, &name).await?;
     let servers = addresses(&credentials.server)?;
-    let api: Arc<dyn Api> = Arc::new(connect(&credentials).await?);
+    let api = Arc::new(connect(&credentials).await?);
     let service = tokio::select! {
         service = service_address(api.as_ref()) => service?,
         () = signals.asked() => return Ok(()),
@@ -35,15 +36,16 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     setup.start_runtime(&data).await?;
     println!("everynode {}", env!("CARGO_PKG_VERSION"));
     println!("  server      {}", credentials.server);
-    let identity = Identity {
-        api,
-        ca_pem: credentials.ca,
-        certificate_pem: credentials.certificate,
-        key_pem: credentials.key,
-        servers,
-    };
+    let certificate = RotatingCertificate::new(credentials.pair()).context("the node's certificate")?;
+    let identity =
+        Identity { api: api.clone(), ca_pem: credentials.ca.clone(), certificate: certificate.clone(), servers };
     let agent = NodeAgent::start(setup, Arc::new(identity)).await?;
-    signals.asked().await;
+    let renewal = Renewal::new(data.agent_pki(), args.token.clone(), credentials, certificate, api);
+    tokio::select! {
+        () = signals.asked() => {}
+        // What a kubeconfig holds is renewed by whoever made it.
+        () = renewal.run(), if args.kubeconfig.is_none() => {}
+    }
     agent.stop().await;
     println!("stopped; the pods run on (`everynode down` stops them)");
     Ok(())
@@ -53,10 +55,7 @@ async fn credentials(args: &AgentArgs, data: &DataDir, name: &str) -> anyhow::Re
     match (&args.kubeconfig, &args.server, &args.token) {
         (Some(path), _, _) => from_kubeconfig(path, name),
         (None, Some(server), Some(token)) => join::join(&data.agent_pki(), server, token, name).await,
-        _ => match join::former(&data.agent_pki(), name) {
-            Some(former) => Ok(former),
-            None => bail!("the agent needs --server and --token (from `everynode token`), or --kubeconfig"),
-        },
+        _ => join::without_token(&data.agent_pki(), name),
     }
 }
 
@@ -83,18 +82,11 @@ fn from_kubeconfig(path: &Path, name: &str) -> anyhow::Result<Credentials> {
         ca: pem(cluster, "certificate-authority")?,
         certificate: pem(user, "client-certificate")?,
         key: pem(user, "client-key")?,
-        expires: None,
     })
 }
 
 async fn connect(credentials: &Credentials) -> anyhow::Result<HttpApi> {
-    let config = ServerConfig {
-        server: credentials.server.clone(),
-        ca_pem: Some(credentials.ca.clone().into_bytes()),
-        client_pem: Some((credentials.certificate.clone().into_bytes(), credentials.key.clone().into_bytes())),
-        ..ServerConfig::default()
-    };
-    let api = HttpApi::connect(&config, Env::real()).await;
+    let api = HttpApi::connect(&renew::server_config(credentials), Env::real()).await;
     api.map_err(|error| coded(Exit::Connection, format!("{}: {error}", credentials.server)))
 }
 

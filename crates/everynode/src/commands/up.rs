@@ -62,12 +62,10 @@ async fn start_agent(args: &UpArgs, data: &DataDir, control: &ControlPlane) -> a
     setup.start_runtime(data).await?;
     let name = setup.config.node_name.clone();
     let pki = control.server.pki();
-    let credentials = pki.node_credentials(&name)?;
     let identity = Identity {
         api: control.server.client(User::new(&format!("system:node:{name}"), &["system:nodes"])),
         ca_pem: pki.ca_pem().to_owned(),
-        certificate_pem: credentials.certificate,
-        key_pem: credentials.key,
+        certificate: pki.node_certificate(&name)?,
         servers: vec![local_server(control.address)],
     };
     NodeAgent::start(setup, Arc::new(identity)).await

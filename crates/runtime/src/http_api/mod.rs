@@ -10,6 +10,7 @@ mod request;
 mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// A Kubernetes API server, reached over HTTP with one identity.
 pub struct HttpApi {
-    client: kube::Client,
+    /// Exchanged when there are other credentials.
+    client: RwLock<kube::Client>,
     env: Env,
     in_flight: Semaphore,
     throttled_total: AtomicU64,
@@ -49,7 +51,7 @@ pub struct HttpApi {
 impl HttpApi {
     fn new(client: kube::Client, env: Env) -> HttpApi {
         HttpApi {
-            client,
+            client: RwLock::new(client),
             env,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             throttled_total: AtomicU64::new(0),
@@ -61,6 +63,21 @@ impl HttpApi {
     /// dropped in silence.
     pub fn strict(self) -> HttpApi {
         HttpApi { strict: true, ..self }
+    }
+
+    /// Goes on with other credentials, and with connections of its own: requests and watches that are under way end on
+    /// theirs, all later ones are made by the new identity.
+    ///
+    /// # Errors
+    /// `config` cannot be used; then nothing changes.
+    pub async fn reconnect(&self, config: &ServerConfig) -> Result<(), ConfigError> {
+        let client = HttpApi::connect(config, self.env.clone()).await?.client();
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    fn client(&self) -> kube::Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often the server asked to come back later, which was done.
@@ -105,7 +122,7 @@ impl HttpApi {
 
     async fn send(&self, prepared: &Prepared) -> Result<http::Response<Body>, ApiError> {
         let request = prepared.http().map_err(|error| ApiError::Unreachable(format!("not a request: {error}")))?;
-        self.client.send(request).await.map_err(answer::transport_error)
+        self.client().send(request).await.map_err(answer::transport_error)
     }
 
     async fn open(&self, request: WatchRequest) -> Result<Box<dyn EventStream>, ApiError> {
