@@ -10,16 +10,23 @@ use std::time::Duration;
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 /// The labels that requests are counted by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Labels {
     pub(crate) verb: &'static str,
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) resource: String,
-    pub(crate) subresource: String,
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) subresource: &'static str,
     /// `resource`, `namespace` or `cluster`
     pub(crate) scope: &'static str,
     pub(crate) dry_run: bool,
+}
+
+/// What was served of one kind of requests.
+#[derive(Default)]
+struct Served {
+    by_code: BTreeMap<u16, u64>,
+    durations: Histogram,
 }
 
 #[derive(Default)]
@@ -29,11 +36,21 @@ struct Histogram {
     sum: f64,
 }
 
+impl Histogram {
+    fn observe(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        for (bucket, bound) in self.buckets.iter_mut().zip(BUCKETS) {
+            *bucket += u64::from(seconds <= bound);
+        }
+        self.count += 1;
+        self.sum += seconds;
+    }
+}
+
 /// All counters of the server.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    requests: Mutex<BTreeMap<(Labels, u16), u64>>,
-    durations: Mutex<BTreeMap<Labels, Histogram>>,
+    served: Mutex<BTreeMap<Labels, Served>>,
     pub(crate) reading: AtomicI64,
     pub(crate) writing: AtomicI64,
     pub(crate) long_running: AtomicI64,
@@ -47,16 +64,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Metrics {
     /// Counts a finished request.
-    pub(crate) fn finished(&self, labels: &Labels, code: u16, took: Duration) {
-        *lock(&self.requests).entry((labels.clone(), code)).or_default() += 1;
-        let mut durations = lock(&self.durations);
-        let histogram = durations.entry(labels.clone()).or_default();
-        let seconds = took.as_secs_f64();
-        for (bucket, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
-            *bucket += u64::from(seconds <= bound);
-        }
-        histogram.count += 1;
-        histogram.sum += seconds;
+    pub(crate) fn finished(&self, labels: Labels, code: u16, took: Duration) {
+        let mut served = lock(&self.served);
+        let served = served.entry(labels).or_default();
+        *served.by_code.entry(code).or_default() += 1;
+        served.durations.observe(took);
     }
 
     pub(crate) fn watch_event(&self) {
@@ -71,8 +83,11 @@ impl Metrics {
     pub(crate) fn text(&self, objects: &[(String, usize)]) -> String {
         let mut out = String::with_capacity(16 << 10);
         head(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource and code.");
-        for ((labels, code), count) in lock(&self.requests).iter() {
-            let _ = writeln!(out, "apiserver_request_total{{{},code=\"{code}\"}} {count}", labels.text());
+        for (labels, served) in lock(&self.served).iter() {
+            let labels = labels.text();
+            for (code, count) in &served.by_code {
+                let _ = writeln!(out, "apiserver_request_total{{{labels},code=\"{code}\"}} {count}");
+            }
         }
         self.write_durations(&mut out);
         head(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests being served now.");
@@ -101,8 +116,8 @@ impl Metrics {
     fn write_durations(&self, out: &mut String) {
         let name = "apiserver_request_duration_seconds";
         head(out, name, "histogram", "Time from a request's head to its answer's head.");
-        for (labels, histogram) in lock(&self.durations).iter() {
-            let labels = labels.text();
+        for (labels, served) in lock(&self.served).iter() {
+            let (labels, histogram) = (labels.text(), &served.durations);
             for (bucket, bound) in histogram.buckets.iter().zip(BUCKETS) {
                 let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {bucket}");
             }
