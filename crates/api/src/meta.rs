@@ -265,6 +265,11 @@ impl Meta {
         self.owner_references.iter().find(|owner| owner.controller == Some(true))
     }
 
+    /// Whether both are one object's, with the same owners.
+    pub fn relates_like(&self, other: &Meta) -> bool {
+        self.uid == other.uid && self.owner_references == other.owner_references
+    }
+
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
     }

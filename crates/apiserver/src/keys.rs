@@ -17,8 +17,8 @@ pub(crate) const RESERVATIONS: &str = "/everynode/reservations/";
 /// The key of one object.
 pub(crate) fn object(info: &KindInfo, namespace: &str, name: &str) -> Key {
     match info.kind.namespaced {
-        true => format!("{REGISTRY}{}/{namespace}/{name}", info.storage),
-        false => format!("{REGISTRY}{}/{name}", info.storage),
+        true => [REGISTRY, info.storage, "/", namespace, "/", name].concat(),
+        false => [REGISTRY, info.storage, "/", name].concat(),
     }
     .into()
 }

@@ -97,6 +97,7 @@ fn object_entry(to: &mut Value, name: &str, member: Value) {
 /// Makes `to.metadata[name]` what `from.metadata[name]` is, absence included.
 pub(crate) fn copy_meta(to: &mut Value, from: &Value, name: &str) {
     match from["metadata"].get(name) {
+        Some(member) if to["metadata"].get(name) == Some(member) => {}
         Some(member) => set_meta(to, name, member.clone()),
         None => remove_meta(to, name),
     }

@@ -99,7 +99,7 @@ impl Accounts {
                 });
                 Some(create(&kinds::CONFIG_MAP, &seen.namespace, ROOT_CA, body))
             }
-            Some(object) if object.value["data"] != data => Some(Action::Patch {
+            Some(object) if *object.at(&["data"]) != data => Some(Action::Patch {
                 target: target(&kinds::CONFIG_MAP, &object.meta),
                 patch: PatchType::Merge,
                 body: json!({ "data": data }),

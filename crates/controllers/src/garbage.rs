@@ -19,7 +19,7 @@ use everynode_api::kinds::Kind;
 use everynode_api::meta::{Key, Meta, OwnerReference};
 use everynode_api::ports::{PatchType, Propagation};
 use everynode_api::reconcile::{Action, Event, EventType, Plan, Reconciler};
-use everynode_api::view::{Change, View};
+use everynode_api::view::{Change, Item, View};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -127,16 +127,14 @@ impl Reconciler for Garbage {
     }
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
-        let items = [&change.old, &change.new];
-        let metas = items.into_iter().flatten().map(everynode_api::view::Item::meta);
+        let [old, new] = [&change.old, &change.new].map(|item| item.as_ref().map(Item::meta));
         // Nearly always (5,000 leases are renewed 500 times a second) nothing that counts here has changed.
-        let same = |old: &Meta, new: &Meta| {
-            old.uid == new.uid
-                && old.owner_references == new.owner_references
-                && old.is_terminating() == new.is_terminating()
-        };
-        let pair = change.old.as_ref().zip(change.new.as_ref());
-        let metas = metas.skip(usize::from(pair.is_some_and(|(old, new)| same(old.meta(), new.meta()))));
+        let is_as_before =
+            |(old, new): (&Meta, &Meta)| old.relates_like(new) && !old.is_terminating() && !new.is_terminating();
+        if old.zip(new).is_some_and(is_as_before) {
+            return Vec::new();
+        }
+        let metas = old.into_iter().chain(new);
         let mut uids: BTreeSet<&str> = BTreeSet::new();
         for meta in metas {
             let collected = meta.is_terminating() || view.by_uid(&meta.uid).is_none();

@@ -34,6 +34,22 @@ fn dependents_of_a_gone_owner_are_deleted() {
 }
 
 #[test]
+fn only_a_change_of_owners_or_of_life_wakes() {
+    let mut bed = bed();
+    // Its owner is absent.
+    assert_eq!(bed.woken(&kinds::POD, &pod("")), ["s1"]);
+    assert!(bed.woken(&kinds::POD, &pod("").replace("6", "7")).is_empty(), "written again");
+    let another = r#",{"apiVersion":"v1","kind":"Node","name":"n","uid":"n1"}"#;
+    assert_eq!(bed.woken(&kinds::POD, &pod(another)), ["n1", "s1"]);
+    let ends = |version: &str| {
+        let marked = format!(r#""resourceVersion":"{version}","deletionTimestamp":"2026-01-01T00:00:00Z""#);
+        pod(another).replace(r#""resourceVersion":"6""#, &marked)
+    };
+    assert_eq!(bed.woken(&kinds::POD, &ends("8")), ["n1", "p1", "s1"]);
+    assert_eq!(bed.woken(&kinds::POD, &ends("9")), ["n1", "p1", "s1"], "what holds it may have changed");
+}
+
+#[test]
 fn an_owner_that_the_view_may_not_know_yet_is_not_absent() {
     // DS-C84
     let mut bed = Bed::new(Garbage);

@@ -11,7 +11,7 @@ use everynode_api::meta::Key;
 use everynode_api::ports::PatchType;
 use everynode_api::reconcile::{Action, EventType, Plan, Reconciler};
 use everynode_api::time::rfc3339;
-use everynode_api::view::{Change, Effect, Node, Pod, Taint, View};
+use everynode_api::view::{Change, Effect, Item, Node, Pod, Taint, View};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -51,6 +51,8 @@ pub struct Here {
     node: Arc<Node>,
     /// The lease's revision: it changes with every renewal.
     lease_revision: u64,
+    /// When we heard of that renewal.
+    renewed_at: Option<Timestamp>,
     pods: Vec<Arc<Pod>>,
 }
 
@@ -99,10 +101,9 @@ impl Reconciler for NodeLifecycle {
     fn wake(&self, _view: &View, change: &Change) -> Vec<Key> {
         match () {
             () if change.kind == kinds::NODE => vec![change.key.clone()],
-            () if change.kind == kinds::LEASE && change.key.namespace.as_ref() == LEASE_NAMESPACE => {
-                vec![Key::cluster(&change.key.name)]
-            }
-            () => Vec::new(),
+            () if change.kind != kinds::LEASE || change.key.namespace.as_ref() != LEASE_NAMESPACE => Vec::new(),
+            () if self.is_in_time(change) => Vec::new(),
+            () => vec![Key::cluster(&change.key.name)],
         }
     }
 
@@ -118,7 +119,8 @@ impl Reconciler for NodeLifecycle {
         let pods =
             view.pods().on_node(&key.name).filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref()).cloned();
         let lease_revision = lease.map_or(0, |lease| lease.meta.resource_version);
-        Some(Seen::Here(Here { lease_revision, pods: pods.collect(), node }))
+        let renewed_at = lease.map(|lease| lease.heard_at);
+        Some(Seen::Here(Here { lease_revision, renewed_at, pods: pods.collect(), node }))
     }
 
     fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
@@ -158,6 +160,17 @@ impl NodeLifecycle {
         Plan { actions, status: None, notes, wake_at, memory }
     }
 
+    /// Whether a change of a lease only moves its node's deadline: the lease is looked at again when that comes. One that
+    /// comes later may be the first word of a node that was silent.
+    fn is_in_time(&self, change: &Change) -> bool {
+        let heard_at = |item: &Option<Item>| match item {
+            Some(Item::Object(lease)) => Some(lease.heard_at),
+            _ => None,
+        };
+        let pause = heard_at(&change.old).zip(heard_at(&change.new)).map(|(old, new)| new.duration_since(old));
+        pause.is_some_and(|pause| pause < self.monitor_grace)
+    }
+
     fn deadline(&self, seen: &Here, heard: &Heard) -> Timestamp {
         let never_posted = seen.node.condition("Ready").is_none();
         heard.at + if never_posted { self.startup_grace } else { self.monitor_grace }
@@ -173,10 +186,16 @@ fn part_with(name: &str, memory: &Memory) -> Plan<Note, Memory> {
 
 fn hear(seen: &Here, memory: &Memory, now: Timestamp) -> Heard {
     let heartbeat = seen.node.condition("Ready").and_then(|condition| condition.last_heartbeat_time);
-    match &memory.heard {
-        Some(heard) if heard.lease_revision == seen.lease_revision && heard.heartbeat == heartbeat => heard.clone(),
-        _ => Heard { lease_revision: seen.lease_revision, heartbeat, at: now },
-    }
+    let lease_revision = seen.lease_revision;
+    let at = match &memory.heard {
+        // A change of the node is looked at as it comes; a renewal may have come earlier.
+        Some(heard) if heard.heartbeat == heartbeat => match heard.lease_revision == lease_revision {
+            true => heard.at,
+            false => seen.renewed_at.unwrap_or(now).clamp(heard.at.min(now), now),
+        },
+        _ => now,
+    };
+    Heard { lease_revision, heartbeat, at }
 }
 
 /// DS-G03: every condition that the agent owns becomes Unknown.
@@ -350,13 +369,36 @@ mod tests {
         let mut bed = Bed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.run("a", at(0));
-        bed.put(
-            &kinds::LEASE,
-            r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"9"}}"#,
-        );
+        let lease = r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"9"}}"#;
+        assert_eq!(bed.woken_at(&kinds::LEASE, lease, at(49)), ["a"]);
         assert!(bed.run("a", at(49)).is_empty());
         assert_eq!(bed.wake_at(), Some(at(99)));
         assert!(bed.run("a", at(98)).is_empty());
+    }
+
+    #[test]
+    fn a_renewal_in_time_moves_the_deadline_and_wakes_nobody() {
+        let lease = |version: u32| {
+            format!(
+                r#"{{"metadata":{{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"{version}"}}}}"#
+            )
+        };
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(&kinds::NODE, READY);
+        assert_eq!(bed.woken_at(&kinds::LEASE, &lease(9), at(0)), ["a"], "a new lease");
+        bed.run("a", at(0));
+        for (version, second) in [(10, 10), (11, 20), (12, 30)] {
+            assert!(bed.woken_at(&kinds::LEASE, &lease(version), at(second)).is_empty());
+        }
+        assert!(bed.run("a", at(50)).is_empty());
+        assert_eq!(bed.wake_at(), Some(at(80)), "50 s after the renewal, not after the look at it");
+        assert!(bed.woken_at(&kinds::LEASE, &lease(13), at(79)).is_empty());
+        assert!(bed.run("a", at(80)).is_empty());
+        assert_eq!(bed.run("a", at(129))[0], "patch nodes/a status");
+        assert!(!bed.notes().is_empty());
+        assert_eq!(bed.woken_at(&kinds::LEASE, &lease(14), at(130)), ["a"], "it is back");
+        bed.run("a", at(130));
+        assert!(bed.notes().is_empty() && bed.wake_at() == Some(at(180)));
     }
 
     #[test]

@@ -90,6 +90,9 @@ pub(crate) fn remove(victim: &Pod, preemptor: &Pod, node: &Node, scheduler: &str
 
 #[cfg(test)]
 mod tests {
+    use everynode_api::kinds;
+    use everynode_api::view::Item;
+
     use super::*;
 
     fn pod(name: &str, priority: i32, app: &str) -> Arc<Pod> {
@@ -104,7 +107,8 @@ mod tests {
             r#"{{"spec":{{"selector":{{"matchLabels":{{"app":"web"}}}}}},
                 "status":{{"disruptionsAllowed":{allowed},"disruptedPods":{{{disrupted}}}}}}}"#
         );
-        [(Key::new("x", "keep"), Budget::read(&serde_json::from_str(&text).unwrap()))].into()
+        let Ok(Item::Object(budget)) = Item::parse(&kinds::POD_DISRUPTION_BUDGET, text.as_bytes()) else { panic!() };
+        [(Key::new("x", "keep"), Budget::read(&budget))].into()
     }
 
     fn broken(allowed: i64, disrupted: &str) -> Vec<String> {

@@ -40,7 +40,12 @@ impl<R: Reconciler> Bed<R> {
 
     /// Adds or replaces an object; returns the keys that this wakes.
     pub(crate) fn woken(&mut self, kind: &Kind, json: &str) -> Vec<String> {
-        let change = self.view.upsert(kind, Item::parse(kind, json.as_bytes()).unwrap());
+        self.woken_at(kind, json, Timestamp::MIN)
+    }
+
+    /// The same of an object that is heard of at `now`.
+    pub(crate) fn woken_at(&mut self, kind: &Kind, json: &str, now: Timestamp) -> Vec<String> {
+        let change = self.view.upsert(kind, Item::heard(kind, json.as_bytes(), now).unwrap());
         self.reconciler.wake(&self.view, &change).iter().map(ToString::to_string).collect()
     }
 

@@ -14,10 +14,12 @@ pub fn apply(document: Value, patch: Value) -> Value {
             Value::Null => {
                 members.remove(&name);
             }
-            change => {
-                let old = members.remove(&name).unwrap_or(Value::Null);
-                members.insert(name, apply(old, change));
-            }
+            change => match members.get_mut(&name) {
+                Some(member) => *member = apply(member.take(), change),
+                None => {
+                    members.insert(name, apply(Value::Null, change));
+                }
+            },
         }
     }
     Value::Object(members)

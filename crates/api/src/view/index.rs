@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{ControllerRevision, DaemonSet, Node, Object, Pod, Pods, Served, Sorted, Zones};
@@ -24,8 +25,13 @@ pub enum Item {
 }
 
 impl Item {
-    /// Decodes an object of `kind`. The error names the offending field.
+    /// Decodes an object of `kind` that was heard of at some time before. The error names the offending field.
     pub fn parse(kind: &Kind, json: &[u8]) -> Result<Item, serde_json::Error> {
+        Item::heard(kind, json, Timestamp::MIN)
+    }
+
+    /// Decodes an object of `kind` that is heard of at `at`. The error names the offending field.
+    pub fn heard(kind: &Kind, json: &[u8], at: Timestamp) -> Result<Item, serde_json::Error> {
         fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<Arc<T>, serde_json::Error> {
             serde_json::from_slice(json).map(Arc::new)
         }
@@ -34,7 +40,7 @@ impl Item {
             () if *kind == kinds::NODE => Item::Node(read(json)?),
             () if *kind == kinds::DAEMON_SET => Item::DaemonSet(read(json)?),
             () if *kind == kinds::CONTROLLER_REVISION => Item::Revision(read(json)?),
-            () => Item::Object(read(json)?),
+            () => Item::Object(Arc::new(Object::parse(json, at)?)),
         })
     }
 
@@ -353,10 +359,13 @@ impl View {
         };
         let key = item.meta().key();
         let old = self.put(kind, &key, &item);
-        if let Some(old) = &old {
-            self.ownership.remove(kind, old.meta(), old.meta().uid != item.meta().uid);
+        // Nearly always the same object with the same owners: nothing to note.
+        if !old.as_ref().is_some_and(|old| old.meta().relates_like(item.meta())) {
+            if let Some(old) = &old {
+                self.ownership.remove(kind, old.meta(), old.meta().uid != item.meta().uid);
+            }
+            self.ownership.insert(kind, item.meta());
         }
-        self.ownership.insert(kind, item.meta());
         self.zones.change(old.as_ref().and_then(Item::node).map(Arc::as_ref), item.node().map(Arc::as_ref));
         Change { kind: kind.clone(), key, old, new: Some(item) }
     }

@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// From the client certificate.
-    pub(crate) user: Option<User>,
+    pub(crate) user: Option<Arc<User>>,
 }
 
 /// A request taken apart.
@@ -43,9 +43,9 @@ pub(crate) struct Head {
 }
 
 /// Answers a request, whatever it is; never fails.
-pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, mut request: Request<Incoming>) -> Answer {
     let started = Instant::now();
-    let head = Head::of(&request);
+    let head = Head::take(&mut request);
     let route = route::read(&head.method, &head.path, &head.query);
     let labels = labels(&route, &head);
     let long_running = matches!(&route, Route::Resource(Verb::Watch, _)) || super::proxy::is_proxied(&route);
@@ -54,7 +54,7 @@ pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, req
         None => Err(Status::too_many_requests("too many requests, please try again later", 1)),
     };
     let answer = result.unwrap_or_else(|status| answer::failure(&status));
-    shared.server.metrics.finished(&labels, answer.status().as_u16(), started.elapsed());
+    shared.server.metrics.finished(labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
     answer
 }
@@ -71,7 +71,9 @@ async fn limited(long_running: bool, served: impl Future<Output = Result<Answer,
 }
 
 impl Head {
-    fn of(request: &Request<Incoming>) -> Head {
+    /// Takes the headers out of the request.
+    fn take(request: &mut Request<Incoming>) -> Head {
+        let headers = std::mem::take(request.headers_mut());
         let uri = request.uri();
         let query_text = uri.query().unwrap_or("").to_owned();
         Head {
@@ -79,7 +81,7 @@ impl Head {
             path: uri.path().to_owned(),
             query: Query::parse(&query_text),
             query_text,
-            headers: request.headers().clone(),
+            headers,
         }
     }
 
@@ -175,12 +177,12 @@ pub(crate) fn parse(bytes: &[u8], media: crate::schema::Media) -> Result<Value, 
 }
 
 /// A bearer token wins over a certificate; a bad one is 401 and never anonymous.
-fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<User, Status> {
+fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<Arc<User>, Status> {
     let bearer = head.header(&AUTHORIZATION).strip_prefix("Bearer ").map(str::trim);
     let user = match (bearer, &connection.user) {
-        (Some(token), _) => authenticate::token_user(&server.registry, server.pki.join_token(), token)?,
+        (Some(token), _) => authenticate::token_user(&server.registry, server.pki.join_token(), token)?.into(),
         (None, Some(user)) => user.clone(),
-        (None, None) => User::anonymous(),
+        (None, None) => User::anonymous().into(),
     };
     if user.is_anonymous() && !system::is_public(&head.path) {
         return Err(Status::unauthorized());
@@ -189,7 +191,7 @@ fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<
 }
 
 /// `kubectl --as`: allowed to those who may impersonate that user and each of those groups.
-fn impersonate(server: &ApiServer, user: User, head: &Head) -> Result<User, Status> {
+fn impersonate(server: &ApiServer, user: Arc<User>, head: &Head) -> Result<Arc<User>, Status> {
     let name = head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).unwrap_or("");
     let groups: Vec<String> = head
         .headers
@@ -225,7 +227,7 @@ fn impersonate(server: &ApiServer, user: User, head: &Head) -> Result<User, Stat
         None => User::new(name, &[]),
     };
     other.groups.extend(groups);
-    Ok(other)
+    Ok(other.into())
 }
 
 fn labels(route: &Route, head: &Head) -> Labels {
@@ -254,10 +256,10 @@ fn labels(route: &Route, head: &Head) -> Labels {
     };
     Labels {
         verb,
-        group: kind.group.to_string(),
-        version: kind.version.to_string(),
-        resource: kind.plural.to_string(),
-        subresource: target.subresource.split('/').next().unwrap_or("").to_owned(),
+        group: &kind.group,
+        version: &kind.version,
+        resource: &kind.plural,
+        subresource: target.info.subresources.iter().find(|known| target.is_under(known)).unwrap_or(&""),
         scope,
         dry_run: head.query.has("dryRun"),
     }

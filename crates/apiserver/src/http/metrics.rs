@@ -34,22 +34,33 @@ const EXPIRATIONS: [f64; 15] = [
 ];
 
 /// The labels that requests are counted by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Labels {
     pub(crate) verb: &'static str,
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) resource: String,
-    pub(crate) subresource: String,
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) subresource: &'static str,
     /// `resource`, `namespace` or `cluster`
     pub(crate) scope: &'static str,
     pub(crate) dry_run: bool,
 }
 
+/// What was served of one kind of requests.
+struct Served {
+    by_code: BTreeMap<u16, u64>,
+    durations: Histogram,
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        Served { by_code: BTreeMap::new(), durations: Histogram::new(&BUCKETS) }
+    }
+}
+
 /// All counters of the server.
 pub(crate) struct Metrics {
-    requests: Mutex<BTreeMap<(Labels, u16), u64>>,
-    durations: Mutex<BTreeMap<Labels, Histogram>>,
+    served: Mutex<BTreeMap<Labels, Served>>,
     pub(crate) reading: AtomicI64,
     pub(crate) writing: AtomicI64,
     pub(crate) long_running: AtomicI64,
@@ -62,8 +73,7 @@ pub(crate) struct Metrics {
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics {
-            requests: Mutex::default(),
-            durations: Mutex::default(),
+            served: Mutex::default(),
             reading: AtomicI64::default(),
             writing: AtomicI64::default(),
             long_running: AtomicI64::default(),
@@ -81,10 +91,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Metrics {
     /// Counts a finished request.
-    pub(crate) fn finished(&self, labels: &Labels, code: u16, took: Duration) {
-        *lock(&self.requests).entry((labels.clone(), code)).or_default() += 1;
-        let mut durations = lock(&self.durations);
-        durations.entry(labels.clone()).or_insert_with(|| Histogram::new(&BUCKETS)).observe(took.as_secs_f64());
+    pub(crate) fn finished(&self, labels: Labels, code: u16, took: Duration) {
+        let mut served = lock(&self.served);
+        let served = served.entry(labels).or_default();
+        *served.by_code.entry(code).or_default() += 1;
+        served.durations.observe(took.as_secs_f64());
     }
 
     /// Counts a connection whose client certificate is valid for so long.
@@ -104,8 +115,11 @@ impl Metrics {
     pub(crate) fn text(&self, objects: &[(String, usize)]) -> String {
         let mut out = String::with_capacity(16 << 10);
         head(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource and code.");
-        for ((labels, code), count) in lock(&self.requests).iter() {
-            let _ = writeln!(out, "apiserver_request_total{{{},code=\"{code}\"}} {count}", labels.text());
+        for (labels, served) in lock(&self.served).iter() {
+            let labels = labels.text();
+            for (code, count) in &served.by_code {
+                let _ = writeln!(out, "apiserver_request_total{{{labels},code=\"{code}\"}} {count}");
+            }
         }
         self.write_durations(&mut out);
         head(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests being served now.");
@@ -134,8 +148,8 @@ impl Metrics {
     fn write_durations(&self, out: &mut String) {
         let name = "apiserver_request_duration_seconds";
         head(out, name, "histogram", "Time from a request's head to its answer's head.");
-        for (labels, histogram) in lock(&self.durations).iter() {
-            histogram.write(out, name, &labels.text());
+        for (labels, served) in lock(&self.served).iter() {
+            served.durations.write(out, name, &labels.text());
         }
         let name = "apiserver_client_certificate_expiration_seconds";
         head(out, name, "histogram", "Remaining life of the certificate that a client connects with, by connection.");

@@ -81,6 +81,7 @@ pub(crate) async fn serve(
         .map_err(|error| unreachable(&node, address, &error))?;
     tokio::spawn(connection.with_upgrades());
     let (mut parts, body) = request.into_parts();
+    parts.headers = head.headers.clone();
     let client_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let upgrades = parts.headers.contains_key(UPGRADE);
     let outgoing = outgoing(parts, body, &path, address)?;

@@ -46,6 +46,9 @@ impl Query {
 
 /// Resolves percent escapes; what is no escape stays as it is.
 pub(crate) fn decode(text: &str, plus_is_space: bool) -> String {
+    if !text.bytes().any(|byte| byte == b'%' || (plus_is_space && byte == b'+')) {
+        return text.to_owned();
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -22,7 +22,7 @@ use crate::registry::read::At;
 use crate::registry::{Body, Caller, DeleteOptions, ListOptions, PatchBody, Registry, Reply, Target, WatchParameters};
 use crate::schema::FieldValidation;
 
-/// Serves an authorised request.
+/// Serves an authorised request. What is large and rare is in boxes: the future of every request is moved around.
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
     user: &User,
@@ -34,13 +34,13 @@ pub(crate) async fn serve(
 ) -> Result<Answer, Status> {
     let registry = &shared.server.registry;
     if proxy::is_proxied_target(&target) {
-        return proxy::serve(shared, head, &target, request, slot).await;
+        return Box::pin(proxy::serve(shared, head, &target, request, slot)).await;
     }
     let accepted = negotiate::accepted(&head.headers)?;
     let include = negotiate::include_object(head.query.get("includeObject"))?;
     let now = registry.env.now();
     match verb {
-        Verb::Watch => return watch::serve(shared, head, &target, accepted, include, slot).await,
+        Verb::Watch => return Box::pin(watch::serve(shared, head, &target, accepted, include, slot)).await,
         Verb::List => {
             let options = list_options(&target, &head.query)?;
             // Those who are sent away do not all come back at once.
@@ -78,7 +78,10 @@ async fn single(
             let (target, body) = (placed(target)?, object(head, request).await?);
             registry.create(&caller, target, body).await
         }
-        Verb::Create => registry.create_subresource(&caller, target, read_value(head, request).await?).await,
+        Verb::Create => {
+            let body = read_value(head, request).await?;
+            Box::pin(registry.create_subresource(&caller, target, body)).await
+        }
         Verb::Update | Verb::Delete | Verb::Patch if target.name.is_empty() => {
             Err(Status::method_not_allowed(&target.info.kind))
         }
@@ -96,7 +99,7 @@ async fn single(
         Verb::DeleteCollection => {
             let filter = filter(target, &head.query)?;
             let options = delete_options(head, request).await?;
-            registry.delete_collection(&caller, target, filter, &options).await
+            Box::pin(registry.delete_collection(&caller, target, filter, &options)).await
         }
         Verb::List | Verb::Watch => Err(Status::method_not_allowed(&target.info.kind)),
     }

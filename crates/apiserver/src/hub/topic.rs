@@ -105,12 +105,19 @@ impl Topic {
             current.as_ref().map(|item| item.traits());
         }
         let mut state = self.lock();
-        let previous = state.previous(self.storage, change);
+        let held = state.put(&change.key, current.as_ref());
+        let previous = change.previous.as_ref().map(|before| self.before(before, held));
         state.index(&change.key, previous.as_ref(), current.as_ref());
         self.indexed.store(state.by_node.is_some(), Ordering::Relaxed);
         let event = Arc::new(Event::new(change.revision.0, current, previous));
         state.remember(&event);
         state.tell(&event);
+    }
+
+    /// The state before a change: what was held if it is that, so that its traits need no second reading.
+    fn before(&self, before: &KeyValue, held: Option<Arc<Item>>) -> Arc<Item> {
+        let held = held.filter(|item| item.kv.modified == before.modified);
+        held.unwrap_or_else(|| Arc::new(Item::new(self.storage, before.clone())))
     }
 
     /// The item for a key-value, with its cached traits if this is the current state.
@@ -195,18 +202,15 @@ impl State {
         std::mem::take(&mut self.watchers).into_values().flatten().for_each(|(_, queue)| queue.close());
     }
 
-    /// The state before a change: what we hold if it is that, so that its traits need no second reading.
-    fn previous(&self, storage: &'static str, change: &Change) -> Option<Arc<Item>> {
-        let before = change.previous.as_ref()?;
-        let held = self.objects.get(&change.key).filter(|item| item.kv.modified == before.modified);
-        Some(held.cloned().unwrap_or_else(|| Arc::new(Item::new(storage, before.clone()))))
-    }
-
-    fn index(&mut self, key: &Key, previous: Option<&Arc<Item>>, current: Option<&Arc<Item>>) {
+    /// Sets or removes an object; returns what was held.
+    fn put(&mut self, key: &Key, current: Option<&Arc<Item>>) -> Option<Arc<Item>> {
         match current {
             Some(item) => self.objects.insert(key.clone(), item.clone()),
             None => self.objects.remove(key),
-        };
+        }
+    }
+
+    fn index(&mut self, key: &Key, previous: Option<&Arc<Item>>, current: Option<&Arc<Item>>) {
         let Some(by_node) = &mut self.by_node else { return };
         let (from, to) = (previous.map_or("", |item| item.node()), current.map_or("", |item| item.node()));
         if from == to && current.is_some() && previous.is_some() {

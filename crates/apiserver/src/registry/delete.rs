@@ -148,7 +148,7 @@ impl Registry {
         }
         mark(&mut new, grace, self.env.now());
         strategy.mark_deleted(&mut new);
-        self.write(caller, target, strategy, new, kv, &old).await
+        self.write(caller, target, strategy, new, kv, old).await
     }
 
     /// Deletes every object that the filter matches; each by the rules of a single deletion.

@@ -62,7 +62,7 @@ impl Registry {
             let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
                                    "message": "Eviction API: evicting"});
             object::set_condition(&mut new, condition, &self.env.now_text());
-            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, &old).await? {
+            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, old).await? {
                 return Ok(());
             }
         }
@@ -85,7 +85,7 @@ impl Registry {
             object::remove_meta(&mut new, "resourceVersion");
             self.take_one(&mut new, &target.name);
             let strategy = strategy::of(budget.target.info);
-            let written = self.write(caller, &budget.target, strategy, new, &budget.kv, &budget.value).await?;
+            let written = self.write(caller, &budget.target, strategy, new, &budget.kv, budget.value).await?;
             if let Attempt::Done(_) = written {
                 return Ok(());
             }

@@ -80,6 +80,11 @@ impl Target {
         keys::object(self.info, &self.namespace, &self.name)
     }
 
+    /// Whether this is the subresource, or something below it (`nodes/proxy/…`).
+    pub(crate) fn is_under(&self, subresource: &str) -> bool {
+        self.subresource.split('/').next() == Some(subresource)
+    }
+
     pub(crate) fn not_found(&self) -> Status {
         Status::not_found(&self.info.kind, &self.name)
     }

@@ -40,7 +40,7 @@ impl Registry {
             let insists = object::meta(&patched, "resourceVersion") != before;
             let (new, warnings) = schema::decode_value(target.info, patched, caller.validation)?;
             let new = check_identity(target, events::to_stored(target.info, new))?;
-            match self.write_over(caller, target, new, &kv, &old).await {
+            match self.write_over(caller, target, new, &kv, old).await {
                 Ok(Attempt::Done(reply)) => return Ok(reply.with_warnings(warnings)),
                 Ok(Attempt::Raced) if insists => break,
                 Ok(Attempt::Raced) => {}

@@ -57,7 +57,7 @@ impl Registry {
                 object::object_mut(&mut new["metadata"], "annotations").insert(name.clone(), value.clone());
             }
             object::set_condition(&mut new, json!({"type": "PodScheduled", "status": "True"}), &self.env.now_text());
-            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, &old).await? {
+            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, old).await? {
                 return Ok(success(201));
             }
         }

@@ -57,7 +57,7 @@ impl Registry {
             let (kv, old) = self.current_value(target)?;
             // The last attempt, nearly always also the first, takes the object itself.
             let new = if attempt == attempts { std::mem::take(&mut value) } else { value.clone() };
-            if let Attempt::Done(reply) = self.write_over(caller, target, new, &kv, &old).await? {
+            if let Attempt::Done(reply) = self.write_over(caller, target, new, &kv, old).await? {
                 return Ok(reply.with_warnings(warnings));
             }
         }
@@ -71,34 +71,34 @@ impl Registry {
         target: &Target,
         mut new: Value,
         kv: &KeyValue,
-        old: &Value,
+        old: Value,
     ) -> Result<Attempt, Status> {
-        check_preconditions(target, &new, old)?;
+        check_preconditions(target, &new, &old)?;
         place(target, &mut new)?;
         let strategy = strategy::of(target.info);
-        keep_server_metadata(&mut new, old);
+        keep_server_metadata(&mut new, &old);
         let part = Part::of(target);
         match part {
             Part::Main => {
                 if !events::is_converted(target.info) {
                     schema::default(target.info, &mut new);
                 }
-                keep_status(target, &mut new, old);
-                self.admit_update(caller, target, &mut new, old)?;
-                strategy.prepare_update(self, &mut new, old)?;
-                count_generation(strategy, &mut new, old);
+                keep_status(target, &mut new, &old);
+                self.admit_update(caller, target, &mut new, &old)?;
+                strategy.prepare_update(self, &mut new, &old)?;
+                count_generation(strategy, &mut new, &old);
             }
             Part::Status => {
-                strategy.prepare_status(&mut new, old);
-                self.admit_update(caller, target, &mut new, old)?;
+                strategy.prepare_status(&mut new, &old);
+                self.admit_update(caller, target, &mut new, &old)?;
             }
             Part::Other => {
-                super::subresource::prepare(target, &mut new, old)?;
+                super::subresource::prepare(target, &mut new, &old)?;
                 schema::default(target.info, &mut new);
-                count_generation(strategy, &mut new, old);
+                count_generation(strategy, &mut new, &old);
             }
         }
-        validate(target, part, &new, old)?;
+        validate(target, part, &new, &old)?;
         self.write(caller, target, strategy, new, kv, old).await
     }
 
@@ -110,7 +110,7 @@ impl Registry {
         strategy: &dyn Strategy,
         new: Value,
         kv: &KeyValue,
-        old: &Value,
+        old: Value,
     ) -> Result<Attempt, Status> {
         let bytes = stored::encode(&new);
         let goes = object::is_terminating(&new) && object::finalizers(&new).is_empty() && strategy.may_go(&new);
@@ -134,9 +134,9 @@ impl Registry {
             value: bytes.clone(),
             expires_in: strategy.expires_in(),
         });
-        let (before, after) = (strategy.claims(&self.settings, old), strategy.claims(&self.settings, &new));
+        let (before, after) = (strategy.claims(&self.settings, &old), strategy.claims(&self.settings, &new));
         if before != after {
-            claims::exchange(&*self.store, &mut transaction, &before, &after, &claims::holder(old)).map_err(
+            claims::exchange(&*self.store, &mut transaction, &before, &after, &claims::holder(&old)).map_err(
                 |held| match held {
                     Held::Failed(status) => *status,
                     Held::By(claim) => super::create::refused(
@@ -147,6 +147,8 @@ impl Registry {
                 },
             )?;
         }
+        // Nobody looks at them any more, and what waits for the disk should be small.
+        drop((old, new));
         match self.commit(caller, target, transaction).await? {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { value: bytes, modified: revision, ..kv.clone() };

@@ -36,13 +36,23 @@ impl<'t> Pass<'t> {
 
     /// Rewrites the members of a struct.
     pub(crate) fn object(&mut self, definition: &'t Definition, members: &mut Map<String, Value>) {
-        members.retain(|name, value| match definition.field(name) {
-            Some(field) => self.member(definition, field, value),
-            None => {
-                self.unknown(name);
-                false
+        // Nearly always nothing goes: a walk and no rebuilding.
+        let mut gone = Vec::new();
+        for (name, value) in members.iter_mut() {
+            let stays = match definition.field(name) {
+                Some(field) => self.member(definition, field, value),
+                None => {
+                    self.unknown(name);
+                    false
+                }
+            };
+            if !stays {
+                gone.push(name.clone());
             }
-        });
+        }
+        for name in gone {
+            members.remove(&name);
+        }
         for field in definition.fields.iter().filter(|field| field.emission == Emission::Always) {
             if !members.contains_key(&field.name) {
                 let mut zero = field.kind.zero();

@@ -48,6 +48,8 @@ struct Shared<R: Reconciler> {
     env: Env,
     handle: Arc<Handle<R::Note>>,
     started: AtomicBool,
+    /// Whether keys may be held until the cache shows something: any change may then be it.
+    holding: AtomicBool,
     /// A full pass is due soon.
     kinds_changed: AtomicBool,
     executor: Executor,
@@ -58,14 +60,20 @@ impl<R: Reconciler> Subscriber for Shared<R> {
         if !self.started.load(Ordering::Acquire) {
             return;
         }
+        let mut concerned = false;
         if self.reconciler.follows_served() || self.kinds.contains(kind) {
-            let now = self.env.now();
-            let keys = changes.iter().flat_map(|change| self.reconciler.wake(view, change));
-            let mut queue = lock(&self.handle.queue);
-            keys.for_each(|key| queue.add(key, now));
+            let mut keys = changes.iter().flat_map(|change| self.reconciler.wake(view, change)).peekable();
+            concerned = keys.peek().is_some();
+            if concerned {
+                let now = self.env.now();
+                let mut queue = lock(&self.handle.queue);
+                keys.for_each(|key| queue.add(key, now));
+            }
         }
-        // Also without a key: somebody may be waiting for the revision.
-        self.handle.woken.notify_one();
+        // Whoever begins to hold a key says so before it looks at the view: it sees this change, or is seen here.
+        if concerned || self.holding.load(Ordering::Acquire) {
+            self.handle.woken.notify_one();
+        }
     }
 
     fn kinds_changed(&self) {
@@ -115,9 +123,19 @@ impl<R: Reconciler> Driver<R> {
             env: env.clone(),
         });
         let kinds = reconciler.watches();
-        let (started, kinds_changed) = Default::default();
-        let shared =
-            Arc::new(Shared { reconciler, kinds, options, cache, env, handle, started, kinds_changed, executor });
+        let (started, holding, kinds_changed) = Default::default();
+        let shared = Arc::new(Shared {
+            reconciler,
+            kinds,
+            options,
+            cache,
+            env,
+            handle,
+            started,
+            holding,
+            kinds_changed,
+            executor,
+        });
         shared.cache.subscribe(shared.clone());
         Driver {
             shared,
@@ -188,7 +206,7 @@ impl<R: Reconciler> Driver<R> {
     /// Puts held keys back whose own writes the cache shows by now, or whose patience has ended.
     fn release(&mut self, now: Timestamp) {
         if self.held.is_empty() {
-            return;
+            return self.shared.holding.store(false, Ordering::Release);
         }
         let (cache, view) = (&self.shared.cache, self.shared.cache.read());
         let mut ready = Vec::new();
@@ -238,6 +256,7 @@ impl<R: Reconciler> Driver<R> {
         let Some(awaited) = self.awaited.get_mut(key) else {
             return true;
         };
+        self.shared.holding.store(true, Ordering::Release);
         if awaited.is_met(&self.shared.cache, &self.shared.cache.read()) {
             self.awaited.remove(key);
             return true;

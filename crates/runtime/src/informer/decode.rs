@@ -7,6 +7,7 @@ use everynode_api::kinds::Kind;
 use everynode_api::meta::{Key, Meta};
 use everynode_api::ports::{ApiError, WatchEvent};
 use everynode_api::view::Item;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::list::ListPage;
@@ -22,15 +23,15 @@ pub(crate) struct MetaOnly {
 }
 
 /// Decodes a page of a list.
-pub(crate) fn page(kind: &Kind, body: &[u8], errors: &AtomicU64) -> Result<Page, ApiError> {
+pub(crate) fn page(kind: &Kind, body: &[u8], now: Timestamp, errors: &AtomicU64) -> Result<Page, ApiError> {
     let ListPage { items, revision, continue_token } =
         ListPage::parse(body).map_err(|error| ApiError::Garbled(error.to_string()))?;
-    let items = items.into_iter().filter_map(|item| item_of(kind, item.get().as_bytes(), errors)).collect();
+    let items = items.into_iter().filter_map(|item| item_of(kind, item.get().as_bytes(), now, errors)).collect();
     Ok(Page { items, revision, continue_token })
 }
 
-fn item_of(kind: &Kind, json: &[u8], errors: &AtomicU64) -> Option<Item> {
-    match Item::parse(kind, json) {
+fn item_of(kind: &Kind, json: &[u8], now: Timestamp, errors: &AtomicU64) -> Option<Item> {
+    match Item::heard(kind, json, now) {
         Ok(item) => Some(item),
         Err(error) => {
             count(errors);
@@ -42,14 +43,14 @@ fn item_of(kind: &Kind, json: &[u8], errors: &AtomicU64) -> Option<Item> {
 }
 
 /// Decodes a watch event. Where the object can not be decoded, its revision is still observed.
-pub(crate) fn delta(kind: &Kind, event: WatchEvent, errors: &AtomicU64) -> Delta {
+pub(crate) fn delta(kind: &Kind, event: WatchEvent, now: Timestamp, errors: &AtomicU64) -> Delta {
     match event {
         WatchEvent::Bookmark { resource_version } => Delta::Observe(resource_version),
         WatchEvent::Deleted(json) => {
             let meta = meta_of(&json);
             Delta::Remove(meta.key(), meta.resource_version)
         }
-        WatchEvent::Added(json) | WatchEvent::Modified(json) => match item_of(kind, &json, errors) {
+        WatchEvent::Added(json) | WatchEvent::Modified(json) => match item_of(kind, &json, now, errors) {
             Some(item) => Delta::Upsert(item),
             None => Delta::Observe(meta_of(&json).resource_version),
         },
@@ -90,18 +91,19 @@ mod tests {
             {"metadata":{"name":"good","resourceVersion":"1"}},
             {"metadata":{"name":"bad","resourceVersion":"2"},"spec":{"containers":"none"}},
             {"metadata":{"name":"worse","labels":7}}]}"#;
-        let page = page(&kinds::POD, body, &errors).unwrap();
+        let page = page(&kinds::POD, body, Timestamp::MIN, &errors).unwrap();
         assert_eq!((page.items.len(), page.revision, page.continue_token.as_deref()), (1, 9, Some("t")));
         assert_eq!(errors.load(Ordering::Relaxed), 2);
         let bad = WatchEvent::Modified(r#"{"metadata":{"name":"a","labels":7,"resourceVersion":"12"}}"#.into());
-        assert!(matches!(delta(&kinds::POD, bad, &errors), Delta::Observe(12)));
+        assert!(matches!(delta(&kinds::POD, bad, Timestamp::MIN, &errors), Delta::Observe(12)));
     }
 
     #[test]
     fn an_empty_list_may_be_null() {
         let errors = AtomicU64::new(0);
-        let found = page(&kinds::POD, br#"{"metadata":{"resourceVersion":"9"},"items":null}"#, &errors).unwrap();
+        let found = page(&kinds::POD, br#"{"metadata":{"resourceVersion":"9"},"items":null}"#, Timestamp::MIN, &errors)
+            .unwrap();
         assert!(found.items.is_empty() && found.continue_token.is_none());
-        assert!(page(&kinds::POD, b"<html>", &errors).is_err());
+        assert!(page(&kinds::POD, b"<html>", Timestamp::MIN, &errors).is_err());
     }
 }

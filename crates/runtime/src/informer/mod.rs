@@ -94,7 +94,8 @@ impl Informer {
             resource_version: None,
         };
         let body = self.api.call(request).await;
-        let page = body.and_then(|body| decode::page(&self.kind, &body, &self.counters.decode_errors_total));
+        let page =
+            body.and_then(|body| decode::page(&self.kind, &body, self.env.now(), &self.counters.decode_errors_total));
         if let Err(error) = &page {
             tracing::warn!(kind = %self.kind.kind, %error, "cannot list; trying again");
         }
@@ -174,7 +175,7 @@ impl Informer {
     }
 
     fn decode(&self, event: WatchEvent) -> Delta {
-        decode::delta(&self.kind, event, &self.counters.decode_errors_total)
+        decode::delta(&self.kind, event, self.env.now(), &self.counters.decode_errors_total)
     }
 }
 

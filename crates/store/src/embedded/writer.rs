@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::answers::{Answers, Teller};
 use super::company::Company;
 use super::disk::{Commit, Disk, LogSize};
 use super::lock::DirectoryLock;
@@ -37,8 +38,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Request {
     Commit(Waiting),
-    /// The first of some relaxed transactions has come to the [`Company`].
-    Gathering,
+    /// The first of some relaxed transactions has come to the [`Company`]; who will tell them.
+    Gathering(Option<Teller>),
     Expire {
         reply: Reply<()>,
     },
@@ -58,8 +59,8 @@ pub(super) struct Waiting {
 #[derive(Default)]
 struct Gathered {
     waiting: Vec<Waiting>,
-    /// Some relaxed transactions have begun to gather.
-    gathering: bool,
+    /// Some relaxed transactions have begun to gather, and who will tell them.
+    gathering: Option<Option<Teller>>,
     last: Last,
 }
 
@@ -102,6 +103,8 @@ pub(super) struct Writer {
     company: Host,
     /// When to decide the transactions that gather there: set while there are any.
     decide_at: Option<Instant>,
+    /// Who tells them.
+    teller: Option<Teller>,
     /// Relaxed writes that are visible and not on disk.
     relaxed: Vec<Step>,
     /// When they must be: set while there are any.
@@ -132,6 +135,7 @@ impl Writer {
             reserved: Revision(0),
             company: Host(company),
             decide_at: None,
+            teller: None,
             relaxed: Vec::new(),
             flush_at: None,
             quiet_at: fold_at + QUIET,
@@ -171,8 +175,9 @@ impl Writer {
 
     /// Adds those who gather, if their moment is over or somebody else is served anyway.
     fn join_company(&mut self, came: &mut Gathered) {
-        if came.gathering && self.decide_at.is_none() {
-            self.decide_at = Some(Instant::now() + self.pace.gather);
+        if let Some(teller) = came.gathering.take() {
+            self.decide_at.get_or_insert_with(|| Instant::now() + self.pace.gather);
+            self.teller = teller;
         }
         let busy = !came.waiting.is_empty() || !matches!(came.last, Last::Nothing);
         if !busy && self.decide_at.is_none_or(|at| at > Instant::now()) {
@@ -256,7 +261,7 @@ impl Writer {
         }
         let (stage, outcomes) = self.decide(&waiting);
         match self.settle(stage, needs_fsync(&waiting, &outcomes)) {
-            Ok(()) => answer(waiting, outcomes),
+            Ok(()) => self.answer(waiting, outcomes),
             Err(error) => self.without_disk(waiting, &error),
         }
     }
@@ -271,7 +276,7 @@ impl Writer {
         match self.has_room(&stage) {
             true => {
                 self.publish_relaxed(stage);
-                answer(relaxed, outcomes);
+                self.answer(relaxed, outcomes);
             }
             false => refuse(relaxed, error),
         }
@@ -284,6 +289,15 @@ impl Writer {
         // Burned at once: whatever becomes of this stage, its revisions are not issued again.
         self.numbers = stage.numbers;
         (stage, decided)
+    }
+
+    /// Answers; to a company through its teller.
+    fn answer(&mut self, waiting: Vec<Waiting>, outcomes: Vec<Outcome>) {
+        let answers = Answers(waiting.into_iter().map(|one| one.reply).zip(outcomes).collect());
+        match self.teller.take() {
+            Some(teller) => teller.tell(answers),
+            None => drop(answers),
+        }
     }
 
     /// Makes a decided batch visible, durably if it must be.
@@ -378,7 +392,7 @@ fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> Gathered {
                 bytes += transaction_bytes(&one.transaction);
                 came.waiting.push(one);
             }
-            Request::Gathering => came.gathering = true,
+            Request::Gathering(teller) => came.gathering = Some(teller),
             Request::Expire { reply } => return Gathered { last: Last::Expire(reply), ..came },
             Request::Shutdown { reply } => return Gathered { last: Last::Shutdown(reply), ..came },
         }
@@ -392,13 +406,6 @@ fn needs_fsync(waiting: &[Waiting], outcomes: &[Outcome]) -> bool {
     let fsync = |one: &Waiting| one.transaction.durability == Durability::Fsync;
     let committed = |outcome: &Outcome| matches!(outcome, Outcome::Committed(_));
     waiting.iter().zip(outcomes).any(|(one, outcome)| fsync(one) && committed(outcome))
-}
-
-/// Answers; a caller that has gone away is no error.
-fn answer(waiting: Vec<Waiting>, outcomes: Vec<Outcome>) {
-    for (one, outcome) in waiting.into_iter().zip(outcomes) {
-        let _ = one.reply.send(Ok(outcome));
-    }
 }
 
 fn refuse(waiting: Vec<Waiting>, error: &StoreError) {
