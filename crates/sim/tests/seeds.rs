@@ -4,7 +4,7 @@ use everynode_sim::scenario::Deed;
 use everynode_sim::{FAULTS, Scenario, many, run};
 
 /// Always the same ones, so that a red run is red again; `SIM_SEEDS=50000 SIM_FIRST=1000` runs others.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 3_000;
 
 fn asked(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

@@ -17,6 +17,10 @@ use crate::table;
 
 /// Objects of a page.
 const PAGE: u32 = 500;
+/// Nodes that a line names.
+const NAMES_MAX: usize = 3;
+/// Lines of trouble.
+const ROWS_MAX: usize = 50;
 /// Field selector of the events that explain pods.
 const WARNINGS: &str = "type=Warning,involvedObject.kind=Pod";
 
@@ -166,11 +170,10 @@ fn node_states(listed: &Listed) -> BTreeMap<&str, bool> {
 }
 
 fn status_text(listed: &Listed, pictures: &[SetPicture]) -> String {
-    let ready = listed.nodes.iter().filter(|node| node.is_ready()).count();
-    let mut text = format!("{ready} of {} nodes are ready", listed.nodes.len());
     let silent: Vec<&str> = listed.nodes.iter().filter(|node| !node.is_ready()).map(|node| node.name()).collect();
+    let mut text = format!("{} of {} nodes are ready", listed.nodes.len() - silent.len(), listed.nodes.len());
     if !silent.is_empty() {
-        text += &format!("; not ready: {}", silent.join(", "));
+        text += &format!("; not ready: {}", few(&silent));
     }
     text += "\n\n";
     if pictures.is_empty() {
@@ -178,26 +181,47 @@ fn status_text(listed: &Listed, pictures: &[SetPicture]) -> String {
     }
     let rows: Vec<Vec<String>> = pictures.iter().map(set_row).collect();
     text += &table::render(&["NAMESPACE", "DAEMONSET", "DESIRED", "READY", "UP-TO-DATE", "AVAILABLE"], &rows);
-    let troubled = |node: &&NodePicture| !matches!(node.state, State::Ready | State::NotHere);
-    let rows: Vec<Vec<String>> = pictures
-        .iter()
-        .flat_map(|set| set.nodes.iter().filter(troubled).map(move |node| trouble_row(set, node)))
-        .collect();
+    let mut rows = trouble(pictures);
     if !rows.is_empty() {
+        let left = rows.len().saturating_sub(ROWS_MAX);
+        rows.truncate(ROWS_MAX);
         text += "\n";
         text += &table::render(&["NODE", "DAEMONSET", "STATE", "WHY"], &rows);
+        if left > 0 {
+            text += &format!("… and {left} more lines: `everynode why NAME` tells of every node of a DaemonSet.\n");
+        }
     }
     text
+}
+
+/// A line for each different trouble of a set, with the nodes that have it.
+fn trouble(pictures: &[SetPicture]) -> Vec<Vec<String>> {
+    let troubled = |node: &&NodePicture| !matches!(node.state, State::Ready | State::NotHere);
+    let mut rows = Vec::new();
+    for set in pictures {
+        let mut alike: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
+        for node in set.nodes.iter().filter(troubled) {
+            alike.entry((node.state.text(), node.reasons.join("; "))).or_default().push(&node.node);
+        }
+        let mut alike: Vec<_> = alike.into_iter().collect();
+        alike.sort_by_key(|(_, nodes)| nodes[0]);
+        let name = format!("{}/{}", set.namespace, set.name);
+        rows.extend(alike.into_iter().map(|((state, why), nodes)| vec![few(&nodes), name.clone(), state.into(), why]));
+    }
+    rows
+}
+
+/// The first names, and how many more there are.
+fn few(names: &[&str]) -> String {
+    match names.len().checked_sub(NAMES_MAX) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..NAMES_MAX].join(", ")),
+    }
 }
 
 fn set_row(set: &SetPicture) -> Vec<String> {
     let numbers = [set.desired, set.ready, set.updated, set.available].map(|number| number.to_string());
     [set.namespace.clone(), set.name.clone()].into_iter().chain(numbers).collect()
-}
-
-fn trouble_row(set: &SetPicture, node: &NodePicture) -> Vec<String> {
-    let name = format!("{}/{}", set.namespace, set.name);
-    vec![node.node.clone(), name, node.state.text().into(), node.reasons.join("; ")]
 }
 
 fn why_text(picture: &SetPicture, set: Option<&DaemonSet>) -> String {
@@ -223,6 +247,39 @@ fn why_text(picture: &SetPicture, set: Option<&DaemonSet>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn listed(nodes: usize) -> Listed {
+        let read = |value: Value| serde_json::from_value(value).unwrap();
+        let node = |number: usize| {
+            let ready = if number < 2 { "True" } else { "False" };
+            let status = json!({ "conditions": [{ "type": "Ready", "status": ready }] });
+            read(json!({ "metadata": { "name": format!("n{number:04}"), "uid": "n" }, "status": status }))
+        };
+        let set = json!({
+            "metadata": { "namespace": "x", "name": "web", "uid": "w" },
+            "spec": { "selector": { "matchLabels": { "a": "b" } }, "template": { "metadata": { "labels": { "a": "b" } } } },
+        });
+        Listed {
+            sets: vec![serde_json::from_value(set).unwrap()],
+            nodes: (0..nodes).map(node).collect(),
+            pods: Vec::new(),
+            waiting: BTreeMap::new(),
+            warnings: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn thousands_of_nodes_in_the_same_trouble_are_one_line() {
+        let listed = listed(5_000);
+        let text = status_text(&listed, &draw(&listed));
+        assert!(
+            text.starts_with("2 of 5000 nodes are ready; not ready: n0002, n0003, n0004 and 4995 more\n"),
+            "{text}"
+        );
+        assert!(text.lines().count() < 10, "{text}");
+        assert!(text.contains("n0000, n0001, n0002 and 4997 more"), "{text}");
+        assert_eq!((few(&["a", "b", "c"]), few(&[])), ("a, b, c".to_owned(), String::new()));
+    }
 
     #[test]
     fn a_waiting_container_says_why() {
