@@ -140,7 +140,10 @@ impl Audit<'_> {
         if lost > 0 && down + lost > allowed {
             self.blame(format!("{down} nodes are unavailable and {lost} more are taken down; {allowed} are allowed"));
         }
-        let soft = |node: &NodeFacts<'_>| node.pods.iter().all(|pod| !pod.updated) && node.stands(|pod| pod.ready);
+        let soft = |node: &NodeFacts<'_>| {
+            // What is on its way out is no claim to be up to date.
+            node.pods.iter().all(|pod| !pod.updated || !pod.stays()) && node.stands(|pod| pod.ready)
+        };
         let hard = self.down().filter(|node| !soft(node)).count() as i64;
         if !self.options.strict && lost_ready > 0 && hard + lost_ready > allowed {
             self.blame(format!(

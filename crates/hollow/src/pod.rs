@@ -144,9 +144,11 @@ impl RealPod {
         sync::apply(Outcome::Deleted(Ok(())), &mut self.seen.observed, &mut self.memory, now);
     }
 
-    /// The node went down and comes up again: nothing runs, and the agent starts anew.
+    /// The node went down and comes up again: nothing runs, and the agent starts anew: it knows of nothing that it has
+    /// written or asked for.
     pub fn rebooted(&mut self, now: Timestamp) {
         self.pending.clear();
+        (self.written, self.is_over) = (None, false);
         for sandbox in &mut self.seen.observed.sandboxes {
             sandbox.ready = false;
         }

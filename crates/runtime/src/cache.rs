@@ -4,7 +4,7 @@
 //! server went through. The driver's own writes arrive here by the watch like everybody else's.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use everynode_api::kinds::Kind;
 use everynode_api::meta::Key;
@@ -34,7 +34,8 @@ pub(crate) enum Delta {
 pub struct Cache {
     view: RwLock<View>,
     kinds: RwLock<BTreeMap<Kind, Arc<Lists>>>,
-    subscribers: RwLock<Vec<Arc<dyn Subscriber>>>,
+    /// They hold the cache, and not the other way round: a driver that has ended is told nothing more.
+    subscribers: RwLock<Vec<Weak<dyn Subscriber>>>,
     /// Counts batches, so that waiters can look again.
     progress: watch::Sender<u64>,
     /// Likewise for waiters in this crate: wakes them in the order in which they came, which a watch channel does not.
@@ -145,7 +146,8 @@ impl Cache {
         kinds.entry(kind.clone()).or_default().clone()
     }
 
-    pub(crate) fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
+    /// `subscriber` is told of changes as long as somebody holds it.
+    pub(crate) fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         self.subscribers.write().unwrap_or_else(PoisonError::into_inner).push(subscriber);
     }
 
@@ -207,6 +209,7 @@ impl Cache {
     fn tell(&self, view: RwLockWriteGuard<'_, View>, kind: &Kind, changes: &[Change]) {
         let view = RwLockWriteGuard::downgrade(view);
         for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            let Some(subscriber) = subscriber.upgrade() else { continue };
             subscriber.changed(&view, kind, changes);
         }
         drop(view);
@@ -215,6 +218,7 @@ impl Cache {
 
     fn tell_kinds(&self) {
         for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            let Some(subscriber) = subscriber.upgrade() else { continue };
             subscriber.kinds_changed();
         }
     }
@@ -275,7 +279,9 @@ mod tests {
     #[test]
     fn repeated_and_reordered_events_change_nothing() {
         let (cache, recorder) = (Cache::default(), Arc::new(Recorder::default()));
-        cache.subscribe(recorder.clone());
+        let (subscriber, gone) = (Arc::downgrade(&recorder), Arc::downgrade(&Arc::new(Recorder::default())));
+        cache.subscribe(subscriber);
+        cache.subscribe(gone);
         cache.apply(&kinds::POD, vec![Delta::Upsert(pod("a", 5)), Delta::Upsert(pod("a", 7))]);
         cache.apply(&kinds::POD, vec![Delta::Upsert(pod("a", 7)), Delta::Upsert(pod("a", 5))]);
         cache.apply(&kinds::POD, vec![Delta::Remove(Key::new("", "a"), 6)]);

@@ -172,7 +172,8 @@ impl Manager {
         }
         if let Some(wanted) = self.discovered {
             let asked = Arc::new(Asked::default());
-            template.cache.subscribe(asked.clone());
+            let subscriber = Arc::downgrade(&asked);
+            template.cache.subscribe(subscriber);
             let discovery = Discovery { template, wanted, fixed: self.kinds, asked };
             rest.spawn(discovery.run(rest_stopped.clone()));
         }

@@ -120,7 +120,7 @@ impl Machine {
         (self.beat_at, self.renew_at, self.status_at, self.follow_at) = (now, now, now, now);
         for pod in self.pods.values_mut() {
             pod.real.rebooted(now);
-            pod.wake_at = now;
+            (pod.written, pod.wants_deletion, pod.hold_until, pod.wake_at) = (None, false, now, now);
         }
     }
 

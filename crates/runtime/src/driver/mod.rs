@@ -136,7 +136,8 @@ impl<R: Reconciler> Driver<R> {
             kinds_changed,
             executor,
         });
-        shared.cache.subscribe(shared.clone());
+        let subscriber = Arc::downgrade(&shared);
+        shared.cache.subscribe(subscriber);
         Driver {
             shared,
             memories: BTreeMap::new(),
