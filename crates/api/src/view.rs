@@ -3,6 +3,7 @@
 //! Views keep only what decisions read. Everything is shared (`Arc`) and immutable once parsed,
 //! so that `see` can hold on to it without copying and without a lock.
 
+mod condition;
 mod daemon_set;
 mod index;
 mod node;

@@ -1,8 +1,9 @@
 //! A node, as controllers see it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::condition::{Condition, ready_first};
 use super::scheduling::{Resources, Taint};
 use crate::meta::{Meta, null_default};
 use crate::word::Word;
@@ -51,11 +52,10 @@ pub struct NodeCondition {
     pub last_transition_time: Option<Timestamp>,
 }
 
-/// Deserializes conditions, `null` to none.
-fn ready_first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeCondition>, D::Error> {
-    let mut conditions: Vec<NodeCondition> = null_default(deserializer)?;
-    conditions.sort_by_key(|condition| condition.kind != *"Ready");
-    Ok(conditions)
+impl Condition for NodeCondition {
+    fn kind(&self) -> &Word {
+        &self.kind
+    }
 }
 
 impl Node {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::condition::{Condition, ready_first};
 use super::scheduling::{Affinity, Operator, Resources, Toleration};
 use crate::meta::{Labels, Meta, null_default, share};
 use crate::word::Word;
@@ -140,6 +141,12 @@ pub struct PodCondition {
     pub last_transition_time: Option<Timestamp>,
 }
 
+impl Condition for PodCondition {
+    fn kind(&self) -> &Word {
+        &self.kind
+    }
+}
+
 impl Pod {
     /// Takes over from `other` what is the same in both, so that it is in memory once.
     pub(super) fn share(&mut self, other: &Pod) {
@@ -193,13 +200,6 @@ impl PodSpec {
             _ => None,
         }
     }
-}
-
-/// Deserializes conditions, `null` to none.
-fn ready_first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PodCondition>, D::Error> {
-    let mut conditions: Vec<PodCondition> = null_default(deserializer)?;
-    conditions.sort_by_key(|condition| condition.kind != *"Ready");
-    Ok(conditions)
 }
 
 /// Deserializes a list to its length, `null` to 0.

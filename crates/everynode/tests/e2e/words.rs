@@ -112,6 +112,9 @@ fn history_and_undo_say_what_they_do() {
     // very same. Nothing changes.
     let generation = || space.object("daemonsets/web").unwrap()["metadata"]["generation"].clone();
     let before = generation();
+    let said = kubectl.run("rollout undo daemonset/web --to-revision=2").succeeded().stdout;
+    assert!(said.trim() == skipped || said.trim() == "daemonset.apps/web rolled back", "{said}");
+    assert_eq!(generation(), before);
     for program in newer_and_older() {
         let older = ["27", "28", "29", "30", "31", "32", "33"]
             .iter()
