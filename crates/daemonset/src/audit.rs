@@ -121,8 +121,9 @@ impl Audit<'_> {
     /// What is taken down by our doing stays within the budget.
     fn budget(&mut self) {
         let lost: Vec<&NodeFacts<'_>> =
-            self.facts.nodes.iter().filter(|node| node.loses(|pod| pod.available)).collect();
-        let lost_ready = self.facts.nodes.iter().filter(|node| node.loses(|pod| pod.ready)).count() as i64;
+            self.facts.nodes.iter().filter(|node| node.loses(self.facts.surge_allowed, |pod| pod.available)).collect();
+        let lost_ready =
+            self.facts.nodes.iter().filter(|node| node.loses(self.facts.surge_allowed, |pod| pod.ready)).count() as i64;
         if !self.facts.rolling {
             if let Some(node) = lost.first() {
                 let name = node.node.name();
@@ -183,7 +184,11 @@ impl Audit<'_> {
             return;
         }
         let alone = |node: &NodeFacts<'_>| node.pods.iter().filter(|pod| pod.stays()).count() == 1;
-        let takes = self.facts.nodes.iter().any(|node| alone(node) && node.loses(|pod| pod.available && !pod.updated));
+        let takes = self
+            .facts
+            .nodes
+            .iter()
+            .any(|node| alone(node) && node.loses(self.facts.surge_allowed, |pod| pod.available && !pod.updated));
         let could_go = |node: &&NodeFacts<'_>| {
             let left =
                 |pod: &PodFacts<'_>| pod.stays() && !pod.updated && !pod.available && !pod.deleted && !pod.orphan;

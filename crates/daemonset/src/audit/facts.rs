@@ -41,8 +41,6 @@ pub(super) struct NodeFacts<'a> {
     pub reachable: bool,
     /// It spends the budget while nothing is available there.
     pub counts: bool,
-    /// A pod of the newest revision may be there beside an old one (DS-C32).
-    pub surge_allowed: bool,
     /// Ours, without those that have ended and are being deleted.
     pub pods: Vec<PodFacts<'a>>,
     /// The hash labels of the pods that the plan creates there.
@@ -76,9 +74,9 @@ impl NodeFacts<'_> {
 
     /// A rollout's deletions leave none that is as `test` says. Other reasons to delete (the node must not run the
     /// pod, it is doubled, the machine was replaced) are not a rollout's.
-    pub fn loses(&self, test: impl Fn(&PodFacts<'_>) -> bool) -> bool {
+    pub fn loses(&self, surge_allowed: bool, test: impl Fn(&PodFacts<'_>) -> bool) -> bool {
         let kind = |updated: bool| self.pods.iter().filter(|pod| pod.stays() && pod.updated == updated).count();
-        let doubled = kind(true) > 1 || kind(false) > 1 || (!self.surge_allowed && kind(true) + kind(false) > 1);
+        let doubled = kind(true) > 1 || kind(false) > 1 || (!surge_allowed && kind(true) + kind(false) > 1);
         let replaced = self.pods.iter().any(|pod| pod.pod.meta.creation_timestamp <= self.node.meta.creation_timestamp);
         self.should_continue
             && !doubled
@@ -204,7 +202,6 @@ fn empty<'a>(options: &Options, seen: &Seen, node: &'a Node) -> NodeFacts<'a> {
         reachable: options.strict || !silent,
         counts: true,
         pods: Vec::new(),
-        surge_allowed: strategy(seen).surge_allowed,
         creates: Vec::new(),
     }
 }
