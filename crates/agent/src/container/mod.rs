@@ -7,7 +7,7 @@ mod resources;
 mod sandbox;
 mod security;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unsupported;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::config::{AgentConfig, Cgroups, ClusterDns, Directories, LogLimits};
 use crate::cri::{Image, v1};
 use crate::ports::{EnvVar, PodRef};
 
-fn config() -> AgentConfig {
+pub(crate) fn config() -> AgentConfig {
     AgentConfig {
         node_name: "node-1".into(),
         node_ips: vec!["192.0.2.1".parse().unwrap()],

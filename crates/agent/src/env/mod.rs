@@ -7,6 +7,8 @@ pub(crate) mod expand;
 pub(crate) mod fields;
 mod objects;
 mod pull;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,12 +48,8 @@ impl Resolver {
         for (name, value) in self.service_variables() {
             list.set(name, value);
         }
-        let mut skipped = Vec::new();
         for source in container.env_from.iter().flatten() {
-            self.add_all(&mut list, &mut skipped, pod, source).await?;
-        }
-        if !skipped.is_empty() {
-            self.complain(pod, container, &skipped);
+            self.add_all(&mut list, pod, source).await?;
         }
         for var in container.env.iter().flatten() {
             let value = match &var.value_from {
@@ -85,29 +83,29 @@ impl Resolver {
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    async fn add_all(
-        &self,
-        list: &mut Environ,
-        skipped: &mut Vec<String>,
-        pod: &Pod,
-        source: &EnvFromSource,
-    ) -> Result<(), ConfigError> {
+    async fn add_all(&self, list: &mut Environ, pod: &Pod, source: &EnvFromSource) -> Result<(), ConfigError> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let data = if let Some(reference) = &source.config_map_ref {
-            let found = self.objects.config_map(namespace, &reference.name).await.map_err(ConfigError::new)?;
-            present(found, reference.optional, "configmap", &reference.name)?
+        let (data, what) = if let Some(reference) = &source.config_map_ref {
+            let found = self.objects.config_map_texts(namespace, &reference.name).await.map_err(ConfigError::new)?;
+            let data = present(found, reference.optional, "configmap", &reference.name)?;
+            (data, format!("configMap {namespace}/{}", reference.name))
         } else if let Some(reference) = &source.secret_ref {
             let found = self.objects.secret(namespace, &reference.name).await.map_err(ConfigError::new)?;
-            present(found, reference.optional, "secret", &reference.name)?
+            let data = present(found, reference.optional, "secret", &reference.name)?;
+            (data, format!("secret {namespace}/{}", reference.name))
         } else {
-            None
+            return Ok(());
         };
+        let mut skipped = Vec::new();
         for (key, value) in data.into_iter().flatten() {
             let name = format!("{}{key}", source.prefix.as_deref().unwrap_or_default());
             match names::env_var_name(&name).is_empty() {
                 true => list.set(name, String::from_utf8_lossy(&value).into_owned()),
-                false => skipped.push(key),
+                false => skipped.push(name),
             }
+        }
+        if !skipped.is_empty() {
+            self.complain(pod, &skipped, &what);
         }
         Ok(())
     }
@@ -131,7 +129,7 @@ impl Resolver {
                 .map_err(ConfigError::new);
         }
         if let Some(reference) = &source.config_map_key_ref {
-            let found = self.objects.config_map(namespace, &reference.name).await.map_err(ConfigError::new)?;
+            let found = self.objects.config_map_texts(namespace, &reference.name).await.map_err(ConfigError::new)?;
             let data = present(found, reference.optional, "configmap", &reference.name)?;
             return one_key(data, &reference.key, reference.optional, "ConfigMap", namespace, &reference.name);
         }
@@ -143,14 +141,15 @@ impl Resolver {
         Ok(None)
     }
 
-    fn complain(&self, pod: &Pod, container: &Container, skipped: &[String]) {
+    fn complain(&self, pod: &Pod, skipped: &[String], source: &str) {
         let names = skipped.join(", ");
         self.events.emit(Event {
-            regarding: Regarding::Container { pod: PodRef::of(pod), name: container.name.clone(), init: false },
+            regarding: Regarding::Pod(PodRef::of(pod)),
             severity: Severity::Warning,
             reason: "InvalidEnvironmentVariableNames",
             message: format!(
-                "Keys [{names}] were skipped since they are considered invalid environment variable names."
+                "Keys [{names}] from the EnvFrom {source} were skipped since they are considered invalid \
+                 environment variable names."
             ),
         });
     }

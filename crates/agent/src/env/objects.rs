@@ -20,18 +20,20 @@ impl Objects {
         Objects { api }
     }
 
-    /// The data of a config map, texts and binaries alike; `None` when it does not exist.
+    /// The texts of a config map, which are what an environment takes from it; `None` when it does not exist.
     ///
     /// # Errors
     /// The API server cannot be asked, or refuses.
-    pub(crate) async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Data>, String> {
-        Ok(self.config_map_and_immutable(namespace, name).await?.map(|(data, _)| data))
+    pub(crate) async fn config_map_texts(&self, namespace: &str, name: &str) -> Result<Option<Data>, String> {
+        let found: Option<ConfigMap> = self.get(kinds::CONFIG_MAP, namespace, name).await?;
+        Ok(found
+            .map(|object| object.data.into_iter().flatten().map(|(key, value)| (key, value.into_bytes())).collect()))
     }
 
-    /// As [`Objects::config_map`], and whether it can never change.
+    /// Texts and binaries alike, which are what a volume shows, and whether they can never change.
     ///
     /// # Errors
-    /// As [`Objects::config_map`].
+    /// As [`Objects::config_map_texts`].
     pub(crate) async fn config_map_and_immutable(
         &self,
         namespace: &str,
@@ -49,7 +51,7 @@ impl Objects {
     /// The data of a secret; `None` when it does not exist.
     ///
     /// # Errors
-    /// As [`Objects::config_map`].
+    /// As [`Objects::config_map_texts`].
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Data>, String> {
         Ok(self.secret_and_immutable(namespace, name).await?.map(|(data, _)| data))
     }
@@ -57,7 +59,7 @@ impl Objects {
     /// As [`Objects::secret`], and whether it can never change.
     ///
     /// # Errors
-    /// As [`Objects::config_map`].
+    /// As [`Objects::config_map_texts`].
     pub(crate) async fn secret_and_immutable(
         &self,
         namespace: &str,

@@ -22,7 +22,8 @@ pub struct Plan {
 
 /// Decides about one pod.
 pub fn plan(seen: &Seen, memory: &Memory, now: Timestamp) -> Plan {
-    let mut planner = Planner { seen, memory: memory.clone(), now, actions: Vec::new(), wake_at: None, done: false };
+    let (memory, actions) = (memory.clone(), Vec::new());
+    let mut planner = Planner { seen, memory, now, actions, wake_at: None, done: false, starts_held: false };
     match planner.ending() {
         Some(ending) => planner.stop(ending),
         None => planner.run(),
@@ -41,6 +42,8 @@ pub(super) struct Planner<'a> {
     pub actions: Vec<Action>,
     pub wake_at: Option<Timestamp>,
     pub done: bool,
+    /// A container before this one is being started: only its image may be fetched.
+    pub starts_held: bool,
 }
 
 impl Planner<'_> {

@@ -25,8 +25,7 @@ impl Planner<'_> {
         }
         let Some(sandbox) = self.sandbox() else { return };
         if self.init_containers(&sandbox) == Initialized::Yes {
-            let seen = self.seen;
-            seen.spec().containers.iter().for_each(|container| self.keep(container, &sandbox));
+            self.containers(&sandbox);
         }
         self.watch_active_deadline();
     }
@@ -101,6 +100,19 @@ impl Planner<'_> {
             }
         }
         Initialized::Yes
+    }
+
+    /// Containers start in the order of the list, the next one after the postStart hook of the former. One
+    /// that backs off, or that is killed to be started again, is not waited for. Images are pulled meanwhile.
+    fn containers(&mut self, sandbox: &str) {
+        let seen = self.seen;
+        let mut before_starts = false;
+        for container in &seen.spec().containers {
+            self.starts_held = before_starts;
+            self.keep(container, sandbox);
+            before_starts |= matches!(self.work(&container.name), Some(Work::Image | Work::Short | Work::Hook));
+        }
+        self.starts_held = false;
     }
 
     /// Whether an ordinary init container has succeeded; starts it otherwise.

@@ -22,6 +22,9 @@ impl Planner<'_> {
             self.act(Action::EnsureImage { container: container.name.clone() });
             return;
         };
+        if self.starts_held {
+            return;
+        }
         self.note_restart(container);
         let attempt = self.next_attempt(&container.name);
         let action = Action::StartContainer {

@@ -303,6 +303,93 @@ fn post_start_hook() {
     );
 }
 
+/// The next container starts after the hook of the one before it; images are pulled at once.
+#[test]
+fn containers_start_in_the_order_of_the_list() {
+    check(
+        r#"main=b,a,c with=b:{"lifecycle":{"postStart":{"sleep":{"seconds":6}}}}
+         hold hook
+         begin
+         status
+         end hook b
+         status"#,
+        expect![[r#"
+            > hold hook
+               0s set up
+               0s sandbox 0
+               0s image b
+               0s image a
+               0s image c
+               0s start b 0
+               0s hook b ...
+            > begin
+            = Pending PodReadyToStartContainers=True Initialized=True Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)
+            =   a waiting ContainerCreating ready=false started=false restarts=0
+            =   b waiting ContainerCreating ready=false started=false restarts=0
+            =   c waiting ContainerCreating ready=false started=false restarts=0
+            > end hook b
+               0s start a 0
+               0s start c 0
+            = Running PodReadyToStartContainers=True Initialized=True Ready=True ContainersReady=True
+            =   a running ready=true started=true restarts=0
+            =   b running ready=true started=true restarts=0
+            =   c running ready=true started=true restarts=0
+        "#]],
+    );
+}
+
+/// One that cannot be started does not hold up the others, and one that backs off neither.
+#[test]
+fn a_container_that_cannot_start_is_passed_over() {
+    check(
+        "main=b,a
+         fail image_b no such image
+         begin
+         exit a 1
+         status",
+        expect![[r#"
+            > fail image_b no such image
+               0s set up
+               0s sandbox 0
+               0s image b FAILS no such image
+               0s image a
+               0s start a 0
+            > begin
+            > exit a 1
+               0s image a
+               0s start a 1
+            = Pending PodReadyToStartContainers=True Initialized=True Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)
+            =   a running last=1 ready=true started=true restarts=1
+            =   b waiting ErrImagePull [no such image] ready=false started=false restarts=0
+        "#]],
+    );
+    check(
+        "main=b,a
+         begin
+         exit b 1
+         exit b 1
+         exit a 0",
+        expect![[r#"
+            > begin
+               0s set up
+               0s sandbox 0
+               0s image b
+               0s image a
+               0s start b 0
+               0s start a 0
+            > exit b 1
+               0s image b
+               0s start b 1
+            > exit b 1
+               0s event BackOff: Back-off restarting failed container b in pod p_n(u)
+               0s remove b#0
+            > exit a 0
+               0s image a
+               0s start a 1
+        "#]],
+    );
+}
+
 /// DS-H23: init containers run again, restart counts go on.
 #[test]
 fn sandbox_lost() {

@@ -21,21 +21,30 @@ const DATA_TMP: &str = "..data_tmp";
 /// Names that are tried for a version before giving up.
 const NAME_TRIES: u32 = 64;
 
-/// Brings the directory up to date. `group` is the pod's fsGroup. Answers whether anything was
-/// written.
+/// What a volume shows.
+pub(super) struct Content<'a> {
+    pub files: &'a Payload,
+    /// Directories that other volumes are mounted on, relative to the volume.
+    pub mount_points: &'a BTreeSet<PathBuf>,
+    /// The pod's fsGroup.
+    pub group: Option<u32>,
+}
+
+/// Brings the directory up to date. Answers whether any file was written.
 ///
 /// # Errors
 /// Of the file system; what was there before stays visible.
-pub(super) fn write(dir: &Path, payload: &Payload, group: Option<u32>, now: Timestamp) -> io::Result<bool> {
-    own_directory(dir, group)?;
+pub(super) fn write(dir: &Path, content: &Content<'_>, now: Timestamp) -> io::Result<bool> {
+    own_directory(dir, content.group)?;
     let old = current(dir);
-    let changed = !old.as_ref().is_some_and(|old| same(&dir.join(old), payload, group));
+    let changed = !old.as_ref().is_some_and(|old| same(&dir.join(old), content.files, content.group));
     let version = match old.filter(|_| !changed) {
         Some(old) => old,
-        None => new_version(dir, payload, group, now)?,
+        None => new_version(dir, content, now)?,
     };
-    show(dir, payload)?;
-    remove_stale(dir, payload, &version)?;
+    make_mount_points(dir, content)?;
+    show(dir, content)?;
+    remove_stale(dir, content, &version)?;
     Ok(changed)
 }
 
@@ -79,11 +88,11 @@ fn list(root: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<
 }
 
 /// Writes a version beside the visible one and makes it visible.
-fn new_version(dir: &Path, payload: &Payload, group: Option<u32>, now: Timestamp) -> io::Result<PathBuf> {
-    let version = make_version_directory(dir, now)?;
+fn new_version(dir: &Path, content: &Content<'_>, now: Timestamp) -> io::Result<PathBuf> {
+    let (version, group) = (make_version_directory(dir, now)?, content.group);
     let root = dir.join(&version);
     own(&root, None, group, directory_mode(group))?;
-    for (path, file) in payload {
+    for (path, file) in content.files {
         write_file(&root, Path::new(path), file, group)?;
     }
     let next = dir.join(DATA_TMP);
@@ -111,20 +120,26 @@ fn make_version_directory(dir: &Path, now: Timestamp) -> io::Result<PathBuf> {
 }
 
 fn write_file(root: &Path, path: &Path, file: &File, group: Option<u32>) -> io::Result<()> {
-    let mut directory = root.to_path_buf();
-    for part in path.parent().into_iter().flat_map(Path::components) {
-        directory.push(part);
-        if !directory.is_dir() {
-            fs::DirBuilder::new().mode(0o755).create(&directory)?;
-            own(&directory, None, group, directory_mode(group))?;
-        }
-    }
+    make_directories(root, path.parent().unwrap_or(Path::new("")), group)?;
     let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(root.join(path))?;
     out.write_all(&file.data)?;
     if file.owner.is_some() || group.is_some() {
         fchown(&out, file.owner, group)?;
     }
     out.set_permissions(fs::Permissions::from_mode(file_mode(file, group)))
+}
+
+/// Makes the directories of a path that are missing.
+fn make_directories(root: &Path, path: &Path, group: Option<u32>) -> io::Result<()> {
+    let mut directory = root.to_path_buf();
+    for part in path.components() {
+        directory.push(part);
+        if !directory.is_dir() {
+            fs::DirBuilder::new().mode(0o755).create(&directory)?;
+            own(&directory, None, group, directory_mode(group))?;
+        }
+    }
+    Ok(())
 }
 
 /// The group may read what it owns, whatever the mode says (DS-H36).
@@ -154,9 +169,21 @@ fn own_directory(dir: &Path, group: Option<u32>) -> io::Result<()> {
     }
 }
 
+/// The directories that something is mounted on. They are of the volume itself and not of a version: a
+/// version goes, and with it whatever containers have mounted there.
+fn make_mount_points(dir: &Path, content: &Content<'_>) -> io::Result<()> {
+    for point in content.directories() {
+        if let Some(first) = first_name(point).map(|name| dir.join(name)).filter(|first| first.is_symlink()) {
+            fs::remove_file(first)?;
+        }
+        make_directories(dir, point, content.group)?;
+    }
+    Ok(())
+}
+
 /// The names that containers open: one link per top-level name.
-fn show(dir: &Path, payload: &Payload) -> io::Result<()> {
-    for name in visible(payload) {
+fn show(dir: &Path, content: &Content<'_>) -> io::Result<()> {
+    for name in content.linked() {
         let (link, target) = (dir.join(name), Path::new(DATA).join(name));
         if fs::read_link(&link).is_ok_and(|found| found == target) {
             continue;
@@ -172,14 +199,30 @@ fn show(dir: &Path, payload: &Payload) -> io::Result<()> {
     Ok(())
 }
 
-fn visible(payload: &Payload) -> BTreeSet<&str> {
-    payload.keys().map(|path| path.split_once('/').map_or(path.as_str(), |(first, _)| first)).collect()
+impl Content<'_> {
+    /// Mount points that must be made. Something may be mounted on a file, too, which is there then.
+    fn directories(&self) -> impl Iterator<Item = &Path> {
+        let is_file = |point: &&PathBuf| point.to_str().is_some_and(|point| self.files.contains_key(point));
+        self.mount_points.iter().filter(move |point| !is_file(point)).map(PathBuf::as_path)
+    }
+
+    /// Top-level names of files. Where there are mount points, those come first, as in Kubernetes.
+    fn linked(&self) -> BTreeSet<&str> {
+        let taken: BTreeSet<&str> = self.directories().filter_map(first_name).collect();
+        let names = self.files.keys().map(|path| path.split_once('/').map_or(path.as_str(), |(first, _)| first));
+        names.filter(|name| !taken.contains(name)).collect()
+    }
+}
+
+fn first_name(path: &Path) -> Option<&str> {
+    path.components().next()?.as_os_str().to_str()
 }
 
 /// Names whose keys are gone, and versions that nobody sees any more (also of a run that was
-/// interrupted).
-fn remove_stale(dir: &Path, payload: &Payload, version: &Path) -> io::Result<()> {
-    let visible = visible(payload);
+/// interrupted). Mount points stay: a container may have something mounted there.
+fn remove_stale(dir: &Path, content: &Content<'_>, version: &Path) -> io::Result<()> {
+    let mut visible = content.linked();
+    visible.extend(content.directories().filter_map(first_name));
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let keep = match name.to_str() {

@@ -5,6 +5,11 @@ fn payload(files: &[(&str, &str, u32)]) -> Payload {
     files.iter().map(|(path, data, mode)| ((*path).to_owned(), File::new(data.as_bytes().to_vec(), *mode))).collect()
 }
 
+/// As [`super::write`], of a volume that nothing is mounted in.
+fn write(dir: &Path, files: &Payload, group: Option<u32>, now: Timestamp) -> io::Result<bool> {
+    super::write(dir, &Content { files, mount_points: &BTreeSet::new(), group }, now)
+}
+
 fn now(second: u8) -> Timestamp {
     format!("2026-11-21T01:02:{second:02}.000000005Z").parse().unwrap()
 }
@@ -78,4 +83,21 @@ fn the_group_owns_and_reads() {
     let root = fs::metadata(&dir).unwrap();
     assert_eq!((root.gid(), root.mode() & 0o2550), (2000, 0o2550));
     assert!(!write(&dir, &files, Some(2000), now(2)).unwrap(), "nothing changed");
+}
+
+#[test]
+fn mount_points_are_there_and_stay() {
+    let scratch = Scratch::new("mount-points");
+    let dir = scratch.path("");
+    let mount_points = &["inner/deep", "sub/new", "a", "gone/x"].map(PathBuf::from).into();
+    let mut made = None;
+    for (second, files) in [(3, &[("a", "1", 0o644), ("sub/b", "2", 0o644), ("c", "3", 0o644)][..]), (4, &[])] {
+        let files = &payload(files);
+        super::write(&dir, &Content { files, mount_points, group: None }, now(second)).unwrap();
+        assert_eq!((dir.join("a").is_file(), dir.join("c").exists()), (second == 3, second == 3));
+        let inodes = ["inner/deep", "sub/new", "gone/x"].map(|point| fs::metadata(dir.join(point)).unwrap().ino());
+        assert_eq!(*made.get_or_insert(inodes), inodes, "a directory that something is mounted on is never replaced");
+    }
+    assert!(dir.join("a").is_dir());
+    assert_eq!(fs::metadata(dir.join("inner")).unwrap().mode() & 0o777, 0o755);
 }

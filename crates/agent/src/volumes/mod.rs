@@ -6,6 +6,7 @@
 //! token      service-account tokens: asked for, kept, renewed
 //! payload    PURE: keys, items, modes and paths to files
 //! atomic     files to disk in one swap (DS-H33)
+//! nested     PURE: mount points below volumes of files
 //! host_path  checks and creates what is mounted from the host (DS-H30)
 //! empty_dir  directories that live with the pod (DS-H36)
 //! subpath    a place inside a volume, never outside of it (DS-H35)
@@ -24,6 +25,7 @@ mod gather;
 mod host_path;
 mod layout;
 mod mounts;
+mod nested;
 mod owner;
 mod payload;
 mod refresh;
@@ -32,7 +34,7 @@ mod source;
 mod subpath;
 mod system;
 #[cfg(test)]
-mod testkit;
+pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -213,10 +215,12 @@ impl Shared {
             }
             Source::Files(files) => {
                 let gathered = self.gatherer.gather(pod, &files).await?;
+                let mount_points = nested::mount_points(pod, &volume.name)?;
                 let (now, in_memory) = (self.clock.now(), files.in_memory());
                 let write = move || {
                     source::prepare_place(&place, in_memory)?;
-                    atomic::write(&place.path, &gathered.payload, group, now)
+                    let (files, mount_points) = (&gathered.payload, &mount_points);
+                    atomic::write(&place.path, &atomic::Content { files, mount_points, group }, now)
                 };
                 on_disk(disk, move || write().map_err(in_words)).await?;
                 Ok(gathered.settled)

@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 use crate::ports::{Clock, Event, EventSink};
 
 /// A directory that goes with the test.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("everynode-volumes-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Scratch(path.canonicalize().unwrap())
     }
 
-    pub(super) fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.0.join(below)
     }
 }
@@ -41,7 +41,7 @@ const INSIDE: &str = "EVERYNODE_TEST_MOUNT_NAMESPACE";
 
 /// Runs a test that mounts things in a mount namespace of its own, by running the test binary
 /// again inside of one. `module` is `module_path!()`. Needs root, as the agent does.
-pub(super) fn in_mount_namespace(module: &str, test: &str, body: impl FnOnce()) {
+pub(crate) fn in_mount_namespace(module: &str, test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
@@ -57,14 +57,14 @@ pub(super) fn in_mount_namespace(module: &str, test: &str, body: impl FnOnce()) 
 }
 
 /// Time as the test says.
-pub(super) struct TestClock(Mutex<Timestamp>);
+pub(crate) struct TestClock(Mutex<Timestamp>);
 
 impl TestClock {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(TestClock(Mutex::new("2026-11-21T00:00:00Z".parse().unwrap())))
     }
 
-    pub(super) fn advance(&self, seconds: i64) {
+    pub(crate) fn advance(&self, seconds: i64) {
         let mut now = self.0.lock().unwrap();
         *now += SignedDuration::from_secs(seconds);
     }
@@ -78,20 +78,20 @@ impl Clock for TestClock {
 
 /// Objects by path; every token request is answered with the next number.
 #[derive(Default)]
-pub(super) struct FakeApi {
+pub(crate) struct FakeApi {
     objects: Mutex<BTreeMap<String, Value>>,
     calls: Mutex<Vec<(String, Value)>>,
     /// Token requests fail while it is set.
-    pub(super) no_tokens: Mutex<bool>,
+    pub(crate) no_tokens: Mutex<bool>,
 }
 
 impl FakeApi {
-    pub(super) fn put(&self, path: &str, object: Value) {
+    pub(crate) fn put(&self, path: &str, object: Value) {
         self.objects.lock().unwrap().insert(path.to_owned(), object);
     }
 
     /// Paths and bodies of everything that was asked.
-    pub(super) fn calls(&self) -> Vec<(String, Value)> {
+    pub(crate) fn calls(&self) -> Vec<(String, Value)> {
         self.calls.lock().unwrap().clone()
     }
 
@@ -135,7 +135,7 @@ impl Api for FakeApi {
 
 /// Keeps events.
 #[derive(Default)]
-pub(super) struct Events(pub(super) Mutex<Vec<Event>>);
+pub(crate) struct Events(pub(crate) Mutex<Vec<Event>>);
 
 impl EventSink for Events {
     fn emit(&self, event: Event) {
@@ -143,6 +143,6 @@ impl EventSink for Events {
     }
 }
 
-pub(super) fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

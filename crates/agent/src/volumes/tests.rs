@@ -159,6 +159,42 @@ fn a_config_map_appears_changes_and_goes() {
     });
 }
 
+/// As MetalLB's speaker does it: the runtime cannot make a directory in a volume that it mounts read-only.
+#[test]
+fn something_is_mounted_below_each_kind_of_files() {
+    in_mount_namespace(module_path!(), "something_is_mounted_below_each_kind_of_files", || {
+        run(async {
+            let node = Node::new("nested");
+            node.api.put("/api/v1/namespaces/x/configmaps/c", json!({"data": {"k": "1"}}));
+            node.api.put("/api/v1/namespaces/x/secrets/s", json!({"data": {"k": "MQ=="}}));
+            let fields = json!({"items": [{"path": "k", "fieldRef": {"fieldPath": "metadata.name"}}]});
+            let kinds = [
+                ("configmap", json!({"configMap": {"name": "c"}})),
+                ("secret", json!({"secret": {"secretName": "s"}})),
+                ("downward-api", json!({"downwardAPI": fields})),
+                ("projected", json!({"projected": {"sources": [{"configMap": {"name": "c"}}]}})),
+            ];
+            let mut volumes = vec![json!({"name": "inner", "emptyDir": {}})];
+            let mut mounts = Vec::new();
+            for (kind, source) in kinds.clone() {
+                let mut volume = source;
+                volume["name"] = json!(kind);
+                volumes.push(volume);
+                mounts.push(json!({"name": kind, "mountPath": format!("/etc/{kind}")}));
+                mounts.push(json!({"name": "inner", "mountPath": format!("/etc/{kind}/inner/deep")}));
+            }
+            let pod = pod(json!(volumes), json!(mounts));
+            for _ in 0..2 {
+                node.set_up(&pod).await.unwrap();
+                for (kind, _) in &kinds {
+                    let place = node.place(&format!("volumes/kubernetes.io~{kind}/{kind}"));
+                    assert!(place.join("inner/deep").is_dir() && place.join("k").is_file(), "{kind}");
+                }
+            }
+        });
+    });
+}
+
 #[test]
 fn a_failed_refresh_keeps_the_files_and_is_told_once() {
     in_mount_namespace(module_path!(), "a_failed_refresh_keeps_the_files_and_is_told_once", || {
