@@ -7,17 +7,28 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::file::{check_format, connect, corrupt, create, refuse_remains, store_error};
+use super::file::{
+    FORMAT, bring_up_to_date, check_format, check_layout, connect, corrupt, create, refuse_damaged_log, refuse_remains,
+    store_error, trust,
+};
 use super::lock::{disk_error, private_file};
 use super::log::{self, RowMap};
 use super::tables::{self, Marks, Record, damaged};
+use super::witness::{self, Acknowledged, Said, Witness};
 use crate::index::Past;
 use crate::stage::{Numbers, Step};
 use crate::tree::Tree;
 use crate::{Change, Revision, StoreError};
+
+/// How far numbering leaps where nothing tells what was issued: weeks of the fastest writing.
+pub(super) const UNKNOWN_REVISIONS: u64 = 1_000_000_000;
+/// What one transaction folds when the whole log is folded.
+const FOLD_WRITES: usize = 16_384;
+const FOLD_BYTES: usize = 2 << 20;
 
 /// What was found on disk.
 pub(super) struct Loaded {
@@ -59,23 +70,38 @@ pub(super) struct Disk {
     path: PathBuf,
     marks: Marks,
     size: LogSize,
+    /// `None`: it could not be written.
+    witness: Option<Witness>,
 }
 
 impl Disk {
-    /// Opens or makes the database of a directory and loads it.
+    /// Opens or makes the database of a directory and loads it. Whatever is refused is left as it is.
     pub(super) fn open(dir: &Path) -> Result<(Disk, Loaded), StoreError> {
-        let path = dir.join("store.db");
-        refuse_remains(&path)?;
+        let (path, witness_path) = (dir.join("store.db"), witness::path_in(dir));
+        refuse_remains(&path, &witness_path)?;
         if !path.exists() {
             create(dir, &path)?;
         }
+        let failed = |error| store_error(error, &path);
         private_file(&path).map_err(|error| disk_error("open", &path, error))?;
-        let mut connection = connect(&path).map_err(|error| store_error(error, &path))?;
-        check_format(&mut connection, &path)?;
-        let marks = tables::marks(&connection).map_err(|error| store_error(error, &path))?;
-        let mut disk = Disk { connection, path, marks, size: LogSize::default() };
-        let loaded = disk.load().map_err(|error| store_error(error, &disk.path))?;
+        let said = witness::read(&witness_path).map_err(|error| disk_error("read", &witness_path, error))?;
+        let mut connection = connect(&path).map_err(failed)?;
+        let format = check_format(&connection, &path)?;
+        refuse_damaged_log(&connection, &path, said.acknowledged().map(|told| told.revision))?;
+        if format < FORMAT {
+            bring_up_to_date(&mut connection, format).map_err(failed)?;
+        }
+        check_layout(&connection).map_err(failed)?;
+        let marks = tables::marks(&connection).map_err(failed)?;
+        refuse_what_is_behind(&marks, &said, &path)?;
+        let mut disk = Disk { connection, path, marks, size: LogSize::default(), witness: None };
+        let mut loaded = disk.load().map_err(|error| store_error(error, &disk.path))?;
         disk.check(&loaded.tree)?;
+        trust(&disk.connection).map_err(|error| store_error(error, &disk.path))?;
+        if format == FORMAT && said.acknowledged().is_none() && loaded.numbers.revision > Revision(0) {
+            disk.go_on_without_witness(&witness_path, &mut loaded)?;
+        }
+        disk.witness = Some(disk.call_witness(dir, said)?);
         Ok((disk, loaded))
     }
 
@@ -110,8 +136,12 @@ impl Disk {
         let read = tables::records(&self.connection, |record| {
             folded.add(&record);
             for write in read(&record)? {
-                if touched.insert(write.row) && write.needs_old() {
-                    rows.extend(tables::entry(&self.connection, write.row)?.map(|old| (write.row, old)));
+                if touched.insert(write.row)
+                    && write.needs_old()
+                    && let Some(old) = tables::entry(&self.connection, write.row)?
+                {
+                    marks.sum = marks.sum.wrapping_sub(tables::checksum(&old));
+                    rows.insert(write.row, old);
                 }
                 write.replay(&mut rows).ok_or_else(|| misfit(&record))?;
             }
@@ -119,6 +149,8 @@ impl Disk {
             Ok(folded.writes < limits.writes && folded.bytes < limits.bytes)
         });
         read.map_err(|error| store_error(error, &self.path))?;
+        let written = touched.iter().filter_map(|row| rows.get(row)).map(|entry| tables::checksum(entry));
+        marks.sum = written.fold(marks.sum, u64::wrapping_add);
         self.transaction(marks, |connection| {
             tables::forget(connection, marks.first)?;
             touched.iter().try_for_each(|row| match rows.get(row) {
@@ -132,7 +164,8 @@ impl Disk {
     }
 
     /// Moves SQLite's log into the main file and closes.
-    pub(super) fn close(self) -> Result<(), StoreError> {
+    pub(super) fn close(mut self) -> Result<(), StoreError> {
+        self.sync_witness();
         self.connection.close().map_err(|(_, error)| store_error(error, &self.path))
     }
 
@@ -150,11 +183,75 @@ impl Disk {
         });
         done.map_err(|error| store_error(error, &self.path))?;
         self.marks = marks;
+        self.tell_witness();
         Ok(())
     }
 
+    /// Before anybody is told. What cannot be noted is durable all the same.
+    fn tell_witness(&mut self) {
+        let acknowledged = acknowledged(&self.marks);
+        let Some(witness) = &mut self.witness else { return };
+        if let Err(error) = witness.write(acknowledged) {
+            tracing::error!(%error, "the store's witness cannot be written: a loss may not be seen later");
+            // What it says stays true; trying at every commit would only fill the log.
+            self.witness = None;
+        }
+    }
+
+    /// Makes what the witness says outlive a power cut.
+    pub(super) fn sync_witness(&mut self) {
+        let Some(Err(error)) = self.witness.as_ref().map(Witness::sync) else { return };
+        tracing::error!(%error, "the store's witness cannot be made durable: a loss may not be seen later");
+        self.witness = None;
+    }
+
+    fn call_witness(&self, dir: &Path, said: Said) -> Result<Witness, StoreError> {
+        let (path, acknowledged) = (witness::path_in(dir), acknowledged(&self.marks));
+        let witness = match said {
+            Said::This { turn, whole: true, .. } => Witness::go_on(&path, turn),
+            Said::This { whole: false, .. } => {
+                tracing::warn!(path = %path.display(), "one of the witness' two places is damaged; it is made anew");
+                Witness::make(dir, acknowledged)
+            }
+            Said::Missing | Said::Nothing => Witness::make(dir, acknowledged),
+        };
+        witness.map_err(|error| disk_error("write", &path, error))
+    }
+
+    /// Nothing tells whether something is missing. So no number is used that may have been, and whoever remembers one
+    /// begins again.
+    fn go_on_without_witness(&mut self, witness: &Path, loaded: &mut Loaded) -> Result<(), StoreError> {
+        let beyond = Revision(loaded.numbers.revision.0.saturating_add(UNKNOWN_REVISIONS));
+        tracing::error!(
+            witness = %witness.display(), found = loaded.numbers.revision.0, beyond = beyond.0,
+            "the store's witness is missing or damaged: whether acknowledged writes are missing, too, cannot be told; \
+             revisions go on beyond all that can have been issued, and clients list again"
+        );
+        self.begin_again_at(beyond)?;
+        loaded.numbers.revision = beyond;
+        loaded.past = Past { oldest: beyond, commits: Vec::new() };
+        Ok(())
+    }
+
+    /// Folds the whole log and lets history begin at a revision.
+    fn begin_again_at(&mut self, revision: Revision) -> Result<(), StoreError> {
+        while self.marks.first < self.marks.next {
+            self.fold(&LogSize { writes: FOLD_WRITES, bytes: FOLD_BYTES })?;
+        }
+        self.transaction(Marks { revision, reserved: Revision(0), folded: revision, ..self.marks }, |_| Ok(()))
+    }
+
     fn load(&mut self) -> rusqlite::Result<Loaded> {
-        let mut entries = tables::entries(&self.connection)?;
+        let (mut entries, mut sum) = (Vec::new(), 0u64);
+        tables::rows(&self.connection, true, |entry| {
+            let entry = Arc::new(entry?);
+            sum = sum.wrapping_add(tables::checksum(&entry));
+            entries.push(entry);
+            Ok(())
+        })?;
+        if sum != self.marks.sum {
+            return Err(damaged("rows are missing, or older than they should be".to_owned()));
+        }
         let mut row = entries.iter().map(|entry| entry.row).max().unwrap_or(0);
         entries.sort_unstable_by(|one, other| one.key().cmp(other.key()));
         if let Some(twice) = entries.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
@@ -193,6 +290,21 @@ impl Disk {
             true => Ok(()),
             false => Err(corrupt(&self.path, &format!("{} keys instead of {}", tree.len(), self.marks.keys))),
         }
+    }
+}
+
+fn acknowledged(marks: &Marks) -> Acknowledged {
+    Acknowledged { revision: marks.revision, reserved: marks.reserved }
+}
+
+fn refuse_what_is_behind(marks: &Marks, said: &Said, path: &Path) -> Result<(), StoreError> {
+    let told = said.acknowledged().unwrap_or_default().revision;
+    match marks.revision < told {
+        true => Err(corrupt(
+            path,
+            &format!("it ends at revision {}, and at least revision {} was acknowledged", marks.revision.0, told.0),
+        )),
+        false => Ok(()),
     }
 }
 

@@ -18,8 +18,11 @@
 //! 4. When the disk refuses, the batch is thrown away whole, its revisions are burned, and memory
 //!    stays at the state before it: reads go on and the next batch tries again.
 //!
-//! The directory holds `store.db`, `store.db-wal` while running, and `lock`. After a clean
-//! shutdown `store.db` alone is the whole backup.
+//! 5. What is loaded is all that was acknowledged, or nothing is: the log is looked at before SQLite cuts it where its
+//!    checksums end, rows and numbers have checksums, and a witness outside the log says how far it must reach.
+//!
+//! The directory holds `store.db`, `store.db-wal` while running, `store.witness`, and `lock`. After a clean
+//! shutdown the directory is the whole backup.
 
 mod answers;
 mod checksum;
@@ -29,8 +32,12 @@ mod file;
 mod lock;
 mod log;
 mod tables;
+mod wal;
+mod witness;
 mod writer;
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;
 

@@ -2,8 +2,9 @@
 //!
 //! `kv` holds rows as they were at one revision, `log` every write since. A row has a number that
 //! names one incarnation of a key, so no index on keys is needed: memory knows the number, and new
-//! rows go to the end of the file. Rows and records have a checksum each; the row of numbers says
-//! how many keys there must be and which records.
+//! rows go to the end of the file. Rows, records and the row of numbers have a checksum each; the
+//! row of numbers says how many keys there must be, which records, and the sum of the rows'
+//! checksums, so that a row that is an older one of itself does not pass.
 
 use std::sync::Arc;
 
@@ -38,14 +39,22 @@ pub(super) const SCHEMA_OF_THE_LOG: &str = "
     ALTER TABLE numbers ADD COLUMN next INTEGER NOT NULL DEFAULT 1;
     UPDATE numbers SET folded = max(revision, reserved);
 ";
+/// What came with format 3; the numbers are to be written anew after it.
+pub(super) const SCHEMA_OF_THE_SUMS: &str = "
+    ALTER TABLE numbers ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE numbers ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+";
 const PUT: &str = "REPLACE INTO kv (row, key, value, created, modified, expires_ms, checksum) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const DELETE: &str = "DELETE FROM kv WHERE row = ?1";
-const GET: &str = "SELECT row, key, value, created, modified, expires_ms, checksum FROM kv";
+const GET: &str = "SELECT row, key, value, created, modified, expires_ms, checksum FROM kv ORDER BY row";
+const GET_BACKWARDS: &str = "SELECT row, key, value, created, modified, expires_ms, checksum FROM kv ORDER BY row DESC";
 const GET_ONE: &str = "SELECT row, key, value, created, modified, expires_ms, checksum FROM kv WHERE row = ?1";
-const PUT_NUMBERS: &str =
-    "UPDATE numbers SET revision = ?1, reserved = ?2, keys = ?3, folded = ?4, first = ?5, next = ?6";
-const GET_NUMBERS: &str = "SELECT revision, reserved, keys, folded, first, next FROM numbers WHERE only = 1";
+const PUT_NUMBERS: &str = "UPDATE numbers SET revision = ?1, reserved = ?2, keys = ?3, folded = ?4, first = ?5, next = ?6, sum = ?7, \
+     checksum = ?8";
+const GET_NUMBERS: &str =
+    "SELECT revision, reserved, keys, folded, first, next, sum, checksum FROM numbers WHERE only = 1";
+const GET_NUMBERS_OF_2: &str = "SELECT revision, reserved, keys, folded, first, next, 0, 0 FROM numbers WHERE only = 1";
 const APPEND: &str =
     "INSERT INTO log (number, at_ms, revision, writes, record, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const FORGET: &str = "DELETE FROM log WHERE number < ?1";
@@ -63,6 +72,24 @@ pub(super) struct Marks {
     /// The number of the first record, and of the one to come.
     pub(super) first: u64,
     pub(super) next: u64,
+    /// Of the checksums of all rows of `kv`.
+    pub(super) sum: u64,
+}
+
+impl Marks {
+    pub(super) fn of_an_empty_store() -> Marks {
+        let (revision, reserved, folded) = Default::default();
+        Marks { revision, reserved, keys: 0, folded, first: 1, next: 1, sum: 0 }
+    }
+
+    fn words(&self) -> [u64; 7] {
+        let Marks { revision, reserved, keys, folded, first, next, sum } = *self;
+        [revision.0, reserved.0, keys as u64, folded.0, first, next, sum]
+    }
+
+    fn checksum(&self) -> u64 {
+        self.words().into_iter().fold(Checksum::new(), Checksum::number).finish()
+    }
 }
 
 /// A row of the log.
@@ -77,33 +104,57 @@ pub(super) struct Record {
 }
 
 pub(super) fn marks(connection: &Connection) -> rusqlite::Result<Marks> {
-    connection.query_row(GET_NUMBERS, [], |row| {
-        let number = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
-        Ok(Marks {
-            revision: Revision(number(0)?),
-            reserved: Revision(number(1)?),
-            keys: number(2)? as usize,
-            folded: Revision(number(3)?),
-            first: number(4)?,
-            next: number(5)?,
-        })
-    })
+    let (marks, checksum) = connection.query_row(GET_NUMBERS, [], read_marks)?;
+    match marks.checksum() == checksum {
+        true => Ok(marks),
+        false => Err(damaged("the checksum of the numbers is wrong".to_owned())),
+    }
+}
+
+/// The numbers of a database of format 2, with the sum that its rows have.
+pub(super) fn marks_of_format_2(connection: &Connection) -> rusqlite::Result<Marks> {
+    let (marks, _) = connection.query_row(GET_NUMBERS_OF_2, [], read_marks)?;
+    let mut sum = 0u64;
+    rows(connection, true, |entry| {
+        sum = sum.wrapping_add(checksum(&entry?));
+        Ok(())
+    })?;
+    Ok(Marks { sum, ..marks })
+}
+
+fn read_marks(row: &Row<'_>) -> rusqlite::Result<(Marks, u64)> {
+    let number = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+    let marks = Marks {
+        revision: Revision(number(0)?),
+        reserved: Revision(number(1)?),
+        keys: number(2)? as usize,
+        folded: Revision(number(3)?),
+        first: number(4)?,
+        next: number(5)?,
+        sum: number(6)?,
+    };
+    Ok((marks, number(7)?))
 }
 
 pub(super) fn put_marks(connection: &Connection, marks: &Marks) -> rusqlite::Result<()> {
-    let Marks { revision, reserved, keys, folded, first, next } = *marks;
-    let numbers = [revision.0, reserved.0, keys as u64, folded.0, first, next];
+    let [revision, reserved, keys, folded, first, next, sum] = marks.words();
+    let numbers = [revision, reserved, keys, folded, first, next, sum, marks.checksum()];
     connection.prepare_cached(PUT_NUMBERS)?.execute(numbers.map(u64::cast_signed)).map(drop)
 }
 
-pub(super) fn entries(connection: &Connection) -> rusqlite::Result<Vec<Arc<Entry>>> {
-    let mut statement = connection.prepare(GET)?;
+/// Hands out the rows in the order of their numbers, or against it. A row whose checksum is wrong is an error that
+/// is handed out in its place; what SQLite itself cannot read ends it.
+pub(super) fn rows(
+    connection: &Connection,
+    forwards: bool,
+    mut take: impl FnMut(rusqlite::Result<Entry>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(if forwards { GET } else { GET_BACKWARDS })?;
     let mut rows = statement.query([])?;
-    let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
-        entries.push(Arc::new(read_entry(row)?));
+        take(read_entry(row))?;
     }
-    Ok(entries)
+    Ok(())
 }
 
 pub(super) fn entry(connection: &Connection, row: u64) -> rusqlite::Result<Option<Arc<Entry>>> {
@@ -194,7 +245,7 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
     }
 }
 
-fn checksum(entry: &Entry) -> u64 {
+pub(super) fn checksum(entry: &Entry) -> u64 {
     Checksum::new()
         .number(entry.row)
         .number(entry.kv.created.0)

@@ -127,9 +127,11 @@ fn an_older_format_is_brought_up_to_date() {
     .unwrap();
     tables::put_entry(&connection, &entry.unwrap()).unwrap();
     let older = "DROP TABLE log; ALTER TABLE numbers DROP COLUMN folded; ALTER TABLE numbers DROP COLUMN first;
-                 ALTER TABLE numbers DROP COLUMN next; UPDATE numbers SET reserved = 100; PRAGMA user_version = 1;";
+                 ALTER TABLE numbers DROP COLUMN next; ALTER TABLE numbers DROP COLUMN sum;
+                 ALTER TABLE numbers DROP COLUMN checksum; UPDATE numbers SET reserved = 100; PRAGMA user_version = 1;";
     connection.execute_batch(older).unwrap();
     drop(connection);
+    fs::remove_file(witness::path_in(dir.path())).unwrap();
 
     block_on(async {
         let store = open(&dir).unwrap();
@@ -342,7 +344,7 @@ fn damage_is_reported_and_left_alone() {
         match open(&dir) {
             Err(StoreError::Corrupt(text)) => {
                 assert!(text.contains(&path.display().to_string()), "{name}: {text}");
-                assert!(text.contains("restore") && text.contains("move"), "{name}: {text}");
+                assert!(text.contains("Restore") && text.contains("move"), "{name}: {text}");
             }
             other => panic!("{name}: {:?}", other.map(|_| "opened")),
         }
@@ -372,8 +374,8 @@ fn a_newer_format_is_named() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(&dir).unwrap());
     let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
-    connection.pragma_update(None, "user_version", 3).unwrap();
+    connection.pragma_update(None, "user_version", 9).unwrap();
     drop(connection);
     let Err(StoreError::Corrupt(text)) = open(&dir) else { panic!("opened") };
-    assert!(text.contains("format 3"), "{text}");
+    assert!(text.contains("format 9"), "{text}");
 }

@@ -30,6 +30,8 @@ const FOLDED_PER_BATCH: usize = 2 * BATCH_TRANSACTIONS_MAX;
 const FOLDED_BYTES_MAX: usize = 2 << 20;
 /// Folding much holds the writer for a while, so it waits until nobody has waited for an fsync for so long.
 const QUIET: Duration = Duration::from_secs(2);
+/// A power cut takes no more than this from the witness.
+const WITNESS_LAG: Duration = Duration::from_secs(1);
 /// A fold that failed is not tried again before.
 const FOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -109,6 +111,8 @@ pub(super) struct Writer {
     relaxed: Vec<Step>,
     /// When they must be: set while there are any.
     flush_at: Option<Instant>,
+    /// When the witness must be durable: set while something is newer in it.
+    witness_at: Option<Instant>,
     /// Before then folding much would make somebody wait.
     quiet_at: Instant,
     /// Nothing is folded before then.
@@ -138,6 +142,7 @@ impl Writer {
             teller: None,
             relaxed: Vec::new(),
             flush_at: None,
+            witness_at: None,
             quiet_at: fold_at + QUIET,
             fold_at,
             pace,
@@ -203,8 +208,9 @@ impl Writer {
             // A disk that refuses is asked again at the same pace.
             Duration::from_millis(wait_ms) + limits::EXPIRY_SLACK
         });
-        let decide = self.decide_at.map(|at| at.saturating_duration_since(Instant::now()));
-        flush.into_iter().chain(expiry).chain(decide).min()
+        let others = [self.decide_at, self.witness_at].into_iter().flatten();
+        let others = others.map(|at| at.saturating_duration_since(Instant::now()));
+        flush.into_iter().chain(expiry).chain(others).min()
     }
 
     /// Does what has become due, busy or not.
@@ -218,6 +224,10 @@ impl Writer {
         let due_ms = self.index.next_deadline_ms().map(|at_ms| at_ms.saturating_add(slack_ms));
         if due_ms.is_some_and(|at_ms| at_ms <= self.index.clock.now_ms()) {
             let _ = self.expire();
+        }
+        if self.witness_at.is_some_and(|at| at <= Instant::now()) {
+            self.witness_at = None;
+            self.disk.sync_witness();
         }
         self.fold_if_due();
     }
@@ -346,6 +356,7 @@ impl Writer {
                 self.reserved = reserved;
                 self.relaxed.clear();
                 self.flush_at = None;
+                self.witness_at.get_or_insert_with(|| Instant::now() + WITNESS_LAG);
                 Ok(())
             }
             Err(error) => {
@@ -452,6 +463,8 @@ mod tests {
             }
             writer.turn(vec![Waiting { transaction, reply }]);
             assert!(matches!(answer.try_recv(), Ok(Ok(Outcome::Committed(_)))));
+            // The witness wakes it once more, a second after the first of any number of commits.
+            assert!(writer.witness_at.take().is_none_or(|at| at <= Instant::now() + WITNESS_LAG));
             (writer.wait_max(), writer.relaxed.len())
         };
         assert_eq!(commit(Durability::Fsync, None), (None, 0));
