@@ -13,6 +13,7 @@ pub mod int_or_string;
 pub mod kinds;
 pub mod meta;
 pub mod names;
+pub mod node_labels;
 pub mod patch;
 pub mod ports;
 pub mod quantity;

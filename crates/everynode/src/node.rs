@@ -283,6 +283,12 @@ fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         let wrong: Vec<_> =
             [everynode_api::names::qualified_name(key), everynode_api::names::label_value(value)].concat();
         ensure!(wrong.is_empty(), "--node-labels `{pair}`: {}", wrong.join("; "));
+        ensure!(
+            everynode_api::node_labels::is_the_machines(key),
+            "--node-labels `{pair}`: a machine may not give its node this label; in the domains kubernetes.io and k8s.io only \
+             kubelet.kubernetes.io/…, node.kubernetes.io/… and {}; for others: kubectl label node",
+            everynode_api::node_labels::OWN.join(", ")
+        );
         labels.insert(key.to_owned(), value.to_owned());
     }
     Ok(labels)
@@ -297,6 +303,9 @@ mod tests {
         assert_eq!(labels(&["a=b".into()]).unwrap()["a"], "b");
         assert!(labels(&["a".into()]).unwrap_err().to_string().contains("`a`"));
         assert!(labels(&["a=b c".into()]).is_err());
+        assert!(labels(&["topology.kubernetes.io/zone=a".into()]).is_ok());
+        let foreign = labels(&["node-role.kubernetes.io/gpu=".into()]).unwrap_err().to_string();
+        assert!(foreign.contains("may not give its node this label"), "{foreign}");
     }
 
     #[test]

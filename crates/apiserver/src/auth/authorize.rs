@@ -27,18 +27,27 @@ pub(crate) struct Attributes {
 
 /// Decides.
 pub(crate) fn allowed(registry: &Registry, user: &User, attributes: &Attributes) -> bool {
-    user.is_in(MASTERS) || node::allows(registry, user, attributes) || registry.rbac.allows(registry, user, attributes)
+    decide(registry, user, attributes).is_ok()
 }
 
 /// Decides, with Kubernetes' 403 for no.
 pub(crate) fn check(registry: &Registry, user: &User, attributes: &Attributes) -> Result<(), Status> {
-    match allowed(registry, user, attributes) {
+    decide(registry, user, attributes).map_err(|reason| forbidden(user, attributes, &reason))
+}
+
+/// Why not, where an authoriser says it.
+pub(crate) fn decide(registry: &Registry, user: &User, attributes: &Attributes) -> Result<(), String> {
+    if user.is_in(MASTERS) {
+        return Ok(());
+    }
+    let Err(reason) = node::judge(registry, user, attributes) else { return Ok(()) };
+    match registry.rbac.allows(registry, user, attributes) {
         true => Ok(()),
-        false => Err(forbidden(user, attributes)),
+        false => Err(reason),
     }
 }
 
-fn forbidden(user: &User, attributes: &Attributes) -> Status {
+fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Status {
     let Attributes { verb, resource, group, namespace, name, subresource, path, .. } = attributes;
     if resource.is_empty() {
         return Status::failure(
@@ -55,10 +64,13 @@ fn forbidden(user: &User, attributes: &Attributes) -> Status {
     } else {
         format!("in the namespace \"{namespace}\"")
     };
-    let message = format!(
+    let mut message = format!(
         "{subject} is forbidden: User \"{}\" cannot {verb} resource \"{what}\" in API group \"{group}\" {place}",
         user.name
     );
+    if !reason.is_empty() {
+        message = format!("{message}: {reason}");
+    }
     let mut status = Status::failure(403, "Forbidden", message);
     let details = status.details.get_or_insert_default();
     (details.name, details.group, details.kind) = (name.clone(), group.clone(), resource.clone());

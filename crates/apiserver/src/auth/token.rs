@@ -81,16 +81,19 @@ impl Issuer {
         })
     }
 
-    /// Answers a `TokenRequest` for a service account.
+    /// Answers a `TokenRequest` for a service account. A token that was asked for a longer life lives `longest` seconds,
+    /// as with Kubernetes' own bound of it.
     pub(crate) fn request(
         &self,
         account: &Value,
         body: &Value,
         bound: Option<&Value>,
+        longest: Option<i64>,
         now: Timestamp,
     ) -> Result<Value, Status> {
         let seconds = at(body, &["spec", "expirationSeconds"]).as_i64().unwrap_or(SECONDS_DEFAULT);
         check_seconds(seconds)?;
+        let seconds = seconds.min(longest.unwrap_or(i64::MAX).max(SECONDS_MIN));
         let asked: Vec<String> =
             object::items(body, &["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let audiences = if asked.is_empty() { vec![self.issuer.clone()] } else { asked };

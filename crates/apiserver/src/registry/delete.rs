@@ -104,8 +104,9 @@ impl Registry {
         let caller = &Caller { dry_run: caller.dry_run || options.dry_run, ..*caller };
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old) = self.current_value(target)?;
-            check_preconditions(target, options, &old, &kv)?;
+            // First: a failed precondition tells about the object.
             self.admit_delete(caller, target, &old)?;
+            check_preconditions(target, options, &old, &kv)?;
             match self.try_delete(caller, target, options, &kv, old).await? {
                 Attempt::Done(reply) => return Ok(reply),
                 Attempt::Raced => {}

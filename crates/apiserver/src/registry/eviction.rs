@@ -50,7 +50,8 @@ impl Registry {
         if !ends {
             self.mark_evicted(caller, target).await?;
         }
-        self.delete(caller, target, &options).await?;
+        let pod = Target { subresource: String::new(), ..target.clone() };
+        self.delete(caller, &pod, &options).await?;
         Ok(success(201))
     }
 

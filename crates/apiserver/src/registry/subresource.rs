@@ -33,6 +33,7 @@ impl Registry {
         target: &Target,
         body: Value,
     ) -> Result<Reply, Status> {
+        self.admit_below(caller, target, &body)?;
         match (target.info.storage, target.subresource.as_str()) {
             ("pods", "binding") => self.bind(caller, target, &body).await,
             ("pods", "eviction") => self.evict(caller, target, &body).await,
@@ -67,8 +68,10 @@ impl Registry {
     fn token(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<Reply, Status> {
         let account = stored::decode(&self.current(target)?.value, everynode_store::Revision(0))?;
         let bound = self.bound_object(target, body)?;
-        check_agents_token(caller, target, bound.as_ref())?;
-        let request = self.tokens.request(&account, body, bound.as_ref(), self.env.now())?;
+        let audience = items(body, &["spec", "audiences"]).first().and_then(Value::as_str).unwrap_or("");
+        let by_agent = bound.as_ref().filter(|_| caller.user.node().is_some());
+        let longest = by_agent.map(|pod| super::admission::longest_life(pod, audience));
+        let request = self.tokens.request(&account, body, bound.as_ref(), longest, self.env.now())?;
         Ok(Reply::value(201, &request))
     }
 
@@ -100,22 +103,6 @@ impl Registry {
             return Err(Status::conflict(&info.kind, name, &text));
         }
         Ok(Some(value))
-    }
-}
-
-/// An agent gets tokens only for its own pods, bound to them.
-fn check_agents_token(caller: &Caller<'_>, target: &Target, bound: Option<&Value>) -> Result<(), Status> {
-    let Some(node) = caller.user.node() else { return Ok(()) };
-    let own = |pod: &Value| {
-        let account = text(pod, &["spec", "serviceAccountName"]);
-        pod["kind"] == "Pod" && text(pod, &["spec", "nodeName"]) == node && account == target.name
-    };
-    match bound.is_some_and(own) {
-        true => Ok(()),
-        false => {
-            let text = format!("node \"{node}\" can only request tokens that are bound to its own pods");
-            Err(Status::forbidden(&target.info.kind, &target.name, &text))
-        }
     }
 }
 

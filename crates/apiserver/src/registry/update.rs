@@ -89,10 +89,12 @@ impl Registry {
                 count_generation(strategy, &mut new, &old);
             }
             Part::Status => {
-                strategy.prepare_status(&mut new, &old);
+                // What was sent is judged, not what is left of it.
                 self.admit_update(caller, target, &mut new, &old)?;
+                strategy.prepare_status(&mut new, &old);
             }
             Part::Other => {
+                self.admit_update(caller, target, &mut new, &old)?;
                 super::subresource::prepare(target, &mut new, &old)?;
                 schema::default(target.info, &mut new);
                 count_generation(strategy, &mut new, &old);

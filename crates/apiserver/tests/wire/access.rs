@@ -81,7 +81,7 @@ fn request() -> (String, String) {
     (key.serialize_pem(), params.serialize_request(&key).unwrap().pem().unwrap())
 }
 
-async fn join(server: &Server, name: &str) -> Who {
+pub(crate) async fn join(server: &Server, name: &str) -> Who {
     let (key, request) = request();
     let token = Who::Token(server.api.pki().join_token().to_owned());
     let body = json!({"nodeName": name, "csr": request}).to_string();
@@ -136,7 +136,9 @@ async fn a_machine_joins_and_sees_its_own_only() {
         .await;
     assert_eq!(unbound.code, 403);
     // Its token endpoint: only for accounts of its pods, bound to them.
-    let bound = json!({"spec": {"boundObjectRef": {"kind": "Pod", "name": "mine"}}}).to_string();
+    let mine = server.get(&format!("{PODS}/mine")).await.json();
+    let reference = json!({"apiVersion": "v1", "kind": "Pod", "name": "mine", "uid": mine["metadata"]["uid"]});
+    let bound = json!({"spec": {"boundObjectRef": reference}}).to_string();
     let token = "/api/v1/namespaces/default/serviceaccounts/default/token";
     server.send(&agent, Method::POST, token, &json_type, bound).await.expect(201);
 }

@@ -1,6 +1,7 @@
 //! The server over a real socket with TLS, spoken to by a small client of our own and by real kubectl.
 
 mod access;
+mod agents;
 mod fence;
 mod handshakes;
 mod in_process;

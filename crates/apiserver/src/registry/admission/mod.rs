@@ -13,6 +13,9 @@ use everynode_api::status::Status;
 use everynode_store::Condition;
 use serde_json::Value;
 
+pub(super) use node_restriction::longest_life;
+use node_restriction::{Asked, Operation};
+
 use super::{Caller, Registry, Target, store_failure};
 use crate::auth::escalation;
 use crate::keys;
@@ -26,16 +29,16 @@ impl Registry {
         match target.info.storage {
             "pods" => {
                 self.admit_service_account(target, value)?;
-                node_restriction::create(caller.user, target, value)?;
+                self.restrict_node(caller, target, Operation::Create, value, &Value::Null)?;
                 self.admit_priority(target, value)?;
                 pod::default_tolerations(value);
-                Ok(())
+                service_account::check_mirror(target, value)
             }
             "priorityclasses" => admit_priority_class(value),
             "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings" => {
                 escalation::check(self, caller.user, target, value, None)
             }
-            _ => node_restriction::create(caller.user, target, value),
+            _ => self.restrict_node(caller, target, Operation::Create, value, &Value::Null),
         }
     }
 
@@ -48,7 +51,16 @@ impl Registry {
         old: &Value,
     ) -> Result<(), Status> {
         escalation::check(self, caller.user, target, new, Some(old))?;
-        node_restriction::update(caller.user, target, new, old)
+        self.restrict_node(caller, target, Operation::Update, new, old)
+    }
+
+    /// Before something is created below an object: `body` is what was sent.
+    pub(super) fn admit_below(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<(), Status> {
+        if caller.user.node().is_none() {
+            return Ok(());
+        }
+        let (_, old) = self.current_value(target)?;
+        self.restrict_node(caller, target, Operation::Create, body, &old)
     }
 
     /// Before an object is deleted.
@@ -56,7 +68,18 @@ impl Registry {
         if target.info.storage == "namespaces" && super::kinds::namespace::is_protected(&target.name) {
             return Err(Status::forbidden(&NAMESPACE, &target.name, "this namespace may not be deleted"));
         }
-        node_restriction::delete(caller.user, target, old)
+        self.restrict_node(caller, target, Operation::Delete, &Value::Null, old)
+    }
+
+    fn restrict_node(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        operation: Operation,
+        new: &Value,
+        old: &Value,
+    ) -> Result<(), Status> {
+        node_restriction::admit(&Asked { registry: self, user: caller.user, target, operation, new, old })
     }
 
     /// A namespaced object needs a namespace that is not terminating (DS-I26). The condition makes the answer hold

@@ -4,6 +4,7 @@ use everynode_api::kinds::{POD, SERVICE_ACCOUNT, find};
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::auth::node::references;
 use crate::keys;
 use crate::object::{self, items, text};
 use crate::registry::{Registry, Target, store_failure};
@@ -15,7 +16,7 @@ const TOKEN_SECONDS: i64 = 3607;
 
 impl Registry {
     pub(super) fn admit_service_account(&self, target: &Target, pod: &mut Value) -> Result<(), Status> {
-        if pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string() {
+        if references::is_mirror(pod) {
             return Ok(());
         }
         object::object_mut(pod, "spec");
@@ -64,6 +65,24 @@ impl Registry {
         if used && existing.is_none() {
             object::list_mut(&mut pod["spec"], "volumes").push(volume(&name));
         }
+    }
+}
+
+/// What nobody may give a mirror pod: its agent has it from a file, and would not look.
+pub(super) fn check_mirror(target: &Target, pod: &Value) -> Result<(), Status> {
+    if !references::is_mirror(pod) {
+        return Ok(());
+    }
+    let refuse = |text: &str| Err(Status::forbidden(&target.info.kind, shown_name(pod), text));
+    if !references::account(pod).is_empty() {
+        return refuse("a mirror pod may not reference service accounts");
+    }
+    if references::secrets(pod).next().is_some() {
+        return refuse("a mirror pod may not reference secrets");
+    }
+    match references::token_sources(pod).next() {
+        Some(_) => refuse("a mirror pod may not use ServiceAccountToken volume projections"),
+        None => Ok(()),
     }
 }
 
