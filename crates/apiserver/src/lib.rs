@@ -27,6 +27,6 @@ mod tables;
 
 pub use auth::User;
 pub use env::{Environment, SystemEnvironment};
-pub use http::{Listener, ServeError, ServeOptions};
+pub use http::{Limits, Listener, ServeError, ServeOptions};
 pub use pki::{Credentials, Lifetime, Pki, PkiError, RotatingCertificate, keep_renewed};
 pub use server::{ApiServer, Config, StartError};

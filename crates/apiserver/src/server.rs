@@ -16,6 +16,7 @@ use crate::auth::authorize::{self, Attributes};
 use crate::auth::rbac::Rbac;
 use crate::auth::token::Issuer;
 use crate::env::{Env, Environment, SystemEnvironment};
+use crate::http::Limits;
 use crate::http::metrics::Metrics;
 use crate::hub::Hub;
 use crate::pki::{Pki, PkiError, keep_renewed};
@@ -37,6 +38,8 @@ pub struct Config {
     /// Whether a second live pod of a DaemonSet, node and revision is refused. It always is, except where another
     /// Kubernetes server is simulated, none of which does so.
     pub exclusive_places: bool,
+    /// How much of the server clients may take.
+    pub limits: Limits,
     /// Time and randomness.
     pub environment: Arc<dyn Environment>,
 }
@@ -51,6 +54,7 @@ impl Config {
             service_network: [10, 96, 0],
             certificate_validity: SignedDuration::from_hours(24 * 365),
             exclusive_places: true,
+            limits: Limits::default(),
             environment: Arc::new(SystemEnvironment),
         }
     }
@@ -100,7 +104,7 @@ impl ApiServer {
         let server = ApiServer {
             registry,
             pki,
-            metrics: Metrics::default(),
+            metrics: Metrics::new(config.limits),
             further_metrics: OnceLock::new(),
             ready: AtomicBool::new(true),
         };

@@ -1,15 +1,19 @@
-//! Bodies: what comes in is bounded, what goes out is whole or a stream.
+//! Bodies: what comes in is bounded in bytes and time, what goes out is whole or a stream.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use everynode_api::status::Status;
 use http::HeaderMap;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame};
+use tokio::time::{Instant, timeout_at};
 
+use super::limits::Limits;
 use super::negotiate;
+use super::slot::Held;
 use crate::schema::Media;
 
 /// DS-I46
@@ -24,34 +28,71 @@ pub(crate) fn whole(bytes: Bytes) -> OutBody {
 /// Of a body that is too large, this much more is read and forgotten: clients that send all before they listen (curl and
 /// Go over HTTP/2) would see a broken stream instead of the answer.
 const IGNORED_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
+/// What a request costs while its body comes, however small it is.
+const COMING_BYTES: usize = 16 << 10;
+/// What a request costs beside its body once it is there.
+const WAITING_BYTES: usize = 1 << 10;
 
-/// Reads a request's body; more than the limit is 413.
-pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, Status> {
+/// A request's body, which counts as held until this is dropped.
+pub(crate) struct InBody {
+    pub(crate) bytes: Bytes,
+    _held: Held,
+}
+
+/// When so much of a body must have come.
+fn time_for(limits: &Limits, length: usize) -> Duration {
+    let rate = u32::try_from(limits.body_bytes_per_second).unwrap_or(u32::MAX).max(1);
+    let seconds = f64::from(u32::try_from(length).unwrap_or(u32::MAX)) / f64::from(rate);
+    limits.body_grace + Duration::from_secs_f64(seconds)
+}
+
+/// Reads a request's body; more than the limit is 413, too slow is 408, more than the client's share is 429.
+pub(crate) async fn read<B>(mut body: B, mut held: Held) -> Result<InBody, Status>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let began = Instant::now();
     let (mut kept, mut length) = (BytesMut::new(), 0);
-    while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|error| Status::bad_request(format!("the body of the request could not be read: {error}")))?;
+    held.grow(COMING_BYTES).map_err(|refused| held.refuse(refused))?;
+    while let Some(frame) = timely(&mut body, began + time_for(held.limits(), length), &held).await? {
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
         match length {
-            0..=REQUEST_BYTES_MAX => kept.extend_from_slice(&data),
+            0..=REQUEST_BYTES_MAX => {
+                held.grow(length + WAITING_BYTES).map_err(|refused| held.refuse(refused))?;
+                kept.extend_from_slice(&data);
+            }
             _ if length <= IGNORED_BYTES_MAX => kept.clear(),
             _ => break,
         }
     }
-    if length > REQUEST_BYTES_MAX { Err(Status::too_large(REQUEST_BYTES_MAX)) } else { Ok(kept.freeze()) }
+    if length > REQUEST_BYTES_MAX {
+        return Err(Status::too_large(REQUEST_BYTES_MAX));
+    }
+    held.shrink(length + WAITING_BYTES);
+    Ok(InBody { bytes: kept.freeze(), _held: held })
 }
 
-/// Reads a request's object with its form; one in protobuf becomes JSON (DS-I06).
-pub(crate) async fn read_object(headers: &HeaderMap, body: Incoming) -> Result<(Bytes, Media), Status> {
+/// The next frame, if it comes in time. (No timer is started for one that is there.)
+async fn timely<B>(body: &mut B, deadline: Instant, held: &Held) -> Result<Option<Frame<Bytes>>, Status>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let frame = timeout_at(deadline, body.frame()).await.map_err(|_| held.timed_out())?;
+    let unreadable = |error| Status::bad_request(format!("the body of the request could not be read: {error}"));
+    frame.transpose().map_err(unreadable)
+}
+
+/// An object's bytes with their form; one in protobuf becomes JSON (DS-I06).
+pub(crate) fn object(headers: &HeaderMap, body: &InBody) -> Result<(Bytes, Media), Status> {
     if !negotiate::is_protobuf(headers) {
-        let media = negotiate::media(headers)?;
-        return Ok((read(body).await?, media));
+        return Ok((body.bytes.clone(), negotiate::media(headers)?));
     }
-    let bytes = read(body).await?;
-    if bytes.is_empty() {
-        return Ok((bytes, Media::Json));
+    if body.bytes.is_empty() {
+        return Ok((Bytes::new(), Media::Json));
     }
-    let object = crate::protobuf::to_json(&bytes).map_err(Status::bad_request)?;
+    let object = crate::protobuf::to_json(&body.bytes).map_err(Status::bad_request)?;
     Ok((object.to_string().into(), Media::Json))
 }

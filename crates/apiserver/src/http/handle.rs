@@ -12,11 +12,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::answer::{self, Answer};
+use super::body::InBody;
+use super::class::Class;
 use super::metrics::Labels;
 use super::query::Query;
 use super::route::{self, Route, Verb};
 use super::serve::Shared;
-use super::slot::Slot;
+use super::slot::Asker;
 use super::{body, resource, system};
 use crate::auth::authorize::Attributes;
 use crate::auth::{User, authenticate, join, reviews};
@@ -48,22 +50,15 @@ pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, mut
     let head = Head::take(&mut request);
     let route = route::read(&head.method, &head.path, &head.query);
     let labels = labels(&route, &head);
-    let long_running = matches!(&route, Route::Resource(Verb::Watch, _)) || super::proxy::is_proxied(&route);
-    let result = match Slot::take(&shared, &head.method, long_running).await {
-        Some(slot) => limited(long_running, serve(&shared, &connection, &head, route, request, slot)).await,
-        None => Err(Status::too_many_requests("too many requests, please try again later", 1)),
-    };
+    let result = serve(&shared, &connection, &head, route, request).await;
     let answer = result.unwrap_or_else(|status| answer::failure(&status));
     shared.server.metrics.finished(labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
     answer
 }
 
-/// An ordinary request has a minute, slow bodies included; what it writes is written whole or not at all.
-async fn limited(long_running: bool, served: impl Future<Output = Result<Answer, Status>>) -> Result<Answer, Status> {
-    if long_running {
-        return served.await;
-    }
+/// An ordinary request, all of which is there, has a minute; what it writes is written whole or not at all.
+async fn limited(served: impl Future<Output = Result<Answer, Status>>) -> Result<Answer, Status> {
     match tokio::time::timeout(REQUEST_TIMEOUT, served).await {
         Ok(result) => result,
         Err(_) => Err(Status::failure(504, "Timeout", "Timeout: request did not complete within the allotted timeout")),
@@ -90,21 +85,34 @@ impl Head {
     }
 }
 
+/// Finds out who asks and whether they may, reads the body, and only then takes a place: nobody holds one by being slow.
 async fn serve(
     shared: &Arc<Shared>,
     connection: &Connection,
     head: &Head,
     route: Route,
     request: Request<Incoming>,
-    slot: Slot,
 ) -> Result<Answer, Status> {
     let server = &shared.server;
     let user = identify(server, connection, head)?;
+    let slots = &server.metrics.slots;
+    let asker = Asker { class: Class::of(&user, &route), client: slots.clients.of(&user) };
     match route {
         Route::Resource(verb, target) => {
             let verb = super::proxy::verb(verb, &target);
             server.authorize(&user, &route::attributes(verb, &target, &head.query))?;
-            resource::serve(shared, &user, head, verb, target, request, slot).await
+            if super::proxy::is_proxied_target(&target) {
+                let slot = slots.take_long_running(asker)?;
+                return Box::pin(super::proxy::serve(shared, head, &target, request, slot)).await;
+            }
+            if verb == Verb::Watch {
+                let slot = slots.take_long_running(asker)?;
+                return Box::pin(resource::watch(shared, head, &target, slot)).await;
+            }
+            let reads = matches!(verb, Verb::Get | Verb::List);
+            let body = if reads { None } else { Some(body::read(request.into_body(), slots.body(asker)).await?) };
+            let _slot = slots.take(asker, &head.method).await?;
+            limited(resource::serve(shared, &user, head, verb, target, body.as_ref())).await
         }
         Route::Review { group, resource, namespace } => {
             let attributes = Attributes {
@@ -115,17 +123,24 @@ async fn serve(
                 ..Attributes::default()
             };
             server.authorize(&user, &attributes)?;
-            let body = read_value(head, request).await?;
-            let review = reviews::answer(&server.registry, &user, &resource, body)?;
+            let body = body::read(request.into_body(), slots.body(asker)).await?;
+            let _slot = slots.take(asker, &head.method).await?;
+            let review = reviews::answer(&server.registry, &user, &resource, value(head, &body)?)?;
             Ok(answer::bytes(201, "application/json", answer::to_bytes(&review)?))
         }
         Route::Path if head.path == join::PATH && head.method == Method::POST => {
-            let body = read_value(head, request).await?;
-            let joined = join::answer(&server.pki, &user, &body, server.registry.env.now())?;
+            let body = body::read(request.into_body(), slots.body(asker)).await?;
+            let _slot = slots.take(asker, &head.method).await?;
+            let joined = join::answer(&server.pki, &user, &value(head, &body)?, server.registry.env.now())?;
             tracing::info!(node = %joined["nodeName"], peer = %connection.peer, "a node was given a certificate");
             Ok(answer::bytes(200, "application/json", answer::to_bytes(&joined)?))
         }
-        Route::Path => path(server, &user, head),
+        // Probes are answered at once, whatever else is going on.
+        Route::Path if system::is_public(&head.path) => path(server, &user, head),
+        Route::Path => {
+            let _slot = slots.take(asker, &head.method).await?;
+            path(server, &user, head)
+        }
         Route::Unknown => {
             let attributes = Attributes {
                 verb: head.method.as_str().to_lowercase(),
@@ -155,9 +170,9 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
     system::get(server, &head.path, &head.query_text, accept, if_none_match).ok_or_else(Status::no_such_path)
 }
 
-/// Reads a small request object of a kind without schema (reviews, delete options, bindings …).
-pub(crate) async fn read_value(head: &Head, request: Request<Incoming>) -> Result<Value, Status> {
-    let (bytes, media) = body::read_object(&head.headers, request.into_body()).await?;
+/// A small request object of a kind without schema (reviews, delete options, bindings …).
+pub(crate) fn value(head: &Head, body: &InBody) -> Result<Value, Status> {
+    let (bytes, media) = body::object(&head.headers, body)?;
     parse(&bytes, media)
 }
 

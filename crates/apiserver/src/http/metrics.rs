@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use super::handshake::Handshakes;
 use super::histogram::Histogram;
+use super::limits::Limits;
+use super::slot::Slots;
 
 /// Upper bounds of the latency buckets, seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -61,26 +63,22 @@ impl Default for Served {
 /// All counters of the server.
 pub(crate) struct Metrics {
     served: Mutex<BTreeMap<Labels, Served>>,
-    pub(crate) reading: AtomicI64,
-    pub(crate) writing: AtomicI64,
-    pub(crate) long_running: AtomicI64,
     watch_events: AtomicU64,
     panics: AtomicU64,
     client_certificates: Mutex<Histogram>,
     pub(crate) handshakes: Handshakes,
+    pub(crate) slots: Arc<Slots>,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
+impl Metrics {
+    pub(crate) fn new(limits: Limits) -> Metrics {
         Metrics {
             served: Mutex::default(),
-            reading: AtomicI64::default(),
-            writing: AtomicI64::default(),
-            long_running: AtomicI64::default(),
             watch_events: AtomicU64::default(),
             panics: AtomicU64::default(),
             client_certificates: Mutex::new(Histogram::new(&EXPIRATIONS)),
             handshakes: Handshakes::default(),
+            slots: Slots::new(limits),
         }
     }
 }
@@ -122,13 +120,7 @@ impl Metrics {
             }
         }
         self.write_durations(&mut out);
-        head(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests being served now.");
-        for (kind, gauge) in [("readOnly", &self.reading), ("mutating", &self.writing)] {
-            let value = gauge.load(Ordering::Relaxed);
-            let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {value}");
-        }
-        head(&mut out, "apiserver_longrunning_requests", "gauge", "Watches, logs and streams being served now.");
-        let _ = writeln!(out, "apiserver_longrunning_requests {}", self.long_running.load(Ordering::Relaxed));
+        self.slots.write(&mut out);
         head(&mut out, "apiserver_watch_events_total", "counter", "Watch events sent.");
         let _ = writeln!(out, "apiserver_watch_events_total {}", self.watch_events.load(Ordering::Relaxed));
         head(

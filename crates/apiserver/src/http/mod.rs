@@ -1,6 +1,6 @@
 //! HTTP: sockets, routes, forms of request and answer. Everything behind it is plain values.
 //!
-//! Reading order: [`accept`] and [`serve`] (sockets), [`handshake`] (TLS, a few at a time), [`handle`] (one request from end to end), [`route`] (what a
+//! Reading order: [`accept`] and [`serve`] (sockets), [`handshake`] (TLS, a few at a time), [`handle`] (one request from end to end), [`class`], [`limits`] and [`slot`] (who gets how much), [`route`] (what a
 //! path means), [`negotiate`] (which form), [`resource`] (verbs on objects), [`watch`] (streams),
 //! [`proxy`] (what is passed on to agents).
 
@@ -8,14 +8,18 @@ mod accept;
 mod answer;
 mod body;
 mod budget;
+mod class;
 mod handle;
 mod handshake;
 mod histogram;
+mod limits;
 mod list;
 pub(crate) mod metrics;
 mod negotiate;
 mod proxy;
 mod query;
+mod queue;
+mod quota;
 mod resource;
 mod route;
 mod serve;
@@ -25,5 +29,6 @@ mod turns;
 mod watch;
 
 pub use accept::Listener;
+pub use limits::Limits;
 pub use serve::{ServeError, ServeOptions};
 pub(crate) use system::document;

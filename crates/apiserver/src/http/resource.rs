@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use everynode_api::fence::{self, Fence};
 use everynode_api::status::Status;
-use http::Request;
-use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
-use super::handle::{Head, parse, read_value};
+use super::body::InBody;
+use super::handle::{Head, parse, value};
 use super::negotiate;
 use super::query::Query;
 use super::route::Verb;
 use super::serve::Shared;
 use super::slot::Slot;
-use super::{body, proxy, watch};
+use super::{body, watch};
 use crate::auth::User;
 use crate::hub::Filter;
 use crate::registry::read::At;
@@ -29,30 +28,29 @@ pub(crate) async fn serve(
     head: &Head,
     verb: Verb,
     target: Target,
-    request: Request<Incoming>,
-    slot: Slot,
+    body: Option<&InBody>,
 ) -> Result<Answer, Status> {
     let registry = &shared.server.registry;
-    if proxy::is_proxied_target(&target) {
-        return Box::pin(proxy::serve(shared, head, &target, request, slot)).await;
-    }
     let accepted = negotiate::accepted(&head.headers)?;
     let include = negotiate::include_object(head.query.get("includeObject"))?;
     let now = registry.env.now();
-    match verb {
-        Verb::Watch => return Box::pin(watch::serve(shared, head, &target, accepted, include, slot)).await,
-        Verb::List => {
-            let options = list_options(&target, &head.query)?;
-            // Those who are sent away do not all come back at once.
-            let retry_after_seconds = 1 + u32::try_from(registry.env.below(5)).unwrap_or(0);
-            let share = shared.lists.share(registry.list_size(target.info, &options)?, retry_after_seconds).await?;
-            let page = registry.list(target.info, &options).await?;
-            return answer::list(target.info, page, accepted, include, now, share);
-        }
-        _ => {}
+    if verb == Verb::List {
+        let options = list_options(&target, &head.query)?;
+        // Those who are sent away do not all come back at once.
+        let retry_after_seconds = 1 + u32::try_from(registry.env.below(5)).unwrap_or(0);
+        let share = shared.lists.share(registry.list_size(target.info, &options)?, retry_after_seconds).await?;
+        let page = registry.list(target.info, &options).await?;
+        return answer::list(target.info, page, accepted, include, now, share);
     }
-    let reply = single(registry, user, head, verb, &target, request).await?;
+    let reply = single(registry, user, head, verb, &target, body).await?;
     answer::reply(target.info, reply, accepted, include, now)
+}
+
+/// Serves an authorised watch.
+pub(crate) async fn watch(shared: &Arc<Shared>, head: &Head, target: &Target, slot: Slot) -> Result<Answer, Status> {
+    let accepted = negotiate::accepted(&head.headers)?;
+    let include = negotiate::include_object(head.query.get("includeObject"))?;
+    watch::serve(shared, head, target, accepted, include, slot).await
 }
 
 /// Verbs that are answered with one object (or a Status).
@@ -62,10 +60,11 @@ async fn single(
     head: &Head,
     verb: Verb,
     target: &Target,
-    request: Request<Incoming>,
+    body: Option<&InBody>,
 ) -> Result<Reply, Status> {
     let fence = fence(head)?;
     let caller = caller(user, &head.query, fence.as_ref())?;
+    let body = body.ok_or_else(|| Status::method_not_allowed(&target.info.kind));
     match verb {
         Verb::Get if !matches!(target.subresource.as_str(), "" | "status" | "ephemeralcontainers" | "resize") => {
             Err(Status::method_not_allowed(&target.info.kind))
@@ -75,30 +74,29 @@ async fn single(
             Err(Status::method_not_allowed(&target.info.kind))
         }
         Verb::Create if target.subresource.is_empty() => {
-            let (target, body) = (placed(target)?, object(head, request).await?);
+            let (target, body) = (placed(target)?, object(head, body?)?);
             registry.create(&caller, target, body).await
         }
         Verb::Create => {
-            let body = read_value(head, request).await?;
+            let body = value(head, body?)?;
             Box::pin(registry.create_subresource(&caller, target, body)).await
         }
         Verb::Update | Verb::Delete | Verb::Patch if target.name.is_empty() => {
             Err(Status::method_not_allowed(&target.info.kind))
         }
-        Verb::Update => registry.update(&caller, target, object(head, request).await?).await,
+        Verb::Update => registry.update(&caller, target, object(head, body?)?).await,
         Verb::Patch => {
             let form = negotiate::patch_type(&head.headers)?;
-            let bytes = body::read(request.into_body()).await?;
-            registry.patch(&caller, target, PatchBody::Bytes(form, bytes)).await
+            registry.patch(&caller, target, PatchBody::Bytes(form, body?.bytes.clone())).await
         }
         Verb::Delete if !target.subresource.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
         Verb::Delete => {
-            let options = delete_options(head, request).await?;
+            let options = delete_options(head, body?)?;
             registry.delete(&caller, target, &options).await
         }
         Verb::DeleteCollection => {
             let filter = filter(target, &head.query)?;
-            let options = delete_options(head, request).await?;
+            let options = delete_options(head, body?)?;
             Box::pin(registry.delete_collection(&caller, target, filter, &options)).await
         }
         Verb::List | Verb::Watch => Err(Status::method_not_allowed(&target.info.kind)),
@@ -113,8 +111,8 @@ fn placed(target: &Target) -> Result<&Target, Status> {
     }
 }
 
-async fn object(head: &Head, request: Request<Incoming>) -> Result<Body, Status> {
-    let (bytes, media) = body::read_object(&head.headers, request.into_body()).await?;
+fn object(head: &Head, body: &InBody) -> Result<Body, Status> {
+    let (bytes, media) = body::object(&head.headers, body)?;
     Ok(Body::Bytes(bytes, media))
 }
 
@@ -156,7 +154,7 @@ fn fence(head: &Head) -> Result<Option<Fence>, Status> {
     Fence::parse(text).map(Some).map_err(|error| Status::bad_request(error.to_string()))
 }
 
-async fn delete_options(head: &Head, request: Request<Incoming>) -> Result<DeleteOptions, Status> {
+fn delete_options(head: &Head, body: &InBody) -> Result<DeleteOptions, Status> {
     let query = &head.query;
     let propagation = match query.get("propagationPolicy") {
         "" => None,
@@ -168,7 +166,7 @@ async fn delete_options(head: &Head, request: Request<Incoming>) -> Result<Delet
         orphan_dependents: query.flag("orphanDependents"),
         ..DeleteOptions::default()
     };
-    let (bytes, media) = body::read_object(&head.headers, request.into_body()).await?;
+    let (bytes, media) = body::object(&head.headers, body)?;
     from_query.read(&parse(&bytes, media)?)
 }
 

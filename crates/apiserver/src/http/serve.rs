@@ -51,7 +51,6 @@ pub(crate) struct Shared {
     /// True from the moment the server stops: streams end.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) agents: super::proxy::Agents,
-    pub(crate) slots: super::slot::Slots,
     pub(crate) lists: super::budget::ListBudget,
 }
 
@@ -72,7 +71,6 @@ impl ApiServer {
             server: self.clone(),
             stopping: watch::Sender::new(false),
             agents,
-            slots: super::slot::Slots::default(),
             lists: super::budget::ListBudget::default(),
         });
         let mut beside = JoinSet::new();

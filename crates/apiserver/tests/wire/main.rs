@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod fence;
 mod handshakes;
+mod hostile;
 mod in_process;
 mod kubectl;
 mod lists;
