@@ -6,6 +6,7 @@
 //! ports      the traits between the parts below, and the small values they exchange
 //! config     what the agent is told: names, addresses, directories, limits
 //! cri/       the container runtime behind the `Runtime` trait: CRI over a socket, or a fake
+//! admission  what this node refuses: sysctls that reach beyond the pod, other systems
 //! sync/      PURE: pod + observed containers + memory + now -> actions and the pod's status
 //! worker/    one task per pod owns its memory and executes its actions; dispatcher and relist
 //! container/ from a container of a pod to the runtime's configuration
@@ -24,6 +25,7 @@
 //! What is not here: networks and images themselves (the runtime's work), scheduling, any decision
 //! about which pods belong on the node.
 
+pub mod admission;
 pub mod agent;
 pub mod config;
 pub mod container;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::ports::{BoxFuture, PodRef, PodWriter, WriteError};
 
 /// Fields of the status that the agent owns. What is not in the new status is removed.
-const OWN_FIELDS: [&str; 13] = [
+const OWN_FIELDS: [&str; 15] = [
     "phase",
     "reason",
     "message",
@@ -25,6 +25,8 @@ const OWN_FIELDS: [&str; 13] = [
     "containerStatuses",
     "initContainerStatuses",
     "observedGeneration",
+    "allocatedResources",
+    "resources",
     "conditions",
 ];
 /// Lists that Kubernetes merges by key; a change of them replaces the whole list.
@@ -98,8 +100,11 @@ fn difference(known: Option<&PodStatus>, wanted: &PodStatus) -> Option<Value> {
             (known, wanted) if known == wanted => {}
             (_, None) => drop(patch.insert(field.into(), Value::Null)),
             (Some(Value::Array(known)), Some(Value::Array(wanted))) if field == "conditions" => {
-                let changed = wanted.iter().filter(|one| !known.contains(one));
-                patch.insert(field.into(), changed.map(|one| condition(known, one)).collect());
+                let changed = wanted.iter().filter(|one| !known.contains(one)).map(|one| condition(known, one));
+                let is_wanted = |one: &&Value| wanted.iter().any(|wanted| wanted["type"] == one["type"]);
+                let removed = known.iter().filter(|one| !is_wanted(one));
+                let removed = removed.map(|one| json!({"$patch": "delete", "type": one["type"]}));
+                patch.insert(field.into(), changed.chain(removed).collect());
             }
             (Some(_), Some(Value::Array(wanted))) if REPLACED_LISTS.contains(&field) => {
                 let whole = std::iter::once(json!({"$patch": "replace"})).chain(wanted.iter().cloned());
@@ -147,6 +152,10 @@ mod tests {
             })
         );
         assert_eq!(difference(Some(&wanted), &wanted), None);
+        let refused = status(json!({"phase": "Failed", "conditions": [{"type": "PodScheduled", "status": "True"}]}));
+        let removed = json!({"phase": "Failed", "podIP": null, "podIPs": null,
+            "conditions": [{"$patch": "delete", "type": "Ready"}]});
+        assert_eq!(difference(Some(&wanted), &refused).unwrap(), removed);
         assert_eq!(difference(None, &status(json!({"phase": "Pending"}))).unwrap(), json!({"phase": "Pending"}));
     }
 }

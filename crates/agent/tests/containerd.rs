@@ -258,10 +258,7 @@ async fn failed_hook() {
     workers.replace(std::slice::from_ref(&web)).await;
     workers.wait_status("web-uid", "it was restarted", |status| first(status).restart_count >= 1).await;
     let said = workers.record.events();
-    assert!(
-        said.iter().any(|event| event.starts_with("FailedPostStartHook PostStartHook failed:") && event.contains("no")),
-        "{said:#?}"
-    );
+    assert!(said.iter().any(|event| event.starts_with("FailedPostStartHook PostStartHook failed")), "{said:#?}");
     workers.set(&deleted(&web, 1)).await;
     workers.wait_gone("web-uid").await;
     workers.stop().await;

@@ -158,6 +158,9 @@ pub(crate) struct NodeArgs {
     /// 10.200.0.0/16 if another agent runs here]
     #[arg(long, value_name = "CIDR", help_heading = "Node")]
     pub(crate) pod_cidr: Option<String>,
+    /// Kernel parameters that pods may set besides the safe ones: names, or beginnings with `*`, like net.core.*
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Node")]
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use everynode_agent::admission::{AllowedSysctls, NodeAdmission};
 use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, LogLimits};
 use everynode_agent::cri::{CriRuntime, Runtime};
 
@@ -31,6 +32,8 @@ pub(crate) struct NodeSetup {
     /// The runtime that we run ourselves, where none was there.
     pub(crate) private: Option<(Containerd, Network)>,
     pub(crate) state: NodeState,
+    /// What this node refuses to run.
+    pub(crate) admission: NodeAdmission,
 }
 
 /// Decides where everything of this node is, and notes it for `everynode down`.
@@ -47,6 +50,8 @@ pub(crate) async fn set_up(
     let node_name = args.node_name.clone().unwrap_or_else(|| hostname.to_lowercase().replace('_', "-"));
     let wrong = everynode_api::names::dns1123_subdomain(&node_name);
     ensure!(wrong.is_empty(), "`{node_name}` cannot be a node's name: {}", wrong.join("; "));
+    let sysctls = AllowedSysctls::new(&args.allowed_unsafe_sysctls).context("--allowed-unsafe-sysctls")?;
+    let admission = NodeAdmission { sysctls };
     let former = data.node_state();
     let wants_standard = args.kubelet_dir.is_none() || args.log_dir.is_none();
     let primary = wants_standard && claim_primary(data);
@@ -91,7 +96,8 @@ pub(crate) async fn set_up(
         primary,
         service: Some(service),
     };
-    Ok(NodeSetup { config, endpoint, private: private.map(|containerd| (containerd, network)), state })
+    let private = private.map(|containerd| (containerd, network));
+    Ok(NodeSetup { config, endpoint, private, state, admission })
 }
 
 /// The node's name: the flag's, or the machine's in lower case.

@@ -13,7 +13,7 @@ use everynode_agent::forward::Forwarder;
 use everynode_agent::host::LinuxHost;
 use everynode_agent::node::Readiness;
 use everynode_agent::node::machine::Machine;
-use everynode_agent::ports::{AdmitAll, Clock, EventSink, SystemClock};
+use everynode_agent::ports::{Clock, EventSink, SystemClock};
 use everynode_agent::probes::ProbeManager;
 use everynode_agent::server::ServerTls;
 use everynode_agent::volumes::{self, PodVolumes};
@@ -51,7 +51,7 @@ pub(crate) struct NodeAgent {
 impl NodeAgent {
     /// Starts the agent; the node becomes Ready some time later, and says so.
     pub(crate) async fn start(setup: NodeSetup, identity: Arc<Identity>) -> anyhow::Result<NodeAgent> {
-        let NodeSetup { config, endpoint, private, .. } = setup;
+        let NodeSetup { config, endpoint, private, admission, .. } = setup;
         println!("  node        {} (runtime {endpoint})", config.node_name);
         let config = Arc::new(config);
         prepare(&config.dirs.root)?;
@@ -72,7 +72,7 @@ impl NodeAgent {
             api: identity.api.clone(),
             runtime: runtime.clone(),
             host: Arc::new(LinuxHost::new(config.clone())),
-            admission: Arc::new(AdmitAll),
+            admission: Arc::new(admission),
             tls: Some(server_tls(&identity)?),
         };
         let agent = Agent::new(setup, parts).await.with_context(|| {

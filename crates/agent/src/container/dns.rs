@@ -9,6 +9,16 @@ use crate::cri::v1::DnsConfig;
 const SERVERS_MAX: usize = 3;
 const SEARCHES_MAX: usize = 32;
 
+/// Whether the pod asks for the cluster's DNS and there is none.
+pub(crate) fn misses_cluster_dns(cluster: &ClusterDns, spec: &PodSpec) -> bool {
+    let asks = match spec.dns_policy.as_deref() {
+        Some("None" | "Default") => false,
+        Some("ClusterFirstWithHostNet") => true,
+        _ => spec.host_network != Some(true),
+    };
+    asks && cluster.servers.is_empty()
+}
+
 /// What the pod's `/etc/resolv.conf` will say.
 pub(super) fn dns_config(cluster: &ClusterDns, spec: &PodSpec, namespace: &str, resolv_conf: &str) -> DnsConfig {
     let host_network = spec.host_network == Some(true);
@@ -89,6 +99,24 @@ mod tests {
         let host = "# x\nnameserver 192.0.2.1\nsearch old\nsearch corp.example\noptions timeout:1\n";
         let DnsConfig { servers, searches, options } = dns_config(&cluster, &spec, "shop", host);
         assert_eq!(format!("{} | {} | {}", servers.join(" "), searches.join(" "), options.join(" ")), expected);
+    }
+
+    #[test]
+    fn who_misses_the_cluster_dns() {
+        let none = ClusterDns { servers: Vec::new(), domain: "d".into(), resolv_conf: "/r".into() };
+        let some = ClusterDns { servers: vec!["10.0.0.10".parse().unwrap()], ..none.clone() };
+        for (policy, on_host, misses) in [
+            ("ClusterFirst", false, true),
+            ("ClusterFirst", true, false),
+            ("ClusterFirstWithHostNet", true, true),
+            ("Default", false, false),
+            ("None", false, false),
+        ] {
+            let spec = serde_json::json!({"containers": [], "dnsPolicy": policy, "hostNetwork": on_host});
+            let spec = serde_json::from_value(spec).unwrap();
+            assert_eq!(misses_cluster_dns(&none, &spec), misses, "{policy} {on_host}");
+            assert!(!misses_cluster_dns(&some, &spec));
+        }
     }
 
     /// DS-H44

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{HostAlias, PodSpec};
 
-use super::sandbox::hostname;
+use super::sandbox::{full_hostname, hostname};
 use crate::config::AgentConfig;
 use crate::ports::PodRef;
 
@@ -36,10 +36,7 @@ pub(crate) fn hosts_file(
 /// With a subdomain the full name comes first.
 fn own_names(config: &AgentConfig, spec: &PodSpec, pod: &PodRef) -> String {
     let name = hostname(spec, pod);
-    match spec.subdomain.as_deref().filter(|subdomain| !subdomain.is_empty()) {
-        Some(subdomain) => format!("{name}.{subdomain}.{}.svc.{}\t{name}", pod.namespace, config.dns.domain),
-        None => name,
-    }
+    full_hostname(config, spec, pod).map_or(name.clone(), |full| format!("{full}\t{name}"))
 }
 
 fn push_aliases(text: &mut String, aliases: &[HostAlias]) {

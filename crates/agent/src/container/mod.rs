@@ -21,6 +21,7 @@ use crate::env::expand::expand;
 use crate::ports::{ConfigError, EnvVar, PodRef};
 use crate::sync::{SPEC_HASH_ANNOTATION, container_spec_hash};
 
+pub(crate) use dns::misses_cluster_dns;
 pub(crate) use hosts::hosts_file;
 pub(crate) use resources::cgroup_parent;
 pub(crate) use resources::{PodLimits, cgroup_v2_weight, pod_limits};

@@ -164,7 +164,7 @@ fn run_as_non_root() {
 fn sandboxes() {
     let host = json!({"hostNetwork": true, "hostPID": true, "containers": [{"name": "c",
         "ports": [{"containerPort": 80, "hostPort": 80}]}]});
-    let made = sandbox_config(&config(), &pod(host), 1, "nameserver 192.0.2.9\n");
+    let made = sandbox_config(&config(), &pod(host), 1, "nameserver 192.0.2.9\n").unwrap();
     assert_eq!((made.hostname.as_str(), made.port_mappings.len()), ("", 0));
     let metadata = made.metadata.unwrap();
     assert_eq!((metadata.name.as_str(), metadata.attempt), ("p", 1));
@@ -179,7 +179,7 @@ fn sandboxes() {
     let own = json!({"hostname": "web", "shareProcessNamespace": true,
         "securityContext": {"sysctls": [{"name": "net.a", "value": "1"}], "fsGroup": 9, "supplementalGroups": [8]},
         "containers": [{"name": "c", "ports": [{"containerPort": 53, "hostPort": 5353, "protocol": "UDP", "hostIP": "127.0.0.1"}]}]});
-    let made = sandbox_config(&config(), &pod(own), 0, "");
+    let made = sandbox_config(&config(), &pod(own), 0, "").unwrap();
     assert_eq!(made.hostname, "web");
     let expected = v1::PortMapping {
         protocol: v1::Protocol::Udp as i32,
@@ -193,6 +193,30 @@ fn sandboxes() {
     let security = linux.security_context.unwrap();
     assert_eq!(security.supplemental_groups, [8, 9]);
     assert_eq!(security.namespace_options.unwrap().pid, v1::NamespaceMode::Pod as i32);
+}
+
+/// The host name that the kernel shows, and the names in the hosts file.
+#[test]
+fn host_names() {
+    let names = |mut spec: Value| {
+        spec["containers"] = json!([]);
+        let pod = pod(spec);
+        let sandbox = sandbox_config(&config(), &pod, 0, "").map_err(|error| error.message)?;
+        let ips = ["10.0.0.5".parse().unwrap()];
+        let hosts = hosts_file(&config(), pod.spec.as_ref().unwrap(), &PodRef::of(&pod), &ips, "");
+        let line = hosts.lines().find_map(|line| line.strip_prefix("10.0.0.5\t")).unwrap().to_owned();
+        Ok::<_, String>((sandbox.hostname, line))
+    };
+    let pair = |kernel: &str, hosts: &str| Ok((kernel.to_owned(), hosts.to_owned()));
+    assert_eq!(names(json!({})), pair("p", "p"));
+    assert_eq!(names(json!({"hostname": "h", "subdomain": "s"})), pair("h", "h.s.n.svc.cluster.local\th"));
+    let full = json!({"hostname": "h", "subdomain": "s", "setHostnameAsFQDN": true});
+    assert_eq!(names(full), pair("h.s.n.svc.cluster.local", "h.s.n.svc.cluster.local\th"));
+    assert_eq!(names(json!({"setHostnameAsFQDN": true})), pair("p", "p"));
+    let over = json!({"hostname": "h", "subdomain": "s", "hostnameOverride": "over.example"});
+    assert_eq!(names(over), pair("over.example", "over.example"));
+    let long = json!({"hostname": "h".repeat(50), "subdomain": "s", "setHostnameAsFQDN": true});
+    assert!(names(long).unwrap_err().ends_with("is too long (64 characters is the max, 72 characters requested)"));
 }
 
 /// DS-H45
@@ -236,5 +260,5 @@ fn unsupported_fields_are_refused() {
     let in_pod = |spec: Value| super::unsupported(&pod(spec).spec.unwrap()).unwrap_or_default();
     assert!(in_pod(json!({"runtimeClassName": "gvisor", "containers": []})).starts_with("runtime class \"gvisor\" "));
     assert!(in_pod(json!({"hostUsers": false, "containers": []})).starts_with("hostUsers: false "));
-    assert_eq!(in_pod(json!({"hostUsers": true, "os": {"name": "linux"}, "containers": []})), "");
+    assert_eq!(in_pod(json!({"hostUsers": true, "containers": []})), "");
 }

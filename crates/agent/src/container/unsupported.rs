@@ -13,9 +13,6 @@ pub(crate) fn in_pod(spec: &PodSpec) -> Option<String> {
     if spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
         return Some("resourceClaims (dynamic resource allocation) are not supported by this agent".into());
     }
-    if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
-        return Some("only pods for Linux can run on this node".into());
-    }
     None
 }
 

@@ -105,7 +105,12 @@ impl Resolver {
             }
         }
         if !skipped.is_empty() {
-            self.complain(pod, &skipped, &what);
+            let names = skipped.join(", ");
+            let message = format!(
+                "Keys [{names}] from the EnvFrom {what} were skipped since they are considered invalid \
+                 environment variable names."
+            );
+            self.complain(pod, "InvalidEnvironmentVariableNames", message);
         }
         Ok(())
     }
@@ -141,17 +146,9 @@ impl Resolver {
         Ok(None)
     }
 
-    fn complain(&self, pod: &Pod, skipped: &[String], source: &str) {
-        let names = skipped.join(", ");
-        self.events.emit(Event {
-            regarding: Regarding::Pod(PodRef::of(pod)),
-            severity: Severity::Warning,
-            reason: "InvalidEnvironmentVariableNames",
-            message: format!(
-                "Keys [{names}] from the EnvFrom {source} were skipped since they are considered invalid \
-                 environment variable names."
-            ),
-        });
+    fn complain(&self, pod: &Pod, reason: &'static str, message: String) {
+        let regarding = Regarding::Pod(PodRef::of(pod));
+        self.events.emit(Event { regarding, severity: Severity::Warning, reason, message });
     }
 }
 
@@ -168,7 +165,16 @@ impl Environment for Resolver {
 
 impl PullSecrets for Resolver {
     fn credentials<'a>(&'a self, pod: &'a Pod, image: &'a str) -> BoxFuture<'a, Vec<PullCredential>> {
-        Box::pin(pull::credentials(&self.objects, pod, image))
+        Box::pin(async move {
+            let (found, missing) = pull::credentials(&self.objects, pod, image).await;
+            if !missing.is_empty() {
+                self.complain(pod, "FailedToRetrieveImagePullSecret", format!(
+                    "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                    missing.join(", ")
+                ));
+            }
+            found
+        })
     }
 }
 

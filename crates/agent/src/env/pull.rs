@@ -26,14 +26,15 @@ struct Auth {
     auth: String,
 }
 
-/// The logins that fit the image's registry. A secret that is missing or unreadable is skipped, as
-/// Kubernetes does: the pull itself will tell.
-pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> Vec<PullCredential> {
+/// The logins that fit the image's registry, and the secrets that cannot be had: the image may be there for
+/// everybody, so the pull is tried without them.
+pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> (Vec<PullCredential>, Vec<String>) {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let references = pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
-    let mut found = Vec::new();
-    for reference in references {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for reference in references.filter(|reference| !reference.name.is_empty()) {
         let Ok(Some(data)) = objects.secret(namespace, &reference.name).await else {
+            missing.push(reference.name.clone());
             continue;
         };
         let auths = match (data.get(".dockerconfigjson"), data.get(".dockercfg")) {
@@ -43,7 +44,7 @@ pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> Ve
         };
         found.extend(fitting(auths.unwrap_or_default(), registry(image)));
     }
-    found
+    (found, missing)
 }
 
 fn fitting(auths: BTreeMap<String, Auth>, registry: &str) -> impl Iterator<Item = PullCredential> {

@@ -56,3 +56,21 @@ fn keys_that_are_no_names_are_skipped_and_told() {
     ];
     assert_eq!(told, expected.map(|message| format!("InvalidEnvironmentVariableNames: {message}")));
 }
+
+#[test]
+fn pull_secrets_that_cannot_be_had_are_told() {
+    let (api, events) = (Arc::new(FakeApi::default()), Arc::new(Events::default()));
+    let login = json!({"data": {".dockercfg": "eyJyLmV4YW1wbGUiOnsidXNlcm5hbWUiOiJ1IiwicGFzc3dvcmQiOiJwIn19"}});
+    api.put("/api/v1/namespaces/x/secrets/there", login);
+    let resolver = Resolver::new(Objects::new(api), Arc::new(config()), Allocatable::new(), events.clone());
+    let secrets = json!([{"name": "a"}, {"name": "there"}, {"name": "b"}, {}]);
+    let pod = json!({"metadata": {"name": "p", "namespace": "x", "uid": "u"},
+        "spec": {"imagePullSecrets": secrets, "containers": []}});
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    let found = resolver.credentials(&pod, "r.example/i:1");
+    let found = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(found);
+    assert_eq!((found.len(), found[0].username.as_str()), (1, "u"));
+    let told = events.0.lock().unwrap();
+    let words = "Unable to retrieve some image pull secrets (a, b); attempting to pull the image may not succeed.";
+    assert_eq!((told.len(), told[0].reason, told[0].message.as_str()), (1, "FailedToRetrieveImagePullSecret", words));
+}

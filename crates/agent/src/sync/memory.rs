@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::action::Slot;
 use super::backoff::Backoff;
-use super::seen::Observed;
+use super::seen::{Observed, Seen};
 use crate::cri::ContainerState;
 use crate::ports::{ProbeKind, ProbeReport, Rejection};
 
@@ -36,6 +36,8 @@ pub struct Memory {
     /// The phase that the API server has for sure.
     pub(super) written_phase: Option<String>,
     pub(super) deleted: bool,
+    /// The addresses that the pod had last: they stay in the status when its network is gone.
+    pub(super) pod_ips: Vec<std::net::IpAddr>,
 }
 
 /// What occupies a slot.
@@ -127,6 +129,14 @@ impl Memory {
             };
         }
         memory
+    }
+
+    /// Keeps the addresses while the pod has any.
+    pub(super) fn note_addresses(&mut self, seen: &Seen) {
+        let ips = seen.pod_ips();
+        if !ips.is_empty() {
+            self.pod_ips = ips;
+        }
     }
 
     /// The object was removed without us, or never existed for this run of the agent.

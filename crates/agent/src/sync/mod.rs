@@ -35,6 +35,7 @@ pub use memory::Memory;
 pub use planner::{Plan, plan};
 pub use seen::{NodeFacts, Observed, Seen};
 pub use spec::{container_named, container_spec_hash, is_sidecar, qos_class};
+pub(crate) use status::OWN_CONDITIONS;
 
 /// Annotation on a container: the hash of the spec it was made from.
 pub const SPEC_HASH_ANNOTATION: &str = "everynode.dev/spec-hash";

@@ -22,7 +22,8 @@ pub struct Plan {
 
 /// Decides about one pod.
 pub fn plan(seen: &Seen, memory: &Memory, now: Timestamp) -> Plan {
-    let (memory, actions) = (memory.clone(), Vec::new());
+    let (mut memory, actions) = (memory.clone(), Vec::new());
+    memory.note_addresses(seen);
     let mut planner = Planner { seen, memory, now, actions, wake_at: None, done: false, starts_held: false };
     match planner.ending() {
         Some(ending) => planner.stop(ending),

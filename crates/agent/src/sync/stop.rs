@@ -7,7 +7,9 @@ use super::memory::{Stopping, Work};
 use super::planner::Planner;
 use super::seen::is_alive;
 use super::spec::{self, RestartPolicy};
+use super::status::DEADLINE_EXCEEDED;
 use crate::cri::{self, ContainerState};
+use crate::ports::Severity;
 
 /// What is left of a grace period is at least this (DS-H24, DS-H26).
 const GRACE_SECONDS_MIN: i64 = 2;
@@ -35,6 +37,9 @@ impl Planner<'_> {
             return Some(Ending::Deleted { grace_seconds });
         }
         self.note_deadline();
+        if self.memory.rejection.is_some() {
+            self.memory.start_time.get_or_insert(self.now);
+        }
         let refused = self.memory.rejection.is_some() || self.memory.deadline_exceeded;
         (refused || self.was_terminal() || self.has_finished()).then_some(Ending::Finished)
     }
@@ -50,7 +55,10 @@ impl Planner<'_> {
             return;
         };
         let deadline = start.saturating_add(jiff::SignedDuration::from_secs(seconds));
-        self.memory.deadline_exceeded |= deadline.is_ok_and(|deadline| deadline <= self.now);
+        let passed = deadline.is_ok_and(|deadline| deadline <= self.now);
+        if passed && !std::mem::replace(&mut self.memory.deadline_exceeded, true) && !self.was_terminal() {
+            self.emit_pod(Severity::Normal, "DeadlineExceeded", DEADLINE_EXCEEDED.into());
+        }
     }
 
     /// Every container has ended and none will be started again.

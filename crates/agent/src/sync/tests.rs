@@ -727,6 +727,7 @@ fn active_deadline() {
                0s sandbox 0
                0s image web
                0s start web 0
+              60s event DeadlineExceeded: Pod was active on the node longer than the specified deadline
               60s terminating
               60s kill web in 30s: Stopping container web
               60s stop sandbox1

@@ -35,7 +35,8 @@ pub(super) fn check(sub: &str) -> Result<(), String> {
 }
 
 /// Binds `sub` of the volume to `target`, creating the directory if nothing is there: with the
-/// volume's own mode, so that who may write to the volume may write to it.
+/// volume's own mode, so that who may write to the volume may write to it, and may not remove what is another's
+/// where the volume says so (the sticky bit).
 ///
 /// # Errors
 /// Of the file system; `EXDEV` when a link leads out of the volume.
@@ -43,7 +44,7 @@ pub(super) fn bind(volume: &Path, sub: &Path, target: &Path) -> io::Result<()> {
     let root = rustix::fs::open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let found = match open_beneath(&root, sub) {
         Err(Errno::NOENT) => {
-            make_beneath(&root, sub, fs::metadata(volume)?.mode() & 0o2777)?;
+            make_beneath(&root, sub, fs::metadata(volume)?.mode() & 0o3777)?;
             open_beneath(&root, sub)?
         }
         opened => opened?,

@@ -38,11 +38,13 @@ fn missing_directories_get_the_mode_of_the_volume() {
         let scratch = Scratch::new("subpath-new");
         let volume = scratch.path("volume");
         fs::create_dir(&volume).unwrap();
-        fs::set_permissions(&volume, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(&volume, fs::Permissions::from_mode(0o3777)).unwrap();
         let target = bind_in(&scratch, "a/b").unwrap();
         fs::write(target.join("f"), "1").unwrap();
         assert_eq!(read(&volume.join("a/b/f")), "1");
-        assert_eq!(fs::metadata(volume.join("a")).unwrap().mode() & 0o777, 0o777);
+        for made in ["a", "a/b"] {
+            assert_eq!(fs::metadata(volume.join(made)).unwrap().mode() & 0o7777, 0o3777, "sticky, of the group");
+        }
         symlink("nowhere", volume.join("dangling")).unwrap();
         assert!(bind_in(&scratch, "dangling").is_err());
         assert!(bind_in(&scratch, "a/b/f/below").is_err(), "a file is no directory");

@@ -285,7 +285,7 @@ fn orphan(observed: &Observed) -> Option<Pod> {
 
 /// The event carries the rejection's reason (DS-H09); amounts of extended resources share one.
 fn event_reason(reason: &str) -> &'static str {
-    const KNOWN: [&str; 12] = [
+    const KNOWN: [&str; 13] = [
         "OutOfcpu",
         "OutOfmemory",
         "OutOfpods",
@@ -298,6 +298,7 @@ fn event_reason(reason: &str) -> &'static str {
         "NodeShutdown",
         "AppArmor",
         "PodOSNotSupported",
+        "SysctlForbidden",
     ];
     KNOWN.into_iter().find(|known| *known == reason).unwrap_or("UnexpectedAdmissionError")
 }

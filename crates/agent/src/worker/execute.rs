@@ -77,21 +77,30 @@ async fn set_up(context: &Context, seen: &Seen) -> Result<(), String> {
 }
 
 async fn create_sandbox(context: &Context, pod: &Pod, attempt: u32) -> Result<Sandbox, String> {
+    let refused = pod.spec.as_ref().and_then(container::unsupported);
+    if pod.spec.as_ref().is_some_and(|spec| container::misses_cluster_dns(&context.config.dns, spec)) {
+        tell_missing_dns(context, pod);
+    }
     let config = container::sandbox_config(&context.config, pod, attempt, &context.host.resolv_conf());
-    if let Some(message) = pod.spec.as_ref().and_then(container::unsupported) {
+    let created = async {
+        let config = refused.map_or(config.map_err(|error| error.message), Err)?;
+        let id = context.runtime.run_sandbox(&config).await.map_err(|error| error.message)?;
+        context.runtime.sandbox_status(&id).await.map_err(|error| error.message)
+    };
+    created.await.inspect_err(|message| {
         let told = format!("Failed to create pod sandbox: {message}");
         context.emit_pod(pod, Severity::Warning, "FailedCreatePodSandBox", told);
-        return Err(message);
-    }
-    let created = async {
-        let id = context.runtime.run_sandbox(&config).await?;
-        context.runtime.sandbox_status(&id).await
-    };
-    created.await.map_err(|error| {
-        let message = format!("Failed to create pod sandbox: {}", error.message);
-        context.emit_pod(pod, Severity::Warning, "FailedCreatePodSandBox", message);
-        error.message
     })
+}
+
+/// The pod resolves names as its node does.
+fn tell_missing_dns(context: &Context, pod: &Pod) {
+    let message = format!(
+        "pod: \"{}\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" \
+         policy. Falling back to \"Default\" policy.",
+        PodRef::of(pod)
+    );
+    context.emit_pod(pod, Severity::Warning, "MissingClusterDNS", message);
 }
 
 async fn remove_container(context: &Context, seen: &Seen, id: &str) -> Result<(), String> {

@@ -34,7 +34,7 @@ pub(super) async fn start(
     context.emit_container(pod, &name, Severity::Normal, "Created", "Container created".into());
     let result = context.runtime.start_container(&id).await.map_err(|error| ("RunContainerError", error.message));
     match &result {
-        Ok(()) => context.emit_container(pod, &name, Severity::Normal, "Started", format!("Started container {name}")),
+        Ok(()) => context.emit_container(pod, &name, Severity::Normal, "Started", "Container started".into()),
         Err((_, message)) => {
             context.emit_container(pod, &name, Severity::Warning, "Failed", format!("Error: {message}"))
         }
@@ -91,7 +91,7 @@ async fn configure(
     let config = container::container_config(inputs).map_err(|error| error.message)?;
     let sandbox_attempt = seen.observed.sandbox().map_or(0, |sandbox| sandbox.attempt);
     let sandbox = container::sandbox_config(&context.config, pod, sandbox_attempt, &context.host.resolv_conf());
-    Ok((config, sandbox))
+    Ok((config, sandbox.map_err(|error| error.message)?))
 }
 
 /// Runs the postStart hook; its failure kills the container (DS-H19).
@@ -100,7 +100,8 @@ pub(super) async fn post_start(context: &Context, seen: &Seen, container: &Conta
     let Some(handler) = lifecycle.and_then(|lifecycle| lifecycle.post_start.as_ref()) else { return Ok(()) };
     let result = handlers::run(context, seen, container, id, handler).await;
     if let Err(message) = &result {
-        let told = format!("PostStartHook failed: {message}");
+        tracing::debug!(pod = %PodRef::of(&seen.pod), container = container.name, message, "a postStart hook failed");
+        let told = "PostStartHook failed".to_owned();
         context.emit_container(&seen.pod, &container.name, Severity::Warning, "FailedPostStartHook", told);
         let message = "FailedPostStartHook".to_owned();
         context.emit_container(&seen.pod, &container.name, Severity::Normal, "Killing", message);

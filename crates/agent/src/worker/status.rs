@@ -9,13 +9,10 @@ use tokio::task::JoinHandle;
 
 use super::Context;
 use crate::ports::WriteError;
+use crate::sync::OWN_CONDITIONS;
 
 /// The delay after a failed write grows to this.
 const RETRY_SECONDS_MAX: i64 = 10;
-
-/// The conditions that the agent owns; all others are somebody else's.
-pub(super) const OWN_CONDITIONS: [&str; 5] =
-    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
 /// The pod as it will be, and the task that writes it.
 type UnderWay = (Arc<Pod>, JoinHandle<Result<u64, WriteError>>);

@@ -8,6 +8,10 @@ use super::super::seen::Seen;
 use super::super::spec::{container_named, init_containers, is_sidecar, lasting_containers};
 use super::time;
 
+/// The conditions that the agent owns, in their order; all others are somebody else's.
+pub(crate) const OWN_CONDITIONS: [&str; 5] =
+    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
 /// What a condition says.
 struct Verdict {
     met: bool,
@@ -36,17 +40,22 @@ pub(super) fn conditions(
 ) -> Vec<PodCondition> {
     let containers_ready = containers_ready(seen, phase, init, ordinary);
     let ready = ready(seen, &containers_ready);
-    let own = [
-        ("PodReadyToStartContainers", network_ready(seen, memory)),
-        ("Initialized", initialized(seen, phase, init, ordinary)),
-        ("Ready", ready),
-        ("ContainersReady", containers_ready),
-        ("PodScheduled", Verdict::yes()),
+    let verdicts = [
+        network_ready(seen, memory),
+        initialized(seen, phase, init, ordinary),
+        ready,
+        containers_ready,
+        Verdict::yes(),
     ];
     let prior = seen.pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let names = own.each_ref().map(|(name, _)| *name);
-    let others = prior.iter().filter(|condition| !names.contains(&condition.type_.as_str())).cloned();
-    own.into_iter().map(|(name, verdict)| condition(seen, prior, name, verdict, now)).chain(others).collect()
+    let others = prior.iter().filter(|condition| !is_own(&condition.type_)).cloned();
+    let own = OWN_CONDITIONS.into_iter().zip(verdicts);
+    own.map(|(name, verdict)| condition(seen, prior, name, verdict, now)).chain(others).collect()
+}
+
+/// Whether the agent owns conditions of this type.
+pub(super) fn is_own(kind: &str) -> bool {
+    OWN_CONDITIONS.contains(&kind)
 }
 
 /// The time of transition is kept while the status is the same.

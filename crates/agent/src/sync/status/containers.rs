@@ -2,12 +2,13 @@
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    VolumeMount, VolumeMountStatus,
 };
 
 use super::super::memory::{ContainerMemory, Memory, prior_status};
 use super::super::seen::Seen;
 use super::super::spec::{init_containers, is_sidecar};
-use super::time;
+use super::{amounts, time};
 use crate::cri;
 
 /// The status of a container of the spec.
@@ -43,6 +44,9 @@ fn observed(
         image_id: found.image_ref.clone(),
         last_state: Some(last.map(|last| terminated(seen, last)).unwrap_or_default()),
         state: Some(state),
+        allocated_resources: amounts::requests_of_container(container),
+        resources: Some(amounts::of_container(container)),
+        volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     }
 }
@@ -67,8 +71,25 @@ fn absent(seen: &Seen, memory: &Memory, container: &Container, entry: &Container
         image: image_of(container),
         last_state: Some(last_state),
         state: Some(state),
+        volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     }
+}
+
+/// No runtime that we know makes what is mounted below read-only, too.
+fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
+    let mounts = container.volume_mounts.as_ref().filter(|mounts| !mounts.is_empty())?;
+    let status = |mount: &VolumeMount| {
+        let read_only = mount.read_only == Some(true);
+        VolumeMountStatus {
+            name: mount.name.clone(),
+            mount_path: mount.mount_path.clone(),
+            read_only: read_only.then_some(true),
+            recursive_read_only: read_only.then(|| "Disabled".into()),
+            ..VolumeMountStatus::default()
+        }
+    };
+    Some(mounts.iter().map(status).collect())
 }
 
 fn was_running(prior: &ContainerStatus) -> bool {
@@ -140,6 +161,25 @@ fn terminated(seen: &Seen, found: &cri::Container) -> ContainerState {
         signal: None,
     };
     ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+}
+
+/// All messages of a pod together have at most this many bytes, shared evenly (as in Kubernetes).
+const POD_MESSAGE_BYTES_MAX: usize = 12 * 1024;
+
+/// Cuts the last words of containers to their share.
+pub(super) fn share_messages(init: &mut [ContainerStatus], ordinary: &mut [ContainerStatus]) {
+    let share = POD_MESSAGE_BYTES_MAX / (init.len() + ordinary.len()).max(1);
+    for status in init.iter_mut().chain(ordinary) {
+        let states = [&mut status.state, &mut status.last_state].into_iter().flatten();
+        let ended = states.filter_map(|state| state.terminated.as_mut());
+        for message in ended.filter_map(|ended| ended.message.as_mut()).filter(|message| message.len() > share) {
+            let mut end = share;
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+            message.truncate(end);
+        }
+    }
 }
 
 /// The last words that were told before their file went away with the rest of an ended pod.
