@@ -47,13 +47,12 @@ const CORE_READ: &[&str] = &[
     "services",
     "services/status",
 ];
+// Not `endpoints`: who writes them sends a Service's traffic where they like (Kubernetes took them out in 1.22).
 const CORE_WRITE: &[&str] = &[
     "configmaps",
-    "endpoints",
     "events",
     "pods",
     "pods/attach",
-    "pods/eviction",
     "pods/exec",
     "pods/portforward",
     "secrets",
@@ -79,7 +78,7 @@ fn edit_rules() -> Vec<Value> {
         rule(&[""], &["secrets", "pods/attach", "pods/exec", "pods/portforward"], &READ),
         rule(&[""], CORE_WRITE, &WRITE),
         rule(&[""], &["serviceaccounts"], &["impersonate"]),
-        rule(&[""], &["serviceaccounts/token"], &["create"]),
+        rule(&[""], &["serviceaccounts/token", "pods/eviction"], &["create"]),
         rule(&["apps"], &["daemonsets"], &WRITE),
         rule(&["policy"], &["poddisruptionbudgets"], &WRITE),
         rule(

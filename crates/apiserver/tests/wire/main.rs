@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod attack;
 mod fence;
 mod handshakes;
 mod hostile;

@@ -1,0 +1,98 @@
+//! An ordinary object of each kind, and what subresources are sent.
+
+use serde_json::{Value, json};
+
+/// The name of what is created.
+pub(crate) const NEW: &str = "fresh";
+
+/// An object of a kind: the stored one of the given name, or one to create.
+pub(crate) fn object(resource: &str, name: &str) -> Value {
+    let meta = json!({"name": name});
+    let group = "rbac.authorization.k8s.io";
+    match resource {
+        "configmaps" => json!({"metadata": meta, "data": {"a": "1"}}),
+        "secrets" => json!({"metadata": meta, "stringData": {"a": "1"}}),
+        "serviceaccounts" | "namespaces" => json!({"metadata": meta}),
+        "services" => json!({"metadata": meta, "spec": {"ports": [{"port": 80}]}}),
+        "endpoints" => json!({"metadata": meta, "subsets": []}),
+        "events" => {
+            json!({"metadata": meta, "involvedObject": {"kind": "Pod", "name": "x"}, "reason": "R", "message": "m"})
+        }
+        "pods" => pod(name),
+        "nodes" => node(name),
+        "daemonsets.apps" => json!({"metadata": meta, "spec": {"selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "x:1"}]}}}}),
+        "controllerrevisions.apps" => json!({"metadata": meta, "revision": 1, "data": {}}),
+        "leases.coordination.k8s.io" => json!({"metadata": meta, "spec": {"holderIdentity": name}}),
+        "poddisruptionbudgets.policy" => {
+            json!({"metadata": meta, "spec": {"minAvailable": 0, "selector": {"matchLabels": {"app": "none"}}}})
+        }
+        "priorityclasses.scheduling.k8s.io" => json!({"metadata": meta, "value": 7}),
+        "roles.rbac.authorization.k8s.io" | "clusterroles.rbac.authorization.k8s.io" => {
+            json!({"metadata": meta, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]})
+        }
+        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
+            json!({"metadata": meta, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "view"},
+                   "subjects": [{"apiGroup": group, "kind": "User", "name": "somebody"}]})
+        }
+        "events.events.k8s.io" => {
+            json!({"metadata": meta, "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal",
+            "reason": "R", "note": "m", "action": "A", "reportingController": "x.y/z", "reportingInstance": "i",
+            "regarding": {"kind": "Pod", "name": "x", "namespace": "team"}})
+        }
+        other => review(other),
+    }
+}
+
+fn review(resource: &str) -> Value {
+    let asked = json!({"verb": "list", "resource": "pods", "namespace": "team"});
+    match resource {
+        "selfsubjectreviews.authentication.k8s.io" => json!({}),
+        "tokenreviews.authentication.k8s.io" => json!({"spec": {"token": "x"}}),
+        "selfsubjectaccessreviews.authorization.k8s.io" => json!({"spec": {"resourceAttributes": asked}}),
+        "selfsubjectrulesreviews.authorization.k8s.io" => json!({"spec": {"namespace": "team"}}),
+        "subjectaccessreviews.authorization.k8s.io" | "localsubjectaccessreviews.authorization.k8s.io" => {
+            json!({"spec": {"user": "somebody", "resourceAttributes": asked}})
+        }
+        other => panic!("a new kind {other:?}: it needs a body here, and a block in rights.txt"),
+    }
+}
+
+/// A pod that refers to the account, secret and config map of its own name; a new one has the default account.
+fn pod(name: &str) -> Value {
+    let account = if name == NEW { "default" } else { name };
+    json!({"metadata": {"name": name}, "spec": {"serviceAccountName": account, "containers": [{"name": "main", "image": "x:1"}],
+        "volumes": [{"name": "s", "secret": {"secretName": name}}, {"name": "c", "configMap": {"name": name}}]}})
+}
+
+/// What a node may create: a mirror pod, owned by its own Node.
+pub(crate) fn mirror_pod(name: &str, node: &Value) -> Value {
+    let node_name = &node["metadata"]["name"];
+    let owner = json!({"apiVersion": "v1", "kind": "Node", "name": node_name, "uid": node["metadata"]["uid"], "controller": true});
+    json!({"metadata": {"name": name, "annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [owner]},
+           "spec": {"nodeName": node_name, "containers": [{"name": "main", "image": "x:1"}], "automountServiceAccountToken": false}})
+}
+
+/// A node whose agent nobody answers for.
+fn node(name: &str) -> Value {
+    json!({"metadata": {"name": name},
+           "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                      "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}}}})
+}
+
+/// What is posted to a subresource of an object.
+pub(crate) fn posted(subresource: &str, object: &Value) -> Value {
+    let meta = &object["metadata"];
+    match subresource {
+        "binding" => json!({"metadata": {"name": meta["name"]}, "target": {"kind": "Node", "name": "n2"}}),
+        "eviction" => json!({"metadata": {"name": meta["name"], "namespace": meta["namespace"]}}),
+        _ => json!({}),
+    }
+}
+
+/// A request for a token of an account, bound to the pod that has it.
+pub(crate) fn token_request(pod: &Value) -> Value {
+    let reference =
+        json!({"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]});
+    json!({"spec": {"boundObjectRef": reference}})
+}
