@@ -1,6 +1,7 @@
 //! The command line: what can be asked for. Parsed here, decided elsewhere.
 
 mod hollow;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::hollow::{HollowArgs, HollowProfile, HollowWatch};
+pub(crate) use self::store::{RepairArgs, StoreArgs, StoreVerb, VerifyArgs};
 
 /// One pod of every DaemonSet on every node that it fits.
 #[derive(Debug, Parser)]
@@ -25,7 +27,8 @@ pub(crate) use self::hollow::{HollowArgs, HollowProfile, HollowWatch};
         \x20 3  the data directory is in use, damaged or not writable\n\
         \x20 4  the API server cannot be reached or refuses the credentials\n\
         \x20 5  not done within --timeout\n\
-        \x20 6  `everynode plan` has found something to do\n\n\
+        \x20 6  `everynode plan` has found something to do\n\
+        \x20 7  `everynode store` has found damage\n\n\
         EXAMPLES\n\
         \x20 everynode up                                     a one-node cluster, here and now\n\
         \x20 everynode apply -f examples/node-exporter.yaml   run a node service\n\
@@ -81,6 +84,8 @@ pub(crate) enum Command {
     Rollout(RolloutArgs),
     /// Print the token with which machines join
     Token(TokenArgs),
+    /// Check the store of a stopped server, or make one of what can be read of a damaged one
+    Store(StoreArgs),
     /// Print the administrator's kubeconfig
     Kubeconfig(KubeconfigArgs),
     /// Run only the DaemonSet controller, against any Kubernetes cluster

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Timeout = 5,
     /// No failure: a plan has work in it.
     Work = 6,
+    /// The store is damaged, and was looked at for that.
+    Damaged = 7,
 }
 
 /// An error with the exit code that it means; put into an `anyhow` chain.

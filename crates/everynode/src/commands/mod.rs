@@ -9,6 +9,7 @@ mod hollow;
 mod plan;
 mod rollout;
 mod status;
+mod store;
 mod up;
 
 use clap::CommandFactory;
@@ -32,6 +33,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Why(args) => status::why(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Rollout(args) => rollout::run(args.verb).await,
+        Command::Store(args) => store::run(args.verb),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "everynode", &mut std::io::stdout());

@@ -75,6 +75,9 @@ impl Remains {
                 false
             }
             Err(StoreError::Corrupt(text)) => {
+                self.verify_and_repair(what, dir.path());
+                let dir = self.with(name, content);
+                let _ = EmbeddedStore::open(dir.path(), options()).expect_err("refused again");
                 let way_out = text.contains("store verify") || text.contains("use the program that wrote it");
                 assert!(way_out && text.contains("store.db"), "{what}: {text}");
                 for (file, bytes) in &self.files {
@@ -88,6 +91,29 @@ impl Remains {
             }
             Err(other) => panic!("{what}: {other}"),
         }
+    }
+
+    /// What is refused is damaged for `verify`, too; what can be read of it goes on beyond what was acknowledged.
+    fn verify_and_repair(&self, what: &str, dir: &Path) {
+        // Thousands of repairs take minutes.
+        if what.bytes().map(usize::from).sum::<usize>() % 8 != 0 {
+            return;
+        }
+        let found = match verify(dir, &mut |_| ()) {
+            Ok(found) => found,
+            Err(StoreError::Corrupt(_)) => return,
+            Err(other) => panic!("{what}: {other}"),
+        };
+        assert!(!found.problems.is_empty(), "{what}: {found:?}");
+        let repaired = repair(dir, &mut |_| ()).unwrap_or_else(|error| panic!("{what}: {error}")).1;
+        let repaired = repaired.unwrap_or_else(|| panic!("{what}: not repaired"));
+        assert!(repaired.goes_on_after > self.revision && repaired.kept.join("store.db").exists(), "{what}");
+        assert_eq!(verify(dir, &mut |_| ()).unwrap().problems, [], "{what}");
+        let store = EmbeddedStore::open(dir, options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let page = store.range(&prefix_range(""), None, 0).unwrap();
+        assert!(page.items.iter().all(|kv| kv.modified <= self.revision), "{what}");
+        assert!(block_on(put(&store, "/a", "1")) > repaired.goes_on_after, "{what}");
+        assert!(matches!(store.watch("/", self.revision).err(), Some(StoreError::Compacted { .. })), "{what}");
     }
 
     /// Flips a bit at each of these places; how many were refused.
@@ -194,4 +220,56 @@ fn an_older_database_is_told() {
     let Err(StoreError::Corrupt(text)) = EmbeddedStore::open(dir.path(), options()) else { panic!("opened") };
     let told = [older.revision, newer.revision].map(|revision| format!("revision {}", revision.0));
     assert!(told.iter().all(|told| text.contains(told)), "{text}");
+}
+
+/// A repair loses the damaged row and nothing else; of a damaged log, what comes after the place.
+#[test]
+fn a_repair_keeps_what_can_be_read() {
+    let clean = remains(false, 40);
+    // Without its witness everything is folded into rows.
+    let dir = clean.with("store.witness", None);
+    drop(EmbeddedStore::open(dir.path(), options()).unwrap());
+    let path = dir.path().join("store.db");
+    let mut bad = fs::read(&path).unwrap();
+    let lost = &clean.acknowledged[1];
+    let at = bad.windows(lost.value.len()).rposition(|bytes| bytes == &*lost.value).expect("stored");
+    bad[at + 1] ^= 1;
+    fs::write(&path, &bad).unwrap();
+    let (found, repaired) = repair(dir.path(), &mut |_| ()).unwrap();
+    assert!(repaired.is_some() && found.problems.iter().any(|one| one.what.contains(&*lost.key)), "{found:?}");
+    let store = EmbeddedStore::open(dir.path(), options()).unwrap();
+    let left = store.range(&prefix_range(""), None, 0).unwrap().items;
+    assert!(left.iter().eq(clean.acknowledged.iter().filter(|kv| kv.key != lost.key)), "{left:?}");
+
+    let crashed = remains(true, 40);
+    let (mut bad, dir) = (crashed.file("store.db-wal").to_vec(), tempfile::tempdir().unwrap());
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    // What was there before the damage, by a log that ends there.
+    crashed.files.iter().for_each(|(name, bytes)| fs::write(dir.path().join(name), bytes).unwrap());
+    fs::write(dir.path().join("store.db-wal"), &bad[..middle]).unwrap();
+    fs::remove_file(dir.path().join("store.witness")).unwrap();
+    let before = EmbeddedStore::open(dir.path(), options()).unwrap().range(&prefix_range(""), None, 0).unwrap().items;
+    let dir = crashed.with("store.db-wal", Some(&bad));
+    let (found, _) = repair(dir.path(), &mut |_| ()).unwrap();
+    assert!(found.revision < crashed.revision && found.acknowledged == Some(crashed.revision), "{found:?}");
+    assert!(found.problems.iter().any(|one| one.at.is_some_and(|at| at <= middle as u64)), "{found:?}");
+    let store = EmbeddedStore::open(dir.path(), options()).unwrap();
+    assert_eq!(store.range(&prefix_range(""), None, 0).unwrap().items, before);
+}
+
+#[test]
+fn a_sound_store_is_left_alone_and_a_running_one_is_not_looked_at() {
+    for crashed in [true, false] {
+        let remains = remains(crashed, 20);
+        let dir = remains.with("", None);
+        let (found, repaired) = repair(dir.path(), &mut |_| ()).unwrap();
+        assert_eq!((found.problems, repaired, found.revision), (vec![], None, remains.revision));
+        assert_eq!((found.keys, found.acknowledged), (remains.acknowledged.len() as u64, Some(remains.revision)));
+        for (name, bytes) in &remains.files {
+            assert!(fs::read(dir.path().join(name)).unwrap() == *bytes, "{name} was changed");
+        }
+        let _running = EmbeddedStore::open(dir.path(), options()).unwrap();
+        assert!(matches!(verify(dir.path(), &mut |_| ()), Err(StoreError::InUse(_))));
+    }
 }

@@ -33,12 +33,14 @@ pub(super) fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     private_file(&fresh).map_err(failed)?;
     fill(&fresh).map_err(|error| store_error(error, &fresh))?;
     fs::rename(&fresh, path).map_err(failed)?;
-    for dir in [Some(dir), dir.parent()].into_iter().flatten() {
-        // A relative directory's parent is empty.
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
-    }
-    Ok(())
+    [Some(dir), dir.parent()].into_iter().flatten().try_for_each(sync_dir).map_err(failed)
+}
+
+/// Makes what happened to names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    // A relative directory's parent is empty.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir)?.sync_all()
 }
 
 fn fill(path: &Path) -> rusqlite::Result<()> {

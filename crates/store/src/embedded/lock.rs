@@ -67,8 +67,11 @@ pub(super) fn make_private_dir(dir: &Path) -> Result<(), StoreError> {
         }
         return Ok(());
     }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| disk_error("make", dir, error))
+    private_dir(dir).map_err(|error| disk_error("make", dir, error))
+}
+
+pub(super) fn private_dir(dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Opens a file for reading and writing with mode 0600, whatever it was before.

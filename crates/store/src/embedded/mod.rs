@@ -31,7 +31,9 @@ mod disk;
 mod file;
 mod lock;
 mod log;
+mod salvage;
 mod tables;
+mod verify;
 mod wal;
 mod witness;
 mod writer;
@@ -58,6 +60,8 @@ use answers::Teller;
 use company::{Company, Joined};
 use disk::{Disk, Loaded, LogSize};
 use lock::DirectoryLock;
+pub use salvage::Problem;
+pub use verify::{Repaired, Report, repair, verify};
 use writer::{Pace, Request, Waiting, Writer};
 
 /// What may wait for the writer, in KiB of values and one per request: 64 MiB, 65,536 requests.

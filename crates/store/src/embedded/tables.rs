@@ -269,3 +269,7 @@ fn checksum_of_record(record: &Record) -> u64 {
 pub(super) fn damaged(text: String) -> rusqlite::Error {
     failure(rusqlite::ffi::SQLITE_CORRUPT, text)
 }
+
+pub(super) fn unwritable(error: &std::io::Error) -> rusqlite::Error {
+    failure(rusqlite::ffi::SQLITE_CANTOPEN, error.to_string())
+}

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::checksum::Checksum;
+use super::file::sync_dir;
 use super::lock::private_file;
 use crate::Revision;
 
@@ -121,8 +122,7 @@ impl Witness {
         witness.write(acknowledged)?;
         witness.file.sync_all()?;
         fs::rename(&fresh, &path)?;
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        File::open(dir)?.sync_all()?;
+        sync_dir(dir)?;
         Ok(witness)
     }
 
