@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::percent;
+
 /// A string that is static for built-in kinds and owned for those found at run time.
 pub type Text = Cow<'static, str>;
 
@@ -65,19 +67,18 @@ impl Kind {
     /// The URL path of a collection, or of one object when `name` is given.
     ///
     /// `namespace` is ignored for cluster-scoped kinds; `None` for a namespaced kind means all
-    /// namespaces (lists and watches only).
+    /// namespaces (lists and watches only). Each part stays one segment, whatever characters it has.
     pub fn path(&self, namespace: Option<&str>, name: Option<&str>, subresource: Option<&str>) -> String {
         let mut path = match self.group.as_ref() {
-            "" => format!("/api/{}", self.version),
-            group => format!("/apis/{group}/{}", self.version),
+            "" => "/api".to_owned(),
+            group => format!("/apis/{}", percent::encode(group)),
         };
-        if let (true, Some(namespace)) = (self.namespaced, namespace) {
-            path.push_str("/namespaces/");
-            path.push_str(namespace);
-        }
-        for part in [Some(self.plural.as_ref()), name, subresource].into_iter().flatten() {
+        let place = namespace.filter(|_| self.namespaced);
+        let parts =
+            [Some(self.version.as_ref()), place.and(Some("namespaces")), place, Some(self.plural.as_ref()), name];
+        for part in parts.into_iter().chain([subresource]).flatten() {
             path.push('/');
-            path.push_str(part);
+            path.push_str(&percent::encode(part));
         }
         path
     }
@@ -154,6 +155,11 @@ mod tests {
         );
         assert_eq!(NODE.path(None, Some("a"), None), "/api/v1/nodes/a");
         assert_eq!(POD.path(None, None, None), "/api/v1/pods");
+        assert_eq!(
+            CLUSTER_ROLE.path(None, Some("system:node"), None),
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node"
+        );
+        assert_eq!(POD.path(Some("bad name"), Some("../a?b"), None), "/api/v1/namespaces/bad%20name/pods/..%2Fa%3Fb");
         assert_eq!(DAEMON_SET.qualified_resource(), "daemonsets.apps"); // DS-I42
         assert_eq!(find_by_kind("v1", "Node").map(|info| info.storage), Some("minions"));
     }

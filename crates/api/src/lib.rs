@@ -15,6 +15,7 @@ pub mod meta;
 pub mod names;
 pub mod node_labels;
 pub mod patch;
+pub mod percent;
 pub mod ports;
 pub mod quantity;
 pub mod reconcile;

@@ -84,7 +84,7 @@ fn target(object: &Value, name: &str) -> Result<Target, Status> {
     let text = |name: &str| object[name].as_str().unwrap_or("");
     let info = find_by_kind(text("apiVersion"), text("kind")).ok_or_else(Status::no_such_path)?;
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
-    Ok(Target { info, namespace, name: name.to_owned(), subresource: String::new() })
+    Ok(Target { info, namespace, name: name.to_owned(), subresource: "" })
 }
 
 async fn create_all(registry: &std::sync::Arc<Registry>, objects: Vec<Value>) -> Result<(), Status> {

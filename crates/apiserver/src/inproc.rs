@@ -13,8 +13,8 @@ use everynode_api::status::Status;
 use serde_json::{Value, json};
 
 use crate::auth::User;
-use crate::auth::authorize::Attributes;
 use crate::hub::{Delivery, Filter, Watcher};
+use crate::operation::{Operation, Selected, Verb};
 use crate::registry::read::{At, list_body};
 use crate::registry::{Body, Caller, DeleteOptions, ListOptions, PatchBody, Target, WatchParameters};
 use crate::schema::FieldValidation;
@@ -35,8 +35,12 @@ fn info(kind: &Kind) -> Result<&'static KindInfo, Status> {
 }
 
 fn target(target: ports::Target) -> Result<Target, Status> {
-    let subresource = target.subresource.unwrap_or("").to_owned();
-    Ok(Target { info: info(&target.kind)?, namespace: target.namespace, name: target.name, subresource })
+    let info = info(&target.kind)?;
+    let subresource = target.subresource.unwrap_or("");
+    match subresource.is_empty() || info.subresources.contains(&subresource) {
+        true => Ok(Target { info, namespace: target.namespace, name: target.name, subresource }),
+        false => Err(Status::no_such_path()),
+    }
 }
 
 fn filter(info: &KindInfo, selection: &Selection) -> Result<Filter, Status> {
@@ -62,40 +66,24 @@ impl InProcess {
         Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore, fence }
     }
 
-    fn authorize(&self, verb: &str, target: &Target) -> Result<(), Status> {
-        if self.user.is_in(crate::auth::MASTERS) {
-            return Ok(());
-        }
-        let kind = &target.info.kind;
-        let attributes = Attributes {
-            verb: verb.into(),
-            resource: kind.plural.to_string(),
-            group: kind.group.to_string(),
-            version: kind.version.to_string(),
-            namespace: target.namespace.clone(),
-            name: target.name.clone(),
-            subresource: target.subresource.clone(),
-            ..Attributes::default()
-        };
-        self.server.authorize(&self.user, &attributes)
+    /// What is authorised is what is carried out: the target of the operation, given back.
+    fn authorized(&self, verb: Verb, target: Target) -> Result<Target, Status> {
+        let operation = Operation::internal(verb, target, Selected::default());
+        self.authorize(&operation)?;
+        Ok(operation.target)
     }
 
-    fn authorize_selection(&self, verb: &str, info: &'static KindInfo, filter: &Filter) -> Result<(), Status> {
-        if self.user.is_in(crate::auth::MASTERS) {
-            return Ok(());
+    fn authorize_selection(&self, verb: Verb, info: &'static KindInfo, filter: &Filter) -> Result<(), Status> {
+        let namespace = filter.namespace.clone().unwrap_or_default();
+        let target = Target { info, namespace, name: String::new(), subresource: "" };
+        self.authorize(&Operation::internal(verb, target, Selected::by(filter)))
+    }
+
+    fn authorize(&self, operation: &Operation) -> Result<(), Status> {
+        match self.user.is_in(crate::auth::MASTERS) {
+            true => Ok(()),
+            false => self.server.authorize(&self.user, &operation.attributes()),
         }
-        let kind = &info.kind;
-        let attributes = Attributes {
-            verb: verb.into(),
-            resource: kind.plural.to_string(),
-            group: kind.group.to_string(),
-            version: kind.version.to_string(),
-            namespace: filter.namespace.clone().unwrap_or_default(),
-            selected_node: filter.node().unwrap_or("").into(),
-            selected_name: filter.name().unwrap_or("").into(),
-            ..Attributes::default()
-        };
-        self.server.authorize(&self.user, &attributes)
     }
 
     async fn carry_out(&self, request: Request) -> Result<Bytes, Status> {
@@ -104,14 +92,13 @@ impl InProcess {
         let caller = &self.caller(fence.as_deref());
         let reply = match request {
             Request::Get(wanted) => {
-                let target = target(wanted)?;
-                self.authorize("get", &target)?;
+                let target = self.authorized(Verb::Get, target(wanted)?)?;
                 registry.get(&target)?
             }
             Request::List { kind, selection, limit, continue_token, resource_version } => {
                 let info = info(&kind)?;
                 let filter = filter(info, &selection)?;
-                self.authorize_selection("list", info, &filter)?;
+                self.authorize_selection(Verb::List, info, &filter)?;
                 let at = match resource_version {
                     None | Some(0) => At::Newest,
                     Some(revision) => At::NotOlderThan(revision),
@@ -120,27 +107,23 @@ impl InProcess {
                 return list_body(info, &registry.list(info, &options).await?);
             }
             Request::Create { target: wanted, body } => {
-                let target = target(wanted)?;
-                self.authorize("create", &target)?;
+                let target = self.authorized(Verb::Create, target(wanted)?)?;
                 match target.subresource.is_empty() {
                     true => registry.create(caller, &target, Body::Value(body)).await?,
                     false => registry.create_subresource(caller, &target, body).await?,
                 }
             }
             Request::Update { target: wanted, body } => {
-                let target = target(wanted)?;
-                self.authorize("update", &target)?;
+                let target = self.authorized(Verb::Update, target(wanted)?)?;
                 registry.update(caller, &target, Body::Value(body)).await?
             }
             Request::Patch { target: wanted, patch, body, preconditions } => {
-                let target = target(wanted)?;
-                self.authorize("patch", &target)?;
+                let target = self.authorized(Verb::Patch, target(wanted)?)?;
                 let body = with_preconditions(patch, body, &preconditions);
                 registry.patch(caller, &target, PatchBody::Value(patch, body)).await?
             }
             Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
-                let target = target(wanted)?;
-                self.authorize("delete", &target)?;
+                let target = self.authorized(Verb::Delete, target(wanted)?)?;
                 let options = DeleteOptions {
                     grace_period_seconds,
                     propagation,
@@ -159,7 +142,7 @@ impl InProcess {
     async fn open_watch(&self, request: WatchRequest) -> Result<Watcher, Status> {
         let info = info(&request.kind)?;
         let filter = filter(info, &request.selection)?;
-        self.authorize_selection("watch", info, &filter)?;
+        self.authorize_selection(Verb::Watch, info, &filter)?;
         let parameters = WatchParameters {
             filter,
             resource_version: request.resource_version,

@@ -1,7 +1,7 @@
 //! The API server: what kubectl, agents and controllers speak to.
 //!
 //! Reading order: [`server`] (the whole as one value), `registry` (verbs and strategies), `hub`
-//! (watch fan-out), `http` (sockets, routes, forms), `auth`, `pki`, `inproc`. What objects look
+//! (watch fan-out), `operation` (what a request is to do), `http` (sockets, routes, forms), `auth`, `pki`, `inproc`. What objects look
 //! like is in `schema`, how they are shown in `tables`, what is served in `discovery` and
 //! `openapi`.
 
@@ -16,6 +16,7 @@ mod inproc;
 mod keys;
 mod object;
 mod openapi;
+mod operation;
 mod patching;
 mod pki;
 mod protobuf;

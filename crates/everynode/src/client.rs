@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use everynode_api::kinds::{self, Kind};
+use everynode_api::percent;
 use everynode_api::ports::{Api, Request, Target};
 use everynode_runtime::{Env, HttpApi};
 use serde_json::Value;
@@ -47,7 +48,11 @@ impl Client {
     }
 
     async fn discover(&self, version: &str, kind: &str) -> anyhow::Result<Kind> {
-        let path = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+        // It is the text of a manifest.
+        let path = match version.split_once('/') {
+            Some((group, version)) => format!("/apis/{}/{}", percent::encode(group), percent::encode(version)),
+            None => format!("/api/{}", percent::encode(version)),
+        };
         let none = || format!("no matches for kind \"{kind}\" in version \"{version}\"");
         let list = match self.api.call(Request::Raw { path }).await {
             Ok(json) => serde_json::from_slice::<Value>(&json).with_context(none)?,

@@ -49,7 +49,7 @@ fn binding(registry: &Registry, user: &User, target: &Target, value: &Value) -> 
         return Ok(());
     }
     let info = find(&kind.group, &kind.plural).ok_or_else(Status::no_such_path)?;
-    let role = Target { info, namespace: namespace.into(), name: name.into(), subresource: String::new() };
+    let role = Target { info, namespace: namespace.into(), name: name.into(), subresource: "" };
     let (_, role) = registry.current_value(&role)?;
     covered(registry, user, target, &role["rules"])
 }

@@ -32,7 +32,7 @@ impl Class {
     /// The class of a request of somebody who has proven who they are.
     pub(crate) fn of(user: &User, route: &Route) -> Class {
         let target = match route {
-            Route::Resource(_, target) => Some(target),
+            Route::Operation(operation) => Some(&operation.target),
             _ => None,
         };
         match target {
@@ -113,7 +113,8 @@ mod tests {
     const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces";
 
     fn class(user: &User, method: Method, path: &str) -> Class {
-        Class::of(user, &route::read(&method, path, &Query::default()))
+        let asked = route::Asked { method: &method, path, query: &Query::default(), upgrades: false };
+        Class::of(user, &route::read(asked).unwrap())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_api::status::Status;
-use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
+use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH, UPGRADE};
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -16,12 +16,14 @@ use super::body::InBody;
 use super::class::Class;
 use super::metrics::Labels;
 use super::query::Query;
-use super::route::{self, Route, Verb};
+use super::route::{self, Asked, Route};
 use super::serve::Shared;
 use super::slot::Asker;
 use super::{body, resource, system};
 use crate::auth::authorize::Attributes;
 use crate::auth::{User, authenticate, join, reviews};
+use crate::operation::options::Options;
+use crate::operation::{Operation, Verb};
 use crate::server::ApiServer;
 
 /// How long an ordinary request may take, as in kube-apiserver.
@@ -48,13 +50,25 @@ pub(crate) struct Head {
 pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, mut request: Request<Incoming>) -> Answer {
     let started = Instant::now();
     let head = Head::take(&mut request);
-    let route = route::read(&head.method, &head.path, &head.query);
+    let (query, route) = match understood(&head) {
+        Ok(understood) => understood,
+        Err(status) => return answer::failure(&status),
+    };
+    let head = Head { query, ..head };
     let labels = labels(&route, &head);
     let result = serve(&shared, &connection, &head, route, request).await;
     let answer = result.unwrap_or_else(|status| answer::failure(&status));
     shared.server.metrics.finished(labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
     answer
+}
+
+/// Query and route; what is malformed is refused, whoever asks.
+fn understood(head: &Head) -> Result<(Query, Route), Status> {
+    let query = Query::parse(&head.query_text)?;
+    let upgrades = head.headers.contains_key(UPGRADE);
+    let route = route::read(Asked { method: &head.method, path: &head.path, query: &query, upgrades })?;
+    Ok((query, route))
 }
 
 /// An ordinary request, all of which is there, has a minute; what it writes is written whole or not at all.
@@ -74,7 +88,7 @@ impl Head {
         Head {
             method: request.method().clone(),
             path: uri.path().to_owned(),
-            query: Query::parse(&query_text),
+            query: Query::default(),
             query_text,
             headers,
         }
@@ -98,21 +112,9 @@ async fn serve(
     let slots = &server.metrics.slots;
     let asker = Asker { class: Class::of(&user, &route), client: slots.clients.of(&user) };
     match route {
-        Route::Resource(verb, target) => {
-            let verb = super::proxy::verb(verb, &target);
-            server.authorize(&user, &route::attributes(verb, &target, &head.query))?;
-            if super::proxy::is_proxied_target(&target) {
-                let slot = slots.take_long_running(asker)?;
-                return Box::pin(super::proxy::serve(shared, head, &target, request, slot)).await;
-            }
-            if verb == Verb::Watch {
-                let slot = slots.take_long_running(asker)?;
-                return Box::pin(resource::watch(shared, head, &target, slot)).await;
-            }
-            let reads = matches!(verb, Verb::Get | Verb::List);
-            let body = if reads { None } else { Some(body::read(request.into_body(), slots.body(asker)).await?) };
-            let _slot = slots.take(asker, &head.method).await?;
-            limited(resource::serve(shared, &user, head, verb, target, body.as_ref())).await
+        Route::Operation(operation) => {
+            server.authorize(&user, &operation.attributes())?;
+            execute(shared, asker, &user, head, *operation, request).await
         }
         Route::Review { group, resource, namespace } => {
             let attributes = Attributes {
@@ -141,14 +143,38 @@ async fn serve(
             let _slot = slots.take(asker, &head.method).await?;
             path(server, &user, head)
         }
-        Route::Unknown => {
-            let attributes = Attributes {
-                verb: head.method.as_str().to_lowercase(),
-                path: head.path.clone(),
-                ..Attributes::default()
-            };
+        Route::Refused(attributes, status) => {
             server.authorize(&user, &attributes)?;
-            system::definitions(head).ok_or_else(Status::no_such_path)
+            system::definitions(head).ok_or(*status)
+        }
+    }
+}
+
+/// Carries out what may be done: streams take a place of their own, everything else one when all of it is there.
+async fn execute(
+    shared: &Arc<Shared>,
+    asker: Asker,
+    user: &User,
+    head: &Head,
+    operation: Operation,
+    request: Request<Incoming>,
+) -> Result<Answer, Status> {
+    let slots = &shared.server.metrics.slots;
+    let Operation { verb, target, options, .. } = operation;
+    match options.map_err(|status| *status)? {
+        Options::Connect(connect) => {
+            let slot = slots.take_long_running(asker)?;
+            Box::pin(super::proxy::serve(shared, head, &target, &connect, request, slot)).await
+        }
+        Options::Watch(parameters) => {
+            let slot = slots.take_long_running(asker)?;
+            Box::pin(resource::watch(shared, head, target.info, parameters, slot)).await
+        }
+        options => {
+            let reads = matches!(verb, Verb::Get | Verb::List);
+            let body = if reads { None } else { Some(body::read(request.into_body(), slots.body(asker)).await?) };
+            let _slot = slots.take(asker, &head.method).await?;
+            limited(resource::serve(shared, user, head, (verb, options), &target, body.as_ref())).await
         }
     }
 }
@@ -167,7 +193,8 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
         ));
     }
     let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
-    system::get(server, &head.path, &head.query_text, accept, if_none_match).ok_or_else(Status::no_such_path)
+    system::get(server, &head.path, (&head.query, &head.query_text), accept, if_none_match)
+        .ok_or_else(Status::no_such_path)
 }
 
 /// A small request object of a kind without schema (reviews, delete options, bindings …).
@@ -253,16 +280,17 @@ fn labels(route: &Route, head: &Head) -> Labels {
         Method::DELETE => "DELETE",
         _ => "GET",
     };
-    let Route::Resource(verb, target) = route else {
+    let Route::Operation(operation) = route else {
         return Labels { verb: write_verb, ..Labels::default() };
     };
-    let verb = match verb {
+    let verb = match operation.verb {
         Verb::List => "LIST",
         Verb::Watch => "WATCH",
         Verb::DeleteCollection => "DELETECOLLECTION",
-        _ if super::proxy::is_proxied(route) => "CONNECT",
+        _ if operation.is_connect() => "CONNECT",
         _ => write_verb,
     };
+    let target = &operation.target;
     let kind = &target.info.kind;
     let scope = match (target.name.is_empty(), target.namespace.is_empty()) {
         (false, _) => "resource",
@@ -274,7 +302,7 @@ fn labels(route: &Route, head: &Head) -> Labels {
         group: &kind.group,
         version: &kind.version,
         resource: &kind.plural,
-        subresource: target.info.subresources.iter().find(|known| target.is_under(known)).unwrap_or(&""),
+        subresource: target.subresource,
         scope,
         dry_run: head.query.has("dryRun"),
     }

@@ -1,7 +1,8 @@
 //! HTTP: sockets, routes, forms of request and answer. Everything behind it is plain values.
 //!
-//! Reading order: [`accept`] and [`serve`] (sockets), [`handshake`] (TLS, a few at a time), [`handle`] (one request from end to end), [`class`], [`limits`] and [`slot`] (who gets how much), [`route`] (what a
-//! path means), [`negotiate`] (which form), [`resource`] (verbs on objects), [`watch`] (streams),
+//! Reading order: [`accept`] and [`serve`] (sockets), [`handshake`] (TLS, a few at a time), [`handle`] (one request from end to end),
+//! [`class`], [`limits`] and [`slot`] (who gets how much), [`route`] (what a path means), [`options`] and [`connect_options`] (what a
+//! query means), [`negotiate`] (which form), [`resource`] (verbs on objects), [`watch`] (streams),
 //! [`proxy`] (what is passed on to agents).
 
 mod accept;
@@ -9,6 +10,7 @@ mod answer;
 mod body;
 mod budget;
 mod class;
+mod connect_options;
 mod handle;
 mod handshake;
 mod histogram;
@@ -16,6 +18,7 @@ mod limits;
 mod list;
 pub(crate) mod metrics;
 mod negotiate;
+mod options;
 mod proxy;
 mod query;
 mod queue;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_api::kinds::{NODE, POD, find};
+use everynode_api::kinds::{NODE, find};
 use everynode_api::status::Status;
 use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
 use http::{Request, Response, StatusCode, Uri};
@@ -22,11 +22,10 @@ use tokio_rustls::TlsConnector;
 
 use super::answer::Answer;
 use super::handle::Head;
-use super::query::Query;
-use super::route::{Route, Verb};
 use super::serve::Shared;
 use super::slot::Slot;
 use crate::object::{at, items, text};
+use crate::operation::connect::{Connect, PodIdentity};
 use crate::pki::{Pki, PkiError};
 use crate::registry::{Registry, Target};
 
@@ -45,36 +44,20 @@ impl Agents {
     }
 }
 
-const STREAMS: [&str; 4] = ["log", "exec", "attach", "portforward"];
-
-pub(crate) fn is_proxied_target(target: &Target) -> bool {
-    let first = target.subresource.split('/').next().unwrap_or("");
-    (target.info.kind == POD && STREAMS.contains(&first)) || (target.info.kind == NODE && first == "proxy")
-}
-
-pub(crate) fn is_proxied(route: &Route) -> bool {
-    matches!(route, Route::Resource(_, target) if is_proxied_target(target))
-}
-
-/// exec, attach and port-forward over WebSocket are GETs that RBAC knows as `create` (KEP-4006: since 1.35).
-pub(crate) fn verb(verb: Verb, target: &Target) -> Verb {
-    match target.subresource.as_str() {
-        "exec" | "attach" | "portforward" if target.info.kind == POD => Verb::Create,
-        _ => verb,
-    }
-}
-
 /// Passes a request on to the agent of the pod's (or the) node.
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
     head: &Head,
     target: &Target,
+    asked: &Connect,
     request: Request<Incoming>,
     slot: Slot,
 ) -> Result<Answer, Status> {
     let registry = &shared.server.registry;
-    let (node, path) = destination(registry, head, target)?;
-    let address = agent_address(registry, &node)?;
+    let Some(Destination { node, path }) = destination(registry, target, asked)? else {
+        return Ok(super::answer::text(200, ""));
+    };
+    let address = agent_address(registry, &node, asked)?;
     let stream = connect(&shared.agents, &node, address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -94,7 +77,7 @@ pub(crate) async fn serve(
         }
         return Ok(Response::from_parts(parts, super::body::whole(bytes::Bytes::new())));
     }
-    if target.subresource == "log" && !parts.status.is_success() {
+    if matches!(asked, Connect::Log(_)) && !parts.status.is_success() {
         return Err(refusal(parts.status, incoming).await);
     }
     Ok(Response::from_parts(strip(parts), Streamed { body: incoming, _slot: slot }.boxed_unsync()))
@@ -190,62 +173,43 @@ fn unreachable(node: &str, address: SocketAddr, error: &dyn std::fmt::Display) -
     Status::failure(502, "ServiceUnavailable", format!("error dialing the agent of node {node} at {address}: {error}"))
 }
 
-/// The node, and path and query at its agent.
-fn destination(registry: &Registry, head: &Head, target: &Target) -> Result<(String, String), Status> {
-    if target.info.kind == NODE {
-        let rest = target.subresource.strip_prefix("proxy").unwrap_or("");
-        let path = if rest.is_empty() { "/" } else { rest };
-        return Ok((target.name.clone(), with_query(path, &head.query_text)));
+/// Where a request is passed on to.
+struct Destination {
+    node: String,
+    /// Path and query at its agent.
+    path: String,
+}
+
+/// `None`: a log of a pod that has no node yet, which is empty.
+fn destination(registry: &Registry, target: &Target, asked: &Connect) -> Result<Option<Destination>, Status> {
+    if let Connect::Proxy { .. } = asked {
+        let nobody = PodIdentity { namespace: "", name: "", uid: "" };
+        return Ok(Some(Destination { node: target.name.clone(), path: asked.agent_path(nobody, "") }));
     }
-    let (_, pod) = registry.current_value(&Target { subresource: String::new(), ..target.clone() })?;
+    let (_, pod) = registry.current_value(&Target { subresource: "", ..target.clone() })?;
+    let container = match asked {
+        Connect::PortForward { .. } => String::new(),
+        _ => container(target, &pod, asked.container())?,
+    };
     let node = text(&pod, &["spec", "nodeName"]).to_owned();
-    if node.is_empty() {
-        let text = format!("pod {} does not have a host assigned", target.name);
-        return Err(Status::bad_request(text));
-    }
-    let path = match target.subresource.as_str() {
-        "portforward" => format!("/portForward/{}/{}", target.namespace, target.name),
-        kind => {
-            let container = container(target, &pod, &head.query)?;
-            let kind = if kind == "log" { "containerLogs" } else { kind };
-            format!("/{kind}/{}/{}/{container}", target.namespace, target.name)
+    match (node.is_empty(), asked) {
+        (true, Connect::Log(_)) => return Ok(None),
+        (true, _) => {
+            return Err(Status::bad_request(format!("pod {} does not have a host assigned", target.name)));
         }
-    };
-    Ok((node, with_query(&path, &agent_query(target, &head.query_text))))
-}
-
-fn with_query(path: &str, query: &str) -> String {
-    match query {
-        "" => path.to_owned(),
-        query => format!("{path}?{query}"),
+        (false, _) => {}
     }
-}
-
-/// exec and attach name their streams `input`, `output`, `error` and `tty` at the agent.
-fn agent_query(target: &Target, query: &str) -> String {
-    let renamed = |part: &str| {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let on = matches!(value, "1" | "true");
-        match (target.subresource.as_str(), name) {
-            ("exec" | "attach", "container") => None,
-            ("exec" | "attach", "stdin") => on.then(|| "input=1".to_owned()),
-            ("exec" | "attach", "stdout") => on.then(|| "output=1".to_owned()),
-            ("exec" | "attach", "stderr") => on.then(|| "error=1".to_owned()),
-            ("exec" | "attach", "tty") => on.then(|| "tty=1".to_owned()),
-            ("log", "container") => None,
-            _ => Some(part.to_owned()),
-        }
-    };
-    query.split('&').filter(|part| !part.is_empty()).filter_map(renamed).collect::<Vec<_>>().join("&")
+    let uid = crate::object::meta(&pod, "uid");
+    let identity = PodIdentity { namespace: &target.namespace, name: &target.name, uid };
+    Ok(Some(Destination { node, path: asked.agent_path(identity, &container) }))
 }
 
 /// The container asked for, or the only one (or the one that the pod names as its default).
-fn container(target: &Target, pod: &Value, query: &Query) -> Result<String, Status> {
+fn container(target: &Target, pod: &Value, wanted: &str) -> Result<String, Status> {
     let lists = ["containers", "initContainers", "ephemeralContainers"];
     let names = |list: &str| {
         items(pod, &["spec", list]).iter().filter_map(|container| container["name"].as_str()).collect::<Vec<_>>()
     };
-    let wanted = query.get("container");
     if !wanted.is_empty() {
         let known = lists.iter().any(|list| names(list).contains(&wanted));
         return if known {
@@ -292,9 +256,9 @@ fn waiting(target: &Target, pod: &Value, container: &str) -> Result<(), Status> 
 }
 
 /// Where a node's agent listens.
-fn agent_address(registry: &Registry, node: &str) -> Result<SocketAddr, Status> {
+fn agent_address(registry: &Registry, node: &str, asked: &Connect) -> Result<SocketAddr, Status> {
     let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
-    let target = Target { info, namespace: String::new(), name: node.to_owned(), subresource: String::new() };
+    let target = Target { info, namespace: String::new(), name: node.to_owned(), subresource: "" };
     let (_, object) = registry.current_value(&target)?;
     let addresses = items(&object, &["status", "addresses"]);
     let internal = addresses
@@ -306,6 +270,9 @@ fn agent_address(registry: &Registry, node: &str) -> Result<SocketAddr, Status> 
         .as_u64()
         .and_then(|port| u16::try_from(port).ok());
     match (ip, port) {
+        (Some(_), Some(port)) if !asks_agent(asked, port) => {
+            Err(Status::bad_request(format!("only the agent of node {node} is reached through it, at port {port}")))
+        }
         (Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
         _ => {
             Err(Status::failure(502, "ServiceUnavailable", format!("node {node} has not said where its agent listens")))
@@ -313,20 +280,7 @@ fn agent_address(registry: &Registry, node: &str) -> Result<SocketAddr, Status> 
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_put_in_the_agents_words() {
-        let target = |subresource: &str| Target {
-            info: find("", "pods").unwrap(),
-            namespace: "x".into(),
-            name: "a".into(),
-            subresource: subresource.into(),
-        };
-        let query = "command=ls&command=-l&container=web&stdin=true&stdout=true&stderr=false&tty=1";
-        assert_eq!(agent_query(&target("exec"), query), "command=ls&command=-l&input=1&output=1&tty=1");
-        assert_eq!(agent_query(&target("log"), "container=web&follow=true"), "follow=true");
-    }
+/// Whether no other port than the agent's is asked for.
+fn asks_agent(asked: &Connect, agents: u16) -> bool {
+    !matches!(asked, Connect::Proxy { port: Some(port), .. } if *port != agents)
 }

@@ -1,5 +1,6 @@
 //! Query strings.
 
+use everynode_api::percent;
 use everynode_api::status::Status;
 
 /// Decoded parameters, in order.
@@ -7,68 +8,64 @@ use everynode_api::status::Status;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(crate) fn parse(text: &str) -> Query {
-        let pair = |part: &str| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            (decode(name, true), decode(value, true))
-        };
-        Query(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    /// What is malformed is refused: a parameter that would be passed over might have been one that narrows.
+    pub(crate) fn parse(text: &str) -> Result<Query, Status> {
+        percent::pairs(text).map(Query).ok_or_else(|| Status::bad_request("the query of the request is malformed"))
     }
 
     /// The first value of a parameter; empty when it is absent.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(held, _)| held == name).map_or("", |(_, value)| value)
+        self.one(name).unwrap_or("")
+    }
+
+    fn one(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a parameter, in order.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(held, _)| held == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(held, _)| held == name)
+        self.one(name).is_some()
     }
 
-    /// A boolean: absent, or anything that Go's parser takes for true or false.
+    /// A boolean as Kubernetes reads it: all but `0` and `false` (in any case) is true, an empty value, too.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
-        match self.get(name) {
-            "" if !self.has(name) => None,
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-            _ => Some(true),
-        }
+        self.one(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
-    /// A number; something else is the client's mistake.
-    pub(crate) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
+    /// A number; something else is the client's mistake. An unset one has no value or an empty one.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Status> {
         match self.get(name) {
             "" => Ok(None),
-            text => {
-                text.parse().map(Some).map_err(|_| Status::bad_request(format!("invalid value for {name}: {text:?}")))
-            }
+            text => integer(text, 64, text.parse::<i64>()).map(Some),
         }
+    }
+
+    /// All parameters.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
     }
 }
 
-/// Resolves percent escapes; what is no escape stays as it is.
-pub(crate) fn decode(text: &str, plus_is_space: bool) -> String {
-    if !text.bytes().any(|byte| byte == b'%' || (plus_is_space && byte == b'+')) {
-        return text.to_owned();
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' if plus_is_space => out.push(b' '),
-            b'%' => {
-                let rest = bytes.clone();
-                let digits: Vec<u8> = rest.take(2).collect();
-                match std::str::from_utf8(&digits).ok().and_then(|text| u8::from_str_radix(text, 16).ok()) {
-                    Some(value) if digits.len() == 2 => {
-                        out.push(value);
-                        bytes.nth(1);
-                    }
-                    _ => out.push(byte),
-                }
-            }
-            byte => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+/// The words with which Kubernetes (and Go's `strconv`) refuses what is no integer.
+fn integer<T>(text: &str, bits: u8, parsed: Result<T, std::num::ParseIntError>) -> Result<T, Status> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    parsed.map_err(|error| {
+        let why = match error.kind() {
+            PosOverflow | NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        let function = if bits == 64 { "ParseInt" } else { "ParseUint" };
+        Status::bad_request(format!("strconv.{function}: parsing {text:?}: {why}"))
+    })
+}
+
+/// A port; `0` is none.
+pub(crate) fn port(text: &str) -> Result<u16, Status> {
+    integer(text, 16, text.parse())
 }
 
 #[cfg(test)]
@@ -77,8 +74,29 @@ mod tests {
 
     #[test]
     fn queries_are_decoded() {
-        let query = Query::parse("labelSelector=a%3Db%2Cc&watch=1&x&command=ls&command=-l+%zz");
+        let query = Query::parse("labelSelector=a%3Db%2Cc&watch=1&x&command=ls&command=-l+%25").unwrap();
         assert_eq!((query.get("labelSelector"), query.flag("watch"), query.flag("y")), ("a=b,c", Some(true), None));
-        assert!(query.has("x") && query.get("command") == "ls" && query.number::<u64>("watch").unwrap() == Some(1));
+        assert!(query.has("x") && query.get("command") == "ls" && query.number("watch").unwrap() == Some(1));
+        assert_eq!(query.all("command").collect::<Vec<_>>(), ["ls", "-l %"]);
+        let refused = query.number("labelSelector").unwrap_err();
+        assert_eq!(
+            (refused.code, refused.message.as_str()),
+            (400, "strconv.ParseInt: parsing \"a=b,c\": invalid syntax")
+        );
+        for malformed in ["dryRun=%zz", "%", "a=%ff"] {
+            assert_eq!(Query::parse(malformed).unwrap_err().code, 400, "{malformed}");
+        }
+    }
+
+    #[test]
+    fn only_zero_and_false_are_false() {
+        let flag = |text: &str| Query::parse(&format!("a={text}")).unwrap().flag("a");
+        for text in ["0", "false", "False", "FALSE", "fAlSe"] {
+            assert_eq!(flag(text), Some(false), "{text}");
+        }
+        for text in ["", "1", "true", "True", "f", "no", "00"] {
+            assert_eq!(flag(text), Some(true), "{text}");
+        }
+        assert_eq!(Query::parse("a").unwrap().flag("a"), Some(true));
     }
 }

@@ -1,55 +1,46 @@
-//! What a path and a method mean.
+//! What a path and a method mean: read once, into an [`Operation`].
+//!
+//! Kubernetes reads the decoded path. So do we, for the question whether somebody may; but a path whose coded
+//! separators make it another one than it seems is never served.
 
-use everynode_api::kinds::{KindInfo, find};
+use everynode_api::kinds::{KindInfo, NODE, POD, find};
+use everynode_api::percent;
+use everynode_api::status::Status;
 use http::Method;
 
-use super::query::{Query, decode};
+use super::query::Query;
+use super::{connect_options, options};
 use crate::auth::authorize::Attributes;
 use crate::auth::reviews::is_review;
+use crate::operation::options::Options;
+use crate::operation::{Operation, Selected, Verb, connect};
 use crate::registry::Target;
-
-/// What is to be done with stored objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
-    Get,
-    List,
-    Watch,
-    Create,
-    Update,
-    Patch,
-    Delete,
-    DeleteCollection,
-}
-
-impl Verb {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Verb::Get => "get",
-            Verb::List => "list",
-            Verb::Watch => "watch",
-            Verb::Create => "create",
-            Verb::Update => "update",
-            Verb::Patch => "patch",
-            Verb::Delete => "delete",
-            Verb::DeleteCollection => "deletecollection",
-        }
-    }
-}
 
 /// A request's meaning.
 #[derive(Clone, Debug)]
 pub(crate) enum Route {
     /// A verb on stored objects or their subresources.
-    Resource(Verb, Target),
+    Operation(Box<Operation>),
     /// A create-only kind.
     Review { group: String, resource: String, namespace: String },
-    /// A path below `/api` or `/apis` that names no served resource.
-    Unknown,
+    /// Below `/api` or `/apis`, but nothing that is served: who may ask for it hears the refusal.
+    Refused(Box<Attributes>, Box<Status>),
     /// Everything else: health, version, discovery, OpenAPI, metrics, join.
     Path,
 }
 
+/// What a route is read from.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a Query,
+    /// Whether the connection shall become a stream.
+    pub(crate) upgrades: bool,
+}
+
 /// A resource path taken apart.
+#[derive(Default)]
 struct Parts {
     group: String,
     version: String,
@@ -57,49 +48,138 @@ struct Parts {
     resource: String,
     name: String,
     subresource: String,
+    /// What follows the subresource; an empty last one stands for a slash at the end.
+    rest: Vec<String>,
 }
 
-/// Reads a path. `None`: not below `/api/V/…` or `/apis/G/V/…`.
+/// Decodes a path. What is no text, or has control characters, is no path that anything is served at.
+fn decoded(path: &str) -> Result<String, Status> {
+    let text = percent::decode(path).filter(|text| !text.contains(|c: char| c.is_control()));
+    text.ok_or_else(|| Status::bad_request("the path of the request is malformed"))
+}
+
+/// Reads a decoded path. `None`: not below `/api/V/…` or `/apis/G/V/…`.
 fn parts(path: &str) -> Option<Parts> {
-    let segments: Vec<String> = path.trim_matches('/').split('/').map(|segment| decode(segment, false)).collect();
-    let mut rest = segments.into_iter();
-    let group = match rest.next()?.as_str() {
-        "api" => String::new(),
-        "apis" => rest.next()?,
+    let mut segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let ends_with_slash = segments.len() > 1 && segments.last() == Some(&"");
+    if ends_with_slash {
+        segments.pop();
+    }
+    let mut segments = segments.into_iter();
+    let group = match segments.next()? {
+        "api" => "",
+        "apis" => segments.next()?,
         _ => return None,
     };
-    let version = rest.next()?;
-    let rest: Vec<String> = rest.collect();
-    let at = |index: usize| rest.get(index).cloned().unwrap_or_default();
+    let version = segments.next()?;
+    let rest: Vec<&str> = segments.collect();
     if rest.is_empty() {
         return None;
     }
     // `/namespaces/NAME`, `/namespaces/NAME/status` and `/finalize` are about the namespace itself.
-    let about_namespace = rest.len() <= 2 || (rest.len() == 3 && matches!(rest[2].as_str(), "status" | "finalize"));
-    let (namespace, base) = if rest[0] == "namespaces" && !about_namespace { (at(1), 2) } else { (String::new(), 0) };
-    let subresource = rest.get(base + 2..).map(|tail| tail.join("/")).unwrap_or_default();
-    Some(Parts { group, version, namespace, resource: at(base), name: at(base + 1), subresource })
+    let about_namespace = rest.len() <= 2 || (rest.len() == 3 && matches!(rest[2], "status" | "finalize"));
+    let base = if rest[0] == "namespaces" && !about_namespace { 2 } else { 0 };
+    let at = |index: usize| rest.get(index).copied().unwrap_or_default().to_owned();
+    let mut tail: Vec<String> = rest.iter().skip(base + 3).copied().map(str::to_owned).collect();
+    if ends_with_slash && rest.len() > base + 2 {
+        tail.push(String::new());
+    }
+    Some(Parts {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        namespace: if base == 2 { at(1) } else { String::new() },
+        resource: at(base),
+        name: at(base + 1),
+        subresource: at(base + 2),
+        rest: tail,
+    })
 }
 
 /// Reads method, path and query.
-pub(crate) fn read(method: &Method, path: &str, query: &Query) -> Route {
-    let Some(parts) = parts(path) else { return Route::Path };
-    if is_review(&parts.group, &parts.resource) && method == Method::POST && parts.name.is_empty() {
-        return Route::Review { group: parts.group, resource: parts.resource, namespace: parts.namespace };
+///
+/// # Errors
+/// The path is malformed, whoever asks.
+pub(crate) fn read(asked: Asked<'_>) -> Result<Route, Status> {
+    let path = decoded(asked.path)?;
+    let Some(parts) = parts(&path) else { return Ok(Route::Path) };
+    // Coded slashes make more segments of it; two slashes leave one empty.
+    let seems_other = path.matches('/').count() != asked.path.matches('/').count() || path.contains("//");
+    match (seems_other, is_review(&parts.group, &parts.resource)) {
+        (true, _) => Ok(refused(asked, parts, Status::no_such_path())),
+        (false, true) => Ok(review(asked, parts)),
+        (false, false) => Ok(operation(asked, parts)),
     }
-    let info = find(&parts.group, &parts.resource).filter(|info| info.kind.version == parts.version);
-    let (Some(info), Some(verb)) = (info, verb(method, &parts, query)) else { return Route::Unknown };
-    if !fits(info, &parts) {
-        return Route::Unknown;
-    }
-    let target = Target { info, namespace: parts.namespace, name: parts.name, subresource: parts.subresource };
-    Route::Resource(verb, target)
 }
 
-fn verb(method: &Method, parts: &Parts, query: &Query) -> Option<Verb> {
+fn refused(asked: Asked<'_>, parts: Parts, status: Status) -> Route {
+    let verb = verb(asked, &parts).map_or("", Verb::as_str).to_owned();
+    let Parts { group, version, namespace, resource, name, subresource, .. } = parts;
+    let attributes =
+        Attributes { verb, resource, group, version, namespace, name, subresource, ..Attributes::default() };
+    Route::Refused(Box::new(attributes), Box::new(status))
+}
+
+fn not_allowed() -> Status {
+    Status::failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+}
+
+fn review(asked: Asked<'_>, parts: Parts) -> Route {
+    let in_namespace = parts.resource == "localsubjectaccessreviews";
+    let fits = parts.version == "v1" && parts.name.is_empty() && in_namespace != parts.namespace.is_empty();
+    match (fits, asked.method) {
+        (false, _) => refused(asked, parts, Status::no_such_path()),
+        (true, &Method::POST) => {
+            Route::Review { group: parts.group, resource: parts.resource, namespace: parts.namespace }
+        }
+        (true, _) => refused(asked, parts, not_allowed()),
+    }
+}
+
+fn operation(asked: Asked<'_>, parts: Parts) -> Route {
+    let info = find(&parts.group, &parts.resource).filter(|info| info.kind.version == parts.version);
+    let Some((info, subresource)) = info.and_then(|info| Some((info, fitting(info, &parts)?))) else {
+        return refused(asked, parts, Status::no_such_path());
+    };
+    if let Some(status) = malformed_name(&parts) {
+        return refused(asked, parts, status);
+    }
+    let connects = connect::is_connect(info, subresource);
+    let method_fits = !connects || connect_method(info, subresource, asked.method);
+    let Some(verb) = verb(asked, &parts).filter(|_| method_fits) else {
+        return refused(asked, parts, not_allowed());
+    };
+    let Parts { namespace, name, rest, .. } = parts;
+    let mut target = Target { info, namespace, name, subresource };
+    let options = match connects {
+        true => connect_options::read(&mut target, asked.query, rest).map(Options::Connect),
+        false => options::read(verb, &target, asked.query),
+    };
+    let narrows = matches!(verb, Verb::List | Verb::Watch);
+    let selected = if narrows { Selected::parse(asked.query.get("fieldSelector")) } else { Selected::default() };
+    Route::Operation(Box::new(Operation { verb, target, selected, options: options.map_err(Box::new) }))
+}
+
+/// The methods of what a node's agent answers.
+fn connect_method(info: &KindInfo, subresource: &str, method: &Method) -> bool {
+    match subresource {
+        "log" => matches!(*method, Method::GET | Method::HEAD),
+        _ if info.kind == POD => matches!(*method, Method::GET | Method::POST),
+        _ => true,
+    }
+}
+
+/// What authorisers are asked for. Streams to processes and through a node's agent are `create` whatever the method:
+/// WebSockets are GETs, and who may read is not who may run commands (KEP-4006).
+fn verb(asked: Asked<'_>, parts: &Parts) -> Option<Verb> {
     let collection = parts.name.is_empty();
-    let watches = query.flag("watch") == Some(true);
-    Some(match *method {
+    let watches = asked.query.flag("watch") == Some(true);
+    let streams = match (parts.resource.as_str(), parts.subresource.as_str()) {
+        ("pods", "exec" | "attach" | "portforward") => true,
+        ("nodes", "proxy") => asked.upgrades,
+        _ => false,
+    };
+    Some(match *asked.method {
+        Method::GET if streams && parts.group.is_empty() => Verb::Create,
         Method::GET | Method::HEAD if collection && watches => Verb::Watch,
         Method::GET | Method::HEAD if collection => Verb::List,
         Method::GET | Method::HEAD => Verb::Get,
@@ -112,74 +192,38 @@ fn verb(method: &Method, parts: &Parts, query: &Query) -> Option<Verb> {
     })
 }
 
-/// Whether the kind has such a path: objects of namespaced kinds lie in a namespace, subresources are known.
-fn fits(info: &KindInfo, parts: &Parts) -> bool {
+/// The subresource, if the kind has such a path: objects of namespaced kinds lie in a namespace, subresources are
+/// known, and nothing follows them but what `nodes/NAME/proxy` passes on.
+fn fitting(info: &'static KindInfo, parts: &Parts) -> Option<&'static str> {
     let place = match info.kind.namespaced {
         true => !parts.namespace.is_empty() || parts.name.is_empty(),
         false => parts.namespace.is_empty(),
     };
-    let first = parts.subresource.split('/').next().unwrap_or("");
-    place && (first.is_empty() || info.subresources.contains(&first))
+    let subresource = match parts.subresource.as_str() {
+        "" => "",
+        named => info.subresources.iter().copied().find(|known| *known == named)?,
+    };
+    let passes_on = info.kind == NODE && subresource == "proxy";
+    (place && (passes_on || parts.rest.iter().all(String::is_empty))).then_some(subresource)
 }
 
-/// What RBAC is asked about a resource request.
-pub(crate) fn attributes(verb: Verb, target: &Target, query: &Query) -> Attributes {
-    let kind = &target.info.kind;
-    let selector = everynode_api::selector::FieldSelector::parse(query.get("fieldSelector")).unwrap_or_default();
-    let exact = |field: &str| selector.exact(field).unwrap_or("").to_owned();
-    let collection = target.name.is_empty();
-    Attributes {
-        verb: verb.as_str().into(),
-        resource: kind.plural.to_string(),
-        group: kind.group.to_string(),
-        version: kind.version.to_string(),
-        namespace: target.namespace.clone(),
-        name: target.name.clone(),
-        subresource: target.subresource.split('/').next().unwrap_or("").to_owned(),
-        path: String::new(),
-        selected_node: if collection { exact("spec.nodeName") } else { String::new() },
-        selected_name: if collection { exact("metadata.name") } else { String::new() },
+/// Names that would be another path, refused in Kubernetes' words.
+fn malformed_name(parts: &Parts) -> Option<Status> {
+    let why = |text: &str| match text {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        text if text.contains('%') => Some("may not contain '%'"),
+        _ => None,
+    };
+    let named = [("Name", &parts.name), ("Namespace", &parts.namespace)];
+    let refused = named.into_iter().find_map(|(what, text)| Some((what, text, why(text)?)));
+    let dots = parts.rest.iter().any(|segment| matches!(segment.as_str(), "." | ".."));
+    match refused {
+        Some((what, text, why)) => Some(Status::bad_request(format!("{what} parameter invalid: {text:?}: {why}"))),
+        None => dots.then(|| Status::bad_request("the path to pass on may not have segments of dots")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(method: Method, path: &str) -> String {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        match read(&method, path, &Query::parse(query)) {
-            Route::Resource(verb, target) => format!(
-                "{} {} ns={} name={} sub={}",
-                verb.as_str(),
-                target.info.kind.plural,
-                target.namespace,
-                target.name,
-                target.subresource
-            ),
-            Route::Review { resource, .. } => format!("review {resource}"),
-            Route::Unknown => "unknown".into(),
-            Route::Path => "path".into(),
-        }
-    }
-
-    #[test]
-    fn paths_are_read_as_in_kubernetes() {
-        assert_eq!(check(Method::GET, "/api/v1/namespaces/x"), "get namespaces ns= name=x sub=");
-        assert_eq!(check(Method::PUT, "/api/v1/namespaces/x/finalize"), "update namespaces ns= name=x sub=finalize");
-        assert_eq!(check(Method::GET, "/api/v1/namespaces/x/pods?watch=true"), "watch pods ns=x name= sub=");
-        assert_eq!(check(Method::POST, "/api/v1/namespaces/x/pods/a/binding"), "create pods ns=x name=a sub=binding");
-        assert_eq!(check(Method::GET, "/apis/apps/v1/daemonsets"), "list daemonsets ns= name= sub=");
-        assert_eq!(
-            check(Method::DELETE, "/apis/apps/v1/namespaces/x/daemonsets"),
-            "deletecollection daemonsets ns=x name= sub="
-        );
-        assert_eq!(check(Method::GET, "/apis/apps/v1/namespaces/x/deployments"), "unknown");
-        assert_eq!(check(Method::GET, "/api/v1/pods/a"), "unknown");
-        assert_eq!(
-            check(Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"),
-            "review selfsubjectaccessreviews"
-        );
-        assert_eq!(check(Method::GET, "/apis/apps/v1"), "path");
-    }
-}
+#[path = "route_tests.rs"]
+mod tests;

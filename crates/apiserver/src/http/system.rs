@@ -31,16 +31,15 @@ pub(crate) fn document(path: &str, query: &str, accept: &str) -> Option<discover
 pub(crate) fn get(
     server: &ApiServer,
     path: &str,
-    query_text: &str,
+    (query, query_text): (&Query, &str),
     accept: &str,
     if_none_match: &str,
 ) -> Option<Answer> {
-    let query = Query::parse(query_text);
     match path {
         "/version" | "/version/" => Some(version()),
         "/metrics" => Some(metrics(server)),
         "/" => Some(root()),
-        _ if is_public(path) => Some(health(server, path, &query)),
+        _ if is_public(path) => Some(health(server, path, query)),
         _ => document(path, query_text, accept).map(|found| conditional(found, if_none_match)),
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_api::kinds::KindInfo;
@@ -17,23 +18,24 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::answer::{Answer, partial};
-use super::handle::Head;
 use super::negotiate::{Accepted, Encoding, Shape};
-use super::resource::watch_parameters;
 use super::serve::{Shared, stopped};
 use super::slot::Slot;
 use crate::hub::{self, Delivery, EventKind, Form, Watcher};
 use crate::object;
-use crate::registry::{Target, read};
+use crate::registry::{WatchParameters, read};
 use crate::tables::{self, IncludeObject};
 
 /// The annotation of the bookmark that ends the initial events (DS-I35).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
+/// A watch that does not say how long it shall last ends after that, or up to twice as late.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
+
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
-    head: &Head,
-    target: &Target,
+    info: &'static KindInfo,
+    mut parameters: WatchParameters,
     accepted: Accepted,
     include: IncludeObject,
     slot: Slot,
@@ -42,15 +44,17 @@ pub(crate) async fn serve(
         return Err(Status::not_acceptable("application/json"));
     }
     let registry = &shared.server.registry;
-    let parameters = watch_parameters(registry, target, &head.query)?;
-    let watcher = registry.watch(target.info, parameters).await?;
+    // Between half an hour and an hour, so that clients do not all come back at once.
+    let own = TIMEOUT_MIN + Duration::from_secs(registry.env.below(TIMEOUT_MIN.as_secs()));
+    parameters.timeout.get_or_insert(own);
+    let watcher = registry.watch(info, parameters).await?;
     let form = match accepted.shape {
         Shape::Table => Form::Table(include),
         Shape::Metadata => Form::Metadata,
-        Shape::Whole if read::is_converted(target.info) => Form::EventsV1,
+        Shape::Whole if read::is_converted(info) => Form::EventsV1,
         Shape::Whole => Form::Json,
     };
-    let writer = Writer { shared: shared.clone(), info: target.info, form, columns_sent: false, _slot: slot };
+    let writer = Writer { shared: shared.clone(), info, form, columns_sent: false, _slot: slot };
     let stopping = shared.stopping.subscribe();
     let stream = WatchBody { state: State::Idle(Box::new((watcher, stopping))), writer };
     let mut response = Response::new(stream.boxed_unsync());

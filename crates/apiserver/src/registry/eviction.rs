@@ -50,7 +50,7 @@ impl Registry {
         if !ends {
             self.mark_evicted(caller, target).await?;
         }
-        let pod = Target { subresource: String::new(), ..target.clone() };
+        let pod = Target { subresource: "", ..target.clone() };
         self.delete(caller, &pod, &options).await?;
         Ok(success(201))
     }
@@ -113,7 +113,7 @@ impl Registry {
         let mut found = Vec::new();
         for item in self.topic(info)?.select(&filter) {
             let name = item.namespace_and_name().1.to_owned();
-            let budget = Target { info, name, namespace: target.namespace.clone(), subresource: String::new() };
+            let budget = Target { info, name, namespace: target.namespace.clone(), subresource: "" };
             let (kv, value) = match self.current_value(&budget) {
                 Err(status) if status.is_not_found() => continue,
                 found => found?,

@@ -59,7 +59,7 @@ impl Registry {
     fn condition(&self, caller: &Caller<'_>, target: &Target, fence: &Fence) -> Result<Condition, Status> {
         let info = find(&LEASE.group, &LEASE.plural).ok_or_else(Status::no_such_path)?;
         let [namespace, name] = [fence.namespace(), fence.name()].map(str::to_owned);
-        let lease = Target { info, namespace, name, subresource: String::new() };
+        let lease = Target { info, namespace, name, subresource: "" };
         if durability(&lease) != everynode_store::Durability::Fsync {
             return Err(Status::bad_request("leases of nodes do not outlive a crash: nobody can lead by them"));
         }

@@ -71,18 +71,13 @@ pub(crate) struct Target {
     pub(crate) namespace: String,
     /// Empty for collections.
     pub(crate) name: String,
-    /// Empty for the object itself.
-    pub(crate) subresource: String,
+    /// One of the kind's own; empty for the object itself.
+    pub(crate) subresource: &'static str,
 }
 
 impl Target {
     pub(crate) fn key(&self) -> everynode_store::Key {
         keys::object(self.info, &self.namespace, &self.name)
-    }
-
-    /// Whether this is the subresource, or something below it (`nodes/proxy/…`).
-    pub(crate) fn is_under(&self, subresource: &str) -> bool {
-        self.subresource.split('/').next() == Some(subresource)
     }
 
     pub(crate) fn not_found(&self) -> Status {

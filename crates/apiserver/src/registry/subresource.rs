@@ -13,7 +13,7 @@ use crate::stored;
 pub(super) fn prepare(target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
     let sent = std::mem::replace(new, old.clone());
     object::remove_meta(new, "resourceVersion");
-    match (target.info.storage, target.subresource.as_str()) {
+    match (target.info.storage, target.subresource) {
         ("namespaces", "finalize") => object::copy_member(new, &json!({"spec": sent["spec"]}), "spec"),
         // No agent acts on these yet: taking them would promise what does not happen.
         ("pods", what @ ("ephemeralcontainers" | "resize")) => {
@@ -34,7 +34,7 @@ impl Registry {
         body: Value,
     ) -> Result<Reply, Status> {
         self.admit_below(caller, target, &body)?;
-        match (target.info.storage, target.subresource.as_str()) {
+        match (target.info.storage, target.subresource) {
             ("pods", "binding") => self.bind(caller, target, &body).await,
             ("pods", "eviction") => self.evict(caller, target, &body).await,
             ("serviceaccounts", "token") => self.token(caller, target, &body),
@@ -93,7 +93,7 @@ impl Registry {
             }
         };
         let info = find("", plural).ok_or_else(Status::no_such_path)?;
-        let bound = Target { info, namespace: namespace.into(), name: name.into(), subresource: String::new() };
+        let bound = Target { info, namespace: namespace.into(), name: name.into(), subresource: "" };
         let (_, value) = self.current_value(&bound)?;
         let held = object::meta(&value, "uid");
         if !uid.is_empty() && uid != held {

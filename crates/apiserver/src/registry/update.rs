@@ -23,7 +23,7 @@ pub(crate) enum Part {
 
 impl Part {
     pub(crate) fn of(target: &Target) -> Part {
-        match target.subresource.as_str() {
+        match target.subresource {
             "" => Part::Main,
             "status" => Part::Status,
             _ => Part::Other,

@@ -92,8 +92,14 @@ async fn cluster(certified: &str) -> Server {
 #[tokio::test]
 async fn logs_come_from_the_agent() {
     let server = cluster("n1").await;
+    let uid = uid(&server).await;
     let log = server.get(&format!("{PODS}/a/log?follow=true&tailLines=5")).await;
-    assert_eq!(log.body, "/containerLogs/default/a/main?follow=true&tailLines=5");
+    assert_eq!(log.body, format!("/containerLogs/default/a/main?uid={uid}&follow=true&tailLines=5"));
+    let plain = server.get(&format!("{PODS}/a/log?follow=False&previous=false&x=1&container=main")).await;
+    assert_eq!(plain.body, format!("/containerLogs/default/a/main?uid={uid}"));
+    let refused = server.get(&format!("{PODS}/a/log?tailLines=-1")).await.expect(422);
+    let words = "PodLogOptions \"a\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0";
+    assert_eq!(refused["message"], words);
     let wrong = server.get(&format!("{PODS}/a/log?container=nope")).await.expect(400);
     assert_eq!(wrong["message"], "container nope is not valid for pod a");
     server.get(&format!("{PODS}/none/log")).await.expect(404);
@@ -104,17 +110,72 @@ async fn logs_come_from_the_agent() {
     assert_eq!(early["message"], "container \"main\" in pod \"a\" is waiting to start: ContainerCreating"); // DS-H52
     let node = server.get("/api/v1/nodes/n1/proxy/metrics/cadvisor?x=1").await;
     assert_eq!(node.body, "/metrics/cadvisor?x=1");
+    let port =
+        server.get("/api/v1/nodes/n1").await.json()["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].clone();
+    let node = server.get(&format!("/api/v1/nodes/n1:{port}/proxy/pods/")).await;
+    assert_eq!(node.body, "/pods/");
+    let other = server.get("/api/v1/nodes/n1:1/proxy/pods").await.expect(400);
+    assert!(other["message"].as_str().unwrap().starts_with("only the agent of node n1 is reached"));
+}
+
+async fn uid(server: &Server) -> String {
+    let pod = server.get(&format!("{PODS}/a")).await.expect(200);
+    pod["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+/// Row 1 of the attack: rights in one namespace, a coded path into another one.
+#[tokio::test]
+async fn what_was_authorised_is_what_the_agent_is_asked_for() {
+    let server = cluster("n1").await;
+    for namespace in ["team-a", "team-b"] {
+        server.post("/api/v1/namespaces", &json!({"metadata": {"name": namespace}})).await.expect(201);
+        let account = json!({"metadata": {"name": "default"}});
+        server.post(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await.expect(201);
+        let mut bound = pod("p");
+        (bound["metadata"]["namespace"], bound["spec"]["nodeName"]) = (namespace.into(), "n1".into());
+        server.post(&format!("/api/v1/namespaces/{namespace}/pods"), &bound).await.expect(201);
+    }
+    let rules = json!([{"apiGroups": [""], "resources": ["pods/exec", "pods/log"], "verbs": ["get", "create"]}]);
+    let role = json!({"metadata": {"name": "r"}, "rules": rules});
+    server.post("/apis/rbac.authorization.k8s.io/v1/namespaces/team-a/roles", &role).await.expect(201);
+    let binding = json!({"metadata": {"name": "r"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}]});
+    server.post("/apis/rbac.authorization.k8s.io/v1/namespaces/team-a/rolebindings", &binding).await.expect(201);
+    let own = server.ask("mallory", Method::GET, "/api/v1/namespaces/team-a/pods/p/exec?command=id&stdout=1").await;
+    assert!(own.body.starts_with(b"/exec/team-a/p/"), "{own:?}");
+    for (code, rest) in [
+        (404, "team-a/pods/p/exec%2Fteam-b%2Fp%2Fmain%3Fcommand%3Did"),
+        (404, "team-a/pods/p/exec/team-b/p/main?command=id&output=1"),
+        (404, "team-a/pods/p%2Fexec?command=id"),
+        (404, "team-a/pods/p/log%2F..%2F..%2Fexec"),
+        (404, "team-a/pods/p/exec/..%2F..%2Fteam-b/p?command=id"),
+        (400, "team-a/pods/..%2F..%2Fteam-b%2Fp%00/exec?command=id"),
+        (403, "team-a%2F..%2Fteam-b/pods/p/exec?command=id"),
+        (400, "team-a/pods/../exec?command=id"),
+        (403, "team-b/pods/p/exec?command=id"),
+    ] {
+        let answer = server.ask("mallory", Method::GET, &format!("/api/v1/namespaces/{rest}")).await;
+        assert_eq!(answer.code, code, "{rest}: {answer:?}");
+    }
+    // What the options say cannot leave the query, nor become the agent's own words.
+    let options = "container=main&command=a%26uid%3Dx%23%2F..&stdout=1&input=1&output=0&uid=1";
+    let path = format!("/api/v1/namespaces/team-a/pods/p/exec?{options}");
+    let answer = server.ask("mallory", Method::POST, &path).await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(text.ends_with("/main?command=a%26uid%3Dx%23%2F..&output=1"), "{text}");
 }
 
 #[tokio::test]
 async fn upgraded_streams_are_tunnelled() {
     let server = cluster("n1").await;
-    let path = format!("{PODS}/a/exec?command=ls&command=-l&container=main&stdin=true&stdout=true");
+    let uid = uid(&server).await;
+    let path = format!("{PODS}/a/exec?command=ls&command=-l&container=main&stdin=True&stdout=true&stderr=False");
     for (method, protocol) in [(Method::POST, "SPDY/3.1"), (Method::GET, "websocket")] {
         let headers = [("connection", "Upgrade"), ("upgrade", protocol)];
         let response = server.open(&Who::Admin, method, &path, &headers, Bytes::new()).await;
         assert_eq!(response.status(), 101);
-        assert_eq!(response.headers()["x-path"], "/exec/default/a/main?command=ls&command=-l&input=1&output=1");
+        let asked = format!("/exec/default/a/{uid}/main?command=ls&command=-l&input=1&output=1");
+        assert_eq!(response.headers()["x-path"], asked.as_str());
         let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
         stream.write_all(b"hello").await.unwrap();
         let mut echo = [0; 5];
@@ -134,6 +195,8 @@ async fn another_nodes_certificate_is_not_believed() {
 async fn pods_without_a_node_have_no_streams() {
     let server = Server::start().await.with_default_account().await;
     server.post(PODS, &pod("a")).await.expect(201);
-    let refused: Value = server.get(&format!("{PODS}/a/log")).await.expect(400);
+    let log = server.get(&format!("{PODS}/a/log")).await;
+    assert_eq!((log.code, log.body.len()), (200, 0));
+    let refused: Value = server.get(&format!("{PODS}/a/exec?command=ls&stdout=1")).await.expect(400);
     assert_eq!(refused["message"], "pod a does not have a host assigned");
 }

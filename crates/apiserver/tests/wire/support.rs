@@ -146,6 +146,11 @@ impl Server {
         self.send(&Who::Admin, Method::GET, path, &[], "").await
     }
 
+    /// As another user.
+    pub(crate) async fn ask(&self, user: &str, method: Method, path: &str) -> Answer {
+        self.send(&Who::Admin, method, path, &[("impersonate-user", user)], "").await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(&Who::Admin, Method::POST, path, &[("content-type", JSON)], body.to_string()).await
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use everynode_api::fence;
 use everynode_api::go_json;
+use everynode_api::percent;
 use everynode_api::ports::{PatchType, Preconditions, Request, Selection, Target, WatchRequest};
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -211,22 +212,12 @@ impl Query {
             self.0.push(if self.0.is_empty() { '?' } else { '&' });
             self.0.push_str(name);
             self.0.push('=');
-            escape(&mut self.0, &value.to_string());
+            self.0.push_str(&percent::encode(&value.to_string()));
         }
     }
 
     fn path(self, path: String) -> String {
         path + &self.0
-    }
-}
-
-/// Percent-encodes all but unreserved characters (RFC 3986, 2.3).
-fn escape(out: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
     }
 }
 

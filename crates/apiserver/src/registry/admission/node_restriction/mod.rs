@@ -94,7 +94,7 @@ pub(super) fn admit(asked: &Asked<'_>) -> Result<(), Status> {
     if node.is_empty() {
         return by_node.refuse(&format!("could not determine node from user {:?}", asked.user.name));
     }
-    let (kind, subresource) = (&asked.target.info.kind, asked.target.subresource.as_str());
+    let (kind, subresource) = (&asked.target.info.kind, asked.target.subresource);
     let row = CHECKS.iter().find(|row| {
         row.group == kind.group
             && row.resource == kind.plural

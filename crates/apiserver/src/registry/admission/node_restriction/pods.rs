@@ -60,7 +60,7 @@ fn owned_by_itself(by_node: &ByNode<'_>) -> Result<(), Status> {
 fn uid_of_node(by_node: &ByNode<'_>) -> Result<String, Status> {
     let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
     let name = by_node.node.to_owned();
-    let target = Target { info, namespace: String::new(), name, subresource: String::new() };
+    let target = Target { info, namespace: String::new(), name, subresource: "" };
     let (_, node) = by_node.asked.registry.current_value(&target)?;
     Ok(object::meta(&node, "uid").to_owned())
 }
@@ -105,7 +105,7 @@ pub(super) fn status(by_node: &ByNode<'_>) -> Result<(), Status> {
 /// What has no row.
 pub(super) fn unexpected(by_node: &ByNode<'_>) -> Result<(), Status> {
     let operation = by_node.asked.operation.as_str();
-    let text = match by_node.asked.target.subresource.as_str() {
+    let text = match by_node.asked.target.subresource {
         "" => format!(
             "unexpected operation {operation:?}, node {:?} can only create and delete mirror pods",
             by_node.node

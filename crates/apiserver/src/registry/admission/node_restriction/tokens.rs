@@ -27,7 +27,7 @@ pub(super) fn create(by_node: &ByNode<'_>) -> Result<(), Status> {
     }
     let info = find(&POD.group, &POD.plural).ok_or_else(Status::no_such_path)?;
     let namespace = by_node.asked.target.namespace.clone();
-    let pod = Target { info, namespace, name: name.to_owned(), subresource: String::new() };
+    let pod = Target { info, namespace, name: name.to_owned(), subresource: "" };
     let (_, pod) = by_node.asked.registry.current_value(&pod)?;
     if object::meta(&pod, "uid") != uid {
         return by_node.refuse(&format!(

@@ -1,0 +1,177 @@
+//! From a query to the options of an operation. What is not understood is refused in Kubernetes' words, never passed over.
+
+use std::time::Duration;
+
+use everynode_api::field::{FieldError, Path};
+use everynode_api::kinds::Kind;
+use everynode_api::status::Status;
+
+use super::query::Query;
+use crate::hub::Filter;
+use crate::operation::Verb;
+use crate::operation::options::{Options, WriteOptions};
+use crate::registry::read::At;
+use crate::registry::{DeleteOptions, ListOptions, Target, WatchParameters};
+use crate::schema::FieldValidation;
+
+/// `fieldManager` may not be longer.
+const FIELD_MANAGER_BYTES_MAX: usize = 128;
+
+/// Reads what a query says for this verb.
+pub(crate) fn read(verb: Verb, target: &Target, query: &Query) -> Result<Options, Status> {
+    Ok(match verb {
+        Verb::Get => Options::None,
+        Verb::List => Options::List(list(target, query)?),
+        Verb::Watch => Options::Watch(watch(target, query)?),
+        Verb::Create => Options::Write(write("CreateOptions", query)?),
+        Verb::Update => Options::Write(write("UpdateOptions", query)?),
+        Verb::Patch => Options::Write(write("PatchOptions", query)?),
+        Verb::Delete | Verb::DeleteCollection => {
+            let filter = match verb {
+                Verb::DeleteCollection => filter(target, query)?,
+                _ => Filter::everything(),
+            };
+            Options::Delete { write: write("DeleteOptions", query)?, delete: delete(query)?, filter }
+        }
+    })
+}
+
+/// Refuses options of this kind.
+fn invalid(kind: &'static str, error: FieldError) -> Status {
+    let kind = Kind {
+        group: "meta.k8s.io".into(),
+        version: "v1".into(),
+        kind: kind.into(),
+        plural: "".into(),
+        namespaced: false,
+    };
+    Status::invalid(&kind, "", &[error])
+}
+
+fn write(kind: &'static str, query: &Query) -> Result<WriteOptions, Status> {
+    let refuse = |error| Err(invalid(kind, error));
+    let dry_run: Vec<&str> = query.all("dryRun").collect();
+    if dry_run.iter().any(|value| *value != "All") {
+        let given = serde_json::json!(dry_run);
+        return refuse(FieldError::not_supported(&Path::new("dryRun"), given, &["All"]));
+    }
+    let validation = match query.get("fieldValidation") {
+        "" | "Warn" => FieldValidation::Warn,
+        "Strict" => FieldValidation::Strict,
+        "Ignore" => FieldValidation::Ignore,
+        other => {
+            let known = ["", "Ignore", "Strict", "Warn"];
+            return refuse(FieldError::not_supported(&Path::new("fieldValidation"), other, &known));
+        }
+    };
+    if let Some(error) = manager_error(query.get("fieldManager")) {
+        return refuse(error);
+    }
+    Ok(WriteOptions { dry_run: !dry_run.is_empty(), validation, force: query.flag("force") == Some(true) })
+}
+
+fn manager_error(manager: &str) -> Option<FieldError> {
+    let path = Path::new("fieldManager");
+    if manager.len() > FIELD_MANAGER_BYTES_MAX {
+        return Some(FieldError::too_long(&path, FIELD_MANAGER_BYTES_MAX));
+    }
+    let (at, found) = manager.chars().enumerate().find(|(_, found)| found.is_control())?;
+    let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(found));
+    Some(FieldError::invalid(&path, manager, detail))
+}
+
+/// Only server-side apply may be forced.
+pub(crate) fn refuse_force(options: WriteOptions) -> Result<(), Status> {
+    match options.force {
+        true => {
+            let detail = "may not be specified for non-apply patch";
+            Err(invalid("PatchOptions", FieldError::forbidden(&Path::new("force"), detail)))
+        }
+        false => Ok(()),
+    }
+}
+
+fn delete(query: &Query) -> Result<DeleteOptions, Status> {
+    let propagation = match query.get("propagationPolicy") {
+        "" => None,
+        text => Some(crate::registry::propagation(text)?),
+    };
+    Ok(DeleteOptions {
+        grace_period_seconds: query.number("gracePeriodSeconds")?,
+        propagation,
+        orphan_dependents: query.flag("orphanDependents"),
+        ..DeleteOptions::default()
+    })
+}
+
+fn filter(target: &Target, query: &Query) -> Result<Filter, Status> {
+    let namespace = Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty());
+    let fields = crate::registry::stored_field_selector(target.info, query.get("fieldSelector"));
+    Filter::parse(target.info, namespace, query.get("labelSelector"), &fields)
+}
+
+/// DS-I30, DS-I31
+fn list(target: &Target, query: &Query) -> Result<ListOptions, Status> {
+    let version = resource_version(query)?;
+    let continued = Some(query.get("continue").to_owned()).filter(|token| !token.is_empty());
+    let at = match (query.get("resourceVersionMatch"), version) {
+        ("", None | Some(0)) => At::Newest,
+        ("", Some(revision)) | ("NotOlderThan", Some(revision)) => At::NotOlderThan(revision),
+        ("Exact", Some(revision)) if revision > 0 => At::Exactly(revision),
+        ("Exact" | "NotOlderThan", _) => {
+            return Err(invalid_list_options(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
+        }
+        (other, _) => return Err(invalid_list_options(&format!("resourceVersionMatch: Unsupported value: {other:?}"))),
+    };
+    if continued.is_some() && version.is_some_and(|version| version > 0) {
+        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    timeout(query)?;
+    let limit: usize = query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
+    Ok(ListOptions { filter: filter(target, query)?, at, limit, continue_token: continued })
+}
+
+fn invalid_list_options(text: &str) -> Status {
+    Status::failure(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"))
+}
+
+fn resource_version(query: &Query) -> Result<Option<u64>, Status> {
+    match query.get("resourceVersion") {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| invalid_list_options(&format!("resourceVersion: Invalid value: {text:?}"))),
+    }
+}
+
+fn timeout(query: &Query) -> Result<Option<Duration>, Status> {
+    let seconds = query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok());
+    Ok(seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+/// DS-I32 to DS-I35
+fn watch(target: &Target, query: &Query) -> Result<WatchParameters, Status> {
+    let send_initial_events = query.flag("sendInitialEvents");
+    let matching = query.get("resourceVersionMatch");
+    if send_initial_events.is_some() && matching != "NotOlderThan" {
+        return Err(invalid_list_options(
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ));
+    }
+    if send_initial_events.is_none() && !matching.is_empty() {
+        return Err(invalid_list_options(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ));
+    }
+    Ok(WatchParameters {
+        filter: filter(target, query)?,
+        resource_version: resource_version(query)?,
+        send_initial_events,
+        bookmarks: query.flag("allowWatchBookmarks") == Some(true),
+        bookmark_every: None,
+        timeout: timeout(query)?,
+    })
+}
