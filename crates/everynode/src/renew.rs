@@ -55,7 +55,7 @@ impl Renewal {
             (Err(error), Some(token)) => (error, token),
         };
         tracing::debug!(error = %Shown(refused.0), "trying with the token");
-        join::by_token(&held.server, refused.1, &held.node_name).await
+        join::by_token(&held.server, refused.1, &held.node_name, &held.key_pair()?).await
     }
 }
 

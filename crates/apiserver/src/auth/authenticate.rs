@@ -26,7 +26,18 @@ pub(crate) fn certificate_user(der: &[u8], now: Timestamp) -> Option<Certified> 
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
     let groups = groups.map(str::to_owned).chain([AUTHENTICATED.to_owned()]).collect();
-    left.is_positive().then(|| Certified { user: User { name, groups, ..User::default() }, left })
+    let certificate_key = crate::pki::sha256_hex(certificate.public_key().raw);
+    let user = User { name, groups, certificate_key, ..User::default() };
+    left.is_positive().then_some(Certified { user, left })
+}
+
+/// A node's certificate counts while the node's name is its key's: a former owner's is nobody's.
+pub(crate) fn check_certificate(registry: &Registry, user: &User) -> Result<(), Status> {
+    let Some(node) = user.node().filter(|_| !user.certificate_key.is_empty()) else { return Ok(()) };
+    match registry.is_nodes_key(node, &user.certificate_key)? {
+        true => Ok(()),
+        false => Err(Status::unauthorized()),
+    }
 }
 
 /// The user of a bearer token, or 401.

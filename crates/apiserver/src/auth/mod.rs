@@ -24,6 +24,8 @@ pub struct User {
     pub uid: String,
     pub groups: Vec<String>,
     pub extra: BTreeMap<String, Vec<String>>,
+    /// SHA-256 of the public key of the client certificate that showed the identity; empty without one.
+    pub certificate_key: String,
 }
 
 pub(crate) const MASTERS: &str = "system:masters";
@@ -59,6 +61,7 @@ impl User {
             uid: uid.into(),
             groups: groups.into(),
             extra,
+            certificate_key: String::new(),
         }
     }
 

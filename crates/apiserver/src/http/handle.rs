@@ -133,7 +133,7 @@ async fn serve(
         Route::Path if head.path == join::PATH && head.method == Method::POST => {
             let body = body::read(request.into_body(), slots.body(asker)).await?;
             let _slot = slots.take(asker, &head.method).await?;
-            let joined = join::answer(&server.pki, &user, &value(head, &body)?, server.registry.env.now())?;
+            let joined = join::answer(server, &user, &value(head, &body)?).await?;
             tracing::info!(node = %joined["nodeName"], peer = %connection.peer, "a node was given a certificate");
             Ok(answer::bytes(200, "application/json", answer::to_bytes(&joined)?))
         }
@@ -223,7 +223,10 @@ fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<
     let bearer = head.header(&AUTHORIZATION).strip_prefix("Bearer ").map(str::trim);
     let user = match (bearer, &connection.user) {
         (Some(token), _) => authenticate::token_user(&server.registry, server.pki.join_token(), token)?.into(),
-        (None, Some(user)) => user.clone(),
+        (None, Some(user)) => {
+            authenticate::check_certificate(&server.registry, user)?;
+            user.clone()
+        }
         (None, None) => User::anonymous().into(),
     };
     if user.is_anonymous() && !system::is_public(&head.path) {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{Credentials, Lifetime, PkiError, certificates, certified, files, pair};
+use super::{Credentials, Lifetime, PkiError, Request, certificates, certified, files, pair};
 
 /// The name of the authority's files.
 const CA: &str = "ca";
@@ -130,8 +130,8 @@ impl Authority {
     }
 
     /// Signs a request's public key for `subject`; nothing else in the request counts.
-    pub(super) fn sign(&self, request: &str, subject: &Subject, now: Timestamp) -> Result<Signed, PkiError> {
-        let mut request = CertificateSigningRequestParams::from_pem(request)?;
+    pub(super) fn sign(&self, request: Request, subject: &Subject, now: Timestamp) -> Result<Signed, PkiError> {
+        let mut request = request.params;
         request.params = params(subject, self.validity, now)?;
         let certificate = request.signed_by(&self.issuer)?.pem();
         Ok(Signed { certificate, expires: everynode_api::time::rfc3339(now + self.validity) })

@@ -15,7 +15,9 @@ mod kubeconfig;
 mod lifetime;
 mod pair;
 mod renewal;
+mod request;
 mod rotating;
+mod server_names;
 
 use std::fmt::Write;
 use std::io;
@@ -36,6 +38,7 @@ use issue::{Authority, Purpose, Subject};
 use kept::Kept;
 pub use lifetime::Lifetime;
 pub use renewal::keep_renewed;
+pub(crate) use request::Request;
 pub use rotating::RotatingCertificate;
 
 /// Why the keys and certificates are not usable; names the file and what to do.
@@ -60,6 +63,8 @@ pub struct Credentials {
 pub struct Pki {
     directory: PathBuf,
     authority: Authority,
+    /// What clients reach the server by.
+    names: Vec<String>,
     serving: Arc<Kept>,
     admin: Arc<Kept>,
     agent_client: Arc<Kept>,
@@ -96,12 +101,9 @@ impl Pki {
             names: Vec::new(),
             purpose: Purpose::Client,
         };
-        let serving = Subject {
-            name: "kube-apiserver".to_owned(),
-            groups: &[],
-            names: serving_names(names, service_ip),
-            purpose: Purpose::Server,
-        };
+        let names = serving_names(names, service_ip);
+        let serving =
+            Subject { name: "kube-apiserver".to_owned(), groups: &[], names: names.clone(), purpose: Purpose::Server };
         Ok(Pki {
             // The CA goes along: a machine that joins knows it by its fingerprint only.
             serving: keep("apiserver", serving, authority.certificate())?,
@@ -112,6 +114,7 @@ impl Pki {
             join_token: join_token(directory, &authority, env)?,
             directory: directory.to_owned(),
             authority,
+            names,
             env: env.clone(),
             renewed: watch::Sender::new(()),
             renewals: AtomicU64::new(0),
@@ -146,16 +149,23 @@ impl Pki {
 
     /// A certificate for an agent in this process, made and renewed like the others.
     pub fn node_certificate(&self, node: &str) -> Result<Arc<RotatingCertificate>, PkiError> {
-        let file = format!("node-{node}");
+        let file = node_file(node);
         let kept = Kept::open(&self.authority, &self.directory, &file, node_subject(node), "", self.env.now())?;
         let certificate = kept.certificate.clone();
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(kept));
         Ok(certificate)
     }
 
-    /// Signs a joining machine's certificate request. Only its public key is taken from it.
-    pub(crate) fn sign_node(&self, node: &str, request: &str, now: Timestamp) -> Result<Signed, PkiError> {
+    /// Signs a joining machine's certificate request.
+    pub(crate) fn sign_node(&self, node: &str, request: Request, now: Timestamp) -> Result<Signed, PkiError> {
         self.authority.sign(request, &node_subject(node), now)
+    }
+
+    /// Whether a name is this server's, or that of an agent in this process: no machine joins under it.
+    pub(crate) fn is_the_servers(&self, name: &str) -> bool {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = node_file(name);
+        nodes.iter().any(|kept| kept.file == file) || server_names::is_the_servers(name, &self.names)
     }
 
     /// A kubeconfig for the administrator.
@@ -239,6 +249,10 @@ impl Pki {
     }
 }
 
+fn node_file(node: &str) -> String {
+    format!("node-{node}")
+}
+
 fn node_subject(node: &str) -> Subject {
     Subject {
         name: format!("{}{node}", crate::auth::NODE_PREFIX),
@@ -295,7 +309,7 @@ fn certified(credentials: &Credentials) -> Result<CertifiedKey, PkiError> {
 }
 
 /// SHA-256 through the TLS library's own digest.
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
     suite.map(|suite| hex(suite.common.hash_provider.hash(bytes).as_ref())).unwrap_or_default()
 }

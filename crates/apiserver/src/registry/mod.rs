@@ -14,6 +14,7 @@ mod events;
 mod eviction;
 mod fence;
 mod kinds;
+pub(crate) mod node_keys;
 mod patch;
 pub(crate) mod read;
 mod strategy;

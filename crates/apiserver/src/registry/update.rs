@@ -175,6 +175,7 @@ impl Registry {
             return Reply::stored(200, target.info, &shown).map(Attempt::Done);
         }
         transaction.writes.push(Write::Delete { key: kv.key.clone() });
+        transaction.writes.extend(super::node_keys::freed(target));
         let held = strategy.claims(&self.settings, last);
         match claims::exchange(&*self.store, &mut transaction, &held, &[], &claims::holder(last)) {
             Err(Held::Failed(status)) => return Err(*status),

@@ -7,6 +7,7 @@ mod fence;
 mod handshakes;
 mod hostile;
 mod in_process;
+mod joining;
 mod kubectl;
 mod lists;
 mod matrix;

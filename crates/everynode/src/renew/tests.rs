@@ -99,9 +99,11 @@ async fn a_refused_certificate_is_renewed_by_the_token_only() {
     let data = DataDir::new(directory.path());
     let control = control_plane(&data).await;
     let token = control.server.pki().join_token().to_owned();
-    let mut held = join::by_token(&control.url(), &token, "n1").await.unwrap();
-    let stranger = rcgen::generate_simple_self_signed(vec!["n1".to_owned()]).unwrap();
-    (held.certificate, held.key) = (stranger.cert.pem(), stranger.signing_key.serialize_pem());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut held = join::by_token(&control.url(), &token, "n1", &key).await.unwrap();
+    // The right key, and a certificate of nobody.
+    let stranger = rcgen::CertificateParams::new(vec!["n1".to_owned()]).unwrap();
+    held.certificate = stranger.self_signed(&key).unwrap().pem();
     let certificate = RotatingCertificate::new(held.pair()).unwrap();
     let api = Arc::new(HttpApi::connect(&server_config(&held), Env::real()).await.unwrap());
     let renewal = |token| Renewal::new(data.agent_pki(), token, held.clone(), certificate.clone(), api.clone());
@@ -112,6 +114,7 @@ async fn a_refused_certificate_is_renewed_by_the_token_only() {
         (String::new(), held.certificate.clone())
     );
     assert!(renewal(Some(token)).renew().await.is_ok());
+    assert_eq!(join::former(&data.agent_pki(), "n1").map(|former| former.key), Some(held.key.clone()));
     assert_eq!(kept(&data.agent_pki()), certificate.credentials().certificate);
     // A node may ask for itself; that there is none yet is an answer.
     let answer = api.call(Request::Get(node())).await.unwrap_err();
