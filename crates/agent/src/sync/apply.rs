@@ -48,7 +48,7 @@ pub fn apply(outcome: Outcome, observed: &mut Observed, memory: &mut Memory, now
             result.err()
         }
         Outcome::Deleted(result) => {
-            memory.deleted = result.is_ok();
+            memory.deleted_at = result.is_ok().then_some(now);
             result.err()
         }
     };

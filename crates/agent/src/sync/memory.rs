@@ -35,7 +35,8 @@ pub struct Memory {
     pub(super) torn_down: bool,
     /// The phase that the API server has for sure.
     pub(super) written_phase: Option<String>,
-    pub(super) deleted: bool,
+    /// When the server last answered that the object is deleted.
+    pub(super) deleted_at: Option<Timestamp>,
     /// The addresses that the pod had last: they stay in the status when its network is gone.
     pub(super) pod_ips: Vec<std::net::IpAddr>,
 }

@@ -15,7 +15,7 @@ pub struct Plan {
     pub actions: Vec<Action>,
     pub status: PodStatus,
     pub wake_at: Option<Timestamp>,
-    /// Nothing of the pod is left: its worker may end.
+    /// The object is gone and nothing of the pod is left: its worker may end.
     pub done: bool,
     pub memory: Memory,
 }

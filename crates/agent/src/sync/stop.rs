@@ -1,5 +1,6 @@
 //! A pod that must end: kill in order, release the network, tear down, tell, remove.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Container;
 
 use super::action::{Action, Slot};
@@ -13,6 +14,8 @@ use crate::ports::Severity;
 
 /// What is left of a grace period is at least this (DS-H24, DS-H26).
 const GRACE_SECONDS_MIN: i64 = 2;
+/// A pod that is still there so long after its deletion was answered is deleted again.
+const DELETE_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a pod must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl Planner<'_> {
         let (Some(seconds), Some(start)) = (self.seen.spec().active_deadline_seconds, self.memory.start_time) else {
             return;
         };
-        let deadline = start.saturating_add(jiff::SignedDuration::from_secs(seconds));
+        let deadline = start.saturating_add(SignedDuration::from_secs(seconds));
         let passed = deadline.is_ok_and(|deadline| deadline <= self.now);
         if passed && !std::mem::replace(&mut self.memory.deadline_exceeded, true) && !self.was_terminal() {
             self.emit_pod(Severity::Normal, "DeadlineExceeded", DEADLINE_EXCEEDED.into());
@@ -90,14 +93,11 @@ impl Planner<'_> {
         }
         match ending {
             Ending::Finished => {}
-            Ending::Gone => self.remove_everything(),
-            Ending::Deleted { .. } if self.memory.deleted => self.remove_everything(),
-            Ending::Deleted { .. } => {
-                let told = matches!(self.memory.written_phase.as_deref(), Some("Succeeded" | "Failed"));
-                if told {
-                    self.act(Action::Delete);
-                }
+            Ending::Gone => {
+                self.remove_sandboxes();
+                self.done = self.seen.observed.sandboxes.is_empty();
             }
+            Ending::Deleted { .. } => self.delete(),
         }
     }
 
@@ -118,7 +118,7 @@ impl Planner<'_> {
         let shorter = match ending {
             // The object vanished in the middle of a longer grace period.
             Ending::Gone => Some(fresh.deadline),
-            _ => stopping.since.saturating_add(jiff::SignedDuration::from_secs(seconds)).ok(),
+            _ => stopping.since.saturating_add(SignedDuration::from_secs(seconds)).ok(),
         };
         stopping.deadline = shorter.map_or(stopping.deadline, |shorter| shorter.min(stopping.deadline));
         stopping.deadline
@@ -194,12 +194,24 @@ impl Planner<'_> {
         self.memory.torn_down
     }
 
-    fn remove_everything(&mut self) {
+    /// Deletes the object, again and again until it is seen to be gone: an answer is no proof. A server that
+    /// starts or is restored may say that the pod is not there, or may have lost what it acknowledged.
+    fn delete(&mut self) {
+        if self.memory.deleted_at.is_some() {
+            self.remove_sandboxes();
+        }
+        let again = self.memory.deleted_at.and_then(|at| at.checked_add(DELETE_AGAIN).ok());
+        let told = matches!(self.memory.written_phase.as_deref(), Some("Succeeded" | "Failed"));
+        if told && !again.is_some_and(|again| self.wait_until(again)) {
+            self.act(Action::Delete);
+        }
+    }
+
+    fn remove_sandboxes(&mut self) {
         let seen = self.seen;
         for sandbox in &seen.observed.sandboxes {
             self.act(Action::RemoveSandbox { id: sandbox.id.clone() });
         }
-        self.done = seen.observed.sandboxes.is_empty();
     }
 }
 

@@ -29,6 +29,8 @@ struct World {
     sequence: u32,
     /// Actions (by their text's beginning) that fail with a message.
     failing: Vec<(String, String)>,
+    /// Deletions are answered and not carried out.
+    keeps_deleted: bool,
     /// Actions that never end by themselves.
     held: Vec<String>,
     out: String,
@@ -53,6 +55,7 @@ pub(super) fn play(script: &str) -> String {
         now: start,
         sequence: 0,
         failing: Vec::new(),
+        keeps_deleted: false,
         held: Vec::new(),
         out: String::new(),
     };
@@ -118,6 +121,7 @@ impl World {
             ["image", name, image] => self.set_image(name, image),
             ["condition", kind, status] => self.set_condition(kind, status),
             ["fail", action, message @ ..] => self.failing.push(((*action).replace('_', " "), message.join(" "))),
+            ["deletions", "lost"] => self.keeps_deleted = true,
             ["mend"] => self.failing.clear(),
             ["hold", action] => self.held.push(action.replace('_', " ")),
             ["end", ..] => self.end_held(&rest(1)),
@@ -190,8 +194,12 @@ impl World {
         if held {
             return;
         }
+        let deleted = action == Action::Delete && failure.is_none();
         if let Some(outcome) = self.outcome(action, failure) {
             apply(outcome, &mut self.seen.observed, &mut self.memory, self.now);
+        }
+        if deleted && !self.keeps_deleted {
+            self.memory.set_gone();
         }
     }
 

@@ -738,3 +738,36 @@ fn active_deadline() {
         "#]],
     );
 }
+
+/// DS-H25: an answer is no proof. A server that was killed may have lost the deletion, or may not have known of the pod.
+#[test]
+fn a_pod_is_deleted_again_until_it_is_gone() {
+    check(
+        "main=web
+        begin
+        deletions lost
+        delete 1
+        after 25
+        gone",
+        expect![[r#"
+            > begin
+               0s set up
+               0s sandbox 0
+               0s image web
+               0s start web 0
+            > deletions lost
+            > delete 1
+               0s terminating
+               0s kill web in 2s: Stopping container web
+               0s stop sandbox1
+               0s tear down
+               0s delete
+               0s remove sandbox1
+              10s delete
+              20s delete
+            > after 25
+            > gone
+              25s done
+        "#]],
+    );
+}

@@ -251,11 +251,16 @@ impl Dispatcher {
         self.workers.insert(uid.to_owned(), Worker { told: told_sender, looks: looks_sender });
     }
 
-    /// A worker has ended: nothing of its pod is left but its logs.
+    /// A worker has ended: nothing of its pod is left but its logs. If the object is there again (an older
+    /// state of the server was restored, say), it gets a new one.
     fn finished(&mut self, pod: PodRef) {
-        self.workers.remove(&pod.uid);
+        let worker = self.workers.remove(&pod.uid);
         self.observed.remove(&pod.uid);
         self.inspector.remove(&pod.uid);
+        let told = worker.map(|worker| worker.told.borrow().clone());
+        if let Some(told) = told.filter(|told| !told.gone) {
+            return self.set(told.pod);
+        }
         self.logs.insert(pod.clone());
         self.lingering.spawn(async move {
             tokio::time::sleep(LOG_LINGER).await;

@@ -133,7 +133,8 @@ impl PodWorker {
             self.status.offer(&self.seen.pod, status, now);
         }
         self.glance.send_replace(Glance { pod: self.seen.pod.clone(), observed: self.seen.observed.clone() });
-        let retry_at = self.status.retry_at();
+        // What is gone has no status.
+        let retry_at = self.status.retry_at().filter(|_| !self.memory.is_gone());
         let wake_at = [wake_at, retry_at].into_iter().flatten().min();
         (!done).then_some(wake_at)
     }

@@ -14,6 +14,10 @@ use crate::sync::OWN_CONDITIONS;
 /// The delay after a failed write grows to this.
 const RETRY_SECONDS_MAX: i64 = 10;
 
+/// What the server shows although something else was written is a late event, or a server that lost what it had
+/// acknowledged: after so many seconds it is the latter.
+const DOUBT_SECONDS: i64 = 10;
+
 /// The pod as it will be, and the task that writes it.
 type UnderWay = (Arc<Pod>, JoinHandle<Result<u64, WriteError>>);
 
@@ -29,6 +33,8 @@ pub(super) struct StatusWriter {
     under_way: Option<UnderWay>,
     failures: i64,
     retry_at: Option<Timestamp>,
+    /// When what was heard counts for more than what was written.
+    doubt_at: Option<Timestamp>,
 }
 
 impl StatusWriter {
@@ -41,17 +47,24 @@ impl StatusWriter {
             under_way: None,
             failures: 0,
             retry_at: None,
+            doubt_at: None,
         }
     }
 
     /// Begins to write `status` unless it is there already or another write is under way.
     pub fn offer(&mut self, pod: &Arc<Pod>, status: PodStatus, now: Timestamp) {
         let waits = self.retry_at.is_some_and(|until| until > now);
-        if waits || self.under_way.is_some() || self.written.as_ref() == Some(&status) {
+        let doubted = self.doubt_at.is_some_and(|at| at <= now);
+        if waits || self.under_way.is_some() {
             return;
         }
         self.retry_at = None;
-        let (context, pod) = (self.context.clone(), pod.clone());
+        if !doubted && self.written.as_ref() == Some(&status) {
+            return;
+        }
+        self.doubt_at = None;
+        let heard = self.heard.clone().filter(|_| doubted);
+        let (context, pod) = (self.context.clone(), heard.unwrap_or_else(|| pod.clone()));
         let target = Arc::new(Pod { status: Some(status), ..Pod::clone(&pod) });
         let written = target.clone();
         let task = tokio::spawn(async move {
@@ -72,27 +85,28 @@ impl StatusWriter {
                 self.failures = 0;
                 self.written.clone_from(&pod.status);
                 self.written_at = revision;
-                // What the watch brought in the meantime may be newer.
-                let heard = self.heard.clone().filter(|heard| self.is_overwritten(heard));
-                Some(heard.map_or(pod, |heard| self.merge(heard)))
+                // What the watch brought in the meantime counts too: that the pod is deleted, say.
+                Some(self.heard.clone().map_or(pod, |heard| self.merge(heard)))
             }
-            // The watch will tell that the pod is gone; until then nothing is written again.
-            Err(WriteError::Gone) => {
-                self.written.clone_from(&pod.status);
-                None
-            }
+            // The watch will tell that the pod is gone. Until then it may be there: a server that starts or is
+            // restored may not know of it for a moment.
+            Err(WriteError::Gone) => self.try_again(RETRY_SECONDS_MAX),
             Err(WriteError::Retry(error)) => {
                 tracing::debug!(%error, pod = ?pod.metadata.name, "cannot write a pod's status");
                 self.failures += 1;
-                let delay = SignedDuration::from_secs(self.failures.min(RETRY_SECONDS_MAX));
-                self.retry_at = self.context.clock.now().saturating_add(delay).ok();
-                None
+                self.try_again(self.failures.min(RETRY_SECONDS_MAX))
             }
         }
     }
 
+    fn try_again(&mut self, seconds: i64) -> Option<Arc<Pod>> {
+        self.retry_at = self.context.clock.now().saturating_add(SignedDuration::from_secs(seconds)).ok();
+        None
+    }
+
+    /// When a status should be offered again.
     pub fn retry_at(&self) -> Option<Timestamp> {
-        self.retry_at
+        if self.under_way.is_some() { None } else { self.retry_at.or(self.doubt_at) }
     }
 
     /// The pod as the server sent it, but with the status that was last written: what comes through
@@ -104,6 +118,9 @@ impl StatusWriter {
         if self.under_way.is_none() && self.is_overwritten(&pod) {
             self.written = None;
         }
+        let fresh = self.context.clock.now().saturating_add(SignedDuration::from_secs(DOUBT_SECONDS)).ok();
+        let differs = self.written.as_ref().is_some_and(|written| differs(written, &pod));
+        self.doubt_at = self.doubt_at.or(fresh).filter(|_| differs);
         let Some(written) = &self.written else { return pod };
         let server = pod.status.clone().unwrap_or_default();
         let terminal = matches!(server.phase.as_deref(), Some("Failed" | "Succeeded"));
@@ -121,6 +138,12 @@ impl StatusWriter {
         let newer = self.written_at > 0 && revision > self.written_at;
         newer && self.written.as_ref().is_some_and(|written| own_values(written) != own_values_of(pod))
     }
+}
+
+/// Whether the pod stands otherwise than was written, as far as others decide by it.
+fn differs(written: &PodStatus, pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_ref());
+    written.phase.as_ref() != phase || own_values(written) != own_values_of(pod)
 }
 
 /// The values of the agent's own conditions.

@@ -59,6 +59,8 @@ pub struct Record {
     pub failures: AtomicUsize,
     /// Of the newest status that was written.
     pub revision: AtomicU64,
+    /// Where deletions are told, as a watch would.
+    watch: Mutex<Option<mpsc::WeakSender<PodUpdate>>>,
 }
 
 /// A clock that follows tokio's, which tests run paused.
@@ -131,6 +133,9 @@ impl PodWriter for Record {
         let answer = self.answer();
         if answer.is_ok() {
             self.deleted.lock().unwrap().push(pod.uid.clone());
+            let watch = self.watch.lock().unwrap().as_ref().and_then(mpsc::WeakSender::upgrade);
+            let told = watch.is_none_or(|watch| watch.try_send(PodUpdate::Gone { uid: pod.uid.clone() }).is_ok());
+            assert!(told, "the dispatcher takes what it is told");
         }
         Box::pin(std::future::ready(answer))
     }
@@ -221,6 +226,18 @@ impl Workers {
         clock: Arc<dyn Clock>,
     ) -> Workers {
         let record = Arc::new(Record::default());
+        Workers::written_by(record.clone(), record, config, runtime, host, clock)
+    }
+
+    /// Workers whose statuses and deletions go to `writer` instead of the record.
+    pub fn written_by(
+        writer: Arc<dyn PodWriter>,
+        record: Arc<Record>,
+        config: Arc<AgentConfig>,
+        runtime: Arc<dyn Runtime>,
+        host: Arc<dyn Host>,
+        clock: Arc<dyn Clock>,
+    ) -> Workers {
         let facts = NodeFacts { ips: config.node_ips.clone(), runtime: "containerd".into(), network_error: None };
         let (facts_sender, facts) = watch::channel(Arc::new(facts));
         let context = Context {
@@ -233,7 +250,7 @@ impl Workers {
             secrets: Arc::new(Plain),
             probes: Arc::new(Plain),
             events: record.clone(),
-            writer: record.clone(),
+            writer,
             admission: Arc::new(AdmitAll),
             clock,
             facts,
@@ -242,6 +259,7 @@ impl Workers {
         let dispatcher = Dispatcher::new(context.clone());
         let inspector = dispatcher.inspector();
         let (updates, receiver) = mpsc::channel(16);
+        *record.watch.lock().unwrap() = Some(updates.downgrade());
         let task = tokio::spawn(dispatcher.run(receiver, Arc::new(Notify::new())));
         Workers { updates, record, inspector, config, context, task, _facts: facts_sender }
     }
