@@ -24,3 +24,4 @@ pub mod status;
 pub mod time;
 pub mod view;
 pub mod word;
+pub mod yaml;

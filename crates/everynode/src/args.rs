@@ -1,7 +1,9 @@
 //! The command line: what can be asked for. Parsed here, decided elsewhere.
 
+mod advice;
 mod hollow;
 mod store;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,8 +11,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::advice::explain;
 pub(crate) use self::hollow::{HollowArgs, HollowProfile, HollowWatch};
 pub(crate) use self::store::{RepairArgs, StoreArgs, StoreVerb, VerifyArgs};
+pub(crate) use self::values::NamedSet;
+use self::values::{duration, label, log_level, named_set, node_name, pod_cidr, server_url, service_network, validity};
 
 /// One pod of every DaemonSet on every node that it fits.
 #[derive(Debug, Parser)]
@@ -25,7 +30,7 @@ pub(crate) use self::store::{RepairArgs, StoreArgs, StoreVerb, VerifyArgs};
     after_help = "EXIT CODES\n\
         \x20 0  done          1  failed                 2  wrong usage\n\
         \x20 3  the data directory is in use, damaged or not writable\n\
-        \x20 4  the API server cannot be reached or refuses the credentials\n\
+        \x20 4  the API server cannot be reached, or refuses the credentials or what they ask for\n\
         \x20 5  not done within --timeout\n\
         \x20 6  `everynode plan` has found something to do\n\
         \x20 7  `everynode store` has found damage\n\n\
@@ -48,7 +53,7 @@ pub(crate) struct LogArgs {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Logging")]
     pub(crate) log_format: LogFormat,
     /// The least important level to log: error, warn, info, debug, trace, or filters such as `info,everynode_agent=debug`
-    #[arg(long, global = true, default_value = "info", env = "EVERYNODE_LOG", help_heading = "Logging")]
+    #[arg(long, global = true, default_value = "info", value_parser = log_level, env = "EVERYNODE_LOG", help_heading = "Logging")]
     pub(crate) log_level: String,
 }
 
@@ -97,6 +102,15 @@ pub(crate) enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages
+    #[command(after_help = "EXAMPLES\n\
+        \x20 everynode man | man -l -                               the page of everynode itself\n\
+        \x20 everynode man --directory /usr/local/share/man/man1    a page for every command")]
+    Man {
+        /// Where to write a page for every command
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// The API server's part.
@@ -112,8 +126,14 @@ pub(crate) struct ApiArgs {
     #[arg(long, value_name = "FILE", help_heading = "API server")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Addresses of services; the first one is that of `kubernetes.default`
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", help_heading = "API server")]
-    pub(crate) service_cidr: String,
+    #[arg(
+        long = "service-cidr",
+        value_name = "CIDR",
+        default_value = "10.96.0.0/16",
+        value_parser = service_network,
+        help_heading = "API server"
+    )]
+    pub(crate) service_network: [u8; 3],
     /// How long the pods of a deleted node are kept in case it comes back
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "API server")]
     pub(crate) gone_node_quarantine: Duration,
@@ -132,14 +152,14 @@ pub(crate) struct ApiArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NodeArgs {
     /// The node's name [default: this machine's host name]
-    #[arg(long, value_name = "NAME", help_heading = "Node")]
+    #[arg(long, value_name = "NAME", value_parser = node_name, help_heading = "Node")]
     pub(crate) node_name: Option<String>,
     /// The node's address [default: the one that leads to the API server]
     #[arg(long, value_name = "IP", help_heading = "Node")]
     pub(crate) node_ip: Option<std::net::IpAddr>,
     /// Labels that the node registers with
-    #[arg(long, value_name = "K=V", value_delimiter = ',', help_heading = "Node")]
-    pub(crate) node_labels: Vec<String>,
+    #[arg(long, value_name = "K=V", value_delimiter = ',', value_parser = label, help_heading = "Node")]
+    pub(crate) node_labels: Vec<(String, String)>,
     /// The container runtime [default: a running one with a network for pods, else a private containerd in the data
     /// directory]
     #[arg(long, value_name = "unix:///PATH", help_heading = "Node")]
@@ -161,7 +181,7 @@ pub(crate) struct NodeArgs {
     pub(crate) cni_conf_dir: Option<PathBuf>,
     /// The addresses of pods on the private containerd's own bridge [default: 10.200.0.0/24, or another /24 of
     /// 10.200.0.0/16 if another agent runs here]
-    #[arg(long, value_name = "CIDR", help_heading = "Node")]
+    #[arg(long, value_name = "CIDR", value_parser = pod_cidr, help_heading = "Node")]
     pub(crate) pod_cidr: Option<String>,
     /// Kernel parameters that pods may set besides the safe ones: names, or beginnings with `*`, like net.core.*
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Node")]
@@ -204,6 +224,9 @@ pub(crate) struct DownArgs {
     /// How long pods may take to end
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// The form of the result
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -230,7 +253,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "token"])]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// The API server to join
-    #[arg(long, value_name = "URL", requires = "token")]
+    #[arg(long, value_name = "URL", value_parser = server_url, requires = "token")]
     pub(crate) server: Option<String>,
     /// The join token, from `everynode token`
     #[arg(long, value_name = "TOKEN", env = "EVERYNODE_TOKEN", hide_env_values = true)]
@@ -255,9 +278,20 @@ pub(crate) struct ClientArgs {
         help_heading = "Connection"
     )]
     pub(crate) data_dir: PathBuf,
-    /// The namespace of objects that name none
-    #[arg(short, long, default_value = "default", help_heading = "Connection")]
-    pub(crate) namespace: String,
+    /// The namespace of objects that name none [default: the kubeconfig's, else `default`]
+    #[arg(short, long, help_heading = "Connection")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// Where manifests are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManifestArgs {
+    /// Files or directories of manifests (YAML or JSON); - reads standard input
+    #[arg(short, long, value_name = "FILE|DIR|-", required = true)]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Read the directories below directories, too
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
 }
 
 /// The form of results.
@@ -271,11 +305,14 @@ pub(crate) enum Output {
 #[command(after_help = "EXAMPLES\n\
     \x20 everynode apply -f node-exporter.yaml\n\
     \x20 everynode apply -f manifests/ --wait\n\
+    \x20 everynode apply -f node-exporter.yaml --dry-run      what would be, checked by the server
     \x20 cat x.yaml | everynode apply -f -")]
 pub(crate) struct ApplyArgs {
-    /// Files or directories of manifests (YAML or JSON); - reads standard input
-    #[arg(short, long, value_name = "FILE|DIR|-", required = true)]
-    pub(crate) filename: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) manifests: ManifestArgs,
+    /// Let the server check and answer everything, and keep nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) dry_run: bool,
     /// Wait until the DaemonSets among them run everywhere
     #[arg(long)]
     pub(crate) wait: bool,
@@ -290,11 +327,15 @@ pub(crate) struct ApplyArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "EXAMPLES\n\x20 everynode delete -f node-exporter.yaml")]
+#[command(after_help = "EXAMPLES\n\
+    \x20 everynode delete -f node-exporter.yaml\n\
+    \x20 everynode delete -R -f manifests/ --ignore-not-found -o json")]
 pub(crate) struct DeleteArgs {
-    /// Files or directories of manifests; - reads standard input
-    #[arg(short, long, value_name = "FILE|DIR|-", required = true)]
-    pub(crate) filename: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) manifests: ManifestArgs,
+    /// Let the server check and answer everything, and keep what there is
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not complain about objects that do not exist
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
@@ -304,18 +345,25 @@ pub(crate) struct DeleteArgs {
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// The form of results
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "EXAMPLES\n\
-    \x20 everynode status\n\
+    \x20 everynode status                     every namespace\n\
+    \x20 everynode status -n monitoring -w    one, and again when it changes\n\
     \x20 everynode status -o json | jq '.daemonSets[] | select(.ready < .desired)'")]
 pub(crate) struct StatusArgs {
-    /// Only DaemonSets of the namespace given with -n
-    #[arg(long)]
+    /// Only DaemonSets of the namespace that -n or the kubeconfig names; `-n NAMESPACE` alone does the same
+    #[arg(long, hide = true)]
     pub(crate) only_namespace: bool,
+    /// Show it again whenever it has changed, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     /// The form of the result
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -325,12 +373,12 @@ pub(crate) struct StatusArgs {
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "EXAMPLES\n\
-    \x20 everynode why node-exporter -n monitoring            every node\n\
+    \x20 everynode why monitoring/node-exporter               every node\n\
     \x20 everynode why node-exporter -n monitoring --node a")]
 pub(crate) struct WhyArgs {
-    /// The DaemonSet; `ds/NAME` is understood, too
-    #[arg(value_parser = daemon_set_name)]
-    pub(crate) name: String,
+    /// The DaemonSet: NAME, ds/NAME or NAMESPACE/NAME
+    #[arg(value_parser = named_set)]
+    pub(crate) name: NamedSet,
     /// Only this node
     #[arg(long)]
     pub(crate) node: Option<String>,
@@ -352,11 +400,15 @@ pub(crate) struct WhyArgs {
     \x20 everynode plan -f daemonset.yaml -f nodes.yaml       from files alone; no server is asked"
 )]
 pub(crate) struct PlanArgs {
-    /// Only this DaemonSet of the namespace given with -n
-    pub(crate) name: Option<String>,
+    /// Only this DaemonSet: NAME, ds/NAME or NAMESPACE/NAME
+    #[arg(value_parser = named_set)]
+    pub(crate) name: Option<NamedSet>,
     /// Files or directories with DaemonSets, Nodes, Pods and ControllerRevisions; - reads standard input
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub(crate) filename: Vec<PathBuf>,
+    /// Read the directories below directories, too
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
     /// As the original DaemonSet controller would, without everynode's improvements
     #[arg(long)]
     pub(crate) strict: bool,
@@ -418,21 +470,14 @@ pub(crate) enum RolloutVerb {
 /// The DaemonSet whose rollout it is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RolloutTarget {
-    /// The DaemonSet; `ds/NAME` is understood, too
-    #[arg(value_parser = daemon_set_name)]
-    pub(crate) name: String,
+    /// The DaemonSet: NAME, ds/NAME or NAMESPACE/NAME
+    #[arg(value_parser = named_set)]
+    pub(crate) name: NamedSet,
+    /// The form of the result
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-}
-
-/// The name in `NAME`, or in one of kubectl's spellings `ds/NAME`, `daemonset/NAME`, `daemonsets.apps/NAME`.
-fn daemon_set_name(text: &str) -> Result<String, String> {
-    let (kind, name) = text.split_once('/').unwrap_or(("ds", text));
-    match kind {
-        _ if name.is_empty() || name.contains('/') => Err(format!("`{text}` is not the name of a DaemonSet")),
-        "ds" | "daemonset" | "daemonsets" | "daemonset.apps" | "daemonsets.apps" => Ok(name.to_owned()),
-        other => Err(format!("`{other}` is not a DaemonSet; write ds/{name}")),
-    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -446,6 +491,9 @@ fn daemon_set_name(text: &str) -> Result<String, String> {
 pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    /// The form of the result
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -480,33 +528,6 @@ pub(crate) struct ControllerArgs {
     pub(crate) no_leader_election: bool,
 }
 
-/// Parses `500ms`, `40s`, `5m`, `24h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 =
-        number.parse().map_err(|_| format!("`{text}` is not a duration; write for example 40s, 5m or 24h"))?;
-    let milliseconds = match unit {
-        "ms" => Some(number),
-        "s" | "" => number.checked_mul(1_000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        "d" => number.checked_mul(86_400_000),
-        _ => return Err(format!("`{unit}` is not a unit of time; use ms, s, m, h or d")),
-    };
-    milliseconds.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
-}
-
-/// A certificate's: at least long enough that renewals can be tried again, at most what the authority itself lasts.
-fn validity(text: &str) -> Result<Duration, String> {
-    let days = |days: u64| Duration::from_secs(days * 86_400);
-    match duration(text)? {
-        validity if validity < Duration::from_secs(10) => Err("certificates must be valid for at least 10s".to_owned()),
-        validity if validity > days(3650) => Err("certificates can be valid for at most 3650d".to_owned()),
-        validity => Ok(validity),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -515,27 +536,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_daemon_set_is_named_as_kubectl_names_it() {
-        for text in ["web", "ds/web", "daemonset/web", "daemonsets.apps/web"] {
-            assert_eq!(daemon_set_name(text), Ok("web".to_owned()));
-        }
-        assert_eq!(daemon_set_name("deploy/web"), Err("`deploy` is not a DaemonSet; write ds/web".to_owned()));
-        assert!(daemon_set_name("ds/").is_err() && daemon_set_name("ds/a/b").is_err());
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("40s"), Ok(Duration::from_secs(40)));
-        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
-        assert!(
-            validity("10s").is_ok()
-                && validity("3650d").is_ok()
-                && validity("9s").is_err()
-                && validity("3651d").is_err()
-        );
-        assert!(duration("5 weeks").is_err() && duration("x").is_err() && duration("99999999999999999h").is_err());
     }
 }

@@ -10,7 +10,7 @@ use everynode_api::ports::{Api, Request, Target};
 use everynode_runtime::{Env, HttpApi};
 use serde_json::Value;
 
-use crate::args::ClientArgs;
+use crate::args::{ClientArgs, NamedSet};
 use crate::data::DataDir;
 use crate::exit::{Exit, coded};
 use crate::manifest::Document;
@@ -18,13 +18,54 @@ use crate::manifest::Document;
 /// A connected client and the namespace that it works in.
 pub(crate) struct Client {
     api: Arc<dyn Api>,
+    /// Of `-n`, of the kubeconfig's context, or `default`.
     namespace: String,
+    /// Whether it was given by `-n`, so that an object that names another one is a mistake.
+    namespace_is_given: bool,
 }
 
 impl Client {
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Client> {
-        let api = Arc::new(open(args).await?.strict());
-        Ok(Client { api, namespace: args.namespace.clone() })
+        Ok(Client::of(args, open(args).await?.strict()))
+    }
+
+    /// One whose writes the server answers and does not keep.
+    pub(crate) async fn connect_dry_run(args: &ClientArgs, dry_run: bool) -> anyhow::Result<Client> {
+        let api = open(args).await?.strict();
+        Ok(Client::of(args, if dry_run { api.dry_run() } else { api }))
+    }
+
+    fn of(args: &ClientArgs, api: HttpApi) -> Client {
+        let namespace = args.namespace.clone().unwrap_or_else(|| api.default_namespace().to_owned());
+        Client { api: Arc::new(api), namespace, namespace_is_given: args.namespace.is_some() }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The namespace of an object that is named as `NAME` or `NAMESPACE/NAME`.
+    ///
+    /// # Errors
+    /// It is not the one that was given by `-n`.
+    pub(crate) fn namespace_of<'a>(&'a self, named: &'a NamedSet) -> anyhow::Result<&'a str> {
+        self.agreed(named.namespace.as_deref())
+    }
+
+    /// The object's own namespace, or ours.
+    fn agreed<'a>(&'a self, own: Option<&'a str>) -> anyhow::Result<&'a str> {
+        match own.filter(|own| !own.is_empty()) {
+            Some(own) if self.namespace_is_given && own != self.namespace => Err(coded(
+                Exit::Usage,
+                format!(
+                    "the namespace from the provided object \"{own}\" does not match the namespace \"{}\". \
+                     You must pass '--namespace={own}' to perform this operation.",
+                    self.namespace
+                ),
+            )),
+            Some(own) => Ok(own),
+            None => Ok(&self.namespace),
+        }
     }
 
     pub(crate) fn api(&self) -> &Arc<dyn Api> {
@@ -42,8 +83,10 @@ impl Client {
         if name.is_empty() {
             bail!("metadata.name is missing in this {}", kind.kind);
         }
-        let own = document.object["metadata"]["namespace"].as_str().unwrap_or(&self.namespace);
-        let namespace = if kind.namespaced { own } else { "" };
+        let namespace = match kind.namespaced {
+            true => self.agreed(document.object["metadata"]["namespace"].as_str())?,
+            false => "",
+        };
         Ok((kind.clone(), Target::new(kind, namespace, name)))
     }
 
@@ -91,11 +134,13 @@ pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Arc<dyn Api>> {
 async fn open(args: &ClientArgs) -> anyhow::Result<HttpApi> {
     let env = Env::real();
     let context = args.context.as_deref();
-    if let Some(path) = kubeconfig_path(args) {
-        let api = HttpApi::from_kubeconfig(Some(&path), context, env).await;
+    let paths = kubeconfig_paths(args);
+    if !paths.is_empty() {
+        let api = HttpApi::from_kubeconfig(&paths, context, env).await;
         return api.map_err(|error| {
+            let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             let error = anyhow::Error::new(error);
-            coded(Exit::Connection, format!("{}: {error:#}", path.display()))
+            coded(Exit::Connection, format!("{}: {error:#}", shown.join(", ")))
         });
     }
     match HttpApi::in_cluster(env) {
@@ -110,14 +155,37 @@ async fn open(args: &ClientArgs) -> anyhow::Result<HttpApi> {
     }
 }
 
-/// The kubeconfig that [`connect`] would use; `None`: only the pod's own account is left.
-pub(crate) fn kubeconfig_path(args: &ClientArgs) -> Option<PathBuf> {
+/// The kubeconfigs that [`connect`] would use, the one that counts most first; none: only the pod's own account is left.
+pub(crate) fn kubeconfig_paths(args: &ClientArgs) -> Vec<PathBuf> {
     if let Some(path) = &args.kubeconfig {
-        return Some(path.clone());
+        return vec![path.clone()];
     }
-    let from_env = std::env::var_os("KUBECONFIG").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    if let Some(list) = std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
+        return listed(&list);
+    }
     let ours = DataDir::new(&args.data_dir).admin_kubeconfig();
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
-    let existing = [Some(ours), home].into_iter().flatten().find(|path| path.is_file());
-    from_env.or(existing)
+    [Some(ours), home].into_iter().flatten().find(|path| path.is_file()).into_iter().collect()
+}
+
+/// The files of a list as `$KUBECONFIG` has it. One that is not there counts only if none is, so that it is named.
+fn listed(list: &std::ffi::OsStr) -> Vec<PathBuf> {
+    let all: Vec<PathBuf> = std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect();
+    let there: Vec<PathBuf> = all.iter().filter(|path| path.is_file()).cloned().collect();
+    if there.is_empty() { all } else { there }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_list_that_are_there_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+        let list = std::env::join_paths([&first, &second]).unwrap();
+        assert_eq!(listed(&list), [first, second.clone()], "none is there: all are named");
+        std::fs::write(&second, "").unwrap();
+        assert_eq!(listed(&list), [second]);
+    }
 }

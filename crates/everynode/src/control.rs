@@ -35,13 +35,12 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Starts store, API server and controllers; the API answers when this returns.
     pub(crate) async fn start(args: &ApiArgs, data: &DataDir) -> anyhow::Result<ControlPlane> {
-        let network = service_network(&args.service_cidr)?;
         let listener = Listener::bind(args.listen)
             .with_context(|| format!("cannot listen on {}: choose another --listen", args.listen))?;
         let address = listener.address();
         let store = open_store(data)?;
         let mut config = Config::new(data.root().to_owned());
-        config.service_network = network;
+        config.service_network = args.service_network;
         config.server_names = server_names(args, address);
         config.advertised = Some(reachable(address));
         config.certificate_validity =
@@ -61,7 +60,8 @@ impl ControlPlane {
         let metrics = manager.metrics();
         server.add_metrics(move || metrics.render());
         let controllers = tokio::spawn(manager.run(controllers_stopped));
-        let service = SocketAddr::from(([network[0], network[1], network[2], 1], 443));
+        let [a, b, c] = args.service_network;
+        let service = SocketAddr::from(([a, b, c, 1], 443));
         Ok(ControlPlane {
             server,
             address,
@@ -177,28 +177,4 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn server_names(args: &ApiArgs, address: SocketAddr) -> Vec<String> {
     let own = [local(address).ip().to_string(), reachable(address).ip().to_string()];
     args.tls_san.iter().cloned().chain(own).collect()
-}
-
-/// The first three bytes of `A.B.C.0/N`: services get their addresses from that /24.
-fn service_network(cidr: &str) -> anyhow::Result<[u8; 3]> {
-    let wrong = || format!("--service-cidr `{cidr}` is not of the form 10.96.0.0/24");
-    let (ip, bits) = cidr.split_once('/').with_context(wrong)?;
-    let ip: std::net::Ipv4Addr = ip.parse().with_context(wrong)?;
-    let bits: u8 = bits.parse().with_context(wrong)?;
-    anyhow::ensure!(bits <= 24, "--service-cidr `{cidr}` is too small: at least a /24 is needed");
-    let [a, b, c, _] = ip.octets();
-    Ok([a, b, c])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn service_networks() {
-        assert_eq!(service_network("10.96.0.0/16").unwrap(), [10, 96, 0]);
-        for wrong in ["10.96.0.0", "10.96.0.0/x", "fd00::/64", "10.96.0.0/28"] {
-            assert!(service_network(wrong).unwrap_err().to_string().contains(wrong));
-        }
-    }
 }

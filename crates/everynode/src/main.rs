@@ -13,6 +13,7 @@ mod join;
 mod manifest;
 mod node;
 mod node_agent;
+mod output;
 mod picture;
 mod rehearsal;
 mod renew;
@@ -34,14 +35,17 @@ use crate::exit::Exit;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::explain(&error),
+    };
     let serves =
         matches!(cli.command, Command::Up(_) | Command::Server(_) | Command::Agent(_) | Command::Controller(_));
     match telemetry::start(&cli.log, !serves).and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = exit::code(&error);
-            if code != Exit::Work {
+            if !matches!(code, Exit::Work | Exit::Unread) {
                 eprintln!("error: {error:#}");
             }
             ExitCode::from(code as u8)

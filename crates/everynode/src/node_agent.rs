@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::containerd::{Containerd, Network};
 use crate::node::NodeSetup;
+use crate::output;
 
 /// The common name that an API server shows to agents.
 const API_SERVER_NAME: &str = "kube-apiserver-kubelet-client";
@@ -52,7 +53,7 @@ impl NodeAgent {
     /// Starts the agent; the node becomes Ready some time later, and says so.
     pub(crate) async fn start(setup: NodeSetup, identity: Arc<Identity>) -> anyhow::Result<NodeAgent> {
         let NodeSetup { config, endpoint, private, admission, .. } = setup;
-        println!("  node        {} (runtime {endpoint})", config.node_name);
+        output::notice(format_args!("  node        {} (runtime {endpoint})", config.node_name));
         let config = Arc::new(config);
         prepare(&config.dirs.root)?;
         let runtime: Arc<dyn Runtime> = Arc::new(connect(&endpoint).await?);
@@ -142,10 +143,10 @@ async fn announce(name: String, mut readiness: watch::Receiver<Readiness>) {
     loop {
         let now = readiness.borrow_and_update().clone();
         match (now.ready, last.ready) {
-            (true, false) => println!("  node {name} is Ready"),
-            (false, true) => println!("  node {name} is not Ready: {}", now.message),
+            (true, false) => output::notice(format_args!("  node {name} is Ready")),
+            (false, true) => output::notice(format_args!("  node {name} is not Ready: {}", now.message)),
             (false, false) if !now.message.is_empty() && now.message != last.message => {
-                println!("  node {name} is not Ready yet: {}", now.message);
+                output::notice(format_args!("  node {name} is not Ready yet: {}", now.message));
             }
             _ => {}
         }

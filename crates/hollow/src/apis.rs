@@ -33,7 +33,7 @@ impl Apis for OneApi {
 
 /// Clients from a kubeconfig.
 pub struct KubeconfigApis {
-    path: Option<PathBuf>,
+    paths: Vec<PathBuf>,
     context: Option<String>,
     env: Env,
     made: Mutex<Vec<Weak<HttpApi>>>,
@@ -41,15 +41,15 @@ pub struct KubeconfigApis {
 
 impl KubeconfigApis {
     /// Without a path, where kubectl looks for one.
-    pub fn new(path: Option<PathBuf>, context: Option<String>) -> Self {
-        KubeconfigApis { path, context, env: Env::real(), made: Mutex::default() }
+    pub fn new(paths: Vec<PathBuf>, context: Option<String>) -> Self {
+        KubeconfigApis { paths, context, env: Env::real(), made: Mutex::default() }
     }
 }
 
 impl Apis for KubeconfigApis {
     fn connect(&self) -> BoxFuture<'_, Result<Arc<dyn Api>, String>> {
         Box::pin(async {
-            let made = HttpApi::from_kubeconfig(self.path.as_deref(), self.context.as_deref(), self.env.clone()).await;
+            let made = HttpApi::from_kubeconfig(&self.paths, self.context.as_deref(), self.env.clone()).await;
             let api = Arc::new(made.map_err(|error| explain(&error))?);
             let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|api| api.strong_count() > 0);

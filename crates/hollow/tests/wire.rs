@@ -14,7 +14,7 @@ use crate::server::{Manners, Server};
 /// Runs one node until `done`; it is asked about ten times a second.
 async fn run_until(server: &Server, mut done: impl FnMut(&Progress) -> bool + Send) -> Report {
     let (trigger, shutdown) = Shutdown::new();
-    let apis = Arc::new(KubeconfigApis::new(Some(server.kubeconfig()), None));
+    let apis = Arc::new(KubeconfigApis::new(vec![server.kubeconfig()], None));
     let options = Options { leases: false, ..Options::nodes(1) };
     let mut trigger = Some(trigger);
     let told = |progress: &Progress| {

@@ -111,8 +111,8 @@ contexts: [{{name: here, context: {{cluster: c, user: u}}}}]
     );
     write("config", text.as_bytes());
     let path = folder.path().join("config");
-    let client = HttpApi::from_kubeconfig(Some(&path), Some("here"), Env::real()).await.unwrap();
+    let client = HttpApi::from_kubeconfig(std::slice::from_ref(&path), Some("here"), Env::real()).await.unwrap();
     assert_eq!(client.call(version()).await.unwrap(), "{}");
-    assert!(HttpApi::from_kubeconfig(Some(&path), Some("elsewhere"), Env::real()).await.is_err());
-    assert!(HttpApi::from_kubeconfig(Some(&folder.path().join("none")), None, Env::real()).await.is_err());
+    assert!(HttpApi::from_kubeconfig(std::slice::from_ref(&path), Some("elsewhere"), Env::real()).await.is_err());
+    assert!(HttpApi::from_kubeconfig(&[folder.path().join("none")], None, Env::real()).await.is_err());
 }

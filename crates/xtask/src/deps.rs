@@ -23,7 +23,11 @@ struct Row {
 const PURE: Option<&[&str]> = Some(&["bytes", "jiff", "k8s-openapi", "serde", "serde_json", "thiserror"]);
 
 const TABLE: &[Row] = &[
-    Row { name: "everynode-api", ours: &[], others: PURE },
+    Row {
+        name: "everynode-api",
+        ours: &[],
+        others: Some(&["bytes", "granit-parser", "jiff", "k8s-openapi", "serde", "serde_json", "thiserror"]),
+    },
     Row { name: "everynode-placement", ours: &["api"], others: PURE },
     Row { name: "everynode-daemonset", ours: &["api", "placement"], others: PURE },
     Row { name: "everynode-controllers", ours: &["api", "placement"], others: PURE },

@@ -4,8 +4,8 @@ use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, strict_error};
 use everynode_api::field::go_quote;
 use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
+use everynode_api::yaml;
 use serde_json::{Map, Value};
-use serde_saphyr::DuplicateKeyPolicy;
 
 use super::convert::convert;
 use super::decode::Pass;
@@ -16,9 +16,6 @@ use super::{FieldValidation, Media};
 const GO_TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
-/// Most YAML events that aliases may stand for: generous for a manifest, nothing for a bomb.
-const YAML_ALIAS_EVENTS_MAX: usize = 20_000;
-
 /// Request bytes to a canonical object and warnings (without the `299` frame).
 pub(crate) fn decode(
     info: &KindInfo,
@@ -28,7 +25,7 @@ pub(crate) fn decode(
 ) -> Result<(Value, Vec<String>), Status> {
     let (value, duplicates) = match media {
         Media::Json => json(body)?,
-        Media::Yaml => yaml(body, mode)?,
+        Media::Yaml => yaml(body)?,
     };
     finish(info, value, duplicates, mode)
 }
@@ -50,34 +47,19 @@ fn json(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
     }
 }
 
-/// YAML as Kubernetes reads it; a key that is given twice is found by a second, strict reading.
-fn yaml(body: &[u8], mode: FieldValidation) -> Result<(Value, Vec<String>), Status> {
+/// YAML as Kubernetes reads it. A key that is given twice is an error or a warning by `fieldValidation`.
+fn yaml(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
     if body.len() > BODY_BYTES_MAX {
         return Err(Status::too_large(BODY_BYTES_MAX));
     }
-    let malformed =
-        |error: serde_saphyr::Error| unreadable(&format!("error converting YAML to JSON: yaml: {}", one_line(&error)));
-    let lax = yaml_options(DuplicateKeyPolicy::LastWins);
-    let value: Value = serde_saphyr::from_slice_with_options(body, lax).map_err(malformed)?;
-    let again = match mode {
-        FieldValidation::Ignore => None,
-        _ => serde_saphyr::from_slice_with_options::<Value>(body, yaml_options(DuplicateKeyPolicy::Error)).err(),
+    let malformed = |reason: String| unreadable(&format!("error converting YAML to JSON: yaml: {reason}"));
+    let text = std::str::from_utf8(body).map_err(|error| malformed(error.to_string()))?;
+    let document = yaml::decode(text).map_err(|error| malformed(error.to_string()))?;
+    let duplicates = match document.duplicates.is_empty() {
+        true => Vec::new(),
+        false => vec![format!("yaml: unmarshal errors:\n  {}", document.duplicates.join("\n  "))],
     };
-    Ok((value, again.map(|error| format!("yaml: {}", one_line(&error))).into_iter().collect()))
-}
-
-/// YAML 1.1 as Go's library reads it (file modes are octal), with a bound on what aliases may multiply to.
-fn yaml_options(duplicate_keys: DuplicateKeyPolicy) -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        duplicate_keys: duplicate_keys,
-        legacy_octal_numbers: true,
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: YAML_ALIAS_EVENTS_MAX },
-        with_snippet: false,
-    }
-}
-
-fn one_line(error: &serde_saphyr::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    Ok((document.value, duplicates))
 }
 
 fn unreadable(reason: &str) -> Status {

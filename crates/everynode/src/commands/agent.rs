@@ -17,11 +17,13 @@ use crate::exit::{Exit, coded};
 use crate::join::{self, Credentials};
 use crate::node;
 use crate::node_agent::{Identity, NodeAgent};
+use crate::output;
 use crate::renew::{self, Renewal};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    node::need_root("agent")?;
     let data = DataDir::new(&args.data.data_dir);
     let _held = data.hold()?;
     let name = node::node_name(&args.node)?;
@@ -34,8 +36,8 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     };
     let mut setup = node::set_up(&args.node, &data, servers.first().copied(), service).await?;
     setup.start_runtime(&data).await?;
-    println!("everynode {}", env!("CARGO_PKG_VERSION"));
-    println!("  server      {}", credentials.server);
+    output::notice(format_args!("everynode {}", env!("CARGO_PKG_VERSION")));
+    output::notice(format_args!("  server      {}", credentials.server));
     let certificate = RotatingCertificate::new(credentials.pair()).context("the node's certificate")?;
     let identity =
         Identity { api: api.clone(), ca_pem: credentials.ca.clone(), certificate: certificate.clone(), servers };
@@ -47,7 +49,7 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
         () = renewal.run(), if args.kubeconfig.is_none() => {}
     }
     agent.stop().await;
-    println!("stopped; the pods run on (`everynode down` stops them)");
+    output::notice("stopped; the pods run on (`everynode down` stops them)");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use everynode_api::kinds::Kind;
 use everynode_api::patch::strategic::{self, BuiltIn};
 use everynode_api::ports::{Api, PatchType, Preconditions, Request, Target};
@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::args::{ApplyArgs, Output};
 use crate::client::{Client, qualified};
+use crate::exit::several;
 use crate::manifest::{self, Document};
-use crate::rollout;
+use crate::{output, rollout};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -24,30 +25,32 @@ struct Applied {
 }
 
 pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<()> {
-    let documents = manifest::read_all(&args.filename)?;
-    let client = Client::connect(&args.client).await?;
+    let documents = manifest::read_all(&args.manifests.filename, args.manifests.recursive)?;
+    let client = Client::connect_dry_run(&args.client, args.dry_run).await?;
+    let suffix = if args.dry_run { " (server dry run)" } else { "" };
     let mut applied = Vec::new();
-    let mut failures = 0;
+    let mut errors = Vec::new();
     for document in &documents {
         match apply(&client, document).await.with_context(|| document.place.clone()) {
             Ok(done) => {
                 if args.output == Output::Text {
-                    println!("{} {}", qualified(&done.target), done.verb);
+                    output::line(format_args!("{} {}{suffix}", qualified(&done.target), done.verb))?;
                 }
                 applied.push(done);
             }
             Err(error) => {
-                failures += 1;
                 eprintln!("error: {error:#}");
+                errors.push(error);
             }
         }
     }
+    let failures = errors.len();
     if args.output == Output::Json {
         let list: Vec<_> = applied.iter().map(describe).collect();
-        println!("{}", json!({ "objects": list, "failures": failures }));
+        output::line(json!({ "objects": list, "failures": failures, "dryRun": args.dry_run }))?;
     }
     if failures > 0 {
-        bail!("{failures} of {} objects were not applied", documents.len());
+        return Err(several(errors, format!("{failures} of {} objects were not applied", documents.len())));
     }
     if args.wait {
         let deadline = Instant::now() + args.timeout;
@@ -83,10 +86,11 @@ async fn apply(client: &Client, document: &Document) -> anyhow::Result<Applied> 
     Ok(Applied { kind, target, verb })
 }
 
-/// Notes in the object what was applied, as `kubectl apply` does.
+/// Notes in the object what was applied, as `kubectl apply` does: with annotations in any case, and without the note.
 fn remember(object: &mut Value) {
-    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
-        annotations.remove(LAST_APPLIED);
+    match object["metadata"]["annotations"].as_object_mut() {
+        Some(annotations) => drop(annotations.remove(LAST_APPLIED)),
+        None => object["metadata"]["annotations"] = json!({}),
     }
     let text = format!("{object}\n");
     object["metadata"]["annotations"][LAST_APPLIED] = json!(text);
@@ -131,6 +135,13 @@ mod tests {
         assert_eq!(
             serde_json::from_str::<Value>(noted).unwrap(),
             json!({ "metadata": { "name": "a", "annotations": {} } })
+        );
+        let mut plain = json!({ "metadata": { "name": "a" } });
+        remember(&mut plain);
+        assert_eq!(
+            plain["metadata"]["annotations"][LAST_APPLIED].as_str(),
+            Some("{\"metadata\":{\"annotations\":{},\"name\":\"a\"}}\n"),
+            "as kubectl writes it"
         );
     }
 }

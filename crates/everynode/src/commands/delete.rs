@@ -2,22 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use everynode_api::ports::{Preconditions, Propagation, Request, Target};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::args::DeleteArgs;
+use crate::args::{DeleteArgs, Output};
 use crate::client::{Client, qualified};
-use crate::exit::{Exit, coded};
-use crate::manifest;
+use crate::exit::{Exit, coded, several};
+use crate::{manifest, output};
 
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(args: DeleteArgs) -> anyhow::Result<()> {
-    let documents = manifest::read_all(&args.filename)?;
-    let client = Client::connect(&args.client).await?;
-    let mut waiting = Vec::new();
-    let mut failures = 0;
+    let documents = manifest::read_all(&args.manifests.filename, args.manifests.recursive)?;
+    let client = Client::connect_dry_run(&args.client, args.dry_run).await?;
+    let suffix = if args.dry_run { " (server dry run)" } else { "" };
+    let mut deleted = Vec::new();
+    let mut errors = Vec::new();
     // Dependants before what they stand on: the reverse of the order they were written in.
     for document in documents.iter().rev() {
         let result = async {
@@ -26,23 +27,36 @@ pub(crate) async fn run(args: DeleteArgs) -> anyhow::Result<()> {
             anyhow::Ok(uid.map(|uid| (target, uid)))
         };
         match result.await.with_context(|| document.place.clone()) {
-            Ok(found) => waiting.extend(found),
+            Ok(found) => {
+                if let (Some((target, _)), Output::Text) = (&found, args.output) {
+                    output::line(format_args!("{} deleted{suffix}", qualified(target)))?;
+                }
+                deleted.extend(found);
+            }
             Err(error) => {
-                failures += 1;
                 eprintln!("error: {error:#}");
+                errors.push(error);
             }
         }
     }
-    if !args.no_wait {
+    if args.output == Output::Json {
+        let objects: Vec<Value> = deleted.iter().map(|(target, _)| describe(target)).collect();
+        output::line(json!({ "objects": objects, "failures": errors.len(), "dryRun": args.dry_run }))?;
+    }
+    if !args.no_wait && !args.dry_run {
         let deadline = Instant::now() + args.timeout;
-        for (target, uid) in &waiting {
+        for (target, uid) in &deleted {
             gone(&client, target, uid, deadline).await?;
         }
     }
-    match failures {
+    match errors.len() {
         0 => Ok(()),
-        failures => bail!("{failures} of {} objects were not deleted", documents.len()),
+        failures => Err(several(errors, format!("{failures} of {} objects were not deleted", documents.len()))),
     }
+}
+
+fn describe(target: &Target) -> Value {
+    json!({ "kind": target.kind.kind, "namespace": target.namespace, "name": target.name, "result": "deleted" })
 }
 
 /// Answers the uid of what is being deleted.
@@ -59,7 +73,6 @@ async fn delete(client: &Client, target: &Target, ignore_not_found: bool) -> any
         propagation: Some(Propagation::Background),
     };
     client.api().call(request).await?;
-    println!("{} deleted", qualified(target));
     Ok(Some(uid))
 }
 

@@ -1,6 +1,7 @@
 //! `everynode down`: stop what `up` or `agent` left running on this machine.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use everynode_agent::container::NODE_LABEL;
 use everynode_agent::cri::{CriRuntime, Runtime, RuntimeError};
+use serde::Serialize;
 
-use crate::args::DownArgs;
+use crate::args::{DownArgs, Output};
 use crate::containerd::{Containerd, process};
 use crate::data::{DataDir, NodeState, release_primary};
+use crate::output;
 
 /// How long one container gets between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -20,32 +23,55 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn run(args: DownArgs) -> anyhow::Result<()> {
     let data = DataDir::new(&args.data.data_dir);
     if let Some(pid) = data.holder() {
-        println!("stopping everynode (process {pid})");
+        say(&args, format_args!("stopping everynode (process {pid})"))?;
         process::terminate(pid, args.timeout).await?;
     }
     let Some(state) = data.node_state() else {
-        println!("nothing runs from {}", data.root().display());
-        return Ok(());
+        say(&args, format_args!("nothing runs from {}", data.root().display()))?;
+        return report(&args, &Stopped::default());
     };
+    let mut done = Stopped { node: state.node_name.clone(), ..Stopped::default() };
     let containerd = Containerd::new(data.root());
     let reachable = process::accepts(Path::new(state.cri_endpoint.trim_start_matches("unix://"))).await;
     if reachable {
         let stopped = tokio::time::timeout(args.timeout, stop_pods(&state)).await;
         let (count, failures) = stopped
             .with_context(|| format!("pods still run after {:?}; a larger --timeout may help", args.timeout))??;
-        println!("stopped {count} pods of node {}", state.node_name);
+        done.pods = count;
+        say(&args, format_args!("stopped {count} pods of node {}", state.node_name))?;
         for failure in &failures {
             eprintln!("warning: {failure}");
+            done.warnings.push(failure.to_string());
         }
         if !failures.is_empty() && !state.private_runtime {
             bail!("{} pods could not be removed from the runtime; `everynode down` tries again", failures.len());
         }
     }
     if state.private_runtime && containerd.stop().await? {
-        println!("stopped the private containerd");
+        done.runtime = true;
+        say(&args, "stopped the private containerd")?;
     }
     clean_up(&data, &state)?;
-    Ok(())
+    report(&args, &done)
+}
+
+/// What was stopped, for `-o json`.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stopped {
+    node: String,
+    pods: usize,
+    /// Whether a private container runtime was stopped.
+    runtime: bool,
+    warnings: Vec<String>,
+}
+
+fn say(args: &DownArgs, text: impl Display) -> anyhow::Result<()> {
+    if args.output == Output::Text { output::line(text) } else { Ok(()) }
+}
+
+fn report(args: &DownArgs, done: &Stopped) -> anyhow::Result<()> {
+    if args.output == Output::Json { output::line(serde_json::to_string(done)?) } else { Ok(()) }
 }
 
 /// Answers how many pods ended, and what the runtime could not undo (it is told, and goes on: a

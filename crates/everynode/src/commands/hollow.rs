@@ -12,6 +12,7 @@ use everynode_runtime::{Env, Shutdown};
 use crate::args::{HollowArgs, HollowProfile, HollowWatch};
 use crate::client;
 use crate::exit::{Exit, coded};
+use crate::output;
 use crate::signals::Signals;
 
 /// Where nobody looks at the line change, it is written this often.
@@ -20,8 +21,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) async fn run(args: HollowArgs) -> anyhow::Result<()> {
     let options = options(&args)?;
     let mut signals = Signals::new()?;
-    let path = client::kubeconfig_path(&args.client);
-    let apis = Arc::new(KubeconfigApis::new(path, args.client.context.clone()));
+    let paths = client::kubeconfig_paths(&args.client);
+    let apis = Arc::new(KubeconfigApis::new(paths, args.client.context.clone()));
     let (trigger, shutdown) = Shutdown::new();
     let mut screen = Screen::new();
     let show = |progress: &Progress| screen.show(progress);
@@ -42,7 +43,7 @@ fn write_report(report: &Report, path: Option<&Path>) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(report)?;
     match path {
         Some(path) => std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display())),
-        None => Ok(writeln!(std::io::stdout(), "{json}")?),
+        None => output::line(json),
     }
 }
 

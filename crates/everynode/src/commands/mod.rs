@@ -12,10 +12,15 @@ mod status;
 mod store;
 mod up;
 
-use clap::CommandFactory;
+use std::path::Path;
 
-use crate::args::{Cli, Command};
+use anyhow::Context;
+use clap::CommandFactory;
+use serde_json::json;
+
+use crate::args::{Cli, Command, Output};
 use crate::data::DataDir;
+use crate::output;
 
 /// Runs one verb to its end.
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
@@ -36,9 +41,11 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Store(args) => store::run(args.verb),
         Command::Kubeconfig(args) => kubeconfig(&args),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "everynode", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "everynode", &mut script);
+            output::print(String::from_utf8_lossy(&script))
         }
+        Command::Man { directory } => man(directory.as_deref()),
     }
 }
 
@@ -46,18 +53,30 @@ fn token(args: &crate::args::TokenArgs) -> anyhow::Result<()> {
     let path = DataDir::new(&args.data.data_dir).pki().join("join.token");
     let token = std::fs::read_to_string(&path)
         .map_err(|error| anyhow::anyhow!("cannot read {}: {error}; `everynode server` writes it", path.display()))?;
-    println!("{}", token.trim());
-    Ok(())
+    match args.output {
+        Output::Json => output::line(json!({ "token": token.trim() })),
+        Output::Text => output::line(token.trim()),
+    }
 }
 
 fn kubeconfig(args: &crate::args::KubeconfigArgs) -> anyhow::Result<()> {
     let path = DataDir::new(&args.data.data_dir).admin_kubeconfig();
     if args.path {
-        println!("{}", path.display());
-        return Ok(());
+        return output::line(path.display());
     }
     let text = std::fs::read_to_string(&path)
         .map_err(|error| anyhow::anyhow!("cannot read {}: {error}; `everynode up` writes it", path.display()))?;
-    print!("{text}");
-    Ok(())
+    output::print(text)
+}
+
+/// The manual page of everynode itself, or a page for every command into a directory.
+fn man(directory: Option<&Path>) -> anyhow::Result<()> {
+    let command = Cli::command();
+    if let Some(directory) = directory {
+        return clap_mangen::generate_to(command, directory)
+            .with_context(|| format!("cannot write to {}", directory.display()));
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    output::print(String::from_utf8_lossy(&page))
 }

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::status::list;
-use crate::args::{Output, PlanArgs};
+use crate::args::{NamedSet, Output, PlanArgs};
 use crate::client::Client;
 use crate::exit::{Exit, coded};
 use crate::manifest::{self, Document};
 use crate::rehearsal::{Forecast, Rehearsal, Stage, rehearse};
-use crate::table;
+use crate::{output, table};
 
 /// What the controller decides from.
 static KINDS: [Kind; 4] = [kinds::DAEMON_SET, kinds::NODE, kinds::POD, kinds::CONTROLLER_REVISION];
@@ -22,18 +22,27 @@ static KINDS: [Kind; 4] = [kinds::DAEMON_SET, kinds::NODE, kinds::POD, kinds::CO
 const WAVES_SHOWN: usize = 10;
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<()> {
-    let cluster = match args.filename.is_empty() {
-        true => from_server(&args).await?,
-        false => from_files(manifest::read_all(&args.filename)?, &args.client.namespace)?,
+    let (cluster, only) = match args.filename.is_empty() {
+        true => {
+            let client = Client::connect(&args.client).await?;
+            let named = args.name.as_ref().map(|named| anyhow::Ok(Key::new(client.namespace_of(named)?, &named.name)));
+            (from_server(&client).await?, named.transpose()?)
+        }
+        false => {
+            let namespace = args.client.namespace.as_deref().unwrap_or("default");
+            let key = |named: &NamedSet| Key::new(named.namespace.as_deref().unwrap_or(namespace), &named.name);
+            let documents = manifest::read_all(&args.filename, args.recursive)?;
+            (from_files(documents, namespace)?, args.name.as_ref().map(key))
+        }
     };
     let controller = DaemonSetController::new(options(&args));
-    let rehearsals = rehearse_all(&controller, &cluster, &args)?;
+    let rehearsals = rehearse_all(&controller, &cluster, only.as_ref())?;
     match args.output {
-        Output::Json => println!("{}", json!({ "daemonSets": rehearsals.iter().map(describe).collect::<Vec<_>>() })),
+        Output::Json => output::line(json!({ "daemonSets": rehearsals.iter().map(describe).collect::<Vec<_>>() }))?,
         Output::Text if rehearsals.is_empty() => {
-            println!("there is no DaemonSet that this controller would look after")
+            output::line("there is no DaemonSet that this controller would look after")?;
         }
-        Output::Text => print!("{}", rehearsals.iter().map(text).collect::<Vec<_>>().join("\n")),
+        Output::Text => output::print(rehearsals.iter().map(text).collect::<Vec<_>>().join("\n"))?,
     }
     match rehearsals.iter().any(Rehearsal::has_work) {
         true => Err(coded(Exit::Work, "")),
@@ -46,8 +55,7 @@ fn options(args: &PlanArgs) -> Options {
     Options { class: args.class.clone(), bind: Bind::Off, ..options }
 }
 
-async fn from_server(args: &PlanArgs) -> anyhow::Result<Stage> {
-    let client = Client::connect(&args.client).await?;
+async fn from_server(client: &Client) -> anyhow::Result<Stage> {
     let mut cluster = Stage::default();
     for kind in &KINDS {
         for object in list::<Value>(client.api().as_ref(), kind.clone(), None).await? {
@@ -97,13 +105,15 @@ fn complete(kind: &Kind, document: Document, namespace: &str) -> Value {
     object
 }
 
-fn rehearse_all(controller: &DaemonSetController, cluster: &Stage, args: &PlanArgs) -> anyhow::Result<Vec<Rehearsal>> {
-    let wanted = |key: &Key| {
-        args.name.as_ref().is_none_or(|name| *name == *key.name && *args.client.namespace == *key.namespace)
-    };
+fn rehearse_all(
+    controller: &DaemonSetController,
+    cluster: &Stage,
+    only: Option<&Key>,
+) -> anyhow::Result<Vec<Rehearsal>> {
+    let wanted = |key: &Key| only.is_none_or(|only| only == key);
     let keys: Vec<Key> = controller.all(cluster.view()).into_iter().filter(wanted).collect();
-    if let (true, Some(name)) = (keys.is_empty(), &args.name) {
-        bail!("there is no DaemonSet {}/{name} that this controller would look after", args.client.namespace);
+    if let (true, Some(only)) = (keys.is_empty(), only) {
+        bail!("there is no DaemonSet {only} that this controller would look after");
     }
     let now = Timestamp::now();
     Ok(keys.iter().filter_map(|key| rehearse(controller, cluster, key, now)).collect())

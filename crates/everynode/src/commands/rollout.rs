@@ -9,9 +9,9 @@ use everynode_api::ports::{PatchType, Preconditions, Request, Target};
 use serde_json::{Value, json};
 
 use super::status::list;
-use crate::args::{RolloutTarget, RolloutVerb};
+use crate::args::{Output, RolloutTarget, RolloutVerb};
 use crate::client::Client;
-use crate::{rollout, table};
+use crate::{output, rollout, table};
 
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -23,36 +23,42 @@ pub(crate) async fn run(verb: RolloutVerb) -> anyhow::Result<()> {
             if rollout.set["spec"]["updateStrategy"]["type"] == "OnDelete" {
                 bail!("rollout status is only available for RollingUpdate strategy type");
             }
-            rollout::wait(rollout.client.api().as_ref(), &rollout.target, Instant::now() + timeout).await
+            rollout::wait(rollout.client.api().as_ref(), &rollout.target, Instant::now() + timeout).await?;
+            match of.output {
+                Output::Json => rollout.tell(&of, "complete", json!({})),
+                Output::Text => Ok(()),
+            }
         }
         RolloutVerb::History { of, revision } => {
             let rollout = Rollout::of(&of).await?;
-            print!("{}", history(&rollout.revisions().await?, &of.name, revision)?);
-            Ok(())
+            let revisions = rollout.revisions().await?;
+            match of.output {
+                Output::Json => output::line(history_json(&revisions, revision)?),
+                Output::Text => output::print(history(&revisions, &of.name.name, revision)?),
+            }
         }
         RolloutVerb::Undo { of, to_revision } => {
             let rollout = Rollout::of(&of).await?;
-            let name = &of.name;
             match undo(&rollout.set, &rollout.revisions().await?, to_revision)? {
-                Undo::Patch(data) => {
+                Undo::Patch { number, data } => {
                     rollout.patch(data).await?;
-                    println!("daemonset.apps/{name} rolled back");
+                    rollout.tell(&of, "rolled back", json!({ "revision": number }))
+                }
+                Undo::Same(number) if of.output == Output::Json => {
+                    rollout.tell(&of, "skipped", json!({ "revision": number }))
                 }
                 Undo::Same(number) => {
-                    println!(
-                        "daemonset.apps/{name} skipped rollback (current template already matches revision {number})"
-                    );
+                    let words = format!("skipped rollback (current template already matches revision {number})");
+                    rollout.tell(&of, &words, json!({}))
                 }
             }
-            Ok(())
         }
         RolloutVerb::Restart { of } => {
             let rollout = Rollout::of(&of).await?;
             let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
             let annotations = json!({ RESTARTED_AT: at });
             rollout.patch(json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } })).await?;
-            println!("daemonset.apps/{} restarted", of.name);
-            Ok(())
+            rollout.tell(&of, "restarted", json!({ "restartedAt": at }))
         }
     }
 }
@@ -67,10 +73,21 @@ struct Rollout {
 impl Rollout {
     async fn of(of: &RolloutTarget) -> anyhow::Result<Rollout> {
         let client = Client::connect(&of.client).await?;
-        let target = Target::new(kinds::DAEMON_SET, &of.client.namespace, &of.name);
+        let target = Target::new(kinds::DAEMON_SET, client.namespace_of(&of.name)?, &of.name.name);
         let json = client.api().call(Request::Get(target.clone())).await?;
         let set = serde_json::from_slice(&json).context("the server's object is not JSON")?;
         Ok(Rollout { client, target, set })
+    }
+
+    /// Says what was done: `daemonset.apps/web restarted`, or an object with `result` and the given members.
+    fn tell(&self, of: &RolloutTarget, result: &str, mut members: Value) -> anyhow::Result<()> {
+        if of.output == Output::Text {
+            return output::line(format_args!("daemonset.apps/{} {result}", self.target.name));
+        }
+        members["namespace"] = json!(self.target.namespace);
+        members["name"] = json!(self.target.name);
+        members["result"] = json!(result);
+        output::line(members)
     }
 
     /// Its revisions, oldest first (DS-D66).
@@ -97,14 +114,33 @@ fn number(revision: &Value) -> i64 {
     revision["revision"].as_i64().unwrap_or(0)
 }
 
+/// The pod template of one revision.
+fn template(revisions: &[Value], wanted: i64) -> anyhow::Result<Value> {
+    let found = revisions.iter().find(|revision| number(revision) == wanted);
+    let found = found.context("unable to find the specified revision")?;
+    let mut template = found["data"]["spec"]["template"].clone();
+    if let Some(template) = template.as_object_mut() {
+        template.remove("$patch");
+    }
+    Ok(template)
+}
+
+fn history_json(revisions: &[Value], wanted: Option<i64>) -> anyhow::Result<Value> {
+    if let Some(wanted) = wanted {
+        return Ok(json!({ "revision": wanted, "template": template(revisions, wanted)? }));
+    }
+    let row = |revision: &Value| {
+        json!({
+            "revision": number(revision), "name": revision["metadata"]["name"],
+            "changeCause": revision["metadata"]["annotations"][CHANGE_CAUSE],
+        })
+    };
+    Ok(json!({ "revisions": revisions.iter().map(row).collect::<Vec<_>>() }))
+}
+
 fn history(revisions: &[Value], name: &str, wanted: Option<i64>) -> anyhow::Result<String> {
     if let Some(wanted) = wanted {
-        let found = revisions.iter().find(|revision| number(revision) == wanted);
-        let found = found.context("unable to find the specified revision")?;
-        let mut template = found["data"]["spec"]["template"].clone();
-        if let Some(template) = template.as_object_mut() {
-            template.remove("$patch");
-        }
+        let template = template(revisions, wanted)?;
         return Ok(format!("daemonset.apps/{name} with revision #{wanted}\n{template:#}\n"));
     }
     if revisions.is_empty() {
@@ -122,7 +158,8 @@ fn history(revisions: &[Value], name: &str, wanted: Option<i64>) -> anyhow::Resu
 /// What an undo comes to.
 #[derive(Debug, PartialEq)]
 enum Undo {
-    Patch(Value),
+    /// The revision's number, and the patch that goes back to it.
+    Patch { number: i64, data: Value },
     /// The template is that of this revision.
     Same(i64),
 }
@@ -144,7 +181,7 @@ fn undo(set: &Value, revisions: &[Value], wanted: Option<i64>) -> anyhow::Result
     let after = strategic::apply(set.clone(), data.clone(), schema)
         .map_err(|error| anyhow::anyhow!("revision {} cannot be applied: {error}", number(found)))?;
     let same = pruned(&after["spec"]["template"]) == pruned(&set["spec"]["template"]);
-    Ok(if same { Undo::Same(number(found)) } else { Undo::Patch(data) })
+    Ok(if same { Undo::Same(number(found)) } else { Undo::Patch { number: number(found), data } })
 }
 
 /// Without what means nothing: nulls and empty maps and lists, which may be written or not.
@@ -194,13 +231,19 @@ mod tests {
         assert!(!shown.contains("$patch"));
         assert_eq!(history(&all, "web", Some(9)).unwrap_err().to_string(), "unable to find the specified revision");
         assert_eq!(history(&[], "web", None).unwrap(), "No rollout history found.\n");
+        let listed = history_json(&all, None).unwrap();
+        assert_eq!(
+            (&listed["revisions"][1]["revision"], &listed["revisions"][1]["changeCause"]),
+            (&json!(2), &json!("the second"))
+        );
+        assert_eq!(history_json(&all, Some(1)).unwrap()["template"]["spec"]["containers"][0]["image"], "old");
     }
 
     #[test]
     fn undo_goes_to_the_one_before_or_the_one_that_is_named() {
         // DS-D68, DS-D69
         let all = [revision(1, "first"), revision(4, "old"), revision(5, "new")];
-        let data = |number: usize| Undo::Patch(all[number]["data"].clone());
+        let data = |at: usize| Undo::Patch { number: number(&all[at]), data: all[at]["data"].clone() };
         assert_eq!(undo(&set("new"), &all, None).unwrap(), data(1));
         assert_eq!(undo(&set("new"), &all, Some(1)).unwrap(), data(0));
         assert_eq!(undo(&set("new"), &all, Some(5)).unwrap(), Undo::Same(5));

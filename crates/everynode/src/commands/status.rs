@@ -1,6 +1,8 @@
 //! `everynode status` and `everynode why`: the picture of the cluster, with reasons.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use everynode_api::kinds::{self, Kind};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::{Output, StatusArgs, WhyArgs};
 use crate::client::Client;
 use crate::picture::{Listed, NodePicture, SetPicture, State, draw};
-use crate::table;
+use crate::{output, table};
 
 /// Objects of a page.
 const PAGE: u32 = 500;
@@ -24,25 +26,45 @@ const ROWS_MAX: usize = 50;
 /// Field selector of the events that explain pods.
 const WARNINGS: &str = "type=Warning,involvedObject.kind=Pod";
 
+/// How often `--watch` looks again.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
 pub(crate) async fn status(args: StatusArgs) -> anyhow::Result<()> {
     let client = Client::connect(&args.client).await?;
-    let namespace = args.only_namespace.then_some(args.client.namespace.as_str());
-    let listed = list_all(client.api().as_ref(), namespace).await?;
-    let pictures = draw(&listed);
-    match args.output {
-        Output::Json => println!("{}", json!({ "nodes": node_states(&listed), "daemonSets": pictures })),
-        Output::Text => print!("{}", status_text(&listed, &pictures)),
+    let one_namespace = args.client.namespace.is_some() || args.only_namespace;
+    let namespace = one_namespace.then_some(client.namespace());
+    let mut shown = String::new();
+    loop {
+        let listed = list_all(client.api().as_ref(), namespace).await?;
+        let pictures = draw(&listed);
+        let text = match args.output {
+            Output::Json => json!({ "nodes": node_states(&listed), "daemonSets": pictures }).to_string() + "\n",
+            Output::Text => status_text(&listed, &pictures),
+        };
+        if text != shown {
+            let again = args.watch && args.output == Output::Text && !shown.is_empty();
+            output::print(format_args!("{}{text}", if again { screen_start() } else { "" }))?;
+            shown = text;
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCH_EVERY).await;
     }
-    Ok(())
+}
+
+/// What stands between two pictures: a terminal is wiped, elsewhere a blank line parts them.
+fn screen_start() -> &'static str {
+    if std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "\n" }
 }
 
 pub(crate) async fn why(args: WhyArgs) -> anyhow::Result<()> {
     let client = Client::connect(&args.client).await?;
-    let namespace = args.client.namespace.as_str();
+    let (namespace, name) = (client.namespace_of(&args.name)?, &args.name.name);
     let mut listed = list_all(client.api().as_ref(), Some(namespace)).await?;
-    listed.sets.retain(|set| set.meta.name.as_ref() == args.name);
+    listed.sets.retain(|set| *set.meta.name == **name);
     let Some(mut picture) = draw(&listed).pop() else {
-        bail!("there is no DaemonSet {namespace}/{}; `everynode status` lists all", args.name);
+        bail!("there is no DaemonSet {namespace}/{name}; `everynode status` lists all");
     };
     if let Some(name) = &args.node {
         picture.nodes.retain(|node| node.node == *name);
@@ -51,10 +73,9 @@ pub(crate) async fn why(args: WhyArgs) -> anyhow::Result<()> {
         }
     }
     match args.output {
-        Output::Json => println!("{}", json!(picture)),
-        Output::Text => print!("{}", why_text(&picture, listed.sets.first())),
+        Output::Json => output::line(json!(picture)),
+        Output::Text => output::print(why_text(&picture, listed.sets.first())),
     }
-    Ok(())
 }
 
 async fn list_all(api: &dyn Api, namespace: Option<&str>) -> anyhow::Result<Listed> {

@@ -10,22 +10,26 @@ use crate::control::{ControlPlane, kubeconfig_path};
 use crate::data::DataDir;
 use crate::node::{self, NodeSetup};
 use crate::node_agent::{Identity, NodeAgent};
+use crate::output;
 use crate::signals::Signals;
 
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    if !args.no_agent {
+        node::need_root("up")?;
+    }
     let data = DataDir::new(&args.data.data_dir);
     let _held = data.hold()?;
     if !args.no_agent {
-        // A wrong name is told before anything is started.
+        // What cannot work is told before anything is started.
         node::node_name(&args.node)?;
     }
     let control = ControlPlane::start(&args.api, &data).await?;
-    println!("everynode {}", env!("CARGO_PKG_VERSION"));
-    println!("  API         {}", control.url());
-    println!("  kubeconfig  {}", kubeconfig_path(&args.api, &data).display());
+    output::notice(format_args!("everynode {}", env!("CARGO_PKG_VERSION")));
+    output::notice(format_args!("  API         {}", control.url()));
+    output::notice(format_args!("  kubeconfig  {}", kubeconfig_path(&args.api, &data).display()));
     if args.no_agent {
-        println!("  node        none (--no-agent)");
+        output::notice("  node        none (--no-agent)");
         return serve(&mut signals, control, None).await;
     }
     let agent = tokio::select! {
@@ -49,11 +53,11 @@ pub(crate) async fn server(args: ServerArgs) -> anyhow::Result<()> {
     let data = DataDir::new(&args.data.data_dir);
     let _held = data.hold()?;
     let control = ControlPlane::start(&args.api, &data).await?;
-    println!("everynode {}", env!("CARGO_PKG_VERSION"));
-    println!("  API         {}", control.url());
-    println!("  kubeconfig  {}", kubeconfig_path(&args.api, &data).display());
-    println!("  to join     everynode agent --server {} --token TOKEN", control.join_url());
-    println!("  the token   everynode token --data-dir {}", data.root().display());
+    output::notice(format_args!("everynode {}", env!("CARGO_PKG_VERSION")));
+    output::notice(format_args!("  API         {}", control.url()));
+    output::notice(format_args!("  kubeconfig  {}", kubeconfig_path(&args.api, &data).display()));
+    output::notice(format_args!("  to join     everynode agent --server {} --token TOKEN", control.join_url()));
+    output::notice(format_args!("  the token   everynode token --data-dir {}", data.root().display()));
     serve(&mut signals, control, None).await
 }
 
@@ -87,7 +91,7 @@ async fn serve(signals: &mut Signals, mut control: ControlPlane, agent: Option<N
     };
     if let Some(agent) = agent {
         agent.stop().await;
-        println!("stopped; the pods run on (`everynode down` stops them)");
+        output::notice("stopped; the pods run on (`everynode down` stops them)");
     }
     control.stop().await;
     failure.map_or(Ok(()), Err)

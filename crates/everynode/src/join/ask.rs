@@ -38,8 +38,8 @@ async fn exchange(
     token: Option<&str>,
     body: &str,
 ) -> anyhow::Result<serde_json::Value> {
-    let uri: http::Uri = server.parse().with_context(|| format!("--server `{server}` is not a URL"))?;
-    ensure!(uri.scheme_str() == Some("https"), "--server `{server}` must begin with https://");
+    let uri: http::Uri = server.parse().with_context(|| format!("`{server}` is not a URL"))?;
+    ensure!(uri.scheme_str() == Some("https"), "`{server}` must begin with https://");
     let host = uri.host().with_context(|| format!("--server `{server}` names no host"))?;
     let port = uri.port_u16().unwrap_or(443);
     let unreachable = |error: &dyn std::fmt::Display| coded(Exit::Connection, format!("cannot join {server}: {error}"));

@@ -13,10 +13,12 @@
 //! - `words`: what kubectl says of rollouts and sets, word for word; rollouts without a kubectl
 //! - `rollouts`, `pods`: what one node shows: update strategies, crashes, probes, missing things that appear
 //! - `kubectl`: the commands that people use, by several versions of kubectl
+//! - `command_line`: the commands without kubectl: names, namespaces, dry runs, JSON, exit codes
 //! - `bad_input`: mistakes, each answered with an error that names the thing
 
 mod bad_input;
 mod candidates;
+mod command_line;
 mod drain;
 mod dry_run;
 mod fleet;

@@ -32,7 +32,7 @@ pub(crate) struct Watch {
 
 impl Cluster {
     pub(crate) async fn connect(path: Option<&Path>, patience_seconds: u64) -> anyhow::Result<Cluster> {
-        let api = HttpApi::from_kubeconfig(path, None, Env::real()).await?;
+        let api = HttpApi::from_kubeconfig(path.map(Path::to_owned).as_slice(), None, Env::real()).await?;
         Ok(Cluster { api: Arc::new(api), patience: Duration::from_secs(patience_seconds) })
     }
 

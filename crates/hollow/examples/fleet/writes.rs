@@ -47,7 +47,7 @@ struct Timed {
 
 impl TimedApis {
     pub(crate) fn new(path: Option<PathBuf>, writes: Writes) -> TimedApis {
-        TimedApis { inner: KubeconfigApis::new(path, None), writes }
+        TimedApis { inner: KubeconfigApis::new(path.into_iter().collect(), None), writes }
     }
 }
 

@@ -108,13 +108,19 @@ fn reason_of(code: u16) -> &'static str {
 
 /// Tells requests that were surely not sent (no connection, no credentials) from those that may
 /// have been carried out.
-pub(super) fn transport_error(error: kube::Error) -> ApiError {
-    let text = explain(&error);
+pub(super) fn transport_error(error: kube::Error, server: &str) -> ApiError {
     match &error {
-        kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => ApiError::Unreachable(text),
-        _ if chain(&error).any(is_unsent) => ApiError::Unreachable(text),
-        _ => ApiError::UnknownOutcome(text),
+        kube::Error::Auth(_) | kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {
+            ApiError::Unreachable(explain(&error))
+        }
+        _ if chain(&error).any(is_unsent) => ApiError::Unreachable(format!("{server}: {}", root(&error))),
+        _ => ApiError::UnknownOutcome(format!("{server}: {}", explain(&error))),
     }
+}
+
+/// The first cause alone: what stands above it are the names of the client library's layers.
+fn root(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn is_unsent(error: &(dyn Error + 'static)) -> bool {

@@ -1,6 +1,6 @@
 //! Where the server is and who we are: kubeconfig, explicit, or in-cluster.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
@@ -38,14 +38,17 @@ pub struct ServerConfig {
 }
 
 impl HttpApi {
-    /// From a kubeconfig file; without a path, where kubectl looks for one. Credential plugins
-    /// are run as the file says. Call it inside a tokio runtime.
-    pub async fn from_kubeconfig(path: Option<&Path>, context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
-        let file = match path {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
+    /// From kubeconfig files, of which the first counts where several say something (kubectl's rule for `$KUBECONFIG`);
+    /// without a path, where kubectl looks for one. Credential plugins are run as the files say. Call it inside a tokio
+    /// runtime.
+    pub async fn from_kubeconfig(paths: &[PathBuf], context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
+        let files: Result<Vec<Kubeconfig>, _> = match paths {
+            [] => Kubeconfig::read().map(|file| vec![file]),
+            paths => paths.iter().map(Kubeconfig::read_from).collect(),
         };
-        HttpApi::from_loaded(file.map_err(ConfigError::Kubeconfig)?, context, env).await
+        let merged = files
+            .and_then(|files| files.into_iter().try_fold(Kubeconfig::default(), |merged, next| merged.merge(next)));
+        HttpApi::from_loaded(merged.map_err(ConfigError::Kubeconfig)?, context, env).await
     }
 
     /// From explicit parts. Call it inside a tokio runtime.
@@ -67,8 +70,10 @@ impl HttpApi {
 
     fn from_config(mut config: kube::Config, env: Env) -> Result<HttpApi, ConfigError> {
         config.default_retry = false; // `perform` knows better what may be repeated.
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let default_namespace = config.default_namespace.clone();
         let client = kube::Client::try_from(config).map_err(ConfigError::Client)?;
-        Ok(HttpApi::new(client, env))
+        Ok(HttpApi::new(client, server, default_namespace, env))
     }
 }
 

@@ -46,16 +46,25 @@ pub struct HttpApi {
     throttled_total: AtomicU64,
     /// Unknown fields are refused instead of dropped.
     strict: bool,
+    /// The server does everything but keep what it did.
+    dry_run: bool,
+    /// Where the server is, for people: `https://10.0.0.1:6443`.
+    server: String,
+    /// The namespace that the kubeconfig's context names, or `default`.
+    default_namespace: String,
 }
 
 impl HttpApi {
-    fn new(client: kube::Client, env: Env) -> HttpApi {
+    fn new(client: kube::Client, server: String, default_namespace: String, env: Env) -> HttpApi {
         HttpApi {
             client: RwLock::new(client),
             env,
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
             throttled_total: AtomicU64::new(0),
             strict: false,
+            dry_run: false,
+            server,
+            default_namespace,
         }
     }
 
@@ -63,6 +72,16 @@ impl HttpApi {
     /// dropped in silence.
     pub fn strict(self) -> HttpApi {
         HttpApi { strict: true, ..self }
+    }
+
+    /// The same, but the server answers what would be and keeps nothing (`dryRun=All`).
+    pub fn dry_run(self) -> HttpApi {
+        HttpApi { dry_run: true, ..self }
+    }
+
+    /// The namespace that the kubeconfig's context names, or `default`.
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
     }
 
     /// Goes on with other credentials, and with connections of its own: requests and watches that are under way end on
@@ -90,6 +109,9 @@ impl HttpApi {
         let mut prepared = Prepared::new(request);
         if self.strict {
             prepared.refuse_unknown_fields();
+        }
+        if self.dry_run {
+            prepared.keep_nothing();
         }
         // The semaphore is never closed.
         let _permit = self.in_flight.acquire().await;
@@ -122,7 +144,7 @@ impl HttpApi {
 
     async fn send(&self, prepared: &Prepared) -> Result<http::Response<Body>, ApiError> {
         let request = prepared.http().map_err(|error| ApiError::Unreachable(format!("not a request: {error}")))?;
-        self.client().send(request).await.map_err(answer::transport_error)
+        self.client().send(request).await.map_err(|error| answer::transport_error(error, &self.server))
     }
 
     async fn open(&self, request: WatchRequest) -> Result<Box<dyn EventStream>, ApiError> {

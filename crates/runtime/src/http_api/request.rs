@@ -111,9 +111,21 @@ impl Prepared {
     /// Asks for `fieldValidation=Strict` where a body is sent that has fields.
     pub fn refuse_unknown_fields(&mut self) {
         if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) {
-            let separator = if self.path.contains('?') { '&' } else { '?' };
-            self.path += &format!("{separator}fieldValidation=Strict");
+            self.add_parameter("fieldValidation=Strict");
         }
+    }
+
+    /// Asks for `dryRun=All` where something would be written.
+    pub fn keep_nothing(&mut self) {
+        if self.method != Method::GET {
+            self.add_parameter("dryRun=All");
+        }
+    }
+
+    fn add_parameter(&mut self, parameter: &str) {
+        let separator = if self.path.contains('?') { '&' } else { '?' };
+        self.path.push(separator);
+        self.path += parameter;
     }
 
     pub fn watch(request: &WatchRequest, env: &Env) -> Prepared {
