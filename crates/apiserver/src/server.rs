@@ -75,6 +75,8 @@ pub enum StartError {
 pub struct ApiServer {
     pub(crate) registry: Arc<Registry>,
     pub(crate) pki: Pki,
+    /// The address that the cluster knows the server by.
+    pub(crate) advertised: Option<SocketAddr>,
     pub(crate) metrics: Metrics,
     /// Metrics of other parts of this process, in the Prometheus text format.
     pub(crate) further_metrics: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
@@ -104,6 +106,7 @@ impl ApiServer {
         let server = ApiServer {
             registry,
             pki,
+            advertised: config.advertised,
             metrics: Metrics::new(config.limits),
             further_metrics: OnceLock::new(),
             ready: AtomicBool::new(true),

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::token::{Checked, Reference};
 use super::{AUTHENTICATED, User};
 use crate::keys;
 use crate::registry::Registry;
@@ -45,7 +46,7 @@ pub(crate) fn token_user(registry: &Registry, join_token: &str, token: &str) -> 
     if same(token.as_bytes(), join_token.as_bytes()) {
         return Ok(User::new("system:bootstrap:everynode", &["system:bootstrappers"]));
     }
-    service_account_user(registry, token, &[]).ok_or_else(Status::unauthorized)
+    service_account_user(registry, token, &[]).map(|known| known.user).map_err(|_| Status::unauthorized())
 }
 
 /// Compares secrets in a time that depends on their length only.
@@ -53,32 +54,60 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     !b.is_empty() && a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
 }
 
-/// The user of a service-account token whose account (and pod, secret or node) still exists.
-pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: &[String]) -> Option<User> {
-    let claims = registry.tokens.check(token, audiences, registry.env.now())?;
-    let bound = &claims.bound;
-    let namespace = bound.namespace.as_str();
-    exists(registry, "serviceaccounts", namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid)?;
-    let mut user = User::service_account(namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid);
-    if let Some(pod) = &bound.pod {
-        exists(registry, "pods", namespace, &pod.name, &pod.uid)?;
-        user.extra.insert("authentication.kubernetes.io/pod-name".into(), vec![pod.name.clone()]);
-        user.extra.insert("authentication.kubernetes.io/pod-uid".into(), vec![pod.uid.clone()]);
-    }
-    if let Some(secret) = &bound.secret {
-        exists(registry, "secrets", namespace, &secret.name, &secret.uid)?;
-    }
-    if let Some(node) = &bound.node {
-        user.extra.insert("authentication.kubernetes.io/node-name".into(), vec![node.name.clone()]);
-    }
-    Some(user)
+/// Who a token is of.
+pub(crate) struct Known {
+    pub(crate) user: User,
+    /// Those of the audiences asked for that the token is meant for.
+    pub(crate) audiences: Vec<String>,
 }
 
-fn exists(registry: &Registry, plural: &str, namespace: &str, name: &str, uid: &str) -> Option<()> {
-    let key = keys::object(find("", plural)?, namespace, name);
+const INVALIDATED: &str = "[invalid bearer token, service account token has been invalidated]";
+/// A token outlives the end of what it is bound to by so much, as in Kubernetes: what is being ended still has things to do.
+const ENDED_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
+
+/// The user of a service-account token whose account, and whose pod, secret or node, still are what they were; or why it
+/// is nobody's.
+pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: &[String]) -> Result<Known, String> {
+    let Checked { claims, audiences } = registry.tokens.check(token, audiences, registry.env.now())?;
+    let bound = &claims.bound;
+    let namespace = bound.namespace.as_str();
+    let exists = |plural: &str, namespace: &str, reference: &Reference| {
+        exists(registry, plural, namespace, reference).ok_or_else(|| INVALIDATED.to_owned())
+    };
+    exists("serviceaccounts", namespace, &bound.serviceaccount)?;
+    let mut user = User::service_account(namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid);
+    let mut tell = |what: &str, value: String| {
+        user.extra.insert(format!("authentication.kubernetes.io/{what}"), vec![value]);
+    };
+    tell("credential-id", format!("JTI={}", claims.jti));
+    if let Some(pod) = &bound.pod {
+        exists("pods", namespace, pod)?;
+        tell("pod-name", pod.name.clone());
+        tell("pod-uid", pod.uid.clone());
+    }
+    if let Some(secret) = &bound.secret {
+        exists("secrets", namespace, secret)?;
+    }
+    if let Some(node) = &bound.node {
+        // A pod's node is told; a token that is bound to a node ends with it.
+        if bound.pod.is_none() {
+            exists("nodes", "", node)?;
+        }
+        tell("node-name", node.name.clone());
+        if !node.uid.is_empty() {
+            tell("node-uid", node.uid.clone());
+        }
+    }
+    Ok(Known { user, audiences })
+}
+
+fn exists(registry: &Registry, plural: &str, namespace: &str, reference: &Reference) -> Option<()> {
+    let key = keys::object(find("", plural)?, namespace, &reference.name);
     let kv = registry.store.get(&key, None).ok()??;
     let held: Identity = serde_json::from_slice(&kv.value).ok()?;
-    (held.metadata.uid == uid).then_some(())
+    let ended = |at: Timestamp| registry.env.now().duration_since(at) > ENDED_LEEWAY;
+    let ends = held.metadata.deletion_timestamp.is_some_and(ended);
+    (held.metadata.uid == reference.uid && !ends).then_some(())
 }
 
 /// An object's uid, read without building the object: this runs for every request with a token.
@@ -88,8 +117,12 @@ struct Identity {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct IdentityMeta {
     uid: String,
+    /// When it is to be gone.
+    #[serde(default)]
+    deletion_timestamp: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod escalation;
+pub(crate) mod issuer_discovery;
 pub(crate) mod join;
 pub(crate) mod node;
 pub(crate) mod policy;

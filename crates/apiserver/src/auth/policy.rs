@@ -113,6 +113,8 @@ const DISCOVERY: &[&str] = &[
     "/version",
     "/version/",
 ];
+const ISSUER: &[&str] =
+    &["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"];
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 /// The ClusterRoles that exist from the start.
@@ -129,6 +131,7 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
         role("view", view_rules().into()),
         role("system:discovery", json!([paths(DISCOVERY)])),
         role("system:public-info-viewer", json!([paths(PUBLIC)])),
+        role("system:service-account-issuer-discovery", json!([paths(ISSUER)])),
         role("system:basic-user", json!([reviews, whoami])),
         role("system:monitoring", json!([paths(&["/metrics", "/livez", "/readyz", "/healthz"])])),
         role(
@@ -167,6 +170,7 @@ pub(crate) fn cluster_role_bindings() -> Vec<Value> {
         binding("system:discovery", groups(&["system:authenticated"])),
         binding("system:basic-user", groups(&["system:authenticated"])),
         binding("system:public-info-viewer", everybody),
+        binding("system:service-account-issuer-discovery", groups(&["system:serviceaccounts"])),
         binding("system:monitoring", groups(&["system:monitoring"])),
         bind(
             controller,

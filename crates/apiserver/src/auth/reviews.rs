@@ -4,7 +4,7 @@ use everynode_api::status::Status;
 use serde_json::{Value, json};
 
 use super::User;
-use super::authenticate::service_account_user;
+use super::authenticate::{Known, service_account_user};
 use super::authorize::{Attributes, allowed};
 use crate::object::{at, items, text};
 use crate::registry::Registry;
@@ -62,11 +62,10 @@ fn texts(value: &Value, path: &[&str]) -> Vec<String> {
 fn token_review(registry: &Registry, body: &Value) -> Value {
     let audiences = texts(body, &["spec", "audiences"]);
     match service_account_user(registry, text(body, &["spec", "token"]), &audiences) {
-        Some(user) => {
-            let audiences = if audiences.is_empty() { vec![registry.tokens.audience().to_owned()] } else { audiences };
+        Ok(Known { user, audiences }) => {
             json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
         }
-        None => json!({"authenticated": false, "error": "invalid bearer token"}),
+        Err(error) => json!({"user": {}, "error": error}),
     }
 }
 

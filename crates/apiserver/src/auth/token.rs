@@ -3,22 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use everynode_api::kinds::SERVICE_ACCOUNT;
-use everynode_api::status::Status;
-use everynode_api::time::rfc3339;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use crate::object::{self, at, text};
-
-/// Kubernetes' own bounds of `expirationSeconds`.
-const SECONDS_MIN: i64 = 600;
-const SECONDS_MAX: i64 = 1 << 32;
-const SECONDS_DEFAULT: i64 = 3600;
 /// Checked signatures that are remembered: one per pod of a large node set, 1 KiB each.
 const CACHE_MAX: usize = 8192;
+/// For clocks that differ, in seconds.
+const LEEWAY_SECONDS: i64 = 30;
 
 /// Makes and checks tokens.
 pub(crate) struct Issuer {
@@ -39,7 +31,7 @@ pub(crate) struct Claims {
     nbf: i64,
     iss: String,
     sub: String,
-    jti: String,
+    pub(crate) jti: String,
     #[serde(rename = "kubernetes.io")]
     pub(crate) bound: Bound,
 }
@@ -60,8 +52,32 @@ pub(crate) struct Bound {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Reference {
     pub(crate) name: String,
-    #[serde(default)]
+    /// Empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) uid: String,
+}
+
+/// A token to be made.
+pub(crate) struct Wanted {
+    /// Identifies the token among all (a UUID).
+    pub(crate) id: String,
+    pub(crate) bound: Bound,
+    /// None: this server.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) seconds: i64,
+}
+
+/// A token that was made.
+pub(crate) struct Issued {
+    pub(crate) token: String,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) expires: Timestamp,
+}
+
+/// A token that is good: what it says, and for which of the audiences that were asked for.
+pub(crate) struct Checked {
+    pub(crate) claims: Claims,
+    pub(crate) audiences: Vec<String>,
 }
 
 impl Issuer {
@@ -81,83 +97,52 @@ impl Issuer {
         })
     }
 
-    /// Answers a `TokenRequest` for a service account. A token that was asked for a longer life lives `longest` seconds,
-    /// as with Kubernetes' own bound of it.
-    pub(crate) fn request(
-        &self,
-        account: &Value,
-        body: &Value,
-        bound: Option<&Value>,
-        longest: Option<i64>,
-        now: Timestamp,
-    ) -> Result<Value, Status> {
-        let seconds = at(body, &["spec", "expirationSeconds"]).as_i64().unwrap_or(SECONDS_DEFAULT);
-        check_seconds(seconds)?;
-        let seconds = seconds.min(longest.unwrap_or(i64::MAX).max(SECONDS_MIN));
-        let asked: Vec<String> =
-            object::items(body, &["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        let audiences = if asked.is_empty() { vec![self.issuer.clone()] } else { asked };
-        let expires = now + SignedDuration::from_secs(seconds);
-        let claims = self.claims(account, bound, audiences.clone(), now, expires);
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key_id.clone());
-        let token = jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(Status::internal)?;
-        let mut spec = body["spec"].clone();
-        spec["audiences"] = json!(audiences);
-        spec["expirationSeconds"] = seconds.into();
-        Ok(json!({
-            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": object::meta(account, "name"), "namespace": object::meta(account, "namespace"),
-                         "creationTimestamp": rfc3339(now)},
-            "spec": spec,
-            "status": {"token": token, "expirationTimestamp": rfc3339(expires)},
-        }))
-    }
-
-    fn claims(
-        &self,
-        account: &Value,
-        bound: Option<&Value>,
-        aud: Vec<String>,
-        now: Timestamp,
-        expires: Timestamp,
-    ) -> Claims {
-        let reference = |value: &Value| Reference {
-            name: object::meta(value, "name").into(),
-            uid: object::meta(value, "uid").into(),
-        };
-        let of_kind = |kind: &str| bound.filter(|value| value["kind"] == kind).map(reference);
-        let node_of_pod = bound.map(|value| text(value, &["spec", "nodeName"])).filter(|name| !name.is_empty());
-        let node = of_kind("Node").or(node_of_pod.map(|name| Reference { name: name.into(), uid: String::new() }));
-        let namespace = object::meta(account, "namespace");
-        Claims {
-            aud,
+    /// Makes a token.
+    pub(crate) fn issue(&self, wanted: Wanted, now: Timestamp) -> Result<Issued, jsonwebtoken::errors::Error> {
+        let audiences = if wanted.audiences.is_empty() { vec![self.issuer.clone()] } else { wanted.audiences };
+        let expires = now + SignedDuration::from_secs(wanted.seconds);
+        let account = &wanted.bound.serviceaccount.name;
+        let claims = Claims {
+            aud: audiences.clone(),
             exp: expires.as_second(),
             iat: now.as_second(),
             nbf: now.as_second(),
             iss: self.issuer.clone(),
-            sub: format!("{}{namespace}:{}", super::SERVICE_ACCOUNT_PREFIX, object::meta(account, "name")),
-            jti: format!("{}-{}", object::meta(account, "uid"), now.as_nanosecond()),
-            bound: Bound {
-                namespace: namespace.into(),
-                serviceaccount: reference(account),
-                pod: of_kind("Pod"),
-                secret: of_kind("Secret"),
-                node,
-            },
-        }
+            sub: format!("{}{}:{account}", super::SERVICE_ACCOUNT_PREFIX, wanted.bound.namespace),
+            jti: wanted.id,
+            bound: wanted.bound,
+        };
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.key_id.clone());
+        let token = jsonwebtoken::encode(&header, &claims, &self.encoding)?;
+        Ok(Issued { token, audiences, expires })
     }
 
-    /// The claims of a token with a good signature that is valid now and meant for one of `audiences` (for this
-    /// server if there are none). Whether what it is bound to still exists is the caller's to check.
-    pub(crate) fn check(&self, token: &str, audiences: &[String], now: Timestamp) -> Option<Claims> {
-        let claims = self.verified(token)?;
+    /// The claims of a token with a good signature that is valid now and meant for one of `audiences` (for this server if
+    /// there are none), or why it is none. Whether what it is bound to still exists is the caller's to check.
+    pub(crate) fn check(&self, token: &str, audiences: &[String], now: Timestamp) -> Result<Checked, String> {
+        let claims = self.verified(token).filter(|claims| claims.iss == self.issuer);
+        let claims = claims.ok_or_else(|| "invalid bearer token".to_owned())?;
         let wanted: &[String] = if audiences.is_empty() { std::slice::from_ref(&self.issuer) } else { audiences };
+        let meant: Vec<String> = claims.aud.iter().filter(|audience| wanted.contains(audience)).cloned().collect();
+        if meant.is_empty() {
+            let list = |audiences: &[String]| {
+                audiences.iter().map(|audience| format!("{audience:?}")).collect::<Vec<_>>().join(" ")
+            };
+            return Err(format!(
+                "[invalid bearer token, token audiences [{}] is invalid for the target audiences [{}]]",
+                list(&claims.aud),
+                list(wanted)
+            ));
+        }
         let second = now.as_second();
-        // Half a minute for clocks that differ.
-        let in_time = claims.nbf <= second + 30 && second < claims.exp;
-        let meant = claims.aud.iter().any(|audience| wanted.contains(audience));
-        (claims.iss == self.issuer && in_time && meant).then_some(claims)
+        if second >= claims.exp {
+            return Err("[invalid bearer token, service account token has expired]".to_owned());
+        }
+        if claims.nbf > second + LEEWAY_SECONDS {
+            return Err("[invalid bearer token, service account token is not valid yet]".to_owned());
+        }
+        Ok(Checked { claims, audiences: meant })
     }
 
     fn verified(&self, token: &str) -> Option<Claims> {
@@ -182,20 +167,11 @@ impl Issuer {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn audience(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
-}
 
-fn check_seconds(seconds: i64) -> Result<(), Status> {
-    let refuse = |text: &str| {
-        let path = everynode_api::field::Path::new("spec").child("expirationSeconds");
-        let error = everynode_api::field::FieldError::invalid(&path, seconds, text);
-        Err(Status::invalid(&SERVICE_ACCOUNT, "", &[error]))
-    };
-    match seconds {
-        seconds if seconds < SECONDS_MIN => refuse("may not specify a duration less than 10 minutes"),
-        seconds if seconds > SECONDS_MAX => refuse("may not specify a duration larger than 2^32 seconds"),
-        _ => Ok(()),
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key_id
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::answer::{self, Answer};
 use super::handle::Head;
 use super::query::Query;
+use crate::auth::issuer_discovery;
 use crate::discovery;
 use crate::server::ApiServer;
 
@@ -39,6 +40,8 @@ pub(crate) fn get(
         "/version" | "/version/" => Some(version()),
         "/metrics" => Some(metrics(server)),
         "/" => Some(root()),
+        _ if path.trim_end_matches('/') == issuer_discovery::CONFIGURATION => Some(issuer(server)),
+        _ if path.trim_end_matches('/') == issuer_discovery::KEYS => Some(issuer_keys(server)),
         _ if is_public(path) => Some(health(server, path, query)),
         _ => document(path, query_text, accept).map(|found| conditional(found, if_none_match)),
     }
@@ -63,8 +66,21 @@ fn version() -> Answer {
     answer::bytes(200, "application/json", body.to_string().into())
 }
 
+fn issuer(server: &ApiServer) -> Answer {
+    let [a, b, c] = server.registry.settings.service_network;
+    let address = server.advertised.map_or_else(|| format!("{a}.{b}.{c}.1:443"), |address| address.to_string());
+    let body = issuer_discovery::configuration(&server.registry.tokens, &address);
+    answer::bytes(200, "application/json", body.to_string().into())
+}
+
+fn issuer_keys(server: &ApiServer) -> Answer {
+    let body = issuer_discovery::keys(&server.registry.tokens, server.pki.account_key().1);
+    answer::bytes(200, "application/jwk-set+json", body.to_string().into())
+}
+
 fn root() -> Answer {
     let paths = [
+        "/.well-known/openid-configuration",
         "/api",
         "/api/v1",
         "/apis",
@@ -73,6 +89,7 @@ fn root() -> Answer {
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/openid/v1/jwks",
         "/readyz",
         "/version",
     ];

@@ -19,6 +19,7 @@ mod patch;
 pub(crate) mod read;
 mod strategy;
 mod subresource;
+mod token_request;
 mod update;
 
 use std::sync::Arc;

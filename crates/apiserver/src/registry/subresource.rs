@@ -1,13 +1,12 @@
-//! Subresources that are not plain updates: binding, tokens; and the small update ones. Eviction has its own module.
+//! Subresources that are not plain updates: binding; and the small update ones. Eviction and tokens have their own modules.
 
-use everynode_api::kinds::{POD, find};
+use everynode_api::kinds::POD;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
 use super::update::Attempt;
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
-use crate::object::{self, at, items, text};
-use crate::stored;
+use crate::object::{self, items, text};
 
 /// Shapes an update of a subresource other than `status`: only its own part of `new` is taken over.
 pub(super) fn prepare(target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -63,46 +62,6 @@ impl Registry {
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
-    }
-
-    fn token(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<Reply, Status> {
-        let account = stored::decode(&self.current(target)?.value, everynode_store::Revision(0))?;
-        let bound = self.bound_object(target, body)?;
-        let audience = items(body, &["spec", "audiences"]).first().and_then(Value::as_str).unwrap_or("");
-        let by_agent = bound.as_ref().filter(|_| caller.user.node().is_some());
-        let longest = by_agent.map(|pod| super::admission::longest_life(pod, audience));
-        let request = self.tokens.request(&account, body, bound.as_ref(), longest, self.env.now())?;
-        Ok(Reply::value(201, &request))
-    }
-
-    /// The object that a token is bound to must exist, with the uid that was named.
-    fn bound_object(&self, target: &Target, body: &Value) -> Result<Option<Value>, Status> {
-        let reference = at(body, &["spec", "boundObjectRef"]);
-        if reference.is_null() {
-            return Ok(None);
-        }
-        let (kind, name, uid) = (text(reference, &["kind"]), text(reference, &["name"]), text(reference, &["uid"]));
-        let (plural, namespace) = match kind {
-            "Pod" => ("pods", target.namespace.as_str()),
-            "Secret" => ("secrets", target.namespace.as_str()),
-            "Node" => ("nodes", ""),
-            _ => {
-                return Err(Status::bad_request(format!(
-                    "cannot bind token for serviceaccount to object of kind {kind:?}"
-                )));
-            }
-        };
-        let info = find("", plural).ok_or_else(Status::no_such_path)?;
-        let bound = Target { info, namespace: namespace.into(), name: name.into(), subresource: "" };
-        let (_, value) = self.current_value(&bound)?;
-        let held = object::meta(&value, "uid");
-        if !uid.is_empty() && uid != held {
-            let text = format!(
-                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
-            );
-            return Err(Status::conflict(&info.kind, name, &text));
-        }
-        Ok(Some(value))
     }
 }
 

@@ -15,5 +15,6 @@ mod pods;
 mod renewal;
 mod streams;
 mod support;
+mod tokens;
 mod verbs;
 mod watches;
