@@ -25,6 +25,16 @@ pub(crate) struct Attributes {
     pub(crate) selected_name: String,
 }
 
+impl Attributes {
+    /// The name that rules with `resourceNames` compare: a list or watch that is narrowed to one name has it.
+    pub(crate) fn requested_name(&self) -> &str {
+        match self.verb.as_str() {
+            "list" | "watch" if self.name.is_empty() => &self.selected_name,
+            _ => &self.name,
+        }
+    }
+}
+
 /// Decides.
 pub(crate) fn allowed(registry: &Registry, user: &User, attributes: &Attributes) -> bool {
     decide(registry, user, attributes).is_ok()

@@ -29,6 +29,7 @@ pub struct User {
     pub certificate_key: String,
 }
 
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
 pub(crate) const MASTERS: &str = "system:masters";
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
@@ -49,7 +50,7 @@ impl User {
     }
 
     pub(crate) fn anonymous() -> User {
-        User { name: "system:anonymous".into(), groups: vec![UNAUTHENTICATED.into()], ..User::default() }
+        User { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..User::default() }
     }
 
     /// The identity of a service account (as in token claims).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_api::status::Status;
-use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH, UPGRADE};
+use http::header::{ACCEPT, IF_NONE_MATCH, UPGRADE};
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -19,9 +19,9 @@ use super::query::Query;
 use super::route::{self, Asked, Route};
 use super::serve::Shared;
 use super::slot::Asker;
-use super::{body, resource, system};
+use super::{body, identify, resource, system};
 use crate::auth::authorize::Attributes;
-use crate::auth::{User, authenticate, join, reviews};
+use crate::auth::{User, join, reviews};
 use crate::operation::options::Options;
 use crate::operation::{Operation, Verb};
 use crate::server::ApiServer;
@@ -108,7 +108,7 @@ async fn serve(
     request: Request<Incoming>,
 ) -> Result<Answer, Status> {
     let server = &shared.server;
-    let user = identify(server, connection, head)?;
+    let user = identify::identify(server, connection, head)?;
     let slots = &server.metrics.slots;
     let asker = Asker { class: Class::of(&user, &route), client: slots.clients.of(&user) };
     match route {
@@ -216,63 +216,6 @@ pub(crate) fn parse(bytes: &[u8], media: crate::schema::Media) -> Result<Value, 
             serde_saphyr::from_str(text).map_err(|error| Status::bad_request(error.to_string()))
         }
     }
-}
-
-/// A bearer token wins over a certificate; a bad one is 401 and never anonymous.
-fn identify(server: &ApiServer, connection: &Connection, head: &Head) -> Result<Arc<User>, Status> {
-    let bearer = head.header(&AUTHORIZATION).strip_prefix("Bearer ").map(str::trim);
-    let user = match (bearer, &connection.user) {
-        (Some(token), _) => authenticate::token_user(&server.registry, server.pki.join_token(), token)?.into(),
-        (None, Some(user)) => {
-            authenticate::check_certificate(&server.registry, user)?;
-            user.clone()
-        }
-        (None, None) => User::anonymous().into(),
-    };
-    if user.is_anonymous() && !system::is_public(&head.path) {
-        return Err(Status::unauthorized());
-    }
-    impersonate(server, user, head)
-}
-
-/// `kubectl --as`: allowed to those who may impersonate that user and each of those groups.
-fn impersonate(server: &ApiServer, user: Arc<User>, head: &Head) -> Result<Arc<User>, Status> {
-    let name = head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).unwrap_or("");
-    let groups: Vec<String> = head
-        .headers
-        .get_all("impersonate-group")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .collect();
-    if name.is_empty() && groups.is_empty() {
-        return Ok(user);
-    }
-    let ask = |resource: &str, namespace: &str, name: &str| {
-        let own = str::to_owned;
-        let attributes = Attributes {
-            verb: own("impersonate"),
-            resource: own(resource),
-            namespace: own(namespace),
-            name: own(name),
-            ..Attributes::default()
-        };
-        server.authorize(&user, &attributes)
-    };
-    let account = name.strip_prefix(crate::auth::SERVICE_ACCOUNT_PREFIX).and_then(|rest| rest.split_once(':'));
-    match account {
-        Some((namespace, name)) => ask("serviceaccounts", namespace, name)?,
-        None => ask("users", "", name)?,
-    }
-    for group in &groups {
-        ask("groups", "", group)?;
-    }
-    let mut other = match account {
-        Some((namespace, name)) => User::service_account(namespace, name, ""),
-        None => User::new(name, &[]),
-    };
-    other.groups.extend(groups);
-    Ok(other.into())
 }
 
 fn labels(route: &Route, head: &Head) -> Labels {

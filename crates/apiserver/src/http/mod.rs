@@ -14,6 +14,7 @@ mod connect_options;
 mod handle;
 mod handshake;
 mod histogram;
+mod identify;
 mod limits;
 mod list;
 pub(crate) mod metrics;

@@ -170,6 +170,53 @@ async fn impersonation() {
     let headers = [("impersonate-user", "jane"), ("impersonate-group", "devs")];
     let refused = server.send(&Who::Admin, Method::GET, PODS, &headers, "").await.expect(403);
     assert!(refused["message"].as_str().unwrap().contains("User \"jane\" cannot list"));
+    // Names are UTF-8; what is not understood is not passed over.
+    let answer = async |who: &Who, headers: &[(&str, &str)]| server.send(who, Method::GET, PODS, headers, "").await;
+    let utf8 = answer(&Who::Admin, &[("impersonate-user", "jürgen")]).await.expect(403);
+    assert!(utf8["message"].as_str().unwrap().contains("User \"jürgen\" cannot list"));
+    let refused: [&[(&str, &str)]; 5] = [
+        &[("impersonate-uid", "1")],
+        &[("impersonate-extra-scopes", "x")],
+        &[("impersonate-group", "system:masters")],
+        &[("impersonate-user", "jane"), ("impersonate-user", "joe")],
+        &[("impersonate-user", "jane"), ("impersonate-color", "red")],
+    ];
+    for headers in refused {
+        assert_eq!(answer(&Who::Admin, headers).await.code, 400, "{headers:?}");
+    }
+    let two = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
+    assert_eq!(answer(&Who::Admin, &two).await.code, 401);
+    assert_eq!(answer(&Who::Admin, &[("authorization", "Basic dTpw")]).await.code, 401);
+}
+
+#[tokio::test]
+async fn who_may_be_impersonated_may_not_be_given_more() {
+    let server = Server::start().await;
+    let who = Who::Token(token(&server, "actor").await);
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["jane"]}]);
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    server
+        .post(&format!("{rbac}/clusterroles"), &json!({"metadata": {"name": "actor"}, "rules": rules}))
+        .await
+        .expect(201);
+    let binding = json!({"metadata": {"name": "actor"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "actor"},
+        "subjects": [{"kind": "ServiceAccount", "name": "actor", "namespace": "default"}]});
+    server.post(&format!("{rbac}/clusterrolebindings"), &binding).await.expect(201);
+    let reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let ask = async |more: &[(&str, &str)]| {
+        let headers = [&[("content-type", JSON), ("impersonate-user", "jane")], more].concat();
+        server.send(&who, Method::POST, reviews, &headers, "{}").await
+    };
+    assert_eq!(ask(&[]).await.expect(201)["status"]["userInfo"]["username"], "jane");
+    for (header, value, what) in [
+        ("impersonate-uid", "7", "uids.authentication.k8s.io \"7\""),
+        ("impersonate-extra-scopes", "view", "userextras.authentication.k8s.io \"view\""),
+        ("impersonate-group", "system:masters", "groups \"system:masters\""),
+    ] {
+        let refused = ask(&[(header, value)]).await.expect(403);
+        assert!(refused["message"].as_str().unwrap().starts_with(what), "{refused}");
+    }
 }
 
 #[tokio::test]
