@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{Output, RepairArgs, StoreVerb, VerifyArgs};
 use crate::data::DataDir;
 use crate::exit::{Exit, coded};
+use crate::output;
 
 pub(crate) fn run(verb: StoreVerb) -> anyhow::Result<()> {
     match verb {
@@ -21,8 +22,8 @@ fn run_verify(args: &VerifyArgs) -> anyhow::Result<()> {
     let directory = DataDir::new(&args.data.data_dir).store();
     let report = verify(&directory, &mut progress()).map_err(refused)?;
     match args.output {
-        Output::Text => print!("{}", text(&directory, &report)),
-        Output::Json => println!("{}", as_json(&report)),
+        Output::Text => output::print(text(&directory, &report))?,
+        Output::Json => output::line(as_json(&report))?,
     }
     sound_or(&report, "the store is damaged; restore a backup, or go on with what is left by `everynode store repair`")
 }
@@ -31,18 +32,18 @@ fn run_repair(args: &RepairArgs) -> anyhow::Result<()> {
     let directory = DataDir::new(&args.data.data_dir).store();
     if !args.accept_loss {
         let report = verify(&directory, &mut progress()).map_err(refused)?;
-        print!("{}", text(&directory, &report));
+        output::print(text(&directory, &report))?;
         return sound_or(&report, "what is damaged or missing would be lost: repeat with --accept-loss");
     }
     let (report, repaired) = repair(&directory, &mut progress()).map_err(refused)?;
-    print!("{}", text(&directory, &report));
+    output::print(text(&directory, &report))?;
     if let Some(repaired) = repaired {
-        println!(
+        output::line(format_args!(
             "repaired: {} keys are left, revisions go on after {}; the damaged files are kept in {}",
             report.keys,
             repaired.goes_on_after.0,
             repaired.kept.display()
-        );
+        ))?;
     }
     Ok(())
 }
