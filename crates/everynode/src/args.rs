@@ -483,7 +483,7 @@ pub(crate) struct RolloutTarget {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "The token proves to the server that the machine may join, and to the machine that the server is\n\
-    the right one: it ends in the fingerprint of the cluster's certificate authority. Keep it secret.\n\n\
+    the right one: it holds the fingerprint of the cluster's certificate authority. Keep it secret.\n\n\
     EXAMPLES\n\
     \x20 everynode token                                               on the server's machine\n\
     \x20 everynode agent --server https://10.0.0.1:6443 --token TOKEN  on each machine that joins"
