@@ -84,9 +84,13 @@ fn target(pod: &PodRef) -> Target {
     Target::new(kinds::POD, &pod.namespace, &pod.name)
 }
 
-/// A conflict can only be the uid: another pod has the name by now.
+/// A conflict can only be the uid: another pod has the name by now. A patch says so in its own way.
 fn failure(error: ApiError) -> WriteError {
-    if error.is_not_found() || error.is_conflict() { WriteError::Gone } else { WriteError::Retry(error.to_string()) }
+    let another = error.status().is_some_and(everynode_api::status::Status::is_uid_mismatch);
+    match another || error.is_not_found() || error.is_conflict() {
+        true => WriteError::Gone,
+        false => WriteError::Retry(error.to_string()),
+    }
 }
 
 /// The strategic merge patch from what the server has to what it should have; `None`: nothing

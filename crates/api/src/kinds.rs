@@ -24,7 +24,8 @@ pub struct Kind {
 }
 
 impl Kind {
-    const fn built_in(
+    /// A kind that is known when this is built.
+    pub const fn built_in(
         group: &'static str,
         version: &'static str,
         kind: &'static str,

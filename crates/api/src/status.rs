@@ -140,6 +140,12 @@ impl Status {
         status
     }
 
+    /// The same where the name of the resource stands for that of the kind, as in preconditions of a write.
+    pub fn invalid_resource(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
+        let resource = Kind { kind: kind.plural.clone(), ..kind.clone() };
+        Status::invalid(&resource, name, errors)
+    }
+
     pub fn bad_request(message: impl Into<String>) -> Self {
         Status::failure(400, "BadRequest", message)
     }
@@ -157,9 +163,10 @@ impl Status {
         Status::failure(403, "Forbidden", message).about_resource(kind, name)
     }
 
-    pub fn method_not_allowed(kind: &Kind) -> Self {
+    /// A path that is served, but not by this method.
+    pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        Status::failure(405, "MethodNotAllowed", message).about_resource(kind, "")
+        Status::failure(405, "MethodNotAllowed", message).about("", "", "")
     }
 
     pub fn not_acceptable(accepted: &str) -> Self {
@@ -213,6 +220,12 @@ impl Status {
 
     pub fn is_expired(&self) -> bool {
         self.reason == "Expired" || self.reason == "Gone"
+    }
+
+    /// Whether a patch with a uid met another object of the same name: the uid cannot be changed.
+    pub fn is_uid_mismatch(&self) -> bool {
+        let causes = self.details.as_ref().map_or(&[][..], |details| &details.causes);
+        self.code == 422 && causes.iter().any(|cause| cause.field == "metadata.uid")
     }
 
     /// Whether a cause with this reason is among the causes (`NamespaceTerminating`, DS-C54).

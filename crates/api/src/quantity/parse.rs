@@ -149,8 +149,9 @@ fn binary_nanos(scanned: &Scanned<'_>, exponent: u32) -> i128 {
     for digit in scanned.whole.bytes() {
         whole = (whole * 10 + i128::from(digit - b'0')).min(CAP);
     }
-    let nanos = whole * factor * NANO + binary_fraction_nanos(scanned.fraction, factor);
-    nanos.min(CAP * NANO)
+    // What is beyond the cap is so by far: it does not matter that the product stops at the type's largest number.
+    let nanos = whole.saturating_mul(factor).saturating_mul(NANO);
+    nanos.saturating_add(binary_fraction_nanos(scanned.fraction, factor)).min(CAP * NANO)
 }
 
 /// 0.fraction · factor in nano-units, rounded up. Going from the last digit to the first and rounding up at every

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everynode_api::fence::{self, Fence};
-use everynode_api::kinds::{KindInfo, NAMESPACE};
+use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
 
 use super::answer::{self, Answer};
@@ -63,9 +63,9 @@ async fn single(
     target: &Target,
     body: Option<&InBody>,
 ) -> Result<Reply, Status> {
-    let not_allowed = || Err(Status::method_not_allowed(&target.info.kind));
+    let not_allowed = || Err(Status::method_not_allowed());
     let fence = fence(head)?;
-    let body = body.ok_or_else(|| Status::method_not_allowed(&target.info.kind));
+    let body = body.ok_or_else(|| Status::method_not_allowed());
     match asked {
         (Verb::Get, _) if !matches!(target.subresource, "" | "status" | "ephemeralcontainers" | "resize") => {
             not_allowed()
@@ -79,7 +79,6 @@ async fn single(
             let options = delete_options(head, delete, body?)?;
             registry.delete(&caller(user, write, fence.as_ref()), target, &options).await
         }
-        (_, Options::Delete { .. }) if !may_be_emptied(target) => not_allowed(),
         (_, Options::Delete { write, delete, filter }) => {
             let options = delete_options(head, delete, body?)?;
             let caller = &caller(user, write, fence.as_ref());
@@ -87,12 +86,6 @@ async fn single(
         }
         _ => not_allowed(),
     }
-}
-
-/// Namespaces go one by one, and nobody empties all namespaces at once.
-fn may_be_emptied(target: &Target) -> bool {
-    let kind = &target.info.kind;
-    *kind != NAMESPACE && (!kind.namespaced || !target.namespace.is_empty())
 }
 
 async fn write(
@@ -104,9 +97,7 @@ async fn write(
     body: &InBody,
 ) -> Result<Reply, Status> {
     match verb {
-        Verb::Create if target.name.is_empty() != target.subresource.is_empty() => {
-            Err(Status::method_not_allowed(&target.info.kind))
-        }
+        Verb::Create if target.name.is_empty() != target.subresource.is_empty() => Err(Status::method_not_allowed()),
         Verb::Create if target.subresource.is_empty() => {
             let (target, body) = (placed(target)?, object(head, body)?);
             registry.create(caller, target, body).await
@@ -115,7 +106,7 @@ async fn write(
             let body = value(head, body)?;
             Box::pin(registry.create_subresource(caller, target, body)).await
         }
-        _ if target.name.is_empty() => Err(Status::method_not_allowed(&target.info.kind)),
+        _ if target.name.is_empty() => Err(Status::method_not_allowed()),
         Verb::Update => registry.update(caller, target, object(head, body)?).await,
         _ => {
             let form = negotiate::patch_type(&head.headers)?;
@@ -128,7 +119,7 @@ async fn write(
 /// Namespaced objects are created in a namespace.
 fn placed(target: &Target) -> Result<&Target, Status> {
     match target.info.kind.namespaced && target.namespace.is_empty() {
-        true => Err(Status::method_not_allowed(&target.info.kind)),
+        true => Err(Status::method_not_allowed()),
         false => Ok(target),
     }
 }

@@ -20,14 +20,21 @@ impl Registry {
         let (value, warnings) = decode(target.info, body, caller.validation)?;
         let (mut value, generated) = self.name_and_place(target, value)?;
         schema::default(target.info, &mut value);
+        if generated {
+            // A name that admission and the kind's own beginnings can use; it changes if it is taken.
+            let name = self.generated_name(object::meta(&value, "generateName"));
+            object::set_meta(&mut value, "name", name);
+        }
+        let target = &Target { name: object::meta(&value, "name").to_owned(), ..target.clone() };
         self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
         let strategy = strategy::of(target.info);
         let base = object::meta(&value, "generateName").to_owned();
         for attempt in 1.. {
-            if generated {
+            if generated && attempt > 1 {
                 let name = self.generated_name(&base);
                 object::set_meta(&mut value, "name", name);
+                strategy.prepare_name(&mut value);
             }
             match self.try_create(caller, target, strategy, &value).await {
                 Err(status)
@@ -42,9 +49,8 @@ impl Registry {
     fn name_and_place(&self, target: &Target, mut value: Value) -> Result<(Value, bool), Status> {
         place(target, &mut value)?;
         let name = object::meta(&value, "name");
-        if !target.name.is_empty() && name != target.name {
-            let text = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
-            return Err(Status::bad_request(text));
+        if !target.name.is_empty() {
+            super::update::check_name(target, &value)?;
         }
         let generated = name.is_empty() && !object::meta(&value, "generateName").is_empty();
         if name.is_empty() && !generated {
@@ -65,6 +71,9 @@ impl Registry {
 
     /// The metadata that only the server gives (DS-A10, DS-I10), and the kind's own beginnings.
     fn begin_life(&self, target: &Target, value: &mut Value) -> Result<(), Status> {
+        if super::update::is_conditional(value) {
+            return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
+        }
         for name in [
             "resourceVersion",
             "selfLink",
@@ -81,6 +90,7 @@ impl Registry {
         if strategy.counts_generations() {
             object::set_meta(value, "generation", 1);
         }
+        strategy.prepare_name(value);
         strategy.prepare_create(self, value)
     }
 

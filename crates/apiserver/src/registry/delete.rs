@@ -1,5 +1,9 @@
 //! Delete and deletecollection: preconditions, finalizers, grace (DS-I23, DS-I24, DS-H24, DS-C80 to DS-C82).
 
+use std::borrow::Cow;
+
+use everynode_api::field::{FieldError, Path};
+use everynode_api::kinds::Kind;
 use everynode_api::ports::{Preconditions, Propagation};
 use everynode_api::status::Status;
 use everynode_store::{Condition, KeyValue, Transaction};
@@ -12,7 +16,7 @@ use super::strategy::{self, Grace};
 use super::update::Attempt;
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS};
 use crate::hub::Filter;
-use crate::object;
+use crate::{object, stored};
 
 /// `DeleteOptions`, from body or query.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +37,12 @@ impl DeleteOptions {
         if let Some(text) = body["propagationPolicy"].as_str() {
             self.propagation = Some(propagation(text)?);
         }
-        for text in body["dryRun"].as_array().into_iter().flatten() {
-            if text != "All" {
-                return Err(invalid_options(&format!("dryRun: Unsupported value: {text}: supported values: \"All\"")));
-            }
-            self.dry_run = true;
+        let dry_run = body["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if dry_run.iter().any(|text| text != "All") {
+            let path = Path::new("dryRun");
+            return Err(invalid_options(FieldError::not_supported(&path, body["dryRun"].clone(), &["All"])));
         }
+        self.dry_run |= !dry_run.is_empty();
         let wanted = &body["preconditions"];
         self.preconditions.uid = wanted["uid"].as_str().map(str::to_owned);
         if let Some(version) = wanted["resourceVersion"].as_str() {
@@ -47,9 +51,9 @@ impl DeleteOptions {
             self.preconditions.resource_version = Some(number);
         }
         if self.propagation.is_some() && self.orphan_dependents.is_some() {
-            return Err(invalid_options(
-                "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
-            ));
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            let given = body["propagationPolicy"].clone();
+            return Err(invalid_options(FieldError::invalid(&Path::new("propagationPolicy"), given, detail)));
         }
         if self.grace_period_seconds.is_some_and(|seconds| seconds < 0) {
             self.grace_period_seconds = Some(1);
@@ -80,14 +84,15 @@ pub(crate) fn propagation(text: &str) -> Result<Propagation, Status> {
         "Background" => Ok(Propagation::Background),
         "Foreground" => Ok(Propagation::Foreground),
         "Orphan" => Ok(Propagation::Orphan),
-        _ => Err(invalid_options(&format!(
-            "propagationPolicy: Unsupported value: {text:?}: supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\""
-        ))),
+        _ => {
+            let words = ["Foreground", "Background", "Orphan", "nil"];
+            Err(invalid_options(FieldError::not_supported(&Path::new("propagationPolicy"), text, &words)))
+        }
     }
 }
 
-fn invalid_options(text: &str) -> Status {
-    Status::failure(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {text}"))
+fn invalid_options(error: FieldError) -> Status {
+    Status::invalid(&Kind::built_in("meta.k8s.io", "v1", "DeleteOptions", "", false), "", &[error])
 }
 
 const ORPHAN: &str = "orphan";
@@ -139,12 +144,22 @@ impl Registry {
             }
         };
         if !stays {
+            let (last, bytes) = match strategy.marks_the_removed() {
+                true => {
+                    let mut last = old.clone();
+                    object::remove_meta(&mut last, "resourceVersion");
+                    mark(&mut last, grace, self.env.now());
+                    let bytes = stored::encode(&last);
+                    (Cow::Owned(last), bytes)
+                }
+                false => (Cow::Borrowed(&old), kv.value.clone()),
+            };
             let transaction = Transaction {
                 conditions: vec![Condition::ModifiedAt(kv.key.clone(), kv.modified)],
                 writes: Vec::new(),
                 durability: durability(target),
             };
-            let attempt = self.remove(caller, target, strategy, transaction, kv, (&old, kv.value.clone())).await?;
+            let attempt = self.remove(caller, target, strategy, transaction, kv, (&last, bytes)).await?;
             return Ok(answer(target, attempt, &old, strategy.returns_deleted()));
         }
         mark(&mut new, grace, self.env.now());
@@ -160,6 +175,9 @@ impl Registry {
         filter: Filter,
         options: &DeleteOptions,
     ) -> Result<Reply, Status> {
+        if !is_deletable_collection(target) {
+            return Err(Status::method_not_allowed());
+        }
         let page = self.list(target.info, &ListOptions { filter, ..ListOptions::everything() }).await?;
         for item in &page.items {
             let (namespace, name) = item.namespace_and_name();
@@ -172,6 +190,14 @@ impl Registry {
         }
         let json = super::read::list_body(target.info, &page)?;
         Ok(Reply { code: 200, json, is_object: false, warnings: Vec::new() })
+    }
+}
+
+/// Neither all namespaces at once nor the objects of all of them.
+fn is_deletable_collection(target: &Target) -> bool {
+    match target.info.kind.namespaced {
+        true => !target.namespace.is_empty(),
+        false => target.info.storage != "namespaces",
     }
 }
 
@@ -193,14 +219,18 @@ fn answer(target: &Target, attempt: Attempt, old: &Value, returns_object: bool) 
 }
 
 fn check_preconditions(target: &Target, options: &DeleteOptions, old: &Value, kv: &KeyValue) -> Result<(), Status> {
-    let conflict = |text: String| Err(Status::conflict(&target.info.kind, &target.name, &text));
+    // Here the kind stands for the resource, in Kubernetes as well.
+    let kind = Kind { plural: target.info.kind.kind.clone(), ..target.info.kind.clone() };
+    let conflict = |text: String| Err(Status::conflict(&kind, &target.name, &text));
     let held = object::meta(old, "uid");
     match (&options.preconditions.uid, options.preconditions.resource_version) {
-        (Some(uid), _) if uid != held => {
-            conflict(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {held}"))
-        }
+        (Some(uid), _) if uid != held => conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({held}). The object might have \
+                 been deleted and then recreated"
+        )),
         (_, Some(version)) if version != kv.modified.0 => conflict(format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The \
+             object might have been modified",
             kv.modified.0
         )),
         _ => Ok(()),
@@ -236,7 +266,7 @@ fn set_finalizers(value: &mut Value, options: &DeleteOptions) {
     }
 }
 
-/// Sets deletionTimestamp and grace; a grace period that runs is only ever shortened (DS-H24).
+/// Sets deletionTimestamp and, but for namespaces, grace; a grace period that runs is only ever shortened (DS-H24).
 fn mark(value: &mut Value, grace: Grace, now: Timestamp) {
     let seconds = match grace {
         Grace::Seconds(seconds) => seconds,
@@ -245,14 +275,16 @@ fn mark(value: &mut Value, grace: Grace, now: Timestamp) {
     let marked = object::meta_time(value, "deletionTimestamp");
     let running = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     let deadline = match marked {
-        Some(_) if running <= seconds => return,
+        Some(_) if running <= seconds || grace == Grace::UntilEmpty => return,
         // From when the deletion was asked for, not from now.
         Some(deadline) => deadline - SignedDuration::from_secs(running) + SignedDuration::from_secs(seconds),
         None => now + SignedDuration::from_secs(seconds),
     };
     object::set_meta(value, "deletionTimestamp", everynode_api::time::rfc3339(deadline));
-    object::set_meta(value, "deletionGracePeriodSeconds", seconds);
-    if object::generation(value) > 0 {
+    if grace != Grace::UntilEmpty {
+        object::set_meta(value, "deletionGracePeriodSeconds", seconds);
+    }
+    if marked.is_none() && object::generation(value) > 0 {
         let generation = object::generation(value) + 1;
         object::set_meta(value, "generation", generation);
     }

@@ -5,7 +5,7 @@ use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
 use serde_json::Value;
 
-use super::update::Attempt;
+use super::update::{Attempt, check_name};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
 use crate::{object, schema};
 
@@ -39,7 +39,8 @@ impl Registry {
             // A patch that names a resourceVersion insists on it; otherwise it carries the one that was read.
             let insists = object::meta(&patched, "resourceVersion") != before;
             let (new, warnings) = schema::decode_value(target.info, patched, caller.validation)?;
-            let new = check_identity(target, events::to_stored(target.info, new))?;
+            check_name(target, &new)?;
+            let new = events::to_stored(target.info, new);
             match self.write_over(caller, target, new, &kv, old).await {
                 Ok(Attempt::Done(reply)) => return Ok(reply.with_warnings(warnings)),
                 Ok(Attempt::Raced) if insists => break,
@@ -58,16 +59,4 @@ fn apply(target: &Target, form: PatchType, patch: &Value, value: Value) -> Resul
         }
         status
     })
-}
-
-/// A patch cannot rename.
-fn check_identity(target: &Target, value: Value) -> Result<Value, Status> {
-    let name = object::meta(&value, "name");
-    match name == target.name {
-        true => Ok(value),
-        false => Err(Status::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            target.name
-        ))),
-    }
 }

@@ -34,6 +34,9 @@ pub(crate) trait Strategy: Sync {
         Ok(())
     }
 
+    /// Writes down what follows from the name, which may have been generated, and again if that one was taken.
+    fn prepare_name(&self, _value: &mut Value) {}
+
     /// Shapes an update of the main resource; `new` has the server-owned metadata of `old` already.
     fn prepare_update(&self, _registry: &Registry, _new: &mut Value, _old: &Value) -> Result<(), Status> {
         Ok(())
@@ -49,8 +52,23 @@ pub(crate) trait Strategy: Sync {
         Grace::Immediate
     }
 
+    /// Whether a PUT of an object that is not there makes it.
+    fn creates_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether a PUT without a resourceVersion replaces whatever is there.
+    fn updates_unconditionally(&self) -> bool {
+        true
+    }
+
     /// Called when the object is marked for deletion and stays.
     fn mark_deleted(&self, _value: &mut Value) {}
+
+    /// Whether the last state of an object that goes at once says so in the answer.
+    fn marks_the_removed(&self) -> bool {
+        false
+    }
 
     /// Whether a marked object without finalizers may go.
     fn may_go(&self, value: &Value) -> bool {
@@ -89,6 +107,11 @@ pub(crate) fn of(info: &KindInfo) -> &'static dyn Strategy {
         "events" => &kinds::small::Events,
         "serviceaccounts" => &kinds::small::ServiceAccounts,
         "poddisruptionbudgets" => &kinds::small::PodDisruptionBudgets,
+        "priorityclasses" => &kinds::small::PriorityClasses,
+        "leases" => &kinds::small::Leases,
+        "services/endpoints" | "roles" | "rolebindings" | "clusterroles" | "clusterrolebindings" => {
+            &kinds::small::MadeByUpdate
+        }
         _ => &Ordinary,
     }
 }

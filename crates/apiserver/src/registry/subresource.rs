@@ -1,12 +1,16 @@
 //! Subresources that are not plain updates: binding; and the small update ones. Eviction and tokens have their own modules.
 
-use everynode_api::kinds::POD;
+use everynode_api::field::{FieldError, Path};
+use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
 use super::update::Attempt;
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
 use crate::object::{self, items, text};
+
+/// How refusals of a binding name what was refused.
+const BINDING: Kind = Kind::built_in("", "v1", "Binding", "pods/binding", true);
 
 /// Shapes an update of a subresource other than `status`: only its own part of `new` is taken over.
 pub(super) fn prepare(target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -19,7 +23,7 @@ pub(super) fn prepare(target: &Target, new: &mut Value, old: &Value) -> Result<(
             let text = format!("the subresource {what} of pods is not supported by this server yet");
             return Err(Status::failure(405, "MethodNotAllowed", text));
         }
-        _ => return Err(Status::method_not_allowed(&target.info.kind)),
+        _ => return Err(Status::method_not_allowed()),
     }
     Ok(())
 }
@@ -37,24 +41,23 @@ impl Registry {
             ("pods", "binding") => self.bind(caller, target, &body).await,
             ("pods", "eviction") => self.evict(caller, target, &body).await,
             ("serviceaccounts", "token") => self.token(caller, target, &body),
-            _ => Err(Status::method_not_allowed(&target.info.kind)),
+            _ => Err(Status::method_not_allowed()),
         }
     }
 
     /// DS-B45
     async fn bind(&self, caller: &Caller<'_>, target: &Target, body: &Value) -> Result<Reply, Status> {
-        let node = text(body, &["target", "name"]);
-        if node.is_empty() || !matches!(text(body, &["target", "kind"]), "" | "Node") {
-            return Err(Status::bad_request("binding target must name a Node"));
-        }
+        let node = check_binding(target, body)?;
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old) = self.current_value(target)?;
             check_bindable(target, &old, body)?;
             let mut new = old.clone();
             object::remove_meta(&mut new, "resourceVersion");
             object::object_mut(&mut new, "spec").insert("nodeName".into(), node.into());
-            for (name, value) in body["metadata"]["annotations"].as_object().into_iter().flatten() {
-                object::object_mut(&mut new["metadata"], "annotations").insert(name.clone(), value.clone());
+            for map in ["annotations", "labels"] {
+                for (name, value) in body["metadata"][map].as_object().into_iter().flatten() {
+                    object::object_mut(&mut new["metadata"], map).insert(name.clone(), value.clone());
+                }
             }
             object::set_condition(&mut new, json!({"type": "PodScheduled", "status": "True"}), &self.env.now_text());
             if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, old).await? {
@@ -65,14 +68,33 @@ impl Registry {
     }
 }
 
+/// The node that a binding names.
+fn check_binding<'b>(target: &Target, body: &'b Value) -> Result<&'b str, Status> {
+    let name = object::meta(body, "name");
+    if !name.is_empty() && name != target.name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
+    let (path, to) = (Path::new("target"), &body["target"]);
+    let mut errors = Vec::new();
+    if !matches!(text(to, &["kind"]), "" | "Node") {
+        errors.push(FieldError::not_supported(&path.child("kind"), text(to, &["kind"]), &["Node", "<empty>"]));
+    }
+    let node = text(to, &["name"]);
+    if node.is_empty() {
+        errors.push(FieldError::required(&path.child("name"), ""));
+    }
+    match errors.is_empty() {
+        true => Ok(node),
+        // These have no reason of their own in Kubernetes, either.
+        false => Err(Status::failure(500, "", everynode_api::field::aggregate(&errors))),
+    }
+}
+
 fn check_bindable(target: &Target, pod: &Value, body: &Value) -> Result<(), Status> {
     let name = &target.name;
-    let refuse = |text: String| Err(Status::conflict(&POD, name, &text));
-    let (uid, held) = (object::meta(body, "uid"), object::meta(pod, "uid"));
+    let refuse = |text: String| Err(Status::conflict(&BINDING, name, &text));
     let node = text(pod, &["spec", "nodeName"]);
-    if !uid.is_empty() && uid != held {
-        return refuse(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {held}"));
-    }
+    super::update::check_uid(target, body, object::meta(pod, "uid"))?;
     if object::is_terminating(pod) {
         return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }

@@ -10,6 +10,7 @@ use super::claims::{self, Held};
 use super::create::{durability, place};
 use super::strategy::{self, Strategy};
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, events};
+use crate::auth::authorize::{self, Attributes};
 use crate::{object, schema, stored};
 
 /// Which part of an object an update is about.
@@ -42,19 +43,23 @@ impl Registry {
     /// Replaces an object or a subresource of it (DS-A16, DS-I11).
     pub(crate) async fn update(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
         let (mut value, warnings) = decode(target.info, body, caller.validation)?;
+        check_name(target, &value)?;
         if events::is_converted(target.info) {
             schema::default(target.info, &mut value);
         }
         let mut value = events::to_stored(target.info, value);
-        let name = object::meta(&value, "name");
-        if name != target.name {
-            let text = format!("the name of the object ({name}) does not match the name on the URL ({})", target.name);
-            return Err(Status::bad_request(text));
-        }
-        let insists = !object::meta(&value, "resourceVersion").is_empty();
-        let attempts = if insists { 1 } else { WRITE_ATTEMPTS };
+        let attempts = if is_conditional(&value) { 1 } else { WRITE_ATTEMPTS };
         for attempt in 1..=attempts {
-            let (kv, old) = self.current_value(target)?;
+            let (kv, old) = match self.current_value(target) {
+                Err(status) if status.is_not_found() && creates(target) => {
+                    match self.create_by_update(caller, target, value.clone()).await {
+                        Err(status) if status.is_already_exists() && attempt < attempts => continue,
+                        result => return result.map(|reply| reply.with_warnings(warnings)),
+                    }
+                }
+                current => current?,
+            };
+            check_uid(target, &value, object::meta(&old, "uid"))?;
             // The last attempt, nearly always also the first, takes the object itself.
             let new = if attempt == attempts { std::mem::take(&mut value) } else { value.clone() };
             if let Attempt::Done(reply) = self.write_over(caller, target, new, &kv, old).await? {
@@ -62,6 +67,25 @@ impl Registry {
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
+    }
+
+    /// A PUT of an object that is not there, of a kind that is made by it. Who may only update may not do that.
+    async fn create_by_update(&self, caller: &Caller<'_>, target: &Target, value: Value) -> Result<Reply, Status> {
+        let kind = &target.info.kind;
+        let attributes = Attributes {
+            verb: "create".into(),
+            resource: kind.plural.to_string(),
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            ..Attributes::default()
+        };
+        authorize::check(self, caller.user, &attributes)?;
+        check_uid(target, &value, "")?;
+        let mut value = events::to_external(target.info, value);
+        object::remove_meta(&mut value, "resourceVersion");
+        self.create(caller, target, Body::Value(value)).await
     }
 
     /// Writes `new` over the state that was read, by the rules of the target's part of the object.
@@ -73,9 +97,9 @@ impl Registry {
         kv: &KeyValue,
         old: Value,
     ) -> Result<Attempt, Status> {
-        check_preconditions(target, &new, &old)?;
-        place(target, &mut new)?;
         let strategy = strategy::of(target.info);
+        check_version(target, strategy, &new, &old)?;
+        place(target, &mut new)?;
         keep_server_metadata(&mut new, &old);
         let part = Part::of(target);
         match part {
@@ -190,32 +214,79 @@ impl Registry {
     }
 }
 
-/// uid and resourceVersion in the body are preconditions (DS-I11).
-fn check_preconditions(target: &Target, new: &Value, old: &Value) -> Result<(), Status> {
-    let (kind, name) = (&target.info.kind, target.name.as_str());
-    let (uid, held) = (object::meta(new, "uid"), object::meta(old, "uid"));
-    if !uid.is_empty() && uid != held {
-        let text = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {held}");
-        return Err(Status::conflict(kind, name, &text));
-    }
-    let version = object::meta(new, "resourceVersion");
-    if !version.is_empty() && version.parse::<u64>().is_err() {
-        let path = Path::new("metadata").child("resourceVersion");
-        let error = FieldError::invalid(&path, version, "must be a decimal number");
-        return Err(Status::invalid(kind, name, &[error]));
-    }
-    match version.is_empty() || version == object::meta(old, "resourceVersion") {
-        true => Ok(()),
-        false => Err(Status::modified(kind, name)),
+/// The body is about the object that the URL names.
+pub(super) fn check_name(target: &Target, value: &Value) -> Result<(), Status> {
+    match object::meta(value, "name") {
+        name if name == target.name => Ok(()),
+        "" => Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        ))),
+        name => Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        ))),
     }
 }
 
-/// Clients cannot change what the server owns.
+/// Whether a PUT of this target makes an object that is not there.
+fn creates(target: &Target) -> bool {
+    target.subresource.is_empty() && strategy::of(target.info).creates_on_update()
+}
+
+/// Whether an object insists on the version that it names.
+pub(super) fn is_conditional(value: &Value) -> bool {
+    !matches!(object::meta(value, "resourceVersion"), "" | "0")
+}
+
+/// A uid in a body is a precondition (DS-I11); `held` is empty for an absent object.
+pub(super) fn check_uid(target: &Target, value: &Value, held: &str) -> Result<(), Status> {
+    let uid = object::meta(value, "uid");
+    if uid.is_empty() || uid == held {
+        return Ok(());
+    }
+    let text = format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         UID in precondition: {uid}, UID in object meta: {held}",
+        target.key()
+    );
+    Err(Status::conflict(&target.info.kind, &target.name, &text))
+}
+
+/// So is a resourceVersion, which some kinds demand.
+fn check_version(target: &Target, strategy: &dyn Strategy, new: &Value, old: &Value) -> Result<(), Status> {
+    let (kind, name) = (&target.info.kind, target.name.as_str());
+    let version = object::meta(new, "resourceVersion");
+    if !version.is_empty() && version.parse::<u64>().is_err() {
+        return Err(Status::failure(500, "", format!("strconv.ParseUint: parsing {version:?}: invalid syntax")));
+    }
+    if is_conditional(new) {
+        return match version == object::meta(old, "resourceVersion") {
+            true => Ok(()),
+            false => Err(Status::modified(kind, name)),
+        };
+    }
+    if strategy.updates_unconditionally() {
+        return Ok(());
+    }
+    let path = Path::new("metadata").child("resourceVersion");
+    let error = FieldError::invalid(&path, 0, "must be specified for an update");
+    Err(Status::invalid_resource(kind, name, &[error]))
+}
+
+/// Clients cannot change what the server owns: it is kept, or validation refuses the change.
 fn keep_server_metadata(new: &mut Value, old: &Value) {
-    for name in
-        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"]
-    {
+    for name in ["creationTimestamp", "generation"] {
         object::copy_meta(new, old, name);
+    }
+    if object::meta(new, "uid").is_empty() || object::meta(new, "uid") == object::meta(old, "uid") {
+        object::copy_meta(new, old, "uid");
+    }
+    if object::is_terminating(old) {
+        object::copy_meta(new, old, "deletionTimestamp");
+    }
+    if new["metadata"].get("deletionGracePeriodSeconds").is_none() {
+        object::copy_meta(new, old, "deletionGracePeriodSeconds");
     }
     for name in ["resourceVersion", "selfLink", "managedFields"] {
         object::remove_meta(new, name);
@@ -237,7 +308,7 @@ fn count_generation(strategy: &dyn Strategy, new: &mut Value, old: &Value) {
 }
 
 fn validate(target: &Target, part: Part, new: &Value, old: &Value) -> Result<(), Status> {
-    let mut errors = match part {
+    let errors = match part {
         // Rules are those of the form asked for.
         Part::Main if events::is_converted(target.info) => {
             let shown = |value: &Value| events::to_external(target.info, value.clone());
@@ -247,26 +318,8 @@ fn validate(target: &Target, part: Part, new: &Value, old: &Value) -> Result<(),
         Part::Status => schema::validate_status_update(target.info, new, old),
         Part::Other => Vec::new(),
     };
-    errors.extend(new_finalizers(new, old));
     match errors.is_empty() {
         true => Ok(()),
         false => Err(Status::invalid(&target.info.kind, &target.name, &errors)),
     }
-}
-
-/// DS-I24: a terminating object takes no new finalizers.
-fn new_finalizers(new: &Value, old: &Value) -> Option<FieldError> {
-    if !object::is_terminating(old) {
-        return None;
-    }
-    let before = object::finalizers(old);
-    let added: Vec<&str> = object::finalizers(new).into_iter().filter(|name| !before.contains(name)).collect();
-    if added.is_empty() {
-        return None;
-    }
-    let list = added.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let text = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"
-    );
-    Some(FieldError::forbidden(&Path::new("metadata").child("finalizers"), text))
 }

@@ -30,7 +30,7 @@ async fn requests_and_watches_need_no_socket() {
         body: json!({"data": {"a": "2"}}),
         preconditions,
     };
-    assert!(client.call(patch(stale)).await.unwrap_err().is_conflict());
+    assert!(client.call(patch(stale)).await.unwrap_err().status().unwrap().is_uid_mismatch());
     let version = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     client.call(patch(Preconditions { uid: None, resource_version: Some(version) })).await.unwrap();
     let list = Request::List { kind: CONFIG_MAP, selection, limit: 0, continue_token: None, resource_version: None };

@@ -135,7 +135,7 @@ impl State {
             None => {}
             Some("binding") => return self.bind(&target, &body),
             Some("eviction") => return self.delete(&target, &Preconditions::default(), None, now),
-            Some(_) => return Err(Status::method_not_allowed(&target.kind).into()),
+            Some(_) => return Err(Status::method_not_allowed().into()),
         }
         if !target.namespace.is_empty() {
             body["metadata"]["namespace"] = target.namespace.as_str().into();

@@ -19,7 +19,6 @@ use node_restriction::{Asked, Operation};
 use super::{Caller, Registry, Target, store_failure};
 use crate::auth::escalation;
 use crate::keys;
-use crate::object;
 
 impl Registry {
     /// Before an object is created.
@@ -34,7 +33,6 @@ impl Registry {
                 pod::default_tolerations(value);
                 service_account::check_mirror(target, value)
             }
-            "priorityclasses" => admit_priority_class(value),
             "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings" => {
                 escalation::check(self, caller.user, target, value, None)
             }
@@ -67,6 +65,10 @@ impl Registry {
     pub(super) fn admit_delete(&self, caller: &Caller<'_>, target: &Target, old: &Value) -> Result<(), Status> {
         if target.info.storage == "namespaces" && super::kinds::namespace::is_protected(&target.name) {
             return Err(Status::forbidden(&NAMESPACE, &target.name, "this namespace may not be deleted"));
+        }
+        if target.info.storage == "priorityclasses" && is_built_in_class(&target.name) {
+            let detail = "this is a system priority class and cannot be deleted";
+            return Err(Status::forbidden(&PRIORITY_CLASS, &target.name, detail));
         }
         self.restrict_node(caller, target, Operation::Delete, &Value::Null, old)
     }
@@ -112,16 +114,7 @@ fn terminating(target: &Target) -> Status {
     )
 }
 
-/// Names that begin with `system-` are the cluster's own (DS-B53).
-fn admit_priority_class(value: &Value) -> Result<(), Status> {
-    let name = object::meta(value, "name");
-    let built_in = crate::bootstrap::PRIORITY_CLASSES.iter().any(|class| class.0 == name && value["value"] == class.1);
-    match name.starts_with("system-") && !built_in {
-        true => Err(Status::forbidden(
-            &PRIORITY_CLASS,
-            name,
-            "priority class names with 'system-' prefix are reserved for system use only",
-        )),
-        false => Ok(()),
-    }
+/// Without their classes the cluster's own pods could not be made (DS-B53).
+fn is_built_in_class(name: &str) -> bool {
+    crate::bootstrap::PRIORITY_CLASSES.iter().any(|class| class.0 == name)
 }

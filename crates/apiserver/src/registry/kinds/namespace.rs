@@ -25,8 +25,11 @@ impl Strategy for Namespaces {
         if !finalizers.iter().any(|name| name == KUBERNETES) {
             finalizers.push(KUBERNETES.into());
         }
-        label_with_name(value);
         Ok(())
+    }
+
+    fn prepare_name(&self, value: &mut Value) {
+        label_with_name(value);
     }
 
     fn prepare_update(&self, _: &Registry, new: &mut Value, old: &Value) -> Result<(), Status> {

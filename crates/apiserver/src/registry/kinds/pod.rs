@@ -25,7 +25,7 @@ impl Strategy for Pods {
     fn prepare_create(&self, registry: &Registry, value: &mut Value) -> Result<(), Status> {
         value["status"] = json!({"phase": "Pending", "qosClass": qos::class(value)});
         if !items(value, &["spec", "schedulingGates"]).is_empty() {
-            let condition = json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            let condition = json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
                                    "message": "Scheduling is blocked due to non-empty scheduling gates"});
             object::set_condition(value, condition, &registry.env.now_text());
         }
@@ -55,6 +55,10 @@ impl Strategy for Pods {
     fn claims(&self, settings: &Settings, value: &Value) -> Vec<Claim> {
         let place = daemon_place(value).filter(|_| settings.exclusive_places);
         place.map(|path| Claim { path, required: false }).into_iter().collect()
+    }
+
+    fn marks_the_removed(&self) -> bool {
+        true
     }
 
     fn returns_deleted(&self) -> bool {

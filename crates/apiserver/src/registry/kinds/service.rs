@@ -1,31 +1,28 @@
 //! Services: cluster addresses and node ports are allocated from ranges, each held by one service only.
 
-use everynode_api::field::{FieldError, Path};
-use everynode_api::kinds::SERVICE;
+mod allocate;
+
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
-use crate::keys;
-use crate::object::{self, items, text};
+use crate::object::{self, at, items, text};
 use crate::registry::claims::Claim;
 use crate::registry::strategy::Strategy;
-use crate::registry::{Registry, Settings, store_failure};
+use crate::registry::{Registry, Settings};
 
 pub(crate) struct Services;
-
-/// Kubernetes' default `--service-node-port-range`.
-const NODE_PORTS: std::ops::RangeInclusive<u64> = 30_000..=32_767;
-/// Random draws before an allocation is given up.
-const DRAWS_MAX: usize = 2_000;
 
 impl Strategy for Services {
     fn prepare_create(&self, registry: &Registry, value: &mut Value) -> Result<(), Status> {
         value["status"] = json!({"loadBalancer": {}});
-        allocate(registry, value, &Value::Null)
+        allocate::allocate(registry, value, &Value::Null)
     }
 
     fn prepare_update(&self, registry: &Registry, new: &mut Value, old: &Value) -> Result<(), Status> {
-        allocate(registry, new, old)
+        follow_first_address(new, old);
+        keep_addresses(new, old);
+        drop_what_the_type_lacks(new, old);
+        allocate::allocate(registry, new, old)
     }
 
     fn claims(&self, _: &Settings, value: &Value) -> Vec<Claim> {
@@ -38,108 +35,86 @@ impl Strategy for Services {
         let paths = address.into_iter().chain(items(value, &["spec", "ports"]).iter().filter_map(port));
         paths.map(|path| Claim { path, required: true }).collect()
     }
+
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
+    fn returns_deleted(&self) -> bool {
+        true
+    }
+}
+
+/// Whether services of this type have an address of their own (or say that they want none).
+fn has_address(service: &Value) -> bool {
+    text(service, &["spec", "type"]) != "ExternalName"
+}
+
+fn has_node_ports(service: &Value) -> bool {
+    matches!(text(service, &["spec", "type"]), "NodePort" | "LoadBalancer")
+}
+
+/// A changed `clusterIP` is the first of `clusterIPs`, which a client may not know of.
+fn follow_first_address(new: &mut Value, old: &Value) {
+    let given = at(new, &["spec", "clusterIP"]).clone();
+    let untouched = new["spec"].get("clusterIPs") == old["spec"].get("clusterIPs");
+    if given != *at(old, &["spec", "clusterIP"]) && untouched {
+        let spec = object::object_mut(new, "spec");
+        match given.as_str().unwrap_or_default() {
+            "" => drop(spec.remove("clusterIPs")),
+            address => drop(spec.insert("clusterIPs".into(), json!([address]))),
+        }
+    }
+}
+
+/// Addresses that a client does not name stay as they are.
+fn keep_addresses(new: &mut Value, old: &Value) {
+    if !has_address(new) || !has_address(old) {
+        return;
+    }
+    for name in ["clusterIP", "clusterIPs"] {
+        let empty = new["spec"].get(name).is_none_or(|given| given.is_null() || *given == "" || *given == json!([]));
+        if empty && let Some(held) = old["spec"].get(name) {
+            object::object_mut(new, "spec").insert(name.into(), held.clone());
+        }
+    }
+}
+
+/// What an earlier type gave the service and the client only sent back goes with that type.
+fn drop_what_the_type_lacks(new: &mut Value, old: &Value) {
+    let (addressed, ported) = (has_address(new), has_node_ports(new));
+    let balanced = text(new, &["spec", "type"]) == "LoadBalancer";
+    let gone: Vec<&str> = [
+        ("clusterIP", addressed),
+        ("clusterIPs", addressed),
+        ("ipFamilies", addressed),
+        ("ipFamilyPolicy", addressed),
+        ("internalTrafficPolicy", addressed),
+        ("externalTrafficPolicy", ported),
+        ("healthCheckNodePort", balanced),
+        ("allocateLoadBalancerNodePorts", balanced),
+        ("loadBalancerClass", balanced),
+    ]
+    .into_iter()
+    .filter(|(name, stays)| !stays && new["spec"].get(*name) == old["spec"].get(*name))
+    .map(|(name, _)| name)
+    .collect();
+    let same_ports = node_ports(new).eq(node_ports(old));
+    let spec = object::object_mut(new, "spec");
+    for name in gone {
+        spec.remove(name);
+    }
+    if !ported && same_ports {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            port.as_object_mut().map(|port| port.remove("nodePort"));
+        }
+    }
+}
+
+fn node_ports(service: &Value) -> impl Iterator<Item = &Value> {
+    items(service, &["spec", "ports"]).iter().map(|port| &port["nodePort"])
 }
 
 fn node_port(port: &Value, number: u64) -> String {
     format!("nodeports/{}/{number}", port["protocol"].as_str().unwrap_or("TCP"))
-}
-
-/// Gives the service what its type needs and it does not have yet.
-fn allocate(registry: &Registry, new: &mut Value, old: &Value) -> Result<(), Status> {
-    match text(new, &["spec", "type"]) {
-        "ExternalName" => {
-            for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                object::object_mut(new, "spec").remove(name);
-            }
-            Ok(())
-        }
-        kind => {
-            let ports = matches!(kind, "NodePort" | "LoadBalancer");
-            cluster_ip(registry, new, old)?;
-            if ports { node_ports(registry, new, old) } else { Ok(()) }
-        }
-    }
-}
-
-fn cluster_ip(registry: &Registry, new: &mut Value, old: &Value) -> Result<(), Status> {
-    let before = text(old, &["spec", "clusterIP"]);
-    let address = match text(new, &["spec", "clusterIP"]) {
-        "" if before.is_empty() => free_address(registry)?,
-        "" => before.to_owned(),
-        given => given.to_owned(),
-    };
-    if !before.is_empty() && address != before {
-        return Err(invalid(new, "clusterIP", &address, "field is immutable"));
-    }
-    if address != "None" && before.is_empty() {
-        check_address(registry, new, &address)?;
-    }
-    let spec = object::object_mut(new, "spec");
-    spec.insert("clusterIPs".into(), json!([address]));
-    spec.insert("clusterIP".into(), address.into());
-    spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
-    spec.entry("ipFamilyPolicy").or_insert_with(|| "SingleStack".into());
-    Ok(())
-}
-
-fn check_address(registry: &Registry, value: &Value, address: &str) -> Result<(), Status> {
-    let [a, b, c] = registry.settings.service_network;
-    let inside = address.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.octets()[..3] == [a, b, c]);
-    let text = format!(
-        "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {a}.{b}.{c}.0/24"
-    );
-    if inside { Ok(()) } else { Err(invalid(value, "clusterIPs", address, &text)) }
-}
-
-fn invalid(value: &Value, field: &'static str, bad: &str, text: &str) -> Status {
-    let path = Path::new("spec").child(field);
-    let error = FieldError::invalid(&path, bad, text);
-    Status::invalid(&SERVICE, object::meta(value, "name"), &[error])
-}
-
-/// A random free address; that it stays free is for the claim in the transaction to say. `.1` is the API server's.
-fn free_address(registry: &Registry) -> Result<String, Status> {
-    let [a, b, c] = registry.settings.service_network;
-    for _ in 0..DRAWS_MAX {
-        let address = format!("{a}.{b}.{c}.{}", 2 + registry.env.below(253));
-        if is_free(registry, &format!("serviceips/{address}"))? {
-            return Ok(address);
-        }
-    }
-    Err(Status::internal("failed to allocate a serviceIP: range is full"))
-}
-
-fn node_ports(registry: &Registry, new: &mut Value, old: &Value) -> Result<(), Status> {
-    let mut taken: Vec<u64> = Vec::new();
-    let count = items(new, &["spec", "ports"]).len();
-    for index in 0..count {
-        let port = new["spec"]["ports"][index].clone();
-        let given = port["nodePort"].as_u64().unwrap_or(0);
-        let same = |held: &&Value| held["port"] == port["port"] && held["protocol"] == port["protocol"];
-        let before = items(old, &["spec", "ports"]).iter().find(same).and_then(|held| held["nodePort"].as_u64());
-        let number = match (given, before) {
-            (0, Some(number)) if number > 0 => number,
-            (0, _) => free_node_port(registry, &port, &taken)?,
-            (number, _) => number,
-        };
-        taken.push(number);
-        new["spec"]["ports"][index]["nodePort"] = number.into();
-    }
-    Ok(())
-}
-
-fn free_node_port(registry: &Registry, port: &Value, taken: &[u64]) -> Result<u64, Status> {
-    let (first, count) = (*NODE_PORTS.start(), NODE_PORTS.end() - NODE_PORTS.start() + 1);
-    for _ in 0..DRAWS_MAX {
-        let number = first + registry.env.below(count);
-        if !taken.contains(&number) && is_free(registry, &node_port(port, number))? {
-            return Ok(number);
-        }
-    }
-    Err(Status::internal("failed to allocate a nodePort: range is full"))
-}
-
-fn is_free(registry: &Registry, path: &str) -> Result<bool, Status> {
-    let key = format!("{}{path}", keys::RESERVATIONS);
-    registry.store.get(&key, None).map(|held| held.is_none()).map_err(|error| store_failure(&error))
 }

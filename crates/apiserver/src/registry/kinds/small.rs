@@ -17,11 +17,19 @@ impl Strategy for Events {
     fn expires_in(&self) -> Option<Duration> {
         Some(EVENT_TTL)
     }
+
+    fn creates_on_update(&self) -> bool {
+        true
+    }
 }
 
 pub(crate) struct ServiceAccounts;
 
 impl Strategy for ServiceAccounts {
+    fn updates_unconditionally(&self) -> bool {
+        false
+    }
+
     fn returns_deleted(&self) -> bool {
         true
     }
@@ -30,6 +38,10 @@ impl Strategy for ServiceAccounts {
 pub(crate) struct PodDisruptionBudgets;
 
 impl Strategy for PodDisruptionBudgets {
+    fn updates_unconditionally(&self) -> bool {
+        false
+    }
+
     fn counts_generations(&self) -> bool {
         true
     }
@@ -37,5 +49,34 @@ impl Strategy for PodDisruptionBudgets {
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
         value["status"] = json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0});
         Ok(())
+    }
+}
+
+pub(crate) struct PriorityClasses;
+
+impl Strategy for PriorityClasses {
+    fn counts_generations(&self) -> bool {
+        true
+    }
+}
+
+pub(crate) struct Leases;
+
+impl Strategy for Leases {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
+    fn updates_unconditionally(&self) -> bool {
+        false
+    }
+}
+
+/// Endpoints and the RBAC kinds: ordinary, but that a PUT also makes them.
+pub(crate) struct MadeByUpdate;
+
+impl Strategy for MadeByUpdate {
+    fn creates_on_update(&self) -> bool {
+        true
     }
 }

@@ -185,6 +185,26 @@ pub(super) fn ip_address(errors: &mut Errors, path: &Path, address: &str) {
     }
 }
 
+/// What is said of a text that is no range of addresses.
+pub(super) const CIDR: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+
+/// Whether a text is a range of addresses.
+pub(super) fn is_cidr(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let max = match address.parse() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= max)
+}
+
+/// What a structure of Kubernetes prints as in an error about it: all its members, under the names they have in Go.
+pub(super) fn go_struct(members: &[(&str, &Value)]) -> BadValue {
+    let member = |(name, value): &(&str, &Value)| format!("\"{name}\":{value}");
+    BadValue::Raw(format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(",")))
+}
+
 /// What the object itself prints as, in errors about a whole struct.
 pub(super) fn whole(value: &Value) -> BadValue {
     BadValue::Json(value.clone())

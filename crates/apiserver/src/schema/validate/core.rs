@@ -1,12 +1,10 @@
-//! ConfigMaps, Secrets, nodes, namespaces.
+//! ConfigMaps and Secrets.
 
 use everynode_api::field::{FieldError, Path};
 use everynode_api::names;
-use everynode_api::quantity::Quantity;
 use serde_json::Value;
 
-use super::check::{Errors, entries, flag, invalid_each, list, present, text};
-use super::pod;
+use super::check::{Errors, entries, flag, invalid_each, present, text};
 use crate::base64;
 
 /// Total size of a ConfigMap's or Secret's data.
@@ -111,81 +109,5 @@ pub(super) fn secret_update(new: &Value, old: &Value) -> Errors {
         errors.push(FieldError::invalid(&Path::new("type"), text(new, "type"), "field is immutable"));
     }
     errors.extend(frozen(new, old));
-    errors
-}
-
-pub(super) fn namespace(object: &Value) -> Errors {
-    let mut errors = Errors::new();
-    let path = Path::new("spec").child("finalizers");
-    for (index, finalizer) in list(&object["spec"], "finalizers").iter().enumerate() {
-        let name = finalizer.as_str().unwrap_or_default();
-        let path = path.index(index);
-        invalid_each(&mut errors, &path, name, names::qualified_name(name));
-        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
-            let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(&path, name, detail));
-        }
-    }
-    errors
-}
-
-pub(super) fn node(object: &Value) -> Errors {
-    let mut errors = Errors::new();
-    let path = Path::new("spec");
-    pod::taints(&mut errors, &object["spec"], &path.child("taints"));
-    let cidrs = list(&object["spec"], "podCIDRs");
-    for (index, cidr) in cidrs.iter().enumerate() {
-        let cidr = cidr.as_str().unwrap_or_default();
-        if !is_cidr(cidr) {
-            let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            errors.push(FieldError::invalid(&path.child("podCIDRs").index(index), cidr, detail));
-        }
-    }
-    errors.extend(node_status(object));
-    errors
-}
-
-fn is_cidr(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else { return false };
-    let max = match address.parse() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    bits.parse::<u8>().is_ok_and(|bits| bits <= max)
-}
-
-pub(super) fn node_update(new: &Value, old: &Value) -> Errors {
-    let mut errors = Errors::new();
-    let (new, old, path) = (&new["spec"], &old["spec"], Path::new("spec"));
-    let mut fixed_once_set = |name: &'static str, detail: &str| {
-        if present(old, name).is_some() && new.get(name) != old.get(name) {
-            errors.push(FieldError::forbidden(&path.child(name), detail));
-        }
-    };
-    fixed_once_set("podCIDRs", "node updates may not change podCIDR except from \"\" to valid");
-    fixed_once_set("providerID", "node updates may not change providerID except from \"\" to valid");
-    errors
-}
-
-/// What a node reports of itself.
-pub(super) fn node_status(object: &Value) -> Errors {
-    let mut errors = Errors::new();
-    let (status, path) = (&object["status"], Path::new("status"));
-    for member in ["capacity", "allocatable"] {
-        for (name, value) in entries(status, member) {
-            let path = path.child(member).key(name);
-            invalid_each(&mut errors, &path, name, names::qualified_name(name));
-            if let Ok(quantity) = Quantity::from_json(value) {
-                pod::quantity_value(&mut errors, name, quantity, &path);
-            }
-        }
-    }
-    let addresses = list(status, "addresses");
-    for (index, address) in addresses.iter().enumerate() {
-        if addresses[..index].contains(address) {
-            errors.push(FieldError::duplicate(&path.child("addresses").index(index), address.clone()));
-        }
-    }
     errors
 }

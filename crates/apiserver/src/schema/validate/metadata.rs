@@ -20,10 +20,19 @@ pub(super) fn metadata(kind: &Kind, object: &Value) -> Errors {
     let meta = &object["metadata"];
     name(&mut errors, kind, meta, &path);
     namespace(&mut errors, kind, meta, &path);
+    errors.extend(common(object));
+    finalizers(&mut errors, kind, meta, &path.child("finalizers"));
+    errors
+}
+
+/// The part that creates and updates check alike.
+pub(super) fn common(object: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("metadata");
+    let meta = &object["metadata"];
     labels(&mut errors, meta, &path, "labels");
     annotations(&mut errors, meta, &path);
     owner_references(&mut errors, meta, &path.child("ownerReferences"));
-    finalizers(&mut errors, kind, meta, &path.child("finalizers"));
     errors
 }
 
@@ -33,7 +42,7 @@ pub(super) fn update(new: &Value, old: &Value) -> Errors {
     let path = Path::new("metadata");
     let (new, old) = (&new["metadata"], &old["metadata"]);
     new_finalizers(&mut errors, new, old, &path);
-    for name in ["name", "namespace", "uid", "creationTimestamp"] {
+    for name in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         immutable(&mut errors, new, old, &path, name);
     }
     errors
@@ -71,11 +80,26 @@ fn name(errors: &mut Errors, kind: &Kind, meta: &Value, path: &Path) {
 /// What a kind's names must be (DS-A20).
 fn name_rule(kind: &Kind) -> fn(&str) -> Vec<String> {
     match (kind.group.as_ref(), kind.kind.as_ref()) {
-        ("", "Namespace") => names::dns1123_label,
-        ("", "Service") => names::dns1035_label,
+        ("", "Namespace" | "Service") => label_name_of_object,
         ("rbac.authorization.k8s.io", _) => path_segment,
-        _ => names::dns1123_subdomain,
+        _ => |name| in_characters(names::dns1123_subdomain(name)),
     }
+}
+
+fn label_name_of_object(name: &str) -> Vec<String> {
+    match name.contains('.') {
+        true => vec!["must not contain dots".to_owned()],
+        false => in_characters(names::dns1123_label(name)),
+    }
+}
+
+/// Of objects' names Kubernetes counts the characters, of all others the bytes.
+fn in_characters(complaints: Vec<String>) -> Vec<String> {
+    let reword = |text: String| match text.strip_suffix(" bytes") {
+        Some(start) => format!("{start} characters"),
+        None => text,
+    };
+    complaints.into_iter().map(reword).collect()
 }
 
 /// A name that only has to fit into a URL's path.

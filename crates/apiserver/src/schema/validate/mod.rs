@@ -6,7 +6,10 @@
 mod check;
 mod core;
 mod daemon_set;
+mod endpoints;
+mod event;
 mod metadata;
+mod node;
 mod pod;
 mod policy;
 mod service;
@@ -29,14 +32,19 @@ pub(crate) fn validate_create(info: &KindInfo, value: &Value) -> Vec<FieldError>
 
 /// Every mistake of an update of the main resource, what may not change included (DS-A25, DS-D40, DS-H22).
 pub(crate) fn validate_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = metadata::metadata(&info.kind, new);
-    errors.extend(metadata::update(new, old));
-    errors.extend(object(info, new));
+    let mut errors = metadata::update(new, old);
+    let given = metadata::metadata(&info.kind, new);
+    if !(errors.is_empty() && given.is_empty()) {
+        // Kubernetes looks at metadata twice in an update, and once more in the object.
+        errors.extend(metadata::common(new));
+        errors.extend_from_within(..);
+        errors.extend(given);
+    }
     errors.extend(match id(info) {
         ("", "Pod") => pod::pod_update(new, old),
         ("", "ConfigMap") => core::frozen(new, old),
         ("", "Secret") => core::secret_update(new, old),
-        ("", "Node") => core::node_update(new, old),
+        ("", "Node") => node::node_update(new, old),
         ("", "Service") => service::service_update(new, old),
         ("apps", "DaemonSet") => daemon_set::daemon_set_update(new, old),
         ("apps", "ControllerRevision") => daemon_set::revision_update(new, old),
@@ -44,6 +52,7 @@ pub(crate) fn validate_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => policy::binding_update(new, old),
         _ => Vec::new(),
     });
+    errors.extend(object(info, new));
     errors
 }
 
@@ -52,7 +61,9 @@ pub(crate) fn validate_status_update(info: &KindInfo, new: &Value, old: &Value) 
     let mut errors = metadata::update(new, old);
     errors.extend(match id(info) {
         ("", "Pod") => pod::pod_status(new),
-        ("", "Node") => core::node_status(new),
+        ("", "Node") => node::node_status(new),
+        ("", "Service") => service::service_status(new),
+        ("", "Namespace") => node::namespace_status(new),
         ("apps", "DaemonSet") => daemon_set::daemon_set_status(new, old),
         ("policy", "PodDisruptionBudget") => policy::disruption_budget_status(new),
         _ => Vec::new(),
@@ -69,12 +80,12 @@ fn object(info: &KindInfo, value: &Value) -> Vec<FieldError> {
     match id(info) {
         ("", "ConfigMap") => core::config_map(value),
         ("", "Secret") => core::secret(value),
-        ("", "Namespace") => core::namespace(value),
-        ("", "Node") => core::node(value),
+        ("", "Namespace") => node::namespace(value),
+        ("", "Node") => node::node(value),
         ("", "Service") => service::service(value),
-        ("", "Endpoints") => service::endpoints(value),
-        ("", "Event") => service::event(value, "involvedObject"),
-        ("events.k8s.io", "Event") => service::event(value, "regarding"),
+        ("", "Endpoints") => endpoints::endpoints(value),
+        ("", "Event") => event::event(value, "involvedObject"),
+        ("events.k8s.io", "Event") => event::event(value, "regarding"),
         ("apps", "DaemonSet") => daemon_set::daemon_set(value),
         ("apps", "ControllerRevision") => daemon_set::revision(value),
         ("coordination.k8s.io", "Lease") => policy::lease(value),

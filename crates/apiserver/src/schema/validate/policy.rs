@@ -5,7 +5,8 @@ use everynode_api::names;
 use serde_json::Value;
 
 use super::check::{
-    Errors, amount, int, label_selector, list, non_negative, one_of, optional_one_of, present, required, text, whole,
+    Errors, amount, go_struct, int, label_selector, list, non_negative, one_of, optional_one_of, present, required,
+    text,
 };
 
 /// The highest value of a class that is not built in (DS-B53).
@@ -38,7 +39,7 @@ pub(super) fn priority_class(object: &Value) -> Errors {
         let detail = format!("maximum allowed value of a user defined priority is {USER_PRIORITY_MAX}");
         errors.push(FieldError::forbidden(&Path::new("value"), detail));
     }
-    let policies = ["Never", "PreemptLowerPriority"];
+    let policies = ["PreemptLowerPriority", "Never"];
     if present(object, "preemptionPolicy").is_some() && !policies.contains(&text(object, "preemptionPolicy")) {
         let given = text(object, "preemptionPolicy");
         errors.push(FieldError::not_supported(&Path::new("preemptionPolicy"), given, &policies));
@@ -63,7 +64,13 @@ pub(super) fn disruption_budget(object: &Value) -> Errors {
     let (spec, path) = (&object["spec"], Path::new("spec"));
     if present(spec, "minAvailable").is_some() && present(spec, "maxUnavailable").is_some() {
         let detail = "minAvailable and maxUnavailable cannot be both set";
-        errors.push(FieldError::invalid(&path, whole(spec), detail));
+        let shown = [
+            ("MinAvailable", &spec["minAvailable"]),
+            ("Selector", &spec["selector"]),
+            ("MaxUnavailable", &spec["maxUnavailable"]),
+            ("UnhealthyPodEvictionPolicy", &spec["unhealthyPodEvictionPolicy"]),
+        ];
+        errors.push(FieldError::invalid(&path, go_struct(&shown), detail));
     }
     amount(&mut errors, spec, &path, "minAvailable");
     amount(&mut errors, spec, &path, "maxUnavailable");
@@ -145,7 +152,9 @@ fn subject(errors: &mut Errors, subject: &Value, namespaced: bool, path: &Path) 
 pub(super) fn binding_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     if new["roleRef"] != old["roleRef"] {
-        errors.push(FieldError::invalid(&Path::new("roleRef"), new["roleRef"].clone(), "cannot change roleRef"));
+        let role = &new["roleRef"];
+        let shown = go_struct(&[("APIGroup", &role["apiGroup"]), ("Kind", &role["kind"]), ("Name", &role["name"])]);
+        errors.push(FieldError::invalid(&Path::new("roleRef"), shown, "cannot change roleRef"));
     }
     errors
 }

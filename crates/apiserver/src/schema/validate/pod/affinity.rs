@@ -119,8 +119,10 @@ fn pod_term(errors: &mut Errors, term: &Value, path: &Path) {
     for namespace in list(term, "namespaces").iter().filter_map(Value::as_str) {
         invalid_each(errors, &path.child("namespace"), namespace, names::dns1123_label(namespace));
     }
-    match text(term, "topologyKey") {
-        "" => errors.push(FieldError::required(&path.child("topologyKey"), "can not be empty")),
-        key => label_name(errors, &path.child("topologyKey"), key),
+    let (key, path) = (text(term, "topologyKey"), path.child("topologyKey"));
+    if key.is_empty() {
+        errors.push(FieldError::required(&path, "can not be empty"));
     }
+    // An empty one is told twice, as in Kubernetes.
+    label_name(errors, &path, key);
 }

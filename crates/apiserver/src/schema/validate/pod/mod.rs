@@ -12,6 +12,7 @@ mod security;
 mod source;
 mod update;
 mod volume;
+mod windows;
 
 use everynode_api::field::{FieldError, Path};
 use everynode_api::names;
@@ -76,6 +77,7 @@ fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     required_one_of(errors, spec, path, "dnsPolicy", &policies);
     labels(errors, spec, path, "nodeSelector");
     network::host_network(errors, context, path);
+    security::host_users(errors, spec, path);
     security::pod(errors, spec, path);
     affinity::affinity(errors, &spec["affinity"], &path.child("affinity"));
     network::dns_config(errors, spec, &path.child("dnsConfig"));
@@ -121,9 +123,14 @@ fn classes(errors: &mut Errors, spec: &Value, path: &Path) {
     optional_name(errors, spec, path, "runtimeClassName", names::dns1123_subdomain);
     optional_one_of(errors, spec, path, "preemptionPolicy", &["PreemptLowerPriority", "Never"]);
     if present(spec, "overhead").is_some() {
-        resources::amounts(errors, spec, "overhead", &path.child("overhead"));
+        resources::amounts(errors, spec, "overhead", &path.child("overhead").child("limits"));
     }
     if let Some(os) = present(spec, "os") {
-        required_one_of(errors, os, &path.child("os"), "name", &["linux", "windows"]);
+        match text(os, "name") {
+            "" => errors.push(FieldError::required(&path.child("os").child("name"), "")),
+            "linux" => {}
+            "windows" => windows::fields(errors, spec, path),
+            other => errors.push(FieldError::not_supported(&path.child("os"), other, &["linux", "windows"])),
+        }
     }
 }

@@ -13,7 +13,13 @@ const SEARCH_CHARACTERS_MAX: usize = 2048;
 
 /// With the host's network a host port is the container's port; a template may leave it open (DS-A09).
 pub(super) fn host_network(errors: &mut Errors, context: &Context<'_>, path: &Path) {
+    let of_a_host_process = |owner: &Value| flag(&owner["securityContext"]["windowsOptions"], "hostProcess");
+    let mut containers = ["containers", "initContainers"].into_iter().flat_map(|name| list(context.spec, name));
     if !flag(context.spec, "hostNetwork") {
+        if of_a_host_process(context.spec) || containers.any(of_a_host_process) {
+            let detail = "hostNetwork must be true if pod contains any hostProcess containers";
+            errors.push(FieldError::invalid(&path.child("hostNetwork"), false, detail));
+        }
         return;
     }
     for member in ["containers", "initContainers"] {

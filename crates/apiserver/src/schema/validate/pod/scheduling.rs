@@ -7,7 +7,7 @@ use everynode_api::names;
 use serde_json::Value;
 
 use super::super::check::{
-    Errors, int, invalid_each, label_name, label_selector, list, one_of, optional_one_of, present, required_name,
+    Errors, go_struct, int, invalid_each, label_name, label_selector, list, one_of, optional_one_of, present,
     required_one_of, text,
 };
 
@@ -48,7 +48,11 @@ fn toleration_value(errors: &mut Errors, toleration: &Value, path: &Path) {
         "Exists" if value.is_empty() => {}
         "Exists" => {
             let detail = "value must be empty when `operator` is 'Exists'";
-            errors.push(FieldError::invalid(path, toleration.clone(), detail));
+            errors.push(FieldError::invalid(path, value, detail));
+        }
+        // Known, but not switched on.
+        other @ ("Lt" | "Gt") => {
+            errors.push(FieldError::not_supported(path, other, &["Equal", "Exists", "Lt", "Gt"]));
         }
         other => errors.push(FieldError::not_supported(path, other, &["Equal", "Exists"])),
     }
@@ -66,7 +70,13 @@ pub(in super::super) fn taints(errors: &mut Errors, spec: &Value, path: &Path) {
         }
         required_one_of(errors, taint, &path, "effect", &EFFECTS);
         if !seen.insert((text(taint, "key"), text(taint, "effect"))) {
-            let mut error = FieldError::duplicate(&path, taint.clone());
+            let shown = [
+                ("Key", &Value::from(text(taint, "key"))),
+                ("Value", &Value::from(text(taint, "value"))),
+                ("Effect", &Value::from(text(taint, "effect"))),
+                ("TimeAdded", taint.get("timeAdded").unwrap_or(&Value::Null)),
+            ];
+            let mut error = FieldError::duplicate(&path, go_struct(&shown));
             error.detail = "taints must be unique by key and effect pair".into();
             errors.push(error);
         }
@@ -83,16 +93,15 @@ pub(super) fn readiness_gates(errors: &mut Errors, spec: &Value, path: &Path) {
 pub(super) fn scheduling_gates(errors: &mut Errors, spec: &Value, path: &Path) {
     let mut seen = BTreeSet::new();
     for (index, gate) in list(spec, "schedulingGates").iter().enumerate() {
-        let path = path.index(index);
-        required_name(errors, gate, &path, "name", names::qualified_name);
-        if !seen.insert(text(gate, "name")) {
-            errors.push(FieldError::duplicate(&path.child("name"), text(gate, "name")));
+        let (path, name) = (path.index(index), text(gate, "name"));
+        invalid_each(errors, &path, name, names::qualified_name(name));
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&path, name));
         }
     }
 }
 
 pub(super) fn topology_spread(errors: &mut Errors, spec: &Value, path: &Path) {
-    let mut seen = BTreeSet::new();
     for (index, constraint) in list(spec, "topologySpreadConstraints").iter().enumerate() {
         let path = path.index(index);
         positive(errors, constraint, &path, "maxSkew");
@@ -102,7 +111,9 @@ pub(super) fn topology_spread(errors: &mut Errors, spec: &Value, path: &Path) {
             key => label_name(errors, &path.child("topologyKey"), key),
         }
         one_of(errors, constraint, &path, "whenUnsatisfiable", &["DoNotSchedule", "ScheduleAnyway"]);
-        if !seen.insert((key, action)) {
+        let same = |other: &Value| text(other, "topologyKey") == key && text(other, "whenUnsatisfiable") == action;
+        // Said of each that has another behind it.
+        if list(spec, "topologySpreadConstraints")[index + 1..].iter().any(same) {
             let path = path.child("{topologyKey, whenUnsatisfiable}");
             errors.push(FieldError::duplicate(&path, format!("{{{key}, {action}}}")));
         }

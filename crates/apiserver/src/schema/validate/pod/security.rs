@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use everynode_api::field::{FieldError, Path};
+use everynode_api::field::{BadValue, FieldError, Path};
 use everynode_api::names;
 use serde_json::Value;
 
 use super::super::check::{
-    Errors, flag, int, list, local_path, number, optional_one_of, present, required, text, whole,
+    Errors, flag, go_struct, int, list, local_path, number, optional_one_of, present, required, text, whole,
 };
 
 const SYSCTL_BYTES_MAX: usize = 253;
@@ -18,7 +18,7 @@ pub(super) fn pod(errors: &mut Errors, spec: &Value, path: &Path) {
     let context = &spec["securityContext"];
     if flag(spec, "hostPID") && flag(spec, "shareProcessNamespace") {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
-        errors.push(FieldError::invalid(&path.child("shareProcessNamespace"), true, detail));
+        errors.push(FieldError::invalid(&path.child("securityContext").child("shareProcessNamespace"), true, detail));
     }
     let path = path.child("securityContext");
     ids(errors, context, &path, &["fsGroup", "runAsUser", "runAsGroup"]);
@@ -30,6 +30,18 @@ pub(super) fn pod(errors: &mut Errors, spec: &Value, path: &Path) {
     optional_one_of(errors, context, &path, "fsGroupChangePolicy", &["Always", "OnRootMismatch"]);
     optional_one_of(errors, context, &path, "supplementalGroupsPolicy", &["Merge", "Strict"]);
     profiles(errors, context, &path);
+}
+
+/// What a user namespace of the pod's own does not go with.
+pub(super) fn host_users(errors: &mut Errors, spec: &Value, path: &Path) {
+    if spec.get("hostUsers") != Some(&Value::Bool(false)) {
+        return;
+    }
+    for name in ["hostPID", "hostIPC", "hostNetwork"] {
+        if flag(spec, name) {
+            errors.push(FieldError::forbidden(&path.child(name), "when `hostUsers` is false"));
+        }
+    }
 }
 
 /// `securityContext` of a container.
@@ -58,12 +70,33 @@ fn escalation(errors: &mut Errors, context: &Value, path: &Path) {
     }
     if flag(context, "privileged") {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(FieldError::invalid(path, whole(context), detail));
+        errors.push(FieldError::invalid(path, shown(context), detail));
     }
     if list(&context["capabilities"], "add").iter().any(|capability| *capability == "CAP_SYS_ADMIN") {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-        errors.push(FieldError::invalid(path, whole(context), detail));
+        errors.push(FieldError::invalid(path, shown(context), detail));
     }
+}
+
+/// A container's security context as Kubernetes prints it.
+fn shown(context: &Value) -> BadValue {
+    let capabilities = present(context, "capabilities")
+        .map_or(Value::Null.to_string(), |held| format!(r#"{{"Add":{},"Drop":{}}}"#, held["add"], held["drop"]));
+    let members = [
+        ("Privileged", "privileged"),
+        ("SELinuxOptions", "seLinuxOptions"),
+        ("WindowsOptions", "windowsOptions"),
+        ("RunAsUser", "runAsUser"),
+        ("RunAsGroup", "runAsGroup"),
+        ("RunAsNonRoot", "runAsNonRoot"),
+        ("ReadOnlyRootFilesystem", "readOnlyRootFilesystem"),
+        ("AllowPrivilegeEscalation", "allowPrivilegeEscalation"),
+        ("ProcMount", "procMount"),
+        ("SeccompProfile", "seccompProfile"),
+        ("AppArmorProfile", "appArmorProfile"),
+    ];
+    let members = members.map(|(name, member)| format!(",\"{name}\":{}", context[member]));
+    BadValue::Raw(format!("{{\"Capabilities\":{capabilities}{}}}", members.concat()))
 }
 
 fn profiles(errors: &mut Errors, context: &Value, path: &Path) {
@@ -85,7 +118,9 @@ fn profile(errors: &mut Errors, profile: &Value, name: &str, what: &str, path: &
         ("RuntimeDefault" | "Unconfined", None) => {}
         ("RuntimeDefault" | "Unconfined", Some(local)) => {
             let detail = format!("can only be set when {what} type is Localhost");
-            errors.push(FieldError::invalid(&at, whole(local), detail));
+            let shown = [("Type", &profile["type"]), ("LocalhostProfile", local)];
+            let shown = if name == "seccompProfile" { go_struct(&shown) } else { whole(local) };
+            errors.push(FieldError::invalid(&at, shown, detail));
         }
         ("", _) => {
             let detail = format!("type is required when {name} is set");

@@ -1,8 +1,10 @@
 //! Each case changes one good object in a few places and lists what is wrong then.
 
 mod daemon_set;
+mod nodes;
 mod others;
 mod pod;
+mod services;
 
 use everynode_api::kinds::{self, KindInfo};
 use serde_json::{Value, json};
