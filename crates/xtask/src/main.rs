@@ -1,8 +1,10 @@
 //! Repository chores; `cargo test` makes the checks, too.
 //!
 //! - `cargo run -p xtask -- deps` checks the dependency table of ARCHITECTURE.md
+//! - `cargo run -p xtask -- cited-tests` checks that the tests that docs/threat-model.md names exist
 //! - `cargo run -p xtask -- requirements` writes into docs/requirements.txt where each requirement is shown, and checks it
 
+mod cited_tests;
 mod deps;
 mod requirements;
 
@@ -11,9 +13,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let found = match std::env::args().nth(1).as_deref() {
         Some("deps") => deps::workspace().map(|packages| deps::violations(&packages)),
+        Some("cited-tests") => cited_tests::violations(&requirements::top()),
         Some("requirements") => renew_requirements(),
         _ => {
             eprintln!("usage: xtask deps           check who depends on whom");
+            eprintln!("       xtask cited-tests    check the tests that docs/threat-model.md names");
             eprintln!("       xtask requirements   write down where each requirement is shown");
             return ExitCode::from(2);
         }

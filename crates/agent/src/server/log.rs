@@ -45,9 +45,10 @@ pub(super) async fn answer(service: &Service, route: LogRoute) -> Answer {
 
 /// The container whose log is meant (DS-H52).
 fn find(service: &Service, route: &LogRoute) -> Result<Container, Refusal> {
-    let LogRoute { namespace, pod: name, container, previous, .. } = route;
-    let not_found = || (StatusCode::NOT_FOUND, format!("pod \"{name}_{namespace}\" not found"));
-    let glance = service.inspector.find(namespace, name).ok_or_else(not_found)?;
+    let LogRoute { pod, container, previous, .. } = route;
+    let name = &pod.name;
+    let not_found = || (StatusCode::NOT_FOUND, format!("pod \"{name}_{}\" not found", pod.namespace));
+    let glance = service.find(pod).ok_or_else(not_found)?;
     let spec = glance.pod.spec.clone().unwrap_or_default();
     if crate::sync::container_named(&spec, container).is_none() {
         let message = format!("container {container:?} not found in pod {name:?}");

@@ -24,8 +24,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cri::Runtime;
-use crate::worker::{Context, Inspector};
-use request::Route;
+use crate::worker::{Context, Glance, Inspector};
+use request::{PodName, Route};
 
 /// Connections at the same time. Each follower of a log and each exec holds one.
 const CONNECTIONS_MAX: usize = 512;
@@ -57,6 +57,15 @@ pub(crate) struct Service {
     pub inspector: Inspector,
     pub runtime: Arc<dyn Runtime>,
     pub context: Arc<Context>,
+}
+
+impl Service {
+    /// The pod that a request means; one of the same name with another uid is not that one.
+    fn find(&self, pod: &PodName) -> Option<Glance> {
+        let found = self.inspector.find(&pod.namespace, &pod.name)?;
+        let same = pod.uid.is_none() || pod.uid == found.pod.metadata.uid;
+        same.then_some(found)
+    }
 }
 
 impl Server {
@@ -118,12 +127,14 @@ async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, service: Arc
     }
 }
 
-/// Whether the certificate, which TLS has verified, carries the API server's name.
+/// Whether the certificate, which TLS has verified, is the API server's: of exactly this one name, and of no node. That it
+/// is of the cluster's authority is not enough; every node has such a one.
 fn is_trusted(certificates: Option<&[CertificateDer<'_>]>, allowed: &str) -> bool {
     let Some(certificate) = certificates.and_then(<[_]>::first) else { return false };
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
-    let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    name == Some(allowed)
+    let names: Vec<_> = parsed.subject().iter_common_name().map(|name| name.as_str().ok()).collect();
+    let is_node = parsed.subject().iter_organization().any(|group| group.as_str().ok() == Some("system:nodes"));
+    names == [Some(allowed)] && !is_node && !parsed.is_ca()
 }
 
 async fn answer(service: &Arc<Service>, request: Request<Incoming>, trusted: bool) -> Answer {
@@ -160,4 +171,42 @@ pub(crate) fn text(status: StatusCode, text: &str) -> Answer {
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+
+    use super::*;
+
+    const SERVER: &str = "kube-apiserver-kubelet-client";
+
+    fn trusted(set_up: impl FnOnce(&mut CertificateParams)) -> bool {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        set_up(&mut params);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        is_trusted(Some(&[certificate.der().clone()]), SERVER)
+    }
+
+    #[test]
+    fn only_the_api_servers_own_client_certificate_is_trusted() {
+        assert!(trusted(|params| params.distinguished_name.push(DnType::CommonName, SERVER)));
+        assert!(!is_trusted(None, SERVER) && !is_trusted(Some(&[CertificateDer::from(vec![1])]), SERVER));
+        for name in ["system:node:n1", "kubernetes-admin", "kube-apiserver", "", "kube-apiserver-kubelet-client "] {
+            assert!(!trusted(|params| params.distinguished_name.push(DnType::CommonName, name)), "{name}");
+        }
+        // A name of the server is nothing without the subject; a node stays a node whatever its name; nor is it an authority.
+        assert!(
+            !trusted(|params| params.subject_alt_names = vec![rcgen::SanType::DnsName(SERVER.try_into().unwrap())])
+        );
+        assert!(!trusted(|params| {
+            params.distinguished_name.push(DnType::CommonName, SERVER);
+            params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+        }));
+        assert!(!trusted(|params| {
+            params.distinguished_name.push(DnType::CommonName, SERVER);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }));
+    }
 }

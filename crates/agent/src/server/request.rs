@@ -18,11 +18,19 @@ pub(crate) enum Route {
     Bad(String),
 }
 
-/// `/containerLogs/NAMESPACE/POD/CONTAINER`
+/// The pod that is meant. A pod of the same name made later is another one: the server says the uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodName {
+    pub namespace: String,
+    pub name: String,
+    /// Older servers say none.
+    pub uid: Option<String>,
+}
+
+/// `/containerLogs/NAMESPACE/POD/CONTAINER`, the uid as a parameter
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogRoute {
-    pub namespace: String,
-    pub pod: String,
+    pub pod: PodName,
     pub container: String,
     pub previous: bool,
     /// Back from now; the caller turns it into a time.
@@ -33,8 +41,7 @@ pub(crate) struct LogRoute {
 /// `/exec/…`, `/attach/…`, `/portForward/…`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamRoute {
-    pub namespace: String,
-    pub pod: String,
+    pub pod: PodName,
     pub kind: StreamKind,
 }
 
@@ -53,37 +60,50 @@ pub(crate) struct Streams {
     pub tty: bool,
 }
 
-/// Reads path and query. A uid between pod and container, as older clients send it, is passed over.
+/// Reads path and query. A uid may stand between pod and container. A segment that holds a separator once it is decoded
+/// is no name: nobody asks for such a path in good faith.
 pub(crate) fn route(path: &str, query: &str) -> Route {
     let parts: Vec<String> = path.split('/').skip(1).map(decode).collect();
+    if parts.iter().any(|part| part.contains('/') || part == "." || part == "..") {
+        return Route::Unknown;
+    }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let query = Query::parse(query);
     match parts.as_slice() {
         ["healthz"] => Route::Health,
-        ["pods" | "pods/"] => Route::Pods,
-        ["containerLogs", namespace, pod, container] => log(namespace, pod, container, &query),
-        ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {
-            let command = query.all("command");
-            if command.is_empty() {
-                return Route::Bad("you must specify at least 1 command".into());
-            }
-            let container = (*container).to_owned();
-            stream(namespace, pod, |streams| StreamKind::Exec { container, command, streams }, &query)
-        }
-        ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container] => {
-            let container = (*container).to_owned();
-            stream(namespace, pod, |streams| StreamKind::Attach { container, streams }, &query)
-        }
-        ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
-            let ports = query.all("port").iter().chain(&query.all("ports")).flat_map(|list| numbers(list)).collect();
-            Route::Stream(StreamRoute {
-                namespace: (*namespace).into(),
-                pod: (*pod).into(),
-                kind: StreamKind::PortForward { ports },
-            })
-        }
+        ["pods"] | ["pods", ""] => Route::Pods,
+        ["containerLogs", namespace, pod, container] => log(named(namespace, pod, query.one("uid")), container, &query),
+        ["exec", namespace, pod, container] => exec(named(namespace, pod, None), container, &query),
+        ["exec", namespace, pod, uid, container] => exec(named(namespace, pod, Some(uid)), container, &query),
+        ["attach", namespace, pod, container] => attach(named(namespace, pod, None), container, &query),
+        ["attach", namespace, pod, uid, container] => attach(named(namespace, pod, Some(uid)), container, &query),
+        ["portForward", namespace, pod] => port_forward(named(namespace, pod, None), &query),
+        ["portForward", namespace, pod, uid] => port_forward(named(namespace, pod, Some(uid)), &query),
         _ => Route::Unknown,
     }
+}
+
+fn named(namespace: &str, name: &str, uid: Option<&str>) -> PodName {
+    PodName { namespace: namespace.into(), name: name.into(), uid: uid.map(str::to_owned) }
+}
+
+fn exec(pod: PodName, container: &str, query: &Query) -> Route {
+    let command = query.all("command");
+    if command.is_empty() {
+        return Route::Bad("you must specify at least 1 command".into());
+    }
+    let container = container.to_owned();
+    stream(pod, |streams| StreamKind::Exec { container, command, streams }, query)
+}
+
+fn attach(pod: PodName, container: &str, query: &Query) -> Route {
+    let container = container.to_owned();
+    stream(pod, |streams| StreamKind::Attach { container, streams }, query)
+}
+
+fn port_forward(pod: PodName, query: &Query) -> Route {
+    let ports = query.all("port").iter().chain(&query.all("ports")).flat_map(|list| numbers(list)).collect();
+    Route::Stream(StreamRoute { pod, kind: StreamKind::PortForward { ports } })
 }
 
 fn numbers(list: &str) -> Vec<i32> {
@@ -91,7 +111,7 @@ fn numbers(list: &str) -> Vec<i32> {
 }
 
 /// The names of Kubernetes' agent (`input`) and of its API (`stdin`) are both understood.
-fn stream(namespace: &str, pod: &str, kind: impl FnOnce(Streams) -> StreamKind, query: &Query) -> Route {
+fn stream(pod: PodName, kind: impl FnOnce(Streams) -> StreamKind, query: &Query) -> Route {
     let streams = Streams {
         stdin: query.flag("input") || query.flag("stdin"),
         stdout: query.flag("output") || query.flag("stdout"),
@@ -103,17 +123,17 @@ fn stream(namespace: &str, pod: &str, kind: impl FnOnce(Streams) -> StreamKind, 
     }
     // With a terminal, stdout and stderr are one.
     let streams = Streams { stderr: streams.stderr && !streams.tty, ..streams };
-    Route::Stream(StreamRoute { namespace: namespace.into(), pod: pod.into(), kind: kind(streams) })
+    Route::Stream(StreamRoute { pod, kind: kind(streams) })
 }
 
-fn log(namespace: &str, pod: &str, container: &str, query: &Query) -> Route {
-    match log_route(namespace, pod, container, query) {
+fn log(pod: PodName, container: &str, query: &Query) -> Route {
+    match log_route(pod, container, query) {
         Ok(route) => Route::Log(route),
         Err(message) => Route::Bad(message),
     }
 }
 
-fn log_route(namespace: &str, pod: &str, container: &str, query: &Query) -> Result<LogRoute, String> {
+fn log_route(pod: PodName, container: &str, query: &Query) -> Result<LogRoute, String> {
     let since = query.one("sinceTime").map(|text| text.parse::<Timestamp>().map_err(|_| invalid("sinceTime", text)));
     let stream = match query.one("stream") {
         None | Some("All" | "") => None,
@@ -125,8 +145,7 @@ fn log_route(namespace: &str, pod: &str, container: &str, query: &Query) -> Resu
     let tail_lines = query.number("tailLines")?.and_then(|lines| u64::try_from(lines).ok());
     let limit_bytes = query.number("limitBytes")?.map(|bytes| u64::try_from(bytes).ok().filter(|bytes| *bytes > 0));
     Ok(LogRoute {
-        namespace: namespace.into(),
-        pod: pod.into(),
+        pod,
         container: container.into(),
         previous: query.flag("previous"),
         since_seconds: query.number("sinceSeconds")?,
@@ -215,6 +234,19 @@ mod tests {
         assert!(matches!(route("/containerLogs/ns/p/c", "limitBytes=0"), Route::Bad(_)));
         assert!(matches!(route("/containerLogs/ns/p/c", "sinceTime=yesterday"), Route::Bad(_)));
         assert!(matches!(route("/containerLogs/ns/p", ""), Route::Unknown));
+    }
+
+    #[test]
+    fn the_uid_of_the_pod_is_taken_in_and_separators_in_names_are_not() {
+        let Route::Stream(exec) = route("/exec/ns/p/u-1/c", "command=a&output=1") else { panic!("an exec") };
+        assert_eq!(exec.pod, named("ns", "p", Some("u-1")));
+        let Route::Stream(forward) = route("/portForward/ns/p/u-1", "port=80") else { panic!("a port-forward") };
+        assert_eq!(forward.pod.uid.as_deref(), Some("u-1"));
+        let Route::Log(log) = route("/containerLogs/ns/p/c", "uid=u-1") else { panic!("a log") };
+        assert_eq!(log.pod, named("ns", "p", Some("u-1")));
+        for path in ["/exec/a%2Fb/p/c", "/exec/ns/p/%2e%2e/c", "/exec/ns/p%2fq/u/c", "/containerLogs/ns/../c"] {
+            assert_eq!(route(path, "command=a&output=1"), Route::Unknown, "{path}");
+        }
     }
 
     #[test]

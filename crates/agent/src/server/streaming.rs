@@ -30,9 +30,10 @@ pub(super) async fn answer(service: &Service, route: StreamRoute, request: Reque
 
 /// The runtime's URL for this request.
 async fn url(service: &Service, route: &StreamRoute) -> Result<Uri, Refusal> {
-    let StreamRoute { namespace, pod, kind } = route;
-    let not_found = || (StatusCode::NOT_FOUND, format!("pod \"{pod}_{namespace}\" does not exist"));
-    let glance = service.inspector.find(namespace, pod).ok_or_else(not_found)?;
+    let StreamRoute { pod, kind } = route;
+    let name = &pod.name;
+    let not_found = || (StatusCode::NOT_FOUND, format!("pod \"{name}_{}\" does not exist", pod.namespace));
+    let glance = service.find(pod).ok_or_else(not_found)?;
     let runtime = &service.runtime;
     let url = match kind {
         StreamKind::Exec { container, command, streams } => {
@@ -47,7 +48,7 @@ async fn url(service: &Service, route: &StreamRoute) -> Result<Uri, Refusal> {
         }
         StreamKind::PortForward { ports } => {
             let sandbox = glance.observed.sandbox().filter(|sandbox| sandbox.ready);
-            let sandbox = sandbox.ok_or_else(|| (StatusCode::NOT_FOUND, format!("pod {pod:?} is not running")))?;
+            let sandbox = sandbox.ok_or_else(|| (StatusCode::NOT_FOUND, format!("pod {name:?} is not running")))?;
             let request = v1::PortForwardRequest { pod_sandbox_id: sandbox.id.clone(), port: ports.clone() };
             runtime.port_forward_url(request).await
         }

@@ -33,6 +33,8 @@ pub(crate) const ANONYMOUS: &str = "system:anonymous";
 pub(crate) const MASTERS: &str = "system:masters";
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The name in the certificate with which this server asks agents.
+pub(crate) const AGENT_CLIENT: &str = "kube-apiserver-kubelet-client";
 pub(crate) const NODES: &str = "system:nodes";
 pub(crate) const NODE_PREFIX: &str = "system:node:";
 pub(crate) const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";

@@ -65,7 +65,7 @@ const BUDGETS: &[&str] = &["poddisruptionbudgets", "poddisruptionbudgets/status"
 fn view_rules() -> Vec<Value> {
     vec![
         rule(&[""], CORE_READ, &READ),
-        rule(&[""], &["namespaces"], &READ),
+        rule(&[""], &["namespaces", "namespaces/status"], &READ),
         rule(&["apps"], APPS, &READ),
         rule(&["policy"], BUDGETS, &READ),
         rule(&["events.k8s.io"], &["events"], &READ),
@@ -141,6 +141,15 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
                 rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"])
             ]),
         ),
+        // Stock agents ask us whether we may ask them.
+        role(
+            "system:kubelet-api-admin",
+            json!([
+                rule(&[""], &["nodes"], &["get", "list", "watch", "proxy"]),
+                rule(&[""], &["nodes/log", "nodes/metrics", "nodes/proxy", "nodes/stats"], &["*"]),
+                rule(&[""], &["nodes/configz", "nodes/healthz", "nodes/pods"], &["get", "list", "watch"]),
+            ]),
+        ),
         role(
             "system:controller:daemon-set-controller",
             json!([
@@ -172,6 +181,11 @@ pub(crate) fn cluster_role_bindings() -> Vec<Value> {
         binding("system:public-info-viewer", everybody),
         binding("system:service-account-issuer-discovery", groups(&["system:serviceaccounts"])),
         binding("system:monitoring", groups(&["system:monitoring"])),
+        bind(
+            "system:kube-apiserver-kubelet-client",
+            "system:kubelet-api-admin",
+            json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": super::AGENT_CLIENT}]),
+        ),
         bind(
             controller,
             controller,

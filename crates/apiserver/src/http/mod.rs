@@ -6,6 +6,7 @@
 //! [`proxy`] (what is passed on to agents).
 
 mod accept;
+mod agent_headers;
 mod answer;
 mod body;
 mod budget;

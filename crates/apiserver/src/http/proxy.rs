@@ -2,7 +2,8 @@
 //!
 //! The API server speaks to the agent at the Node's InternalIP and kubelet port, with its own
 //! client certificate, and checks the agent's certificate against the CA for the *node's name*.
-//! Upgraded connections (SPDY and WebSocket) are tunnelled byte for byte.
+//! Upgraded connections (SPDY and WebSocket) are tunnelled byte for byte. Neither side's headers pass as they are
+//! ([`agent_headers`]), and where an agent would send a client on to, nobody goes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use everynode_api::kinds::{NODE, find};
 use everynode_api::status::Status;
-use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
+use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::agent_headers;
 use super::answer::Answer;
 use super::handle::Head;
 use super::serve::Shared;
@@ -64,14 +66,15 @@ pub(crate) async fn serve(
         .map_err(|error| unreachable(&node, address, &error))?;
     tokio::spawn(connection.with_upgrades());
     let (mut parts, body) = request.into_parts();
-    parts.headers = head.headers.clone();
+    parts.headers = agent_headers::to_agent(&head.headers);
     let client_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-    let upgrades = parts.headers.contains_key(UPGRADE);
+    let (method, sent) = (parts.method.clone(), parts.headers.clone());
     let outgoing = outgoing(parts, body, &path, address)?;
     let answer = sender.send_request(outgoing).await.map_err(|error| unreachable(&node, address, &error))?;
-    let (parts, incoming) = answer.into_parts();
-    if upgrades && parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        let agent = Response::from_parts(parts.clone(), incoming);
+    let (said, incoming) = answer.into_parts();
+    let parts = agent_headers::from_agent(&method, &sent, &said)?;
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let agent = Response::from_parts(said, incoming);
         if let Some(client) = client_upgrade {
             tokio::spawn(tunnel(client, agent, slot));
         }
@@ -80,7 +83,7 @@ pub(crate) async fn serve(
     if matches!(asked, Connect::Log(_)) && !parts.status.is_success() {
         return Err(refusal(parts.status, incoming).await);
     }
-    Ok(Response::from_parts(strip(parts), Streamed { body: incoming, _slot: slot }.boxed_unsync()))
+    Ok(Response::from_parts(parts, Streamed { body: incoming, _slot: slot }.boxed_unsync()))
 }
 
 /// Agents refuse logs in plain words (stock kubelets too); clients want them in a Status.
@@ -96,15 +99,6 @@ async fn refusal(code: StatusCode, body: Incoming) -> Status {
     }
 }
 
-/// Hop-by-hop headers are this connection's own.
-fn strip(mut parts: http::response::Parts) -> http::response::Parts {
-    for name in [CONNECTION, http::header::TRANSFER_ENCODING] {
-        parts.headers.remove(name);
-    }
-    parts.version = http::Version::default();
-    parts
-}
-
 fn outgoing(
     parts: http::request::Parts,
     body: Incoming,
@@ -117,11 +111,8 @@ fn outgoing(
     *request.method_mut() = parts.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = parts.headers;
-    let headers = request.headers_mut();
-    // The caller's credentials are for this server only.
-    headers.remove(AUTHORIZATION);
     let host = address.to_string().parse().map_err(Status::internal)?;
-    headers.insert(HOST, host);
+    request.headers_mut().insert(HOST, host);
     Ok(request)
 }
 

@@ -14,10 +14,15 @@ use crate::server::ApiServer;
 /// The level of Kubernetes that is spoken.
 const MINOR: &str = "36";
 
+/// The checks of health that can be asked for by name.
+const CHECKS: [&str; 3] = ["ping", "store", "shutdown"];
+
 /// Whether anybody may ask for this path.
 pub(crate) fn is_public(path: &str) -> bool {
     matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
-        || ["/healthz/", "/livez/", "/readyz/"].iter().any(|prefix| path.starts_with(prefix))
+        || ["/healthz/", "/livez/", "/readyz/"]
+            .iter()
+            .any(|prefix| path.strip_prefix(prefix).is_some_and(|check| CHECKS.contains(&check)))
 }
 
 /// Discovery and OpenAPI documents.
@@ -100,7 +105,7 @@ fn root() -> Answer {
 fn health(server: &ApiServer, path: &str, query: &Query) -> Answer {
     let about_ready = path.starts_with("/readyz");
     let good = !about_ready || server.ready();
-    let checks = [("ping", true), ("store", true), ("shutdown", good)];
+    let checks = CHECKS.map(|check| (check, check != "shutdown" || good));
     let name = path.trim_start_matches('/').split('/').next().unwrap_or("healthz");
     if good && query.flag("verbose").is_none() {
         return answer::text(200, "ok");

@@ -124,7 +124,8 @@ impl Authority {
             let (_, ca) = X509Certificate::from_der(ca_ders.first()?).ok()?;
             let ours = parsed.verify_signature(Some(ca.public_key())).is_ok() && certified(held).is_ok();
             let due = Lifetime::of_parsed(&parsed)?.is_due(now);
-            Some(ours && !due && names_of(&parsed) == sorted(&subject.names))
+            let same = names_of(&parsed) == sorted(&subject.names) && is_subject(&parsed, subject);
+            Some(ours && !due && same)
         };
         fits().unwrap_or(false)
     }
@@ -187,6 +188,14 @@ fn sorted(names: &[String]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Whether it is this user's, in these groups.
+fn is_subject(certificate: &X509Certificate<'_>, subject: &Subject) -> bool {
+    let found = certificate.subject();
+    let name = found.iter_common_name().next().and_then(|name| name.as_str().ok());
+    let groups: Option<Vec<&str>> = found.iter_organization().map(|group| group.as_str().ok()).collect();
+    name == Some(subject.name.as_str()) && groups.as_deref() == Some(subject.groups)
 }
 
 /// The DNS names and addresses in a certificate, sorted.

@@ -95,9 +95,9 @@ impl Pki {
         let keep = |file: &str, subject: Subject, chain: &str| {
             Kept::open(&authority, directory, file, subject, chain, env.now()).map(Arc::new)
         };
-        let client = |name: &str| Subject {
+        let client = |name: &str, groups: &'static [&'static str]| Subject {
             name: name.to_owned(),
-            groups: &["system:masters"],
+            groups,
             names: Vec::new(),
             purpose: Purpose::Client,
         };
@@ -107,8 +107,9 @@ impl Pki {
         Ok(Pki {
             // The CA goes along: a machine that joins knows it by its fingerprint only.
             serving: keep("apiserver", serving, authority.certificate())?,
-            admin: keep("admin", client("kubernetes-admin"), "")?,
-            agent_client: keep("apiserver-kubelet-client", client("kube-apiserver-kubelet-client"), "")?,
+            admin: keep("admin", client("kubernetes-admin", &[crate::auth::MASTERS]), "")?,
+            // In no group: who steals it can ask agents, and is nobody at this server.
+            agent_client: keep("apiserver-kubelet-client", client(crate::auth::AGENT_CLIENT, &[]), "")?,
             nodes: Mutex::default(),
             accounts: issue::account_key(directory)?,
             join_token: join_token(directory, &authority, env)?,

@@ -75,7 +75,9 @@ pub(crate) async fn writer(server: &Server, namespace: &str) -> String {
 /// A node that has joined.
 pub(crate) async fn node(server: &Server, name: &str) -> Who {
     let key = rcgen::KeyPair::generate().unwrap();
-    let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let request = params.serialize_request(&key).unwrap().pem().unwrap();
     let token = Who::Token(server.api.pki().join_token().to_owned());
     let body = json!({"nodeName": name, "csr": request}).to_string();
     let path = "/everynode.dev/v1/join";

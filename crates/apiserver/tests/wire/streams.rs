@@ -56,7 +56,7 @@ fn tls(server: &Server, node: &str) -> rustls::ServerConfig {
         .unwrap()
 }
 
-/// Tells the path, or echoes an upgraded stream in upper case.
+/// Tells the path; an upgraded stream begins with it and goes on as an echo in upper case.
 fn answer(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     assert!(!request.headers().contains_key("authorization"), "credentials of the caller reached the agent");
     let path = request.uri().path_and_query().unwrap().to_string();
@@ -67,13 +67,14 @@ fn answer(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let mut stream = TokioIo::new(upgraded.await.unwrap());
+        stream.write_all(path.as_bytes()).await.unwrap();
         let mut buffer = [0; 64];
         while let Ok(length @ 1..) = stream.read(&mut buffer).await {
             stream.write_all(&buffer[..length].to_ascii_uppercase()).await.unwrap();
         }
     });
     let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header("connection", "upgrade");
-    answer.header("upgrade", protocol).header("x-path", path).body(Full::default()).unwrap()
+    answer.header("upgrade", protocol).body(Full::default()).unwrap()
 }
 
 /// A server with node `n1` (its agent certified as `certified`) and pod `a` on it.
@@ -175,8 +176,10 @@ async fn upgraded_streams_are_tunnelled() {
         let response = server.open(&Who::Admin, method, &path, &headers, Bytes::new()).await;
         assert_eq!(response.status(), 101);
         let asked = format!("/exec/default/a/{uid}/main?command=ls&command=-l&input=1&output=1");
-        assert_eq!(response.headers()["x-path"], asked.as_str());
         let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+        let mut path = vec![0; asked.len()];
+        stream.read_exact(&mut path).await.unwrap();
+        assert_eq!(String::from_utf8(path).unwrap(), asked);
         stream.write_all(b"hello").await.unwrap();
         let mut echo = [0; 5];
         stream.read_exact(&mut echo).await.unwrap();

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+/// What is in every secret: nobody who may not read it gets to see it.
+pub(crate) const PLANTED: &str = "planted-secret";
 /// The name of what is created.
 pub(crate) const NEW: &str = "fresh";
 
@@ -11,7 +13,7 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
     let group = "rbac.authorization.k8s.io";
     match resource {
         "configmaps" => json!({"metadata": meta, "data": {"a": "1"}}),
-        "secrets" => json!({"metadata": meta, "stringData": {"a": "1"}}),
+        "secrets" => json!({"metadata": meta, "stringData": {"a": PLANTED}}),
         "serviceaccounts" | "namespaces" => json!({"metadata": meta}),
         "services" => json!({"metadata": meta, "spec": {"ports": [{"port": 80}]}}),
         "endpoints" => json!({"metadata": meta, "subsets": []}),

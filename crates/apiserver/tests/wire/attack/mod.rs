@@ -2,7 +2,10 @@
 
 mod bodies;
 mod client;
+mod escalation;
+mod hostile_agent;
 mod rights;
+mod smuggling;
 mod walk;
 mod world;
 

@@ -12,7 +12,7 @@ const METHODS: &[&str] = &["get", "head", "post", "put", "patch", "delete", "opt
 const TEAM: &[&str] = &["own", "near", "here"];
 const SCOPES: &[&str] = &["own", "near", "far", "here", "there", "everywhere", "selected", "unselected"];
 pub(crate) const ROLES: &[&str] =
-    &["anonymous", "account", "reader", "editor", "owner", "controller", "node", "former", "join", "gone"];
+    &["anonymous", "account", "reader", "editor", "owner", "controller", "node", "former", "join", "server", "gone"];
 
 /// What the table says of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn rights(row: &'static str, path: bool) -> Vec<(Key, Right)> {
     let (right, row) = row.strip_prefix("may ").map_or((Right::Allowed, row), |row| (Right::Either, row));
     let parts: Vec<&str> = row.split(" : ").collect();
     assert_eq!(parts.len(), if path { 2 } else { 3 }, "{row}");
-    let roles = words(parts[0], ROLES, &[("everybody", &ROLES[1..9])]);
+    let roles = words(parts[0], ROLES, &[("everybody", &ROLES[1..10])]);
     let verbs = match path {
         true => words(parts[1], METHODS, &[]),
         false => words(parts[1], &[READ, WRITE].concat(), &[("read", READ), ("write", WRITE)]),

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use everynode_api::kinds::{KINDS, Kind};
+use everynode_apiserver::Credentials;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -141,9 +142,18 @@ impl World {
             "anonymous" => Who::Nobody,
             "node" => certificate("n1"),
             "former" => certificate("n9"),
+            "server" => Who::Certificate(self.stolen("apiserver-kubelet-client")),
             "join" => Who::Token(self.server.api.pki().join_token().to_owned()),
             role => Who::Token(self.tokens.iter().find(|(known, _)| *known == role).unwrap().1.clone()),
         }
+    }
+
+    /// A key and certificate from the server's disk.
+    pub(crate) fn stolen(&self, name: &str) -> Credentials {
+        let read = |ending: &str| {
+            std::fs::read_to_string(self.server.directory.path().join(format!("pki/{name}.{ending}"))).unwrap()
+        };
+        Credentials { certificate: read("crt"), key: read("key") }
     }
 
     /// All objects that no role owns, with their versions: nothing of a walk may change them.
