@@ -31,6 +31,35 @@ fn declare_lost(api: &MemoryApi) {
     api.put(&kinds::NODE, node);
 }
 
+/// The documented way to advertise a resource that no plugin does: `kubectl patch node --subresource=status`.
+#[tokio::test(start_paused = true)]
+async fn what_others_put_into_the_capacity_becomes_allocatable() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = TokioClock::new();
+    let api = MemoryApi::new(Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap()));
+    let runtime = Arc::new(FakeRuntime::new(clock.clone()));
+    let machine = Machine::measure(directory.path(), 110);
+    let config = Arc::new(config(directory.path(), "n1"));
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, 10250);
+    let (stop, stopped) = watch::channel(false);
+    let reporting = tokio::spawn(async move { reporter.run(stopped).await });
+    let node = || api.get(&kinds::NODE, &Key::cluster("n1")).expect("the node is registered");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut patched = node();
+    patched["status"]["capacity"]["example.com/dongle"] = json!("4");
+    api.put(&kinds::NODE, patched);
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert_eq!(node()["status"]["allocatable"]["example.com/dongle"], "4");
+    assert_eq!(node()["status"]["allocatable"]["pods"], "110");
+    let mut patched = node();
+    patched["status"]["capacity"].as_object_mut().unwrap().remove("example.com/dongle");
+    api.put(&kinds::NODE, patched);
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert_eq!(node()["status"]["allocatable"]["example.com/dongle"], Value::Null);
+    stop.send(true).unwrap();
+    reporting.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
     // DS-G01, DS-G03: its own status has not changed, so nothing but the silence tells it that the server's has.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// `namespace/name`, or just `name` for cluster-scoped kinds. Orders by namespace, then name.
@@ -249,8 +249,8 @@ pub struct Meta {
     pub owner_references: Arc<[OwnerReference]>,
     #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<Box<str>>,
-    /// When somebody other than everynode and kubectl last wrote the status, as far as `managedFields` tells; `None`
-    /// on servers that keep none.
+    /// When somebody other than everynode and kubectl last wrote more of the status than conditions, which are for
+    /// everybody, as far as `managedFields` tells; `None` on servers that keep none.
     #[serde(rename = "managedFields", deserialize_with = "others_status_write")]
     pub others_status_write: Option<Timestamp>,
 }
@@ -295,7 +295,7 @@ pub fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(de
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The latest time in `managedFields` at which a stranger wrote subresource `status`.
+/// The latest time in `managedFields` at which a stranger wrote subresource `status`, conditions left aside.
 fn others_status_write<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -303,10 +303,23 @@ fn others_status_write<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
         manager: Box<str>,
         subresource: Box<str>,
         time: Option<Timestamp>,
+        #[serde(rename = "fieldsV1", deserialize_with = "null_default")]
+        fields: Fields,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Fields {
+        #[serde(rename = "f:status", deserialize_with = "null_default")]
+        status: BTreeMap<Box<str>, IgnoredAny>,
     }
     let entries = Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default();
     let ours = |entry: &Entry| ["everynode", "kubectl"].iter().any(|name| entry.manager.starts_with(name));
+    let only_conditions = |entry: &Entry| {
+        let fields = &entry.fields.status;
+        !fields.is_empty() && fields.keys().all(|field| matches!(field.as_ref(), "f:conditions" | "."))
+    };
     let strange = entries.iter().filter(|entry| entry.subresource.as_ref() == "status" && !ours(entry));
+    let strange = strange.filter(|entry| !only_conditions(entry));
     Ok(strange.filter_map(|entry| entry.time).max())
 }
 
@@ -347,6 +360,8 @@ mod tests {
             r#"{"managedFields":[
                 {"manager":"everynode","subresource":"status","time":"2026-01-03T00:00:00Z","fieldsV1":{"f:status":{}}},
                 {"manager":"kubectl-edit","subresource":"status","time":"2026-01-03T00:00:00Z"},
+                {"manager":"python","subresource":"status","time":"2026-01-05T00:00:00Z",
+                    "fieldsV1":{"f:status":{"f:conditions":{".":{},"k:{\"type\":\"X\"}":{}}}}},
                 {"manager":"kube-controller-manager","subresource":"status","time":"2026-01-02T00:00:00Z"},
                 {"manager":"kube-controller-manager","time":"2026-01-04T00:00:00Z"}]}"#,
         )

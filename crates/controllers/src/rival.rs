@@ -6,7 +6,7 @@
 //! * a pod appears that is controlled by the set from the first moment we see it and has a name as the original gives
 //!   it (`NAME-` and five characters drawn by the server); ours have ten;
 //! * `managedFields` say that a field manager other than everynode and kubectl has written the set's status since we
-//!   first looked.
+//!   first looked, and more of it than conditions: anybody may keep a condition of their own there.
 //!
 //! What was there when we took over is no evidence, nor are orphans that are adopted.
 
@@ -207,6 +207,25 @@ mod tests {
         bed.run("x/web", at(8));
         let told = "another controller has written the status of DaemonSet x/web at 2026-01-01T00:00:07Z";
         assert_eq!(bed.notes(), [told]);
+    }
+
+    #[test]
+    fn a_condition_of_somebody_else_is_not_a_rival() {
+        let with = |fields: &str| {
+            format!(
+                r#"{{"metadata":{{"name":"web","namespace":"x","uid":"s","managedFields":[
+                    {{"manager":"python","subresource":"status","time":"{AFTER}","fieldsV1":{{"f:status":{fields}}}}}]}}}}"#
+            )
+        };
+        let mut bed = bed();
+        bed.put(&kinds::DAEMON_SET, &set("s", BEFORE, ""));
+        bed.run("x/web", at(0));
+        bed.put(&kinds::DAEMON_SET, &with(r#"{"f:conditions":{".":{},"k:{\"type\":\"Checked\"}":{".":{}}}}"#));
+        bed.run("x/web", at(8));
+        assert!(bed.notes().is_empty());
+        bed.put(&kinds::DAEMON_SET, &with(r#"{"f:conditions":{".":{}},"f:numberReady":{}}"#));
+        bed.run("x/web", at(9));
+        assert_eq!(bed.notes().len(), 1);
     }
 
     #[test]

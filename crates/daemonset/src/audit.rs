@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use everynode_api::kinds;
 use everynode_api::reconcile::{Action, Violation};
 
-use crate::{Options, Plan, Seen, normal, revision};
+use crate::{Note, Options, Plan, Seen, normal, revision};
 use facts::{Facts, NodeFacts, PodFacts};
 
 /// Everything that is wrong with a plan.
@@ -203,7 +203,8 @@ impl Audit<'_> {
     /// The status is a recount (DS-E02 to DS-E09).
     fn status(&mut self) {
         let Some(write) = &self.plan.status else { return };
-        if !self.plan.notes.iter().all(|note| !matches!(note, crate::Note::Collision { .. })) {
+        let uncounted = |note: &Note| matches!(note, Note::Collision { .. } | Note::NameTooLong { .. });
+        if self.plan.notes.iter().any(uncounted) {
             return;
         }
         let first = |node: &NodeFacts<'_>, test: fn(&PodFacts<'_>) -> bool| node.first().is_some_and(test);

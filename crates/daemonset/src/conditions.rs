@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     pub failing: Vec<Arc<str>>,
     /// Desired nodes without an available pod.
     pub unavailable: Vec<Arc<str>>,
+    /// Nodes where the new pod cannot come beside the old one, and why the old one stays.
+    pub held: Vec<(Arc<str>, String)>,
     /// Nodes that the rollout waits for.
     pub blockers: Vec<Arc<str>>,
     /// Since when nothing moved.
@@ -80,6 +82,10 @@ impl Facts {
         if self.is_complete() {
             return ("True", "Complete", format!("all {} nodes have an available pod", counts.desired));
         }
+        if let Some((_, why)) = self.held.first() {
+            let nodes: Vec<Arc<str>> = self.held.iter().map(|(node, _)| node.clone()).collect();
+            return ("False", "PortsHeld", format!("{}; the pod on {} stays: {why}", numbers(), list(&nodes)));
+        }
         if self.is_stalled() {
             let because = if self.blockers.is_empty() { &self.unavailable } else { &self.blockers };
             let because = if because.is_empty() { String::new() } else { format!(", because of {}", list(because)) };
@@ -115,22 +121,40 @@ impl Facts {
         let mut conditions = present.cloned().unwrap_or_default();
         let ours =
             [("Progressing", self.progressing()), ("Available", self.available()), ("Degraded", self.degraded())];
-        for (kind, (status, reason, message)) in ours {
-            let now = rfc3339(self.now);
-            let found = conditions.iter_mut().find(|condition| condition["type"] == kind);
-            let since = match &found {
-                Some(old) if old["status"] == status => old["lastTransitionTime"].as_str().unwrap_or(&now).to_owned(),
-                _ => now,
-            };
-            let mut new = json!({ "type": kind, "status": status, "lastTransitionTime": since, "reason": reason });
-            if !message.is_empty() {
-                new["message"] = message.into();
-            }
-            match found {
-                Some(old) => *old = new,
-                None => conditions.push(new),
-            }
+        for (kind, verdict) in ours {
+            put(&mut conditions, kind, verdict, self.now);
         }
         conditions
+    }
+}
+
+/// The conditions of a set that can have no pods at all, for a reason that only its author can mend.
+pub(crate) fn impossible(present: Option<&Vec<Value>>, message: String, now: Timestamp) -> Vec<Value> {
+    let mut conditions = present.cloned().unwrap_or_default();
+    put(&mut conditions, "Progressing", ("False", "FailedCreate", message.clone()), now);
+    put(&mut conditions, "Degraded", ("True", "FailedCreate", message), now);
+    conditions
+}
+
+/// The time of transition is kept while the status is the same.
+fn put(
+    conditions: &mut Vec<Value>,
+    kind: &str,
+    (status, reason, message): (&'static str, &'static str, String),
+    now: Timestamp,
+) {
+    let now = rfc3339(now);
+    let found = conditions.iter_mut().find(|condition| condition["type"] == kind);
+    let since = match &found {
+        Some(old) if old["status"] == status => old["lastTransitionTime"].as_str().unwrap_or(&now).to_owned(),
+        _ => now,
+    };
+    let mut new = json!({ "type": kind, "status": status, "lastTransitionTime": since, "reason": reason });
+    if !message.is_empty() {
+        new["message"] = message.into();
+    }
+    match found {
+        Some(old) => *old = new,
+        None => conditions.push(new),
     }
 }

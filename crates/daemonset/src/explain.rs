@@ -7,6 +7,8 @@ use everynode_api::time::rfc3339;
 use everynode_placement::Reason;
 use jiff::Timestamp;
 
+use crate::revision::NAME_BYTES_MAX;
+
 /// One thing that a plan has to say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
@@ -27,6 +29,10 @@ pub enum Note {
     Collision {
         name: String,
         count: i32,
+    },
+    /// The template cannot be recorded, and no pod be made: the revision's name would have so many bytes.
+    NameTooLong {
+        bytes: usize,
     },
     Adopt {
         object: Arc<str>,
@@ -159,6 +165,8 @@ pub enum Hold {
     Adopting,
     /// A pod of the new revision is here and not available yet.
     AwaitingReplacement,
+    /// A pod of the new revision cannot come beside it: this one holds a host port that both need.
+    PortHeld { port: u16, protocol: Box<str> },
 }
 
 impl Note {
@@ -204,6 +212,11 @@ impl fmt::Display for Note {
             Note::Collision { name, count } => {
                 write!(f, "revision name {name} is taken by another template: collision count becomes {count}")
             }
+            Note::NameTooLong { bytes } => write!(
+                f,
+                "no revision can be made, and no pod: its name would have {bytes} characters, {NAME_BYTES_MAX} are \
+                 allowed; the set needs a shorter name"
+            ),
             Note::Adopt { object } => write!(f, "adopting {object}, which matches the selector and has no controller"),
             Note::Release { object } => write!(f, "releasing {object}, which no longer matches the selector"),
             Note::AdoptionWaits { object } => {
@@ -279,6 +292,11 @@ impl fmt::Display for Hold {
             Hold::OnDelete => f.write_str("outdated; replaced when somebody deletes it (OnDelete)"),
             Hold::Adopting => f.write_str("it is being adopted"),
             Hold::AwaitingReplacement => f.write_str("its replacement is not available yet"),
+            Hold::PortHeld { port, protocol } => write!(
+                f,
+                "its replacement cannot come beside it: it holds host port {port}/{protocol}, which both need \
+                 (maxUnavailable instead of maxSurge lets it go first)"
+            ),
         }
     }
 }

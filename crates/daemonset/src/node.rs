@@ -1,6 +1,7 @@
 //! One node: which pods go, and whether one is missing (behaviour.md C.3, C.4).
 
 use everynode_api::view::PodPhase;
+use everynode_placement::contested_port;
 use jiff::Timestamp;
 
 use crate::backoff::BackOffs;
@@ -150,7 +151,14 @@ fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], ma
         () if new.available => Why::Replaced { by: new.name() },
         // What a silent node does is not known; its old pod may well be serving.
         () if !old.ready && (site.heard || judge.terms.strict) => Why::Superseded { by: new.name() },
-        () => return managed.holds.push((old, Hold::AwaitingReplacement)),
+        () => return managed.holds.push((old, held_back(new, old))),
     };
     managed.deletes.push((old, why));
+}
+
+/// Why the old pod stays beside a new one. A new one that has no node yet because the old one holds its host port
+/// never gets one: that is for the set's author to mend.
+fn held_back(new: &PodState, old: &PodState) -> Hold {
+    let contested = contested_port(&new.pod.spec, &old.pod.spec).filter(|_| new.pod.spec.node_name.is_empty());
+    contested.map_or(Hold::AwaitingReplacement, |port| Hold::PortHeld { port: port.host_port, protocol: port.protocol })
 }

@@ -22,7 +22,7 @@ use crate::revision::{self, History, Newest};
 use crate::rollout::{self, Queue, Rollout, Strategy};
 use crate::sites::{Site, Sites};
 use crate::status;
-use crate::{Options, Plan, Seen, actions, seen};
+use crate::{Options, Plan, Seen, actions, conditions, seen};
 
 /// How soon a set is looked at again while orphans wait to be adopted.
 const ADOPTION_RETRY: SignedDuration = SignedDuration::from_secs(1);
@@ -49,6 +49,15 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
         Newest::Taken { name, count } => {
             let status = everynode_api::view::DaemonSetStatus { collision_count: Some(count), ..set.status.clone() };
             Plan { status: status::write(set, status), ..silent(Note::Collision { name, count }) }
+        }
+        Newest::NameTooLong { name } => {
+            let note = Note::NameTooLong { bytes: name.len() };
+            let event = actions::emit(set, EventType::Warning, "FailedCreate", note.to_string());
+            let mut status = set.status.clone();
+            if !options.strict {
+                status.conditions = Some(conditions::impossible(status.conditions.as_ref(), note.to_string(), now));
+            }
+            Plan { actions: vec![event], status: status::write(set, status), ..silent(note) }
         }
     }
 }

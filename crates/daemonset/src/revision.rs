@@ -22,6 +22,9 @@ use crate::{actions, names, normal};
 /// On a revision that a rollback made the newest again: when that was. A new revision has its creation time.
 pub(crate) const STARTED_ANNOTATION: &str = "everynode.dev/rollout-started-at";
 
+/// What the API takes as the name of an object.
+pub(crate) const NAME_BYTES_MAX: usize = 253;
+
 /// The revisions of the set.
 pub(crate) struct History<'a> {
     /// The hash label of the newest one (DS-D44).
@@ -47,6 +50,10 @@ pub(crate) enum Newest<'a> {
     Taken {
         name: String,
         count: i32,
+    },
+    /// No object may have a name as long as its would be: nothing can be made.
+    NameTooLong {
+        name: String,
     },
 }
 
@@ -132,6 +139,9 @@ fn missing<'a>(
     let bytes = serde_json::to_vec(&data).unwrap_or_default();
     let hash = names::template_hash(&bytes, set.status.collision_count);
     let name = format!("{}-{hash}", set.meta.name);
+    if name.len() > NAME_BYTES_MAX {
+        return Newest::NameTooLong { name };
+    }
     let mut others = seen.foreign_revisions.iter().chain(old.iter().copied());
     match others.find(|other| *other.meta.name == *name) {
         // DS-D51: the same template under somebody else's care serves as well.

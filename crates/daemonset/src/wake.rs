@@ -25,10 +25,21 @@ pub(crate) fn wake(options: &Options, view: &View, change: &Change) -> Vec<Key> 
     keys.into_iter().filter(ours).collect()
 }
 
+/// Nothing of the set is under way: a revision that appears can only be somebody else's, which nobody need act on
+/// (DS-F11). Its own is waited for.
+fn is_at_rest(set: &DaemonSet) -> bool {
+    let status = &set.status;
+    let desired = status.desired_number_scheduled;
+    let settled = status.updated_number_scheduled == desired && status.number_available == desired;
+    status.observed_generation >= set.meta.generation && settled
+}
+
 /// A pod or a revision: its controllers, old and new; an orphan: every set that it matches (DS-F07 to DS-F11).
 fn dependent(view: &View, change: &Change, keys: &mut BTreeSet<Key>) {
     let metas = [&change.old, &change.new].map(|item| item.as_ref().map(Item::meta));
-    keys.extend(metas.iter().flatten().filter_map(|meta| owner(view, meta)));
+    let appears = change.kind == kinds::CONTROLLER_REVISION && change.old.is_none();
+    let owners = metas.iter().flatten().filter_map(|meta| owner(view, meta));
+    keys.extend(owners.filter(|key| !appears || !view.daemon_set(key).is_some_and(|set| is_at_rest(set))));
     let [old, new] = metas;
     let Some(new) = new.filter(|new| new.controller().is_none()) else {
         return;

@@ -150,8 +150,19 @@ fn revisions_wake_their_owner() {
     // DS-F11
     let mut cluster = Cluster::new(Options::default());
     let owner = json!([{ "kind": "DaemonSet", "name": "all", "uid": "uid-all", "controller": true }]);
-    let revision = json!({ "metadata": { "name": "r", "namespace": "x", "ownerReferences": owner }, "revision": 1 });
-    assert_eq!(cluster.put(&kinds::CONTROLLER_REVISION, revision), ["all"]);
+    let revision = |number: u32| json!({ "metadata": { "name": "r", "namespace": "x", "ownerReferences": owner }, "revision": number });
+    let mut all = set("all", json!({}), json!({}));
+    all["metadata"]["generation"] = json!(1);
+    cluster.put(&kinds::DAEMON_SET, all.clone());
+    // The set waits for its own.
+    assert_eq!(cluster.put(&kinds::CONTROLLER_REVISION, revision(1)), ["all"]);
+    assert_eq!(cluster.remove(&kinds::CONTROLLER_REVISION, &Key::new("x", "r")), ["all"]);
+    // One that somebody else makes while nothing is under way is merged when something happens.
+    all["status"] = json!({ "observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2,
+        "numberAvailable": 2 });
+    cluster.put(&kinds::DAEMON_SET, all);
+    assert_eq!(cluster.put(&kinds::CONTROLLER_REVISION, revision(2)), NONE);
+    assert_eq!(cluster.put(&kinds::CONTROLLER_REVISION, revision(3)), ["all"]);
     assert_eq!(cluster.remove(&kinds::CONTROLLER_REVISION, &Key::new("x", "r")), ["all"]);
 }
 

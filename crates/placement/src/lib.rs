@@ -18,7 +18,7 @@ mod taints;
 pub use affinity::{Miss, matches_node_affinity, matches_term};
 pub use check::{Verdict, check, static_reasons};
 pub use eligible::{Eligibility, eligible};
-pub use occupancy::{Occupancy, effective_requests, host_ports};
+pub use occupancy::{Occupancy, contested_port, effective_requests, host_ports};
 pub use preempt::{Candidate, victims};
 pub use reason::{Reason, failure_message};
 pub use score::{Choice, choose};

@@ -74,6 +74,12 @@ pub fn host_ports(spec: &PodSpec) -> impl Iterator<Item = HostPort> {
     })
 }
 
+/// The first host port of `spec` that cannot be held on a node where `other` is.
+pub fn contested_port(spec: &PodSpec, other: &PodSpec) -> Option<HostPort> {
+    let held: Vec<HostPort> = host_ports(other).collect();
+    host_ports(spec).find(|port| held.iter().any(|held| conflict(port, held)))
+}
+
 /// Whether two host ports, as [`host_ports`] gives them, cannot be held together.
 pub(crate) fn conflict(a: &HostPort, b: &HostPort) -> bool {
     let same_address = a.host_ip.is_empty() || b.host_ip.is_empty() || a.host_ip == b.host_ip;

@@ -2,6 +2,8 @@
 //! that the caller has answered already (environment, mounts, image).
 
 mod dns;
+#[cfg(test)]
+mod fields_tests;
 mod hosts;
 mod resources;
 mod sandbox;

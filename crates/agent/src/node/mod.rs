@@ -3,6 +3,7 @@
 //! [`machine`] measures, [`status`] turns measures into a status (pure), [`NodeReporter`] posts it:
 //! on change, after a silence, and otherwise every five minutes; the lease every ten seconds.
 
+mod extended;
 pub mod machine;
 mod status;
 
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::config::AgentConfig;
 use crate::cri;
 use crate::ports::Clock;
+use extended::Extended;
 use machine::Machine;
 
 /// A lease is good for this long; it is renewed after a quarter of it.
@@ -28,6 +30,8 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 const UNCHANGED_INTERVAL: Duration = Duration::from_secs(300);
 /// Who was not heard of for longer than this may have been declared lost: what was posted is no longer what is there.
 const SILENCE: SignedDuration = SignedDuration::from_secs(11);
+/// How often the node reads its own object, for what others have put into its capacity.
+const READ_INTERVAL: Duration = Duration::from_secs(30);
 /// While the node cannot start pods, its runtime is asked this often.
 const NOT_READY_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -84,11 +88,15 @@ impl NodeReporter {
         let mut uid = self.register_until_done().await;
         let mut posted: Option<(Value, tokio::time::Instant)> = None;
         let mut renewed: Option<tokio::time::Instant> = None;
+        let (mut extended, mut read) = (Extended::default(), None::<tokio::time::Instant>);
         // By the wall clock, which goes on while a machine is suspended.
         let mut heard = self.clock.now();
         loop {
             let readiness = self.ask_runtime().await;
-            let mut status = self.status(&readiness).await;
+            if posted.is_some() && read.is_none_or(|at| at.elapsed() >= READ_INTERVAL) {
+                (extended, read) = (self.extended().await.unwrap_or(extended), Some(tokio::time::Instant::now()));
+            }
+            let mut status = self.status(&readiness, &extended).await;
             if let Some((last, _)) = &posted {
                 status::keep_transitions(last, &mut status);
             }
@@ -160,7 +168,7 @@ impl NodeReporter {
             "apiVersion": "v1", "kind": "Node",
             "metadata": { "name": self.config.node_name, "labels": labels },
             "spec": {},
-            "status": self.status(&readiness).await,
+            "status": self.status(&readiness, &Extended::default()).await,
         });
         let created = self.api.call(Request::Create { target: target.clone(), body }).await;
         let json = match created {
@@ -179,12 +187,20 @@ impl NodeReporter {
         Ok(node["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
     }
 
-    async fn status(&self, readiness: &Result<cri::Readiness, String>) -> Value {
+    /// What others have put into the node's capacity; `None`: the server cannot be asked now.
+    async fn extended(&self) -> Option<Extended> {
+        let target = Target::new(kinds::NODE, "", &self.config.node_name);
+        let json = self.api.call(Request::Get(target)).await.ok()?;
+        Some(Extended::of(&serde_json::from_slice(&json).ok()?, &self.machine))
+    }
+
+    async fn status(&self, readiness: &Result<cri::Readiness, String>, extended: &Extended) -> Value {
         let images = self.runtime.list_images().await.unwrap_or_default();
         let version = self.runtime.version().await.unwrap_or_default();
         let seen = status::Seen {
             config: &self.config,
             machine: &self.machine,
+            extended,
             pressure: self.machine.pressure(&self.config.dirs.root),
             readiness,
             version: &version,

@@ -6,6 +6,7 @@ use everynode_api::time::rfc3339;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::extended::Extended;
 use super::machine::{Machine, Pressure};
 use crate::config::AgentConfig;
 use crate::cri;
@@ -21,6 +22,7 @@ pub const KUBELET_VERSION: &str = concat!("v1.36.0+everynode-", env!("CARGO_PKG_
 pub(super) struct Seen<'a> {
     pub(super) config: &'a AgentConfig,
     pub(super) machine: &'a Machine,
+    pub(super) extended: &'a Extended,
     pub(super) pressure: Pressure,
     pub(super) readiness: &'a Result<cri::Readiness, String>,
     pub(super) version: &'a cri::Version,
@@ -37,7 +39,7 @@ pub(super) fn compute(seen: &Seen<'_>, now: Timestamp) -> Value {
     let hostname = json!({ "type": "Hostname", "address": seen.config.hostname });
     json!({
         "capacity": capacity,
-        "allocatable": capacity,
+        "allocatable": seen.extended.allocatable(&capacity),
         "conditions": conditions(seen, now),
         "addresses": addresses.chain([hostname]).collect::<Vec<_>>(),
         "daemonEndpoints": { "kubeletEndpoint": { "Port": seen.server_port } },

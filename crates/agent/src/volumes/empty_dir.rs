@@ -28,16 +28,16 @@ pub(super) enum Medium {
 ///
 /// # Errors
 /// A medium that is not supported, or a limit that is not an amount.
-pub(super) fn medium(
-    pod: &Pod,
-    wish: Option<&EmptyDirVolumeSource>,
-    allocatable: &Allocatable,
-) -> Result<Medium, String> {
-    match wish.and_then(|wish| wish.medium.as_deref()).unwrap_or_default() {
+pub(super) fn medium(pod: &Pod, wish: &EmptyDirVolumeSource, allocatable: &Allocatable) -> Result<Medium, String> {
+    match wish.medium.as_deref().unwrap_or_default() {
         "" => Ok(Medium::Disk),
         "Memory" => {
-            let own = wish.and_then(|wish| wish.size_limit.as_ref());
-            let own = own.map(|limit| Quantity::parse(&limit.0)).transpose().map_err(|error| error.to_string())?;
+            let own = wish
+                .size_limit
+                .as_ref()
+                .map(|limit| Quantity::parse(&limit.0))
+                .transpose()
+                .map_err(|error| error.to_string())?;
             let of_pod = pod.spec.as_ref().and_then(|spec| container::pod_limits(spec).memory);
             let of_node = allocatable.get("memory").map(|amount| amount.value());
             let limits = [own.map(|amount| amount.value()), of_pod, of_node];
@@ -84,7 +84,7 @@ mod tests {
         let pod: Pod = serde_json::from_str(pod).unwrap();
         let wish: EmptyDirVolumeSource = serde_json::from_str(wish).unwrap();
         let allocatable = Allocatable::from([("memory".to_owned(), Quantity::parse("1Gi").unwrap())]);
-        let found = medium(&pod, Some(&wish), &allocatable);
+        let found = medium(&pod, &wish, &allocatable);
         assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text));
     }
 

@@ -135,10 +135,7 @@ impl Gatherer {
         if let Some(source) = &projection.service_account_token {
             return self.token(pod, source, default_mode).await;
         }
-        if projection.cluster_trust_bundle.is_some() {
-            return Err("projected clusterTrustBundle sources are not supported by this agent".into());
-        }
-        Err("projected sources of this kind are not supported by this agent".into())
+        Err(unsupported(projection).unwrap_or_else(|| "a projected source says nothing".into()))
     }
 
     async fn token(
@@ -157,6 +154,17 @@ impl Gatherer {
         payload::add(&mut payload, &source.path, File { data: token.into_bytes(), mode, owner: user })?;
         Ok(Gathered { payload, settled: false })
     }
+}
+
+/// Why a source of a projected volume cannot be had. A kind that is newer than this agent has no name here.
+pub(super) fn unsupported(projection: &VolumeProjection) -> Option<String> {
+    let kind = match projection {
+        VolumeProjection { cluster_trust_bundle: Some(_), .. } => "clusterTrustBundle",
+        VolumeProjection { pod_certificate: Some(_), .. } => "podCertificate",
+        empty if *empty == VolumeProjection::default() => "unknown",
+        _ => return None,
+    };
+    Some(format!("projected {kind} sources are not supported by this agent"))
 }
 
 fn namespace(pod: &Pod) -> &str {

@@ -225,9 +225,25 @@ impl Shared {
                 on_disk(disk, move || write().map_err(in_words)).await?;
                 Ok(gathered.settled)
             }
-            Source::Unsupported(kind) => Err(format!("volumes of kind {kind} are not supported by this agent")),
+            Source::Unsupported(kind) => Err(unsupported_kind(&kind)),
         }
     }
+}
+
+fn unsupported_kind(kind: &str) -> String {
+    format!("volumes of kind {kind} are not supported by this agent")
+}
+
+/// Why the pod's volumes cannot be had, whatever there is to be read.
+#[cfg(test)]
+pub(crate) fn unsupported(spec: &k8s_openapi::api::core::v1::PodSpec) -> Option<String> {
+    let sources = |volume: &Volume| {
+        volume.projected.iter().flat_map(|it| it.sources.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    spec.volumes.iter().flatten().find_map(|volume| match source::of(volume) {
+        Source::Unsupported(kind) => Some(unsupported_kind(&kind)),
+        _ => sources(volume).iter().find_map(gather::unsupported),
+    })
 }
 
 fn volumes(pod: &Pod) -> &[Volume] {

@@ -16,8 +16,7 @@ use crate::config::Directories;
 /// What a volume is made from.
 pub(super) enum Source<'a> {
     HostPath(&'a HostPathVolumeSource),
-    /// `None`: nothing said, which is an empty directory too.
-    EmptyDir(Option<&'a EmptyDirVolumeSource>),
+    EmptyDir(&'a EmptyDirVolumeSource),
     Files(Files<'a>),
     /// The field's name in the API.
     Unsupported(String),
@@ -43,7 +42,7 @@ pub(super) fn of(volume: &Volume) -> Source<'_> {
     if let Some(source) = &volume.host_path {
         Source::HostPath(source)
     } else if let Some(source) = &volume.empty_dir {
-        Source::EmptyDir(Some(source))
+        Source::EmptyDir(source)
     } else if let Some(source) = &volume.config_map {
         Source::Files(Files::ConfigMap(source))
     } else if let Some(source) = &volume.secret {
@@ -53,7 +52,8 @@ pub(super) fn of(volume: &Volume) -> Source<'_> {
     } else if let Some(source) = &volume.projected {
         Source::Files(Files::Projected(source))
     } else {
-        other_kind(volume).map_or(Source::EmptyDir(None), Source::Unsupported)
+        // The API server fills in an empty directory where nothing is said: a kind that is newer than this agent.
+        Source::Unsupported(other_kind(volume).unwrap_or_else(|| "unknown".into()))
     }
 }
 

@@ -67,6 +67,7 @@ pub struct PodSpec {
 pub struct ContainerNeeds {
     pub name: Box<str>,
     pub image: Box<str>,
+    #[serde(deserialize_with = "with_default_requests")]
     pub resources: ResourceNeeds,
     #[serde(deserialize_with = "null_default")]
     pub ports: Vec<HostPort>,
@@ -82,6 +83,18 @@ pub struct ResourceNeeds {
     pub requests: Resources,
     #[serde(deserialize_with = "null_default")]
     pub limits: Resources,
+}
+
+/// A limit without a request is the request: pods have it so from the server, templates do not (DS-A08), and what
+/// is placed is the pod that comes of a template.
+fn with_default_requests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ResourceNeeds, D::Error> {
+    let mut needs: ResourceNeeds = null_default(deserializer)?;
+    for (name, limit) in &needs.limits {
+        if !needs.requests.contains_key(name) {
+            needs.requests.insert(name.clone(), *limit);
+        }
+    }
+    Ok(needs)
 }
 
 /// `ports[]` of a container.
@@ -252,6 +265,21 @@ mod tests {
         assert_eq!(pinned(r#"["a"]"#).target_node(), Some("a"));
         assert_eq!(pinned(r#"["a","b"]"#).target_node(), None);
         assert_eq!(serde_json::from_str::<Pod>(r#"{"spec":{"nodeName":"b"}}"#).unwrap().target_node(), Some("b"));
+    }
+
+    #[test]
+    fn limits_without_requests_are_requests() {
+        let text = r#"{"containers":[
+            {"resources":{"limits":{"cpu":"50","memory":"1Gi"},"requests":{"memory":"1Mi"}}},
+            {"resources":{"requests":null,"limits":null}},{"resources":null}],
+            "initContainers":[{"resources":{"limits":{"x/y":"2"}}}]}"#;
+        let spec: PodSpec = serde_json::from_str(text).unwrap();
+        let requests = |needs: &ContainerNeeds| {
+            needs.resources.requests.iter().map(|(name, amount)| format!("{name}={amount}")).collect::<Vec<_>>()
+        };
+        assert_eq!(requests(&spec.containers[0]), ["cpu=50", "memory=1Mi"]);
+        assert!(requests(&spec.containers[1]).is_empty() && requests(&spec.containers[2]).is_empty());
+        assert_eq!(requests(&spec.init_containers[0]), ["x/y=2"]);
     }
 
     #[test]

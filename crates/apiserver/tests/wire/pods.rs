@@ -26,6 +26,33 @@ async fn pods_need_their_service_account() {
     assert_eq!(server.post(PODS, &without).await.expect(201)["spec"]["volumes"], Value::Null);
 }
 
+/// A manifest knows nothing of the tolerations that the server has added: applied with one more, or put again, it
+/// does not take them away.
+#[tokio::test]
+async fn default_tolerations_outlive_updates() {
+    let server = Server::start().await.with_default_account().await;
+    let made = server.post(PODS, &pod("a")).await.expect(201);
+    let path = format!("{PODS}/a");
+    let keys = |pod: &Value| {
+        let keys =
+            pod["spec"]["tolerations"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap().to_owned());
+        let mut keys: Vec<String> = keys.collect();
+        keys.sort();
+        keys
+    };
+    let defaults = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+    let more = json!({"spec": {"tolerations": [{"key": "a", "operator": "Exists"}]}});
+    let applied = server.patch(&path, "application/strategic-merge-patch+json", &more).await.expect(200);
+    assert_eq!(keys(&applied), ["a", defaults[0], defaults[1]]);
+    let mut put = made;
+    put["metadata"]["resourceVersion"] = Value::Null;
+    put["spec"]["tolerations"] = json!([{"key": "a", "operator": "Exists"}]);
+    assert_eq!(keys(&server.put(&path, &put).await.expect(200)), ["a", defaults[0], defaults[1]]);
+    put["spec"]["tolerations"] = Value::Null;
+    let refused = server.put(&path, &put).await.expect(422);
+    assert!(refused["message"].as_str().unwrap().contains("existing toleration can not be modified"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_pod_is_bound_once() {
     let server = Server::start().await.with_default_account().await;

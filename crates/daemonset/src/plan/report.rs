@@ -83,6 +83,7 @@ impl Pass<'_> {
             adoptions_waiting: self.out.notes.iter().filter(|note| matches!(note, Note::AdoptionWaits { .. })).count(),
             failing: Vec::new(),
             unavailable: Vec::new(),
+            held: Vec::new(),
             blockers: rollout.blockers.clone(),
             since,
             now: self.now,
@@ -91,6 +92,8 @@ impl Pass<'_> {
             let (node, pods) = (&site.name, site.pods());
             let first = pods.first();
             let backs_off = managed.holds.iter().any(|(_, hold)| matches!(hold, Hold::BackOff { .. }));
+            let held = managed.holds.iter().find(|(_, hold)| matches!(hold, Hold::PortHeld { .. }));
+            facts.held.extend(held.map(|(_, hold)| (node.clone(), hold.to_string())));
             let late = first.filter(|first| !first.ready && first.is_reported()).and_then(failing_from);
             match late {
                 _ if backs_off => facts.failing.push(node.clone()),

@@ -247,7 +247,12 @@ fn set_row(set: &SetPicture) -> Vec<String> {
 
 fn why_text(picture: &SetPicture, set: Option<&DaemonSet>) -> String {
     let left = set.and_then(crate::rollout::missing);
-    let rollout = left.map_or("the rollout is done".to_owned(), |left| format!("the rollout goes on: {left}"));
+    let rollout = match left {
+        None => "the rollout is done".to_owned(),
+        Some(left) => set
+            .and_then(held_up)
+            .map_or_else(|| format!("the rollout goes on: {left}"), |why| format!("the rollout cannot go on: {why}")),
+    };
     let rows: Vec<Vec<String>> = picture
         .nodes
         .iter()
@@ -263,6 +268,13 @@ fn why_text(picture: &SetPicture, set: Option<&DaemonSet>) -> String {
         picture.name,
         table::render(&["NODE", "STATE", "POD, OR WHY NOT"], &rows)
     )
+}
+
+/// What no waiting will mend, as the set's own condition says it.
+fn held_up(set: &DaemonSet) -> Option<String> {
+    let mut conditions = set.status.conditions.iter().flatten();
+    let told = conditions.find(|one| one["type"] == "Progressing" && one["reason"] == "PortsHeld")?;
+    Some(told["message"].as_str().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

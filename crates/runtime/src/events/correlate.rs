@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use super::lru::Lru;
 use crate::clock::until;
 
+/// What the API takes as the name of an object.
+const NAME_BYTES_MAX: usize = 253;
 /// Entries kept per stage, as client-go does.
 const CACHE_ENTRIES: usize = 4096;
 /// From this many similar messages on they are combined.
@@ -105,7 +107,7 @@ impl Correlator {
 
     fn observe(&mut self, key: &str, message: String, object: &str, now: Timestamp) -> Written {
         let suffix = now.as_nanosecond().max(self.last_suffix + 1);
-        let known = self.known.entry(key, || Known { name: format!("{object}.{suffix:x}"), count: 0, first: now });
+        let known = self.known.entry(key, || Known { name: event_name(object, suffix), count: 0, first: now });
         if known.count == 0 {
             self.last_suffix = suffix;
         }
@@ -124,6 +126,14 @@ impl Correlator {
         }
         allowed
     }
+}
+
+/// The object's name and a number. A long one is cut, so that the event can be stored: the event itself says in full
+/// which object it is about.
+fn event_name(object: &str, suffix: i128) -> String {
+    let suffix = format!(".{suffix:x}");
+    let object: String = object.chars().take(NAME_BYTES_MAX - suffix.len()).collect();
+    format!("{}{suffix}", object.trim_end_matches(['-', '.']))
 }
 
 fn object_key(source: &Source, regarding: &Regarding) -> String {
@@ -171,6 +181,13 @@ mod tests {
         assert_eq!((first.count, second.count), (1, 2));
         assert_eq!((&second.name, second.first, second.last), (&first.name, at(1), at(5)));
         assert_eq!(first.name, format!("web.{:x}", 1_000_000_000)); // DS-I44
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let name = event_name(&format!("{}.{}", "a".repeat(235), "b".repeat(17)), 0x1234_5678_9abc_def0);
+        assert_eq!(name, format!("{}.123456789abcdef0", "a".repeat(235)));
+        assert_eq!(event_name(&"a".repeat(253), 0x1234_5678_9abc_def0).len(), 253);
     }
 
     #[test]

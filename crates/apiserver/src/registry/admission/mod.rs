@@ -49,7 +49,12 @@ impl Registry {
         old: &Value,
     ) -> Result<(), Status> {
         escalation::check(self, caller.user, target, new, Some(old))?;
-        self.restrict_node(caller, target, Operation::Update, new, old)
+        self.restrict_node(caller, target, Operation::Update, new, old)?;
+        if target.info.storage == "pods" && target.subresource.is_empty() {
+            // A manifest does not have them: applied or put again, it would take them away.
+            pod::default_tolerations(new);
+        }
+        Ok(())
     }
 
     /// Before something is created below an object: `body` is what was sent.

@@ -20,6 +20,10 @@ pub(super) fn pod(spec: &mut Map<String, Value>) {
         });
     }
     template(spec);
+    // A negative grace period means the shortest one.
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
+        spec.insert("terminationGracePeriodSeconds".into(), 1.into());
+    }
 }
 
 /// The spec of a template (DS-A07); host ports are left alone (DS-A09).

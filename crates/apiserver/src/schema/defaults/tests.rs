@@ -67,6 +67,8 @@ fn pods_get_more_than_templates() {
     }]}});
     let spec = &defaulted("v1", "Pod", sent)["spec"];
     assert_eq!(spec["enableServiceLinks"], true);
+    let negative = json!({"spec": {"terminationGracePeriodSeconds": -1}});
+    assert_eq!(defaulted("v1", "Pod", negative)["spec"]["terminationGracePeriodSeconds"], 1);
     let container = &spec["containers"][0];
     assert_eq!(container["resources"]["requests"], json!({"a/b": "1m", "cpu": "500m", "memory": "1Gi"}));
     assert_eq!(container["ports"], json!([{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}]));

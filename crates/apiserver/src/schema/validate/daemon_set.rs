@@ -3,7 +3,7 @@
 use everynode_api::field::{BadValue, FieldError, Path};
 use serde_json::{Value, json};
 
-use super::check::{Errors, amount, immutable, int, label_selector, non_negative, present, selector, text, whole};
+use super::check::{Errors, amount, immutable, int, label_selector, non_negative, present, selector, text};
 use super::pod;
 
 const COUNTERS: [&str; 9] = [
@@ -97,8 +97,9 @@ fn strategy(errors: &mut Errors, strategy: &Value, path: &Path) {
             Some(update) => rolling_update(errors, update, &path.child("rollingUpdate")),
         },
         other => {
-            let value = json!({ "Type": other, "RollingUpdate": strategy["rollingUpdate"] });
-            errors.push(FieldError::not_supported(path, whole(&value), &["OnDelete", "RollingUpdate"]));
+            // The whole strategy, as Go prints it: in the order of its members.
+            let whole = format!("{{\"Type\":{},\"RollingUpdate\":{}}}", json!(other), strategy["rollingUpdate"]);
+            errors.push(FieldError::not_supported(path, BadValue::Raw(whole), &["RollingUpdate", "OnDelete"]));
         }
     }
 }

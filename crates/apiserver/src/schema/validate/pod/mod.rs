@@ -18,7 +18,7 @@ use everynode_api::field::{FieldError, Path};
 use everynode_api::names;
 use serde_json::Value;
 
-use super::check::{Errors, int, labels, list, optional_name, optional_one_of, present, required_one_of, text};
+use super::check::{Errors, flag, int, labels, list, optional_name, optional_one_of, present, required_one_of, text};
 use super::metadata::annotations;
 
 pub(super) use self::resources::quantity_value;
@@ -116,6 +116,25 @@ fn identity(errors: &mut Errors, spec: &Value, path: &Path) {
     }
     optional_name(errors, spec, path, "hostname", names::dns1123_label);
     optional_name(errors, spec, path, "subdomain", names::dns1123_label);
+    hostname_override(errors, spec, &path.child("hostnameOverride"));
+}
+
+/// What the kernel takes as a host name.
+const KERNEL_HOSTNAME_BYTES_MAX: usize = 64;
+
+/// It stands in for every other host name, so that nothing else may ask for one.
+fn hostname_override(errors: &mut Errors, spec: &Value, path: &Path) {
+    let Some(name) = present(spec, "hostnameOverride") else { return };
+    let name = name.as_str().unwrap_or_default();
+    if name.len() > KERNEL_HOSTNAME_BYTES_MAX {
+        errors.push(FieldError::too_long(path, KERNEL_HOSTNAME_BYTES_MAX));
+    }
+    errors.extend(names::dns1123_subdomain(name).into_iter().map(|text| FieldError::invalid(path, name, text)));
+    for other in ["setHostnameAsFQDN", "hostNetwork"] {
+        if flag(spec, other) {
+            errors.push(FieldError::forbidden(path, format!("may not be specified when `{other}` is true")));
+        }
+    }
 }
 
 fn classes(errors: &mut Errors, spec: &Value, path: &Path) {

@@ -11,7 +11,8 @@ pub(super) fn mounts(errors: &mut Errors, spec: &Value, container: &Value, path:
     let devices = list(container, "volumeDevices");
     let mut seen = BTreeSet::new();
     for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
-        let path = path.child("volumeMounts").index(index);
+        let mounts = path.child("volumeMounts");
+        let path = mounts.index(index);
         volume_name(errors, spec, mount, &path);
         required(errors, mount, &path, "mountPath");
         let (name, target) = (text(mount, "name"), text(mount, "mountPath"));
@@ -26,7 +27,7 @@ pub(super) fn mounts(errors: &mut Errors, spec: &Value, container: &Value, path:
             errors.push(FieldError::invalid(&path.child("mountPath"), target, detail));
         }
         sub_path(errors, mount, &path);
-        propagation(errors, container, mount, &path);
+        propagation(errors, container, mount, &mounts);
         recursive_read_only(errors, mount, &path);
     }
     raw_devices(errors, spec, devices, &path.child("volumeDevices"));
@@ -51,7 +52,7 @@ fn sub_path(errors: &mut Errors, mount: &Value, path: &Path) {
     local_path(errors, mount, path, "subPathExpr");
 }
 
-/// DS-H32
+/// DS-H32. As Kubernetes has it, the path names no mount.
 fn propagation(errors: &mut Errors, container: &Value, mount: &Value, path: &Path) {
     let modes = ["Bidirectional", "HostToContainer", "None"];
     optional_one_of(errors, mount, path, "mountPropagation", &modes);

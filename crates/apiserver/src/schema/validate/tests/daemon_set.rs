@@ -84,7 +84,7 @@ fn daemon_sets() {
         (
             vec![("/spec/updateStrategy", json!({"type": "Fast"}))],
             vec![
-                r#"spec.updateStrategy: Unsupported value: {"RollingUpdate":null,"Type":"Fast"}: supported values: "OnDelete", "RollingUpdate""#,
+                r#"spec.updateStrategy: Unsupported value: {"Type":"Fast","RollingUpdate":null}: supported values: "RollingUpdate", "OnDelete""#,
             ],
         ),
         // DS-A38

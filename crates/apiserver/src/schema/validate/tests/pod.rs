@@ -248,7 +248,7 @@ fn volumes_and_mounts() {
         // DS-H32
         (
             ("/spec/containers/0/volumeMounts", json!([{"name": "v", "mountPath": "/a", "mountPropagation": "Bidirectional"}])),
-            vec!["spec.containers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers".into()],
+            vec!["spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers".into()],
         ),
     ];
     for (change, expected) in cases {
@@ -318,6 +318,26 @@ fn scheduling() {
     ];
     for (change, expected) in cases {
         check("Pod", &pod(), &[change], &expected);
+    }
+}
+
+#[test]
+fn a_host_name_that_overrides_all_others() {
+    check("Pod", &pod(), &[("/spec/hostnameOverride", json!("over.example"))], &[]);
+    let long = format!("{}.b", "a".repeat(63));
+    let cases = [
+        (json!("A"), "spec.hostnameOverride: Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of"),
+        (json!(long), "spec.hostnameOverride: Too long: may not be more than 64 bytes"),
+    ];
+    for (name, begin) in cases {
+        let object = ready("Pod", changed(&pod(), &[("/spec/hostnameOverride", name)]));
+        let errors = texts(validate_create(info("Pod"), &object));
+        assert!(errors.len() == 1 && errors[0].starts_with(begin), "{errors:?}");
+    }
+    for (path, other) in [("/spec/setHostnameAsFQDN", "setHostnameAsFQDN"), ("/spec/hostNetwork", "hostNetwork")] {
+        let both = [("/spec/hostnameOverride", json!("a")), (path, json!(true))];
+        let text = format!("spec.hostnameOverride: Forbidden: may not be specified when `{other}` is true");
+        check("Pod", &pod(), &both, &[&text]);
     }
 }
 
