@@ -34,7 +34,9 @@ pub(crate) async fn run(registry: &std::sync::Arc<Registry>, advertised: Option<
         NAMESPACES.iter().map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     create_all(registry, namespaces.collect()).await?;
     let mut rest: Vec<Value> = PRIORITY_CLASSES.iter().map(priority_class).collect();
-    rest.extend(policy::cluster_roles());
+    let roles = policy::cluster_roles();
+    complete(registry, &roles).await?;
+    rest.extend(roles);
     rest.extend(policy::cluster_role_bindings());
     rest.push(kubernetes_service(registry));
     create_all(registry, rest).await?;
@@ -87,6 +89,45 @@ fn target(object: &Value, name: &str) -> Result<Target, Status> {
     Ok(Target { info, namespace, name: name.to_owned(), subresource: "" })
 }
 
+/// Brings the rules and labels that a former version did not have into roles that are there, unless somebody has forbidden it.
+/// Nothing is taken away.
+async fn complete(registry: &Registry, roles: &[Value]) -> Result<(), Status> {
+    let user = User::internal("system:apiserver");
+    for role in roles {
+        let target = target(role, role["metadata"]["name"].as_str().unwrap_or(""))?;
+        let held = match registry.current_value(&target) {
+            Err(status) if status.is_not_found() => continue,
+            held => held?.1,
+        };
+        if let Some(completed) = completed(&held, role) {
+            registry.update(&caller(&user), &target, Body::Value(completed)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The role with what it lacks of `wanted`; none if it lacks nothing.
+fn completed(held: &Value, wanted: &Value) -> Option<Value> {
+    if held["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] != "true" {
+        return None;
+    }
+    let mut new = held.clone();
+    for (label, value) in wanted["metadata"]["labels"].as_object().into_iter().flatten() {
+        crate::object::object_mut(&mut new["metadata"], "labels").insert(label.clone(), value.clone());
+    }
+    match wanted.get("aggregationRule") {
+        // Its rules are the controller's.
+        Some(rule) => new["aggregationRule"] = rule.clone(),
+        None => {
+            let rules = crate::object::list_mut(&mut new, "rules");
+            let missing = crate::object::items(wanted, &["rules"]).iter().filter(|rule| !rules.contains(rule));
+            let missing: Vec<Value> = missing.cloned().collect();
+            rules.extend(missing);
+        }
+    }
+    (new != *held).then_some(new)
+}
+
 async fn create_all(registry: &std::sync::Arc<Registry>, objects: Vec<Value>) -> Result<(), Status> {
     let mut tasks = tokio::task::JoinSet::new();
     for object in objects {
@@ -108,4 +149,29 @@ async fn create_all(registry: &std::sync::Arc<Registry>, objects: Vec<Value>) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_of_a_former_version_gets_what_it_lacks() {
+        let role =
+            |name: &str| policy::cluster_roles().into_iter().find(|role| role["metadata"]["name"] == name).unwrap();
+        let view = role("view");
+        assert_eq!(completed(&view, &view), None);
+        let mut former = view.clone();
+        former["metadata"]["labels"] = json!({"mine": "x"});
+        former.as_object_mut().unwrap().remove("aggregationRule");
+        let new = completed(&former, &view).unwrap();
+        assert_eq!(new["aggregationRule"], view["aggregationRule"]);
+        assert_eq!((&new["metadata"]["labels"]["mine"], &new["rules"]), (&json!("x"), &former["rules"]));
+        let part = role("system:basic-user");
+        let mut fewer = part.clone();
+        fewer["rules"] = json!([]);
+        assert_eq!(completed(&fewer, &part).unwrap()["rules"], part["rules"]);
+        fewer["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = "false".into();
+        assert_eq!(completed(&fewer, &part), None);
+    }
 }

@@ -96,7 +96,11 @@ impl ApiServer {
             .map_err(|error| PkiError::Make(error.to_string()))?;
         let (hub, feeder) = Hub::open(&store)?;
         tokio::spawn(feeder.run());
-        let settings = Settings { service_network: config.service_network, exclusive_places: config.exclusive_places };
+        let settings = Settings {
+            service_network: config.service_network,
+            ca_pem: pki.ca_pem().into(),
+            exclusive_places: config.exclusive_places,
+        };
         // A first commit: everything before it is then known to have reached the hub, whatever numbers a crash left out.
         let mark = Write::Put { key: keys::STARTED.into(), value: env.now_text().into(), expires_in: None };
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;

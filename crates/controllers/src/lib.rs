@@ -10,6 +10,7 @@
 //! | [`garbage`] | owner uid | dependents follow their owners |
 //! | [`namespaces`] | namespace | a terminating namespace empties and ends |
 //! | [`accounts`] | namespace | every namespace has its default account and the cluster's CA |
+//! | [`cluster_roles`] | role | aggregated roles have the rules of those that they choose |
 //! | [`rival`] | DaemonSet | tells when another controller works on it (foreign clusters only) |
 //! | [`scheduler`] | one key | unbound pods get a node, or the reasons why not |
 //!
@@ -17,6 +18,7 @@
 //! has a clock, randomness or I/O.
 
 pub mod accounts;
+pub mod cluster_roles;
 pub mod disruption;
 pub mod garbage;
 pub mod namespaces;

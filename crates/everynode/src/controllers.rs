@@ -7,6 +7,7 @@ use everynode_api::kinds::{self, Kind};
 use everynode_api::ports::Api;
 use everynode_api::reconcile::Reconciler;
 use everynode_controllers::accounts::Accounts;
+use everynode_controllers::cluster_roles::ClusterRoles;
 use everynode_controllers::disruption::Disruption;
 use everynode_controllers::garbage::Garbage;
 use everynode_controllers::namespaces::Namespaces;
@@ -36,6 +37,7 @@ pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manage
     add(&mut manager, Disruption, 1);
     add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine), ..PodGc::default() }, 1);
     add(&mut manager, Accounts { ca_pem: ca_pem.into() }, 1);
+    add(&mut manager, ClusterRoles, 1);
     add(&mut manager, Namespaces, 1);
     add(&mut manager, Garbage, WORKERS);
     add(&mut manager, Scheduler, 1);

@@ -3,7 +3,7 @@
 
 use everynode_api::kinds::{CLUSTER_ROLE, ROLE, find};
 use everynode_api::status::Status;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::authorize::{Attributes, allowed};
 use super::rbac::{Rule, Single};
@@ -24,12 +24,20 @@ pub(crate) fn check(
     }
     let unchanged = |name: &str| old.is_some_and(|old| old[name] == value[name]);
     match target.info.storage {
-        "roles" | "clusterroles" if unchanged("rules") => Ok(()),
+        "roles" | "clusterroles" if unchanged("rules") && unchanged("aggregationRule") => Ok(()),
         "roles" | "clusterroles" => {
             let name = crate::object::meta(value, "name");
             let kind = &target.info.kind;
             if may(registry, user, "escalate", &kind.plural, &target.namespace, name) {
                 return Ok(());
+            }
+            // It gathers whatever others write, and rights that are taken away come back.
+            let aggregated = |role: &Value| !role["aggregationRule"].is_null();
+            if (aggregated(value) || old.is_some_and(aggregated))
+                && covered(registry, user, target, &everything()).is_err()
+            {
+                let text = "must have cluster-admin privileges to use the aggregationRule";
+                return Err(Status::forbidden(kind, name, text));
             }
             covered(registry, user, target, &value["rules"])
         }
@@ -37,6 +45,10 @@ pub(crate) fn check(
         "rolebindings" | "clusterrolebindings" => binding(registry, user, target, value),
         _ => Ok(()),
     }
+}
+
+fn everything() -> Value {
+    json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}])
 }
 
 fn binding(registry: &Registry, user: &User, target: &Target, value: &Value) -> Result<(), Status> {

@@ -40,6 +40,7 @@ const CORE_READ: &[&str] = &[
     "configmaps",
     "endpoints",
     "events",
+    "namespaces/status",
     "pods",
     "pods/log",
     "pods/status",
@@ -73,8 +74,7 @@ fn view_rules() -> Vec<Value> {
 }
 
 fn edit_rules() -> Vec<Value> {
-    let mut rules = view_rules();
-    rules.extend([
+    vec![
         rule(&[""], &["secrets", "pods/attach", "pods/exec", "pods/portforward"], &READ),
         rule(&[""], CORE_WRITE, &WRITE),
         rule(&[""], &["serviceaccounts"], &["impersonate"]),
@@ -86,18 +86,40 @@ fn edit_rules() -> Vec<Value> {
             &["leases"],
             &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
         ),
-    ]);
-    rules
+    ]
 }
 
 fn admin_rules() -> Vec<Value> {
-    let mut rules = edit_rules();
-    rules.extend([
+    vec![
         rule(&["rbac.authorization.k8s.io"], &["roles", "rolebindings"], &READ),
         rule(&["rbac.authorization.k8s.io"], &["roles", "rolebindings"], &WRITE),
         rule(&["authorization.k8s.io"], &["localsubjectaccessreviews"], &["create"]),
-    ]);
-    rules
+    ]
+}
+
+fn aggregate_to(role: &str) -> String {
+    format!("rbac.authorization.k8s.io/aggregate-to-{role}")
+}
+
+/// `view`, `edit` and `admin`: made of `system:aggregate-to-…` and of each other, and of whatever else is labelled so. They
+/// begin with what the controller will make of them.
+fn user_roles() -> Vec<Value> {
+    let parts =
+        [("view", Some("edit"), view_rules()), ("edit", Some("admin"), edit_rules()), ("admin", None, admin_rules())];
+    let mut roles = Vec::new();
+    let mut so_far: Vec<Value> = Vec::new();
+    for (name, larger, rules) in parts {
+        let mut part = role(&format!("system:aggregate-to-{name}"), rules.clone().into());
+        part["metadata"]["labels"][aggregate_to(name)] = "true".into();
+        so_far.extend(rules);
+        let mut whole = role(name, so_far.clone().into());
+        whole["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {aggregate_to(name): "true"}}]});
+        if let Some(larger) = larger {
+            whole["metadata"]["labels"][aggregate_to(larger)] = "true".into();
+        }
+        roles.extend([part, whole]);
+    }
+    roles
 }
 
 const DISCOVERY: &[&str] = &[
@@ -124,11 +146,9 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
     let reviews =
         rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]);
     let whoami = rule(&["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]);
-    vec![
+    let mut roles = user_roles();
+    roles.extend([
         role("cluster-admin", everything),
-        role("admin", admin_rules().into()),
-        role("edit", edit_rules().into()),
-        role("view", view_rules().into()),
         role("system:discovery", json!([paths(DISCOVERY)])),
         role("system:public-info-viewer", json!([paths(PUBLIC)])),
         role("system:service-account-issuer-discovery", json!([paths(ISSUER)])),
@@ -167,7 +187,8 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
                 rule(&["", "events.k8s.io"], &["events"], &["create", "patch", "update"])
             ]),
         ),
-    ]
+    ]);
+    roles
 }
 
 /// The ClusterRoleBindings that exist from the start.

@@ -34,7 +34,7 @@ impl Registry {
             if generated && attempt > 1 {
                 let name = self.generated_name(&base);
                 object::set_meta(&mut value, "name", name);
-                strategy.prepare_name(&mut value);
+                strategy.prepare_name(self, &mut value)?;
             }
             match self.try_create(caller, target, strategy, &value).await {
                 Err(status)
@@ -90,7 +90,7 @@ impl Registry {
         if strategy.counts_generations() {
             object::set_meta(value, "generation", 1);
         }
-        strategy.prepare_name(value);
+        strategy.prepare_name(self, value)?;
         strategy.prepare_create(self, value)
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct Registry {
 pub(crate) struct Settings {
     /// The first three bytes of the service network (`10.96.0.0/24` is allocated from).
     pub(crate) service_network: [u8; 3],
+    /// The certificate authority, which tokens come with.
+    pub(crate) ca_pem: Arc<str>,
     /// Whether daemon pods claim their place (see `claims`).
     pub(crate) exclusive_places: bool,
 }

@@ -35,7 +35,9 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Writes down what follows from the name, which may have been generated, and again if that one was taken.
-    fn prepare_name(&self, _value: &mut Value) {}
+    fn prepare_name(&self, _registry: &Registry, _value: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
 
     /// Shapes an update of the main resource; `new` has the server-owned metadata of `old` already.
     fn prepare_update(&self, _registry: &Registry, _new: &mut Value, _old: &Value) -> Result<(), Status> {
@@ -105,6 +107,7 @@ pub(crate) fn of(info: &KindInfo) -> &'static dyn Strategy {
         "minions" => &kinds::node::Nodes,
         "services/specs" => &kinds::service::Services,
         "events" => &kinds::small::Events,
+        "secrets" => &kinds::secret::Secrets,
         "serviceaccounts" => &kinds::small::ServiceAccounts,
         "poddisruptionbudgets" => &kinds::small::PodDisruptionBudgets,
         "priorityclasses" => &kinds::small::PriorityClasses,

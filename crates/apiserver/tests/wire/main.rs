@@ -13,6 +13,7 @@ mod lists;
 mod matrix;
 mod pods;
 mod renewal;
+mod roles;
 mod services;
 mod streams;
 mod support;

@@ -225,3 +225,28 @@ async fn many_creates_at_once_make_one_daemon_pod() {
     assert_eq!(codes.iter().filter(|code| **code == 201).count(), 1, "{codes:?}");
     assert_eq!(codes.iter().filter(|code| **code == 409).count(), 15, "{codes:?}");
 }
+
+#[tokio::test]
+async fn what_only_a_runtime_class_gives_is_refused() {
+    let server = Server::start().await.with_default_account().await;
+    let mut made = pod("p");
+    made["spec"]["runtimeClassName"] = "nope".into();
+    let refused = server.post(PODS, &made).await.expect(403);
+    assert_eq!(refused["message"], "pods \"p\" is forbidden: pod rejected: RuntimeClass \"nope\" not found");
+    let mut made = pod("p");
+    made["spec"]["overhead"] = json!({"cpu": "1"});
+    let refused = server.post(PODS, &made).await.expect(403);
+    let words = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+    assert!(refused["message"].as_str().unwrap().ends_with(words), "{refused}");
+}
+
+#[tokio::test]
+async fn the_systems_priority_classes_stay() {
+    let server = Server::start().await;
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    for name in ["system-node-critical", "system-cluster-critical"] {
+        let refused = server.delete(&format!("{classes}/{name}"), &Value::Null).await.expect(403);
+        let words = "this is a system priority class and cannot be deleted";
+        assert!(refused["message"].as_str().unwrap().ends_with(words), "{refused}");
+    }
+}

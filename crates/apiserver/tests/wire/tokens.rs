@@ -172,3 +172,37 @@ async fn others_can_check_tokens_by_the_issuers_documents() {
         assert!(matches!(code, 401 | 403), "{code}");
     }
 }
+
+#[tokio::test]
+async fn a_token_secret_is_filled_and_its_token_ends_with_it() {
+    let server = with_account().await;
+    let secret = |name: Value, account: &str| {
+        let annotations = json!({"kubernetes.io/service-account.name": account});
+        let mut secret =
+            json!({"metadata": {"annotations": annotations}, "type": "kubernetes.io/service-account-token"});
+        for (member, value) in name.as_object().unwrap() {
+            secret["metadata"][member] = value.clone();
+        }
+        secret
+    };
+    let refused = server.post(SECRETS, &secret(json!({"name": "x"}), "none")).await.expect(403);
+    let words = "error looking up service account default/none: serviceaccounts \"none\" not found";
+    assert!(refused["message"].as_str().unwrap().ends_with(words), "{refused}");
+    for name in [json!({"name": "old"}), json!({"generateName": "old-"})] {
+        let made = server.post(SECRETS, &secret(name, "acc")).await.expect(201);
+        let name = made["metadata"]["name"].as_str().unwrap();
+        let part = |key: &str| decoded(made["data"][key].as_str().unwrap());
+        assert_eq!((part("namespace").as_str(), part("ca.crt").as_str()), ("default", server.api.pki().ca_pem()));
+        let token = part("token");
+        let status = review(&server, &token, Value::Null).await;
+        assert_eq!(status["user"]["username"], "system:serviceaccount:default:acc", "{status}");
+        server.delete(&format!("{SECRETS}/{name}"), &Value::Null).await.expect(200);
+        assert_eq!(server.send(&Who::Token(token), Method::GET, "/apis", &[], "").await.code, 401);
+    }
+}
+
+/// Base 64, as a PEM file holds it.
+fn decoded(text: &str) -> String {
+    let pem = format!("-----BEGIN X-----\n{text}\n-----END X-----\n");
+    String::from_utf8(x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1.contents).unwrap()
+}

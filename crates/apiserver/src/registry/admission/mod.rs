@@ -31,6 +31,7 @@ impl Registry {
                 self.restrict_node(caller, target, Operation::Create, value, &Value::Null)?;
                 self.admit_priority(target, value)?;
                 pod::default_tolerations(value);
+                pod::runtime_class(target, value)?;
                 service_account::check_mirror(target, value)
             }
             "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings" => {

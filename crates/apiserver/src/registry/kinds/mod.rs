@@ -5,5 +5,6 @@ pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod pod;
 mod qos;
+pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod small;

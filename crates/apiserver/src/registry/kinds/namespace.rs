@@ -28,8 +28,9 @@ impl Strategy for Namespaces {
         Ok(())
     }
 
-    fn prepare_name(&self, value: &mut Value) {
+    fn prepare_name(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
         label_with_name(value);
+        Ok(())
     }
 
     fn prepare_update(&self, _: &Registry, new: &mut Value, old: &Value) -> Result<(), Status> {
