@@ -9,11 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use everynode_listen::{Accepted, Entry, Listener, descriptors_max, keep_alive};
+use tokio::net::TcpStream;
 
-/// Connections at the same time: some per pod of a full node.
+/// Connections at the same time: some per pod of a full node. Where there are more, those of the address that has most go.
 const CONNECTIONS_MAX: usize = 1024;
+/// One in so many of the files that the process may open is such a connection at most; each has one to the server, too.
+const DESCRIPTORS_PART: usize = 16;
+/// Who connects greets at once: TLS lets the client speak first. The server hears nothing of those who do not.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// While another process has the address, it is tried again after this.
 const TAKE_OVER_INTERVAL: Duration = Duration::from_secs(2);
@@ -24,11 +28,16 @@ pub struct Forwarder {
     servers: Vec<SocketAddr>,
     /// The server that answered last.
     preferred: AtomicUsize,
+    connections_max: usize,
 }
 
 impl Forwarder {
     pub fn new(address: SocketAddr, servers: Vec<SocketAddr>) -> Arc<Self> {
-        Arc::new(Forwarder { address, servers, preferred: AtomicUsize::new(0) })
+        Forwarder::limited(address, servers, CONNECTIONS_MAX.min(descriptors_max() / DESCRIPTORS_PART))
+    }
+
+    fn limited(address: SocketAddr, servers: Vec<SocketAddr>, connections_max: usize) -> Arc<Self> {
+        Arc::new(Forwarder { address, servers, preferred: AtomicUsize::new(0), connections_max })
     }
 
     /// Serves until dropped. Where another agent of this machine has the address, waits for it to
@@ -49,38 +58,36 @@ impl Forwarder {
     }
 
     /// Puts the address on the loopback interface and listens on it.
-    async fn listen(&self) -> std::io::Result<TcpListener> {
+    async fn listen(&self) -> std::io::Result<Listener> {
         if !self.address.ip().is_loopback() {
             assign(self.address.ip()).await?;
         }
-        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(self.address)?;
-        socket.listen(CONNECTIONS_MAX as u32)
+        Listener::bind(self.address, self.connections_max)
     }
 
-    async fn serve(&self, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
-            let client = match listener.accept().await {
-                Ok((client, _)) => client,
-                Err(error) => {
-                    tracing::warn!("cannot accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let server = self.connect().await;
+    async fn serve(self: &Arc<Self>, mut listener: Listener) {
+        while let Some(Accepted { stream, entry, .. }) = listener.next().await {
+            let forwarder = self.clone();
             tokio::spawn(async move {
-                if let Some(server) = server {
-                    pass(client, server).await;
+                tokio::select! {
+                    () = forwarder.pass(stream, &entry) => {}
+                    () = entry.shed() => tracing::debug!("a connection made room for another one"),
                 }
-                drop(place);
             });
         }
+    }
+
+    async fn pass(&self, mut client: TcpStream, entry: &Entry) {
+        let greeting = tokio::time::timeout(FIRST_BYTE_MAX, client.peek(&mut [0])).await;
+        if !matches!(greeting, Ok(Ok(1..))) {
+            return;
+        }
+        entry.heard();
+        let Some(mut server) = self.connect().await else { return };
+        let _ = server.set_nodelay(true);
+        keep_alive(&server);
+        // An error here is one side's reset: the connection is over, and both ends know.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
 
     async fn connect(&self) -> Option<TcpStream> {
@@ -97,13 +104,6 @@ impl Forwarder {
     }
 }
 
-async fn pass(mut client: TcpStream, mut server: TcpStream) {
-    let _ = client.set_nodelay(true);
-    let _ = server.set_nodelay(true);
-    // An error here is one side's reset: the connection is over, and both ends know.
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-}
-
 /// `ip address replace ADDRESS dev lo`: idempotent, and kept when the agent stops.
 async fn assign(address: std::net::IpAddr) -> std::io::Result<()> {
     let output = tokio::process::Command::new("ip")
@@ -118,8 +118,10 @@ async fn assign(address: std::net::IpAddr) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
 
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -141,16 +143,56 @@ mod tests {
         };
         let forwarder = Forwarder::new("127.0.0.1:0".parse().unwrap(), vec![dead, echo().await]);
         let listener = forwarder.listen().await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = listener.address();
         let task = tokio::spawn(async move { forwarder.serve(listener).await });
         for _ in 0..2 {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(b"ping").await.unwrap();
-            stream.shutdown().await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            assert_eq!(answer, "ping");
+            assert_eq!(ping(address).await, "ping");
         }
+        task.abort();
+    }
+
+    async fn ping(address: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"ping").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_keeps_nobody_out_and_never_reaches_the_server() {
+        const MAX: usize = 8;
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let servers = vec![server.local_addr().unwrap()];
+        let forwarder = Forwarder::limited("127.0.0.1:0".parse().unwrap(), servers, MAX);
+        let listener = forwarder.listen().await.unwrap();
+        let address = listener.address();
+        let task = tokio::spawn(async move { forwarder.serve(listener).await });
+        let mut silent = Vec::new();
+        for _ in 0..3 * MAX {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        let (mut accepted, _) = server.accept().await.unwrap();
+        let mut byte = [0];
+        accepted.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"x", "the first that the server sees is the one that speaks");
+        accepted.write_all(b"y").await.unwrap();
+        client.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"y");
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_gone_after_seconds() {
+        let forwarder = Forwarder::limited("127.0.0.1:0".parse().unwrap(), vec![], 8);
+        let listener = forwarder.listen().await.unwrap();
+        let address = listener.address();
+        let task = tokio::spawn(async move { forwarder.serve(listener).await });
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
         task.abort();
     }
 }

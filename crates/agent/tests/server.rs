@@ -5,7 +5,8 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use everynode_agent::cri::CriRuntime;
+use everynode_agent::cri::{CriRuntime, FakeRuntime};
+use everynode_agent::ports::SystemClock;
 use everynode_agent::server::{Server, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -109,6 +110,36 @@ async fn read_until(stream: &mut TlsStream<TcpStream>, text: &str) -> Vec<u8> {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(30), read).await;
     assert!(waited.is_ok(), "waited too long for {text:?}");
     all
+}
+
+/// Answers come within this; it is no measure.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(8);
+
+/// Whoever reaches a node's port may connect and say nothing, as often as they like.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_keep_the_api_server_out_of_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let workers = Workers::start(config(dir.path(), "one"), Arc::new(FakeRuntime::new(Arc::new(SystemClock))));
+    let authority = Authority::new();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let (context, inspector) = (workers.context.clone(), workers.inspector.clone());
+    let server = Server::bind(any, authority.server(), context, inspector).await.unwrap();
+    let address = server.address().unwrap();
+    let server = tokio::spawn(server.run());
+    // One that was there before: a follower of a log, say.
+    let mut old = authority.connect(address, Some(API_SERVER)).await;
+    let mut held = Vec::new();
+    for number in 0..2 * Server::connections_max() {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // Some begin a greeting.
+        let _ = stream.write_all(&[0x16, 3, 1][..number % 4]).await;
+        held.push(stream);
+    }
+    let answered = tokio::time::timeout(LIMIT, authority.get(address, Some(API_SERVER), "/pods")).await;
+    assert_eq!(answered.expect("the API server is answered").0, "200 OK");
+    old.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    read_until(&mut old, "ok").await;
+    server.abort();
 }
 
 /// DS-H52, DS-H53

@@ -32,9 +32,10 @@ const TABLE: &[Row] = &[
     Row { name: "everynode-daemonset", ours: &["api", "placement"], others: PURE },
     Row { name: "everynode-controllers", ours: &["api", "placement"], others: PURE },
     Row { name: "everynode-store", ours: &[], others: Some(&["bytes", "rusqlite", "thiserror", "tokio", "tracing"]) },
+    Row { name: "everynode-listen", ours: &[], others: Some(&["rustix", "tokio", "tracing"]) },
     Row { name: "everynode-runtime", ours: &["api"], others: None },
-    Row { name: "everynode-apiserver", ours: &["api", "placement", "store"], others: None },
-    Row { name: "everynode-agent", ours: &["api", "placement", "runtime"], others: None },
+    Row { name: "everynode-apiserver", ours: &["api", "listen", "placement", "store"], others: None },
+    Row { name: "everynode-agent", ours: &["api", "listen", "placement", "runtime"], others: None },
     Row { name: "everynode-hollow", ours: &["api", "agent", "runtime"], others: None },
     Row {
         name: "everynode",

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everynode_listen::{Accepted, Entry, Listener, descriptors_max};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -19,19 +20,25 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cri::Runtime;
 use crate::worker::{Context, Glance, Inspector};
 use request::{PodName, Route};
 
-/// Connections at the same time. Each follower of a log and each exec holds one.
+/// Connections at the same time. Each follower of a log and each exec holds one; those of strangers make room.
 const CONNECTIONS_MAX: usize = 512;
+/// One in so many of the files that the process may open is such a connection at most.
+const DESCRIPTORS_PART: usize = 8;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// A client that does not finish its request's head in this time is dropped.
+/// The API server's next request on a connection has come after so long.
 const HEAD_MAX: Duration = Duration::from_secs(30);
+/// A stranger's: all that is there for them is `/healthz`.
+const HEAD_MAX_STRANGER: Duration = Duration::from_secs(5);
+/// Headers of a request, and what is read of it at once.
+const HEADERS_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
 pub(crate) type Answer = Response<Body>;
@@ -47,7 +54,7 @@ pub struct ServerTls {
 
 /// The server, bound to its address.
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     tls: ServerTls,
     service: Arc<Service>,
 }
@@ -77,51 +84,61 @@ impl Server {
         context: Arc<Context>,
         inspector: Inspector,
     ) -> std::io::Result<Server> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = Listener::bind(address, Server::connections_max())?;
         let runtime = context.runtime.clone();
         Ok(Server { listener, tls, service: Arc::new(Service { inspector, runtime, context }) })
+    }
+
+    /// How many connections it has at once.
+    pub fn connections_max() -> usize {
+        CONNECTIONS_MAX.min(descriptors_max() / DESCRIPTORS_PART)
     }
 
     /// # Errors
     /// Of the socket.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        Ok(self.listener.address())
     }
 
     /// Serves until dropped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let acceptor = TlsAcceptor::from(self.tls.config.clone());
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let allowed: Arc<str> = self.tls.allowed_client.into();
-        loop {
-            let Ok(permit) = permits.clone().acquire_owned().await else { return };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
+        while let Some(Accepted { stream, entry, .. }) = self.listener.next().await {
             let (acceptor, service, allowed) = (acceptor.clone(), self.service.clone(), allowed.clone());
             tokio::spawn(async move {
-                serve_connection(stream, acceptor, service, &allowed).await;
-                drop(permit);
+                tokio::select! {
+                    () = serve_connection(stream, acceptor, service, &allowed, &entry) => {}
+                    () = entry.shed() => tracing::debug!("a stranger's connection made room for another one"),
+                }
             });
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, service: Arc<Service>, allowed: &str) {
-    let _ = stream.set_nodelay(true);
+async fn serve_connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    service: Arc<Service>,
+    allowed: &str,
+    entry: &Entry,
+) {
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await else { return };
+    entry.heard();
     let trusted = is_trusted(stream.get_ref().1.peer_certificates(), allowed);
+    if trusted {
+        entry.known();
+    }
     let handler = service_fn(move |request| {
         let service = service.clone();
         async move { Ok::<_, Infallible>(answer(&service, request, trusted).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    builder
+        .timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(if trusted { HEAD_MAX } else { HEAD_MAX_STRANGER })
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
     if let Err(error) = builder.serve_connection(TokioIo::new(stream), handler).with_upgrades().await {
         tracing::debug!(%error, "a connection to the agent's server ended early");
     }

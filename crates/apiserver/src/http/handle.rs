@@ -1,10 +1,11 @@
 //! One request from end to end: who, may they, do it, say it, count it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use everynode_api::status::Status;
+use everynode_listen::Entry;
 use http::header::{ACCEPT, IF_NONE_MATCH, UPGRADE};
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
@@ -15,10 +16,11 @@ use super::answer::{self, Answer};
 use super::body::InBody;
 use super::class::Class;
 use super::metrics::Labels;
+use super::progress::Progress;
 use super::query::Query;
 use super::route::{self, Asked, Route};
 use super::serve::Shared;
-use super::slot::Asker;
+use super::slot::{Asker, Held, Slots};
 use super::{body, identify, resource, system};
 use crate::auth::authorize::Attributes;
 use crate::auth::{User, join, reviews};
@@ -30,11 +32,34 @@ use crate::server::ApiServer;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a connection says about its client.
-#[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// From the client certificate.
     pub(crate) user: Option<Arc<User>>,
+    pub(crate) entry: Entry,
+    /// What it counts as, once its client is known: who the first is that proves to be somebody.
+    pub(crate) known: OnceLock<Held>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl Connection {
+    /// Counts the connection as one of this user; 429: they have too many.
+    pub(crate) fn known(&self, slots: &Arc<Slots>, user: &User) -> Result<(), Status> {
+        if self.known.get().is_none() {
+            let _ = self.known.set(slots.connection(user)?);
+            self.entry.known();
+        }
+        Ok(())
+    }
+}
+
+/// An answer, and what is to be known of it on its way.
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    /// Who asked, if that is known.
+    pub(crate) asker: Option<Asker>,
+    /// Watches, logs and streams run on.
+    pub(crate) long_running: bool,
 }
 
 /// A request taken apart.
@@ -47,20 +72,31 @@ pub(crate) struct Head {
 }
 
 /// Answers a request, whatever it is; never fails.
-pub(crate) async fn answer(shared: Arc<Shared>, connection: Arc<Connection>, mut request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Answered {
     let started = Instant::now();
     let head = Head::take(&mut request);
     let (query, route) = match understood(&head) {
         Ok(understood) => understood,
-        Err(status) => return answer::failure(&status),
+        Err(status) => return Answered { answer: answer::failure(&status), asker: None, long_running: false },
     };
     let head = Head { query, ..head };
     let labels = labels(&route, &head);
-    let result = serve(&shared, &connection, &head, route, request).await;
+    let long_running = is_long_running(&route);
+    let mut asker = None;
+    let result = serve(&shared, &connection, &head, route, request, &mut asker).await;
     let answer = result.unwrap_or_else(|status| answer::failure(&status));
     shared.server.metrics.finished(labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
-    answer
+    Answered { answer, asker, long_running }
+}
+
+fn is_long_running(route: &Route) -> bool {
+    let Route::Operation(operation) = route else { return false };
+    matches!(operation.options, Ok(Options::Connect(_) | Options::Watch(_)))
 }
 
 /// Query and route; what is malformed is refused, whoever asks.
@@ -106,11 +142,13 @@ async fn serve(
     head: &Head,
     route: Route,
     request: Request<Incoming>,
+    asked_by: &mut Option<Asker>,
 ) -> Result<Answer, Status> {
     let server = &shared.server;
-    let user = identify::identify(server, connection, head)?;
     let slots = &server.metrics.slots;
+    let user = identify::identify(server, connection, head)?;
     let asker = Asker { class: Class::of(&user, &route), client: slots.clients.of(&user) };
+    *asked_by = Some(asker);
     match route {
         Route::Operation(operation) => {
             server.authorize(&user, &operation.attributes())?;

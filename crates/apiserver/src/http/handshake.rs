@@ -62,14 +62,15 @@ impl Handshakes {
         }
     }
 
-    /// Makes a connection a TLS connection.
+    /// Makes a connection a TLS connection; `heard`: the client has greeted.
     pub(crate) async fn accept(
         &self,
         config: Arc<rustls::ServerConfig>,
         stream: TcpStream,
         lane: Lane,
+        heard: impl FnOnce(),
     ) -> io::Result<TlsStream<TcpStream>> {
-        let result = self.handshake(config, stream, lane).await;
+        let result = self.handshake(config, stream, lane, heard).await;
         let counter = match &result {
             Ok(stream) if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) => &self.resumed,
             Ok(_) => &self.full,
@@ -85,9 +86,11 @@ impl Handshakes {
         config: Arc<rustls::ServerConfig>,
         stream: TcpStream,
         lane: Lane,
+        heard: impl FnOnce(),
     ) -> io::Result<TlsStream<TcpStream>> {
         let greeting = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
         let start = timeout(CLIENT_TIMEOUT, greeting).await??;
+        heard();
         let began = Instant::now();
         let turn = timeout(TURN_TIMEOUT, self.turns.take(lane)).await?;
         // Behind everything that can run now: without this, whoever runs would find a free turn.
@@ -200,14 +203,14 @@ mod tests {
         for (theirs, ours) in connections {
             held.push(theirs);
             let (handshakes, server) = (handshakes.clone(), server.clone());
-            storm.spawn(async move { handshakes.accept(server, ours, Lane::Remote).await });
+            storm.spawn(async move { handshakes.accept(server, ours, Lane::Remote, || ()).await });
         }
         // All greetings have been read.
         while turns_taken(&handshakes) == 0 {
             tokio::task::yield_now().await;
         }
         let connector = TlsConnector::from(client);
-        let accepted = handshakes.accept(server, ours, Lane::Remote);
+        let accepted = handshakes.accept(server, ours, Lane::Remote, || ());
         let (accepted, connected) = tokio::join!(accepted, connector.connect(localhost(), theirs));
         assert!(accepted.is_ok() && connected.is_ok());
         turns_taken(&handshakes) - 1

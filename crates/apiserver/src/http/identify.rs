@@ -38,6 +38,9 @@ pub(super) fn identify(server: &ApiServer, connection: &Connection, head: &Head)
     if user.is_anonymous() && !system::is_public(&head.path) {
         return Err(Status::unauthorized());
     }
+    if !user.is_anonymous() {
+        connection.known(&server.metrics.slots, &user)?;
+    }
     match Impersonation::read(&head.headers)? {
         None => Ok(user),
         Some(wanted) => {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use everynode_listen::Connections;
 use jiff::SignedDuration;
 
 use super::handshake::Handshakes;
 use super::histogram::Histogram;
 use super::limits::Limits;
+use super::progress::Verdict;
 use super::slot::Slots;
 
 /// Upper bounds of the latency buckets, seconds.
@@ -68,6 +70,12 @@ pub(crate) struct Metrics {
     client_certificates: Mutex<Histogram>,
     pub(crate) handshakes: Handshakes,
     pub(crate) slots: Arc<Slots>,
+    /// Of the listener that is served.
+    connections: OnceLock<Arc<Connections>>,
+    /// Connections that were closed because their clients said nothing, or did not take their answers.
+    silent: AtomicU64,
+    stalled: AtomicU64,
+    idle: AtomicU64,
 }
 
 impl Metrics {
@@ -79,6 +87,10 @@ impl Metrics {
             client_certificates: Mutex::new(Histogram::new(&EXPIRATIONS)),
             handshakes: Handshakes::default(),
             slots: Slots::new(limits),
+            connections: OnceLock::new(),
+            silent: AtomicU64::default(),
+            stalled: AtomicU64::default(),
+            idle: AtomicU64::default(),
         }
     }
 }
@@ -105,6 +117,43 @@ impl Metrics {
         self.watch_events.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Tells of a listener's connections.
+    pub(crate) fn serves(&self, connections: &Arc<Connections>) {
+        let _ = self.connections.set(connections.clone());
+    }
+
+    /// Counts a connection that was closed because of what its client did not do.
+    pub(crate) fn connection_ended(&self, verdict: Verdict) {
+        let counter = match verdict {
+            Verdict::Silent => &self.silent,
+            Verdict::Stalled => &self.stalled,
+            Verdict::Idle => &self.idle,
+            Verdict::GoOn => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn write_connections(&self, out: &mut String) {
+        let name = "everynode_apiserver_connections";
+        head(out, name, "gauge", "Open connections, those of strangers included.");
+        let connections = self.connections.get();
+        let _ = writeln!(out, "{name} {}", connections.map_or(0, |connections| connections.open()));
+        let name = "everynode_apiserver_connections_closed_total";
+        head(out, name, "counter", "Connections that the server closed because of what clients did or did not do.");
+        let (shed, refused) =
+            connections.map_or((0, 0), |connections| (connections.shed_total(), connections.refused_total()));
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        for (reason, count) in [
+            ("silent", counted(&self.silent)),
+            ("stalled", counted(&self.stalled)),
+            ("idle", counted(&self.idle)),
+            ("shed", shed),
+            ("refused", refused),
+        ] {
+            let _ = writeln!(out, "{name}{{reason=\"{reason}\"}} {count}");
+        }
+    }
+
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
@@ -121,6 +170,7 @@ impl Metrics {
         }
         self.write_durations(&mut out);
         self.slots.write(&mut out);
+        self.write_connections(&mut out);
         head(&mut out, "apiserver_watch_events_total", "counter", "Watch events sent.");
         let _ = writeln!(out, "apiserver_watch_events_total {}", self.watch_events.load(Ordering::Relaxed));
         head(

@@ -8,6 +8,7 @@
 mod accept;
 mod agent_headers;
 mod answer;
+mod answered;
 mod body;
 mod budget;
 mod class;
@@ -21,6 +22,7 @@ mod list;
 pub(crate) mod metrics;
 mod negotiate;
 mod options;
+mod progress;
 mod proxy;
 mod query;
 mod queue;

@@ -65,7 +65,7 @@ async fn single(
 ) -> Result<Reply, Status> {
     let not_allowed = || Err(Status::method_not_allowed());
     let fence = fence(head)?;
-    let body = body.ok_or_else(|| Status::method_not_allowed());
+    let body = body.ok_or_else(Status::method_not_allowed);
     match asked {
         (Verb::Get, _) if !matches!(target.subresource, "" | "status" | "ephemeralcontainers" | "resize") => {
             not_allowed()

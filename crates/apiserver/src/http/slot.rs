@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::metrics::head;
 use super::queue::Queue;
 use super::quota::{Quota, Refused};
+use crate::auth::User;
 
 /// The places, and what is held without one.
 pub(crate) struct Slots {
@@ -30,6 +31,8 @@ struct Share {
     queue: Mutex<Queue<oneshot::Sender<Place>>>,
     long_running: Mutex<Quota>,
     bodies: Mutex<Quota>,
+    answers: Mutex<Quota>,
+    connections: Mutex<Quota>,
     refused: [AtomicU64; REASONS],
 }
 
@@ -41,13 +44,22 @@ pub(crate) enum Reason {
     LongRunning,
     BodyBytes,
     SlowBody,
+    AnswerBytes,
+    Connections,
 }
 
-const REASONS: usize = 5;
+const REASONS: usize = 7;
 
 impl Reason {
-    const ALL: [Reason; REASONS] =
-        [Reason::QueueFull, Reason::TimeOut, Reason::LongRunning, Reason::BodyBytes, Reason::SlowBody];
+    const ALL: [Reason; REASONS] = [
+        Reason::QueueFull,
+        Reason::TimeOut,
+        Reason::LongRunning,
+        Reason::BodyBytes,
+        Reason::SlowBody,
+        Reason::AnswerBytes,
+        Reason::Connections,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -56,6 +68,8 @@ impl Reason {
             Reason::LongRunning => "long-running",
             Reason::BodyBytes => "body-bytes",
             Reason::SlowBody => "slow-body",
+            Reason::AnswerBytes => "answer-bytes",
+            Reason::Connections => "connections",
         }
     }
 }
@@ -107,6 +121,8 @@ impl Slots {
                 queue: Mutex::new(Queue::new(limits.places, limits.waiting)),
                 long_running: Mutex::new(Quota::new(limits.long_running)),
                 bodies: Mutex::new(Quota::new(limits.body_bytes)),
+                answers: Mutex::new(Quota::new(limits.answer_bytes)),
+                connections: Mutex::new(Quota::new(limits.connections)),
                 refused: Default::default(),
             }
         };
@@ -142,6 +158,19 @@ impl Slots {
         Held { slots: self.clone(), asker, amount: 0, of: |share| &share.bodies }
     }
 
+    /// An answer of which nothing has been sent.
+    pub(crate) fn answer(self: &Arc<Self>, asker: Asker) -> Held {
+        Held { slots: self.clone(), asker, amount: 0, of: |share| &share.answers }
+    }
+
+    /// Counts a connection of a user as long as it lives.
+    pub(crate) fn connection(self: &Arc<Self>, user: &User) -> Result<Held, Status> {
+        let asker = Asker { class: Class::of_user(user), client: self.clients.of(user) };
+        let mut held = Held { slots: self.clone(), asker, amount: 0, of: |share| &share.connections };
+        held.grow(1).map_err(|refused| self.refuse(asker, Reason::Connections, refused))?;
+        Ok(held)
+    }
+
     async fn place(self: &Arc<Self>, asker: Asker) -> Result<Place, Status> {
         let Asker { class, client } = asker;
         let receiver = {
@@ -166,6 +195,10 @@ impl Slots {
         let text = match (refused, reason) {
             (Refused::All, _) => "too many requests, please try again later",
             (_, Reason::LongRunning) => "too many watches and streams of this client, end some of them first",
+            (_, Reason::Connections) => "too many connections of this client, close some of them first",
+            (_, Reason::AnswerBytes) => {
+                "too many bytes for this client at once, read the answers before asking for more"
+            }
             (_, Reason::BodyBytes) => "too many bytes of this client at once, wait for answers before sending more",
             _ => "too many requests of this client at once, wait for answers before sending more",
         };
@@ -196,6 +229,12 @@ impl Slots {
         gauge("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait for a place now.", &|share| {
             lock(&share.queue).waiting()
         });
+        gauge("everynode_apiserver_client_connections", "Connections whose clients are known now.", &|share| {
+            lock(&share.connections).held()
+        });
+        gauge("everynode_apiserver_answer_bytes", "Bytes of answers that clients have not taken yet.", &|share| {
+            lock(&share.answers).held()
+        });
         gauge("everynode_apiserver_body_bytes", "Bytes of requests' bodies held now.", &|share| {
             lock(&share.bodies).held()
         });
@@ -217,6 +256,16 @@ impl Held {
         let more = amount.saturating_sub(self.amount);
         lock((self.of)(self.slots.share(self.asker.class))).take(self.asker.client, more)?;
         self.amount += more;
+        Ok(())
+    }
+
+    /// Holds so much in all, or as much as one client may: what is larger is sent when nothing else is.
+    pub(crate) fn grow_to_share(&mut self, amount: usize) -> Result<(), Status> {
+        let each = self.limits().of(self.asker.class).answer_bytes.each;
+        let refuse = |refused| self.slots.refuse(self.asker, Reason::AnswerBytes, refused);
+        let grown = lock((self.of)(self.slots.share(self.asker.class))).take(self.asker.client, amount.min(each));
+        grown.map_err(refuse)?;
+        self.amount += amount.min(each);
         Ok(())
     }
 

@@ -197,3 +197,114 @@ async fn a_body_that_comes_too_slowly_is_refused_in_words() {
     assert_eq!(status["message"], "Timeout: the body of the request did not come in time, please send it again");
     assert_eq!(metric(&server, &["rejected_requests_total", "slow-body", "everybody"]).await, 1);
 }
+
+async fn server_with(set_up: impl FnOnce(&mut everynode_apiserver::Limits)) -> Server {
+    let store = Arc::new(everynode_store::MemoryStore::new());
+    Server::start_with(store, |config| set_up(&mut config.limits)).await
+}
+
+/// Waits until the other side ends the connection.
+async fn ended(stream: &mut TlsStream<TcpStream>) {
+    let mut rest = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(stream, &mut rest);
+    let _ = tokio::time::timeout(LIMIT, read).await.expect("the server ends the connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_through_with_tls_and_asks_nothing_is_closed() {
+    let server = server_with(|limits| limits.first_request = Duration::from_millis(200)).await;
+    let closed = async |reason: &str| metric(&server, &["connections_closed_total", reason]).await;
+    ended(&mut connect(&server, b"http/1.1").await).await;
+    assert_eq!(closed("silent").await, 1);
+    // Half a head is no request.
+    let mut half = connect(&server, b"http/1.1").await;
+    half.write_all(b"GET /readyz HTTP/1.1\r\nhost: ").await.unwrap();
+    ended(&mut half).await;
+    // Nor are the frames that begin HTTP/2, however many.
+    let mut frames = connect(&server, b"h2").await;
+    frames.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    for _ in 0..50 {
+        frames.write_all(b"\0\0\x08\x06\0\0\0\0\x0012345678").await.unwrap();
+    }
+    ended(&mut frames).await;
+    assert_eq!(closed("silent").await, 3);
+}
+
+fn short(limits: &mut everynode_apiserver::Limits) {
+    (limits.first_request, limits.interval) = (Duration::from_secs(2), Duration::from_millis(500));
+}
+
+/// Config maps that are too much for what lies between a server and a client that does not read.
+async fn large(server: &Server) {
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"] {
+        let large = json!({"metadata": {"name": name}, "data": {"a": "x".repeat(900_000)}});
+        server.post(CONFIG_MAPS, &large).await.expect(201);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_not_read_ends_the_connection() {
+    let server = server_with(short).await;
+    large(&server).await;
+    let node = node(&server, "n1").await;
+    let waiting = async || metric(&server, &["everynode_apiserver_answer_bytes"]).await;
+    let token = server.api.pki().admin();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(tls(server.api.pki().ca_pem(), Some(token))));
+    let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    stream.write_all(format!("GET {CONFIG_MAPS} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+    until("the answer waits for its client", async || waiting().await > 10_000_000).await;
+    honest(&server, &node, "n1").await;
+    let stalled = async || metric(&server, &["connections_closed_total", "stalled"]).await;
+    let idle = async || metric(&server, &["connections_closed_total", "idle"]).await;
+    until("the connection is closed", async || stalled().await + idle().await == 1).await;
+    until("nothing is kept of the answer", async || waiting().await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_whose_stream_is_not_read_ends_the_connection() {
+    let server = server_with(short).await;
+    large(&server).await;
+    let connector = {
+        let mut config = tls(server.api.pki().ca_pem(), Some(server.api.pki().admin()));
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsConnector::from(Arc::new(config))
+    };
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    // No byte of a body may be sent: the socket is read all the while.
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let empty = || http_body_util::Empty::<Bytes>::new();
+    let ask = |path: &str| Request::get(format!("https://localhost{path}")).body(empty()).unwrap();
+    let answer = sender.send_request(ask(&format!("{CONFIG_MAPS}/a"))).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // Something else goes on beside it.
+    let watch = sender.send_request(ask(&format!("{CONFIG_MAPS}?watch=1"))).await.unwrap();
+    assert_eq!(watch.status(), 200);
+    let ended = tokio::time::timeout(LIMIT, connection).await.expect("the server ends the connection");
+    let _ = ended.unwrap();
+    assert_eq!(metric(&server, &["connections_closed_total", "stalled"]).await, 1);
+    until("nothing is kept of the answer", async || metric(&server, &["answer_bytes"]).await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_make_room_and_who_is_known_stays() {
+    const MAX: usize = 20;
+    let listener = everynode_apiserver::Listener::limited("127.0.0.1:0".parse().unwrap(), MAX).unwrap();
+    let store = Arc::new(everynode_store::MemoryStore::new());
+    let server = Server::start_at(listener, store, |_| {}).await.with_default_account().await;
+    let node = node(&server, "n1").await;
+    let mut watch = server.watch(&format!("{CONFIG_MAPS}?watch=1")).await;
+    let mut held = Vec::new();
+    for _ in 0..5 * MAX {
+        held.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    honest(&server, &node, "n1").await;
+    server.post(CONFIG_MAPS, &config_map("seen")).await.expect(201);
+    assert_eq!(watch.summary().await, "ADDED seen");
+    assert!(metric(&server, &["connections_closed_total", "shed"]).await >= 4 * MAX as u64);
+    assert!(metric(&server, &["everynode_apiserver_connections "]).await <= MAX as u64);
+}

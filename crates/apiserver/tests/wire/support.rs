@@ -70,8 +70,16 @@ impl Server {
     }
 
     pub(crate) async fn start_with(store: Arc<dyn Store>, set_up: impl FnOnce(&mut Config)) -> Server {
-        let directory = TempDir::new().unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Server::start_at(listener, store, set_up).await
+    }
+
+    pub(crate) async fn start_at(
+        listener: Listener,
+        store: Arc<dyn Store>,
+        set_up: impl FnOnce(&mut Config),
+    ) -> Server {
+        let directory = TempDir::new().unwrap();
         let address = listener.address();
         let mut config = Config { advertised: Some(address), ..Config::new(directory.path().to_owned()) };
         set_up(&mut config);
