@@ -194,7 +194,10 @@ pub enum StoreError {
     /// The value, or all values of the transaction together, are larger than the store takes.
     #[error("value of {size} bytes is larger than the limit of {limit} bytes")]
     TooLarge { size: usize, limit: usize },
-    /// The disk refused (full, read-only, failing). Nothing was acknowledged.
+    /// The disk has no room. Nothing was acknowledged; deletes and changes that add little may still be taken.
+    #[error("the store has no room: {0}")]
+    Full(String),
+    /// The disk refused (read-only, failing). Nothing was acknowledged.
     #[error("the store cannot write: {0}")]
     Disk(String),
     /// The database files are damaged; the message names the file and what to do.
@@ -206,6 +209,28 @@ pub enum StoreError {
     /// The store was shut down.
     #[error("the store is shut down")]
     Closed,
+}
+
+/// Whether a store takes writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    #[default]
+    Good,
+    /// The disk is full: deletes are taken, and changes that add little.
+    Full,
+    /// The disk refuses writes.
+    Failing,
+}
+
+impl Health {
+    /// Without names of files: it is shown to everybody.
+    pub fn words(self) -> &'static str {
+        match self {
+            Health::Good => "ok",
+            Health::Full => "the disk is full: only deletes and small changes are taken",
+            Health::Failing => "the disk refuses writes: only reads are served",
+        }
+    }
 }
 
 /// Ordered, revisioned bytes with compare-and-write, snapshots, watch, compaction and expiry.
@@ -223,6 +248,10 @@ pub trait Store: Send + Sync + 'static {
     fn current_revision(&self) -> BoxFuture<'_, Result<Revision, StoreError>>;
     /// Forgets history before `revision`; the current value of every key is kept.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Whether it takes writes, as far as is known without trying.
+    fn health(&self) -> Health {
+        Health::Good
+    }
     /// Stops intake, makes everything durable, ends all watches.
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

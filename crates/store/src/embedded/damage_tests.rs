@@ -20,7 +20,11 @@ struct Remains {
 const FILES: [&str; 3] = ["store.db", "store.db-wal", "store.witness"];
 
 fn options() -> EmbeddedOptions {
-    EmbeddedOptions { limits: Limits { log_writes_max: 8, ..Limits::default() }, ..Default::default() }
+    EmbeddedOptions {
+        limits: Limits { log_writes_max: 8, ..Limits::default() },
+        reserve_bytes: 0,
+        ..Default::default()
+    }
 }
 
 /// Creates, changes, deletes, renewals; the log is folded on the way.

@@ -17,7 +17,9 @@ use super::file::{
 };
 use super::lock::{disk_error, private_file};
 use super::log::{self, RowMap};
+use super::reserve::is_disk_full;
 use super::tables::{self, Marks, Record, damaged};
+use super::wal::PAGE_BYTES;
 use super::witness::{self, Acknowledged, Said, Witness};
 use crate::index::Past;
 use crate::stage::{Numbers, Step};
@@ -163,6 +165,17 @@ impl Disk {
         Ok(())
     }
 
+    /// Pages of the database that are free for new rows, in bytes.
+    pub(super) fn free_bytes(&self) -> u64 {
+        let pages = self.connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+        u64::try_from(pages.unwrap_or(0)).unwrap_or(0) * PAGE_BYTES as u64
+    }
+
+    /// Asks the disk whether it takes writes.
+    pub(super) fn probe(&mut self) -> Result<(), StoreError> {
+        self.transaction(self.marks, |_| Ok(()))
+    }
+
     /// Moves SQLite's log into the main file and closes.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
         self.sync_witness();
@@ -181,7 +194,14 @@ impl Disk {
             tables::put_marks(&transaction, &marks)?;
             transaction.commit()
         });
-        done.map_err(|error| store_error(error, &self.path))?;
+        if let Err(error) = done {
+            let error = store_error(error, &self.path);
+            let dir = self.path.parent().unwrap_or(&self.path);
+            return Err(match error {
+                StoreError::Disk(text) if is_disk_full(dir) => StoreError::Full(text),
+                other => other,
+            });
+        }
         self.marks = marks;
         self.tell_witness();
         Ok(())

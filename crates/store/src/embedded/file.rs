@@ -213,6 +213,9 @@ pub(super) fn store_error(error: rusqlite::Error, path: &Path) -> StoreError {
     };
     match damaged {
         true => corrupt(path, &error.to_string()),
+        false if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            StoreError::Full(format!("{}: {error}", path.display()))
+        }
         false => StoreError::Disk(format!("{}: {error}", path.display())),
     }
 }

@@ -18,10 +18,11 @@
 //! 4. When the disk refuses, the batch is thrown away whole, its revisions are burned, and memory
 //!    stays at the state before it: reads go on and the next batch tries again.
 //!
+//!    A full disk still takes deletes and changes that add little (`room`).
 //! 5. What is loaded is all that was acknowledged, or nothing is: the log is looked at before SQLite cuts it where its
 //!    checksums end, rows and numbers have checksums, and a witness outside the log says how far it must reach.
 //!
-//! The directory holds `store.db`, `store.db-wal` while running, `store.witness`, and `lock`. After a clean
+//! The directory holds `store.db`, `store.db-wal` while running, `store.witness`, `store.reserve`, and `lock`. After a clean
 //! shutdown the directory is the whole backup.
 
 mod answers;
@@ -31,6 +32,8 @@ mod disk;
 mod file;
 mod lock;
 mod log;
+mod reserve;
+mod room;
 mod salvage;
 mod tables;
 mod verify;
@@ -55,11 +58,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::stage::{transaction_bytes, validate};
-use crate::{BoxFuture, Durability, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch};
+use crate::{
+    BoxFuture, Durability, Health, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch,
+};
 use answers::Teller;
 use company::{Company, Joined};
 use disk::{Disk, Loaded, LogSize};
 use lock::DirectoryLock;
+use reserve::Reserve;
+use room::{HealthFlag, Room};
 pub use salvage::Problem;
 pub use verify::{Repaired, Report, repair, verify};
 use writer::{Pace, Request, Waiting, Writer};
@@ -80,6 +87,9 @@ pub struct EmbeddedOptions {
     /// How long it may wait for others before it is decided. Short enough for a client that waits (its renewal is good
     /// for 40 s), long enough for 25 of the 500 renewals a second of 5,000 nodes.
     pub relaxed_gather: Duration,
+    /// Disk that is kept for deletes when everything else is full: SQLite's log of 4 MiB, and what the database grows
+    /// by until rows are free in it.
+    pub reserve_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
@@ -89,6 +99,7 @@ impl Default for EmbeddedOptions {
             limits: Limits::default(),
             relaxed_flush_after: Duration::from_secs(1),
             relaxed_gather: Duration::from_millis(50),
+            reserve_bytes: 16 << 20,
         }
     }
 }
@@ -103,6 +114,7 @@ pub struct EmbeddedStore {
     thread: Option<JoinHandle<()>>,
     /// The answer to every shutdown after the first.
     shut_down: Mutex<bool>,
+    health: Arc<HealthFlag>,
 }
 
 impl EmbeddedStore {
@@ -113,7 +125,7 @@ impl EmbeddedStore {
     /// [`StoreError::Corrupt`] if the files are damaged (nothing is changed then), and with
     /// [`StoreError::Disk`] if they cannot be written.
     pub fn open(dir: &Path, options: EmbeddedOptions) -> Result<EmbeddedStore, StoreError> {
-        let EmbeddedOptions { clock, limits, relaxed_flush_after, relaxed_gather } = options;
+        let EmbeddedOptions { clock, limits, relaxed_flush_after, relaxed_gather, reserve_bytes } = options;
         lock::make_private_dir(dir)?;
         let lock = DirectoryLock::take(dir)?;
         let (disk, loaded) = Disk::open(dir)?;
@@ -122,7 +134,9 @@ impl EmbeddedStore {
         let index = Arc::new(Index::with_past(tree, numbers.revision, past, limits, clock));
         let company = Arc::new(Company::new());
         let pace = Pace { gather: relaxed_gather, flush_after: relaxed_flush_after, log };
-        let writer = Writer::new(index.clone(), disk, lock, numbers, company.clone(), pace);
+        let room = Room::new(Reserve::new(dir, reserve_bytes));
+        let health = room.health.clone();
+        let writer = Writer::new(index.clone(), disk, lock, numbers, company.clone(), pace, room);
         let (requests, inbox) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
@@ -135,6 +149,7 @@ impl EmbeddedStore {
             queue: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
             thread: Some(thread),
             shut_down: Mutex::new(false),
+            health,
         })
     }
 
@@ -218,6 +233,10 @@ impl Store for EmbeddedStore {
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.index.compact(revision) })
+    }
+
+    fn health(&self) -> Health {
+        self.health.get()
     }
 
     fn shutdown(&self) -> BoxFuture<'_, Result<(), StoreError>> {

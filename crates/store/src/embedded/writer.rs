@@ -13,9 +13,10 @@ use super::answers::{Answers, Teller};
 use super::company::Company;
 use super::disk::{Commit, Disk, LogSize};
 use super::lock::DirectoryLock;
+use super::room::{Room, grows};
 use crate::index::Index;
 use crate::stage::{Numbers, Stage, Step, transaction_bytes};
-use crate::{Durability, Outcome, Revision, StoreError, Transaction, limits};
+use crate::{Durability, Health, Outcome, Revision, StoreError, Transaction, limits};
 
 /// Transactions that share one fsync. At 10 us of SQLite each a batch stays below 10 ms.
 const BATCH_TRANSACTIONS_MAX: usize = 512;
@@ -32,6 +33,9 @@ const FOLDED_BYTES_MAX: usize = 2 << 20;
 const QUIET: Duration = Duration::from_secs(2);
 /// A power cut takes no more than this from the witness.
 const WITNESS_LAG: Duration = Duration::from_secs(1);
+/// What the log may hold while the disk is full.
+const RECYCLED_WRITES: usize = 4_096;
+const RECYCLED_BYTES: usize = 1 << 20;
 /// A fold that failed is not tried again before.
 const FOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -118,6 +122,7 @@ pub(super) struct Writer {
     /// Nothing is folded before then.
     fold_at: Instant,
     pace: Pace,
+    room: Room,
     failing: bool,
 }
 
@@ -129,6 +134,7 @@ impl Writer {
         numbers: Numbers,
         company: Arc<Company>,
         pace: Pace,
+        room: Room,
     ) -> Writer {
         let fold_at = Instant::now();
         Writer {
@@ -146,12 +152,14 @@ impl Writer {
             quiet_at: fold_at + QUIET,
             fold_at,
             pace,
+            room,
             failing: false,
         }
     }
 
     /// Runs until shutdown is asked for or nobody is left to ask.
     pub(super) fn run(mut self, inbox: &Receiver<Request>) {
+        self.room.begin();
         loop {
             let request = match self.wait(inbox) {
                 Ok(request) => Some(request),
@@ -208,7 +216,7 @@ impl Writer {
             // A disk that refuses is asked again at the same pace.
             Duration::from_millis(wait_ms) + limits::EXPIRY_SLACK
         });
-        let others = [self.decide_at, self.witness_at].into_iter().flatten();
+        let others = [self.decide_at, self.witness_at, self.room.ask_at].into_iter().flatten();
         let others = others.map(|at| at.saturating_duration_since(Instant::now()));
         flush.into_iter().chain(expiry).chain(others).min()
     }
@@ -229,6 +237,13 @@ impl Writer {
             self.witness_at = None;
             self.disk.sync_witness();
         }
+        if self.room.is_due() {
+            if self.room.is_scarce() && self.disk.exceeds(&LogSize::default()) {
+                // What was deleted leaves its pages only now.
+                let _ = self.disk.fold(&LogSize { writes: usize::MAX, bytes: FOLDED_BYTES_MAX });
+            }
+            self.room.ask(&mut self.disk);
+        }
         self.fold_if_due();
     }
 
@@ -237,7 +252,10 @@ impl Writer {
         let LogSize { writes, bytes } = self.pace.log;
         let grown = LogSize { writes: writes * limits::LOG_GROWTH_MAX, bytes: bytes * limits::LOG_GROWTH_MAX };
         let now = Instant::now();
+        let recycled = LogSize { writes: writes.min(RECYCLED_WRITES), bytes: bytes.min(RECYCLED_BYTES) };
         let wanted = match now >= self.quiet_at {
+            // Pages of old records are the room of new ones.
+            _ if self.room.is_scarce() && self.disk.exceeds(&recycled) => writes,
             true if self.disk.exceeds(&self.pace.log) => writes / 2,
             false if self.disk.exceeds(&grown) => FOLDED_PER_BATCH,
             _ => return,
@@ -266,14 +284,28 @@ impl Writer {
     }
 
     fn turn(&mut self, waiting: Vec<Waiting>) {
+        let waiting = self.refuse_growth(waiting);
         if waiting.is_empty() {
             return;
         }
         let (stage, outcomes) = self.decide(&waiting);
         match self.settle(stage, needs_fsync(&waiting, &outcomes)) {
             Ok(()) => self.answer(waiting, outcomes),
+            // With the reserve given up, what adds little may find room.
+            Err(StoreError::Full(_)) if self.room.become_scarce() => self.turn(waiting),
             Err(error) => self.without_disk(waiting, &error),
         }
+    }
+
+    /// While the disk is full, what grows gets no turn.
+    fn refuse_growth(&mut self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        if waiting.is_empty() || !self.room.refuses_growth(&self.disk) {
+            return waiting;
+        }
+        let stage = self.index.stage(self.numbers);
+        let (growing, small) = waiting.into_iter().partition(|one| grows(&one.transaction, &stage.tree));
+        refuse(growing, &StoreError::Full(Health::Full.words().to_owned()));
+        small
     }
 
     /// The disk refused a batch: what needs it fails, what does not gets its own turn, so that a
@@ -391,6 +423,7 @@ impl Writer {
             _ => {}
         }
         self.failing = error.is_some();
+        self.room.note(self.failing);
     }
 }
 
@@ -429,6 +462,7 @@ fn refuse(waiting: Vec<Waiting>, error: &StoreError) {
 fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
+        StoreError::Full(text) => StoreError::Full(text.clone()),
         other => StoreError::Disk(match other {
             StoreError::Disk(text) => text.clone(),
             other => other.to_string(),
@@ -453,7 +487,8 @@ mod tests {
         let log = LogSize { writes: 1_000, bytes: 1 << 20 };
         let pace = Pace { gather: Duration::ZERO, flush_after, log };
         let company = Arc::new(Company::new());
-        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), company, pace);
+        let room = Room::new(super::super::reserve::Reserve::new(dir.path(), 0));
+        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), company, pace, room);
         let mut commit = |durability, expires_in| {
             let (reply, mut answer) = oneshot::channel();
             let mut transaction = suite::writes([suite::put_of("/a", "1")]);
