@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::advice::explain;
 pub(crate) use self::hollow::{HollowArgs, HollowProfile, HollowWatch};
-pub(crate) use self::store::{RepairArgs, StoreArgs, StoreVerb, VerifyArgs};
+pub(crate) use self::store::{RepairArgs, RestoredArgs, StoreArgs, StoreVerb, VerifyArgs};
 pub(crate) use self::values::NamedSet;
 use self::values::{duration, label, log_level, named_set, node_name, pod_cidr, server_url, service_network, validity};
 

@@ -121,7 +121,7 @@ fn open_store(data: &DataDir) -> anyhow::Result<Arc<dyn Store>> {
     let opened = EmbeddedStore::open(&data.store(), EmbeddedOptions::default());
     match opened {
         Ok(store) => Ok(Arc::new(store)),
-        Err(error @ (StoreError::InUse(_) | StoreError::Corrupt(_) | StoreError::Disk(_))) => {
+        Err(error @ (StoreError::InUse(_) | StoreError::Corrupt(_) | StoreError::Full(_) | StoreError::Disk(_))) => {
             Err(coded(Exit::Data, error.to_string()))
         }
         Err(error) => Err(error.into()),

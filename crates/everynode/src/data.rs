@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, coded};
+use crate::files::is_already;
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -97,9 +98,7 @@ impl DataDir {
                 format!("the data directory {root} is in use by {holder}; stop it, or choose another --data-dir");
             return Err(coded(Exit::Data, message));
         }
-        let written =
-            file.rewind().and_then(|()| file.set_len(0)).and_then(|()| write!(file, "{}", std::process::id()));
-        written.map_err(|error| fail("write to", error))?;
+        note_holder(&mut file).map_err(|error| fail("write to", error))?;
         Ok(Held { _file: file })
     }
 
@@ -121,6 +120,9 @@ impl DataDir {
     pub(crate) fn write_node_state(&self, state: &NodeState) -> anyhow::Result<()> {
         let json = serde_json::to_vec_pretty(state)?;
         let path = self.node_file();
+        if is_already(&path, &json) {
+            return Ok(());
+        }
         let temporary = path.with_extension("new");
         let written = std::fs::write(&temporary, json).and_then(|()| std::fs::rename(&temporary, &path));
         written.map_err(|error| coded(Exit::Data, format!("cannot write {}: {error}", path.display())))
@@ -129,6 +131,13 @@ impl DataDir {
     pub(crate) fn remove_node_state(&self) {
         let _ = std::fs::remove_file(self.node_file());
     }
+}
+
+/// Leaves our process id in the file: over the one that is there, so that a full disk needs no new block for it.
+fn note_holder(file: &mut File) -> std::io::Result<()> {
+    file.rewind()?;
+    // The longest process id has seven digits; what is read is trimmed.
+    write!(file, "{:<10}", std::process::id())
 }
 
 /// Which data directory's agent has the machine's standard paths (`/var/lib/kubelet` and the like).

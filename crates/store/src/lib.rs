@@ -41,7 +41,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use embedded::{EmbeddedOptions, EmbeddedStore, Problem, Repaired, Report, repair, verify};
+pub use embedded::{EmbeddedOptions, EmbeddedStore, Problem, Repaired, Report, begin_anew, repair, verify};
 pub use limits::Limits;
 pub use memory::MemoryStore;
 

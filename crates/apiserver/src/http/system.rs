@@ -1,6 +1,7 @@
 //! Paths that are about no object: health, version, metrics, discovery, OpenAPI.
 
 use everynode_api::kinds::KINDS;
+use everynode_store::Health;
 use http::Method;
 use serde_json::json;
 
@@ -101,24 +102,42 @@ fn root() -> Answer {
     answer::bytes(200, "application/json", json!({"paths": paths}).to_string().into())
 }
 
-/// `ok`, or what is wrong; `?verbose` names the checks (DS-I01).
+/// `ok`, or what is wrong; `?verbose` names the checks (DS-I01). Neither a store that cannot write nor an end that is
+/// near is a reason to restart the server, so only readiness knows of them.
 fn health(server: &ApiServer, path: &str, query: &Query) -> Answer {
     let about_ready = path.starts_with("/readyz");
-    let good = !about_ready || server.ready();
-    let checks = CHECKS.map(|check| (check, check != "shutdown" || good));
+    let store = Some(server.registry.store.health()).filter(|health| about_ready && *health != Health::Good);
+    let shutdown = (about_ready && !server.ready()).then_some("the server is shutting down");
+    let checks = CHECKS.map(|check| match check {
+        "store" => (check, store.map(Health::words)),
+        "shutdown" => (check, shutdown),
+        _ => (check, None),
+    });
+    let good = checks.iter().all(|(_, wrong)| wrong.is_none());
     let name = path.trim_start_matches('/').split('/').next().unwrap_or("healthz");
     if good && query.flag("verbose").is_none() {
         return answer::text(200, "ok");
     }
-    let line = |(check, good): &(&str, bool)| match good {
-        true => format!("[+]{check} ok\n"),
-        false => format!("[-]{check} failed: the server is shutting down\n"),
+    let line = |(check, wrong): &(&str, Option<&str>)| match wrong {
+        None => format!("[+]{check} ok\n"),
+        Some(wrong) => format!("[-]{check} failed: {wrong}\n"),
     };
     let lines: String = checks.iter().map(line).collect();
     match good {
         true => answer::text(200, format!("{lines}{name} check passed\n")),
         false => answer::text(503, format!("{lines}{name} check failed\n")),
     }
+}
+
+/// One of the states is 1.
+fn store_metrics(health: Health) -> String {
+    let mut out = "# HELP everynode_store_health Whether the store takes writes: good, full (only deletes and small \
+                   changes), failing (none).\n# TYPE everynode_store_health gauge\n"
+        .to_owned();
+    for (state, name) in [(Health::Good, "good"), (Health::Full, "full"), (Health::Failing, "failing")] {
+        out += &format!("everynode_store_health{{state=\"{name}\"}} {}\n", u8::from(state == health));
+    }
+    out
 }
 
 fn metrics(server: &ApiServer) -> Answer {
@@ -132,7 +151,10 @@ fn metrics(server: &ApiServer) -> Answer {
         }
     }
     let further = server.further_metrics.get().map(|render| render()).unwrap_or_default();
-    let body = server.metrics.text(&objects) + &server.pki.metrics() + &further;
+    let body = server.metrics.text(&objects)
+        + &server.pki.metrics()
+        + &store_metrics(server.registry.store.health())
+        + &further;
     answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", body.into())
 }
 

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::PkiError;
@@ -67,9 +67,17 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. What is equal is left alone, so that a start needs no room on a full disk.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
+    if is_already(path, text, mode) {
+        return Ok(());
+    }
     replace(path, text, mode).iter().chain([&sync_of(path)]).try_for_each(Step::run)
+}
+
+fn is_already(path: &Path, text: &str, mode: u32) -> bool {
+    let as_strict = |found: fs::Metadata| found.is_file() && found.permissions().mode() & 0o777 == mode;
+    fs::symlink_metadata(path).is_ok_and(as_strict) && fs::read_to_string(path).is_ok_and(|found| found == text)
 }
 
 /// Writes beside the file, and renames.
@@ -87,4 +95,26 @@ pub(super) fn replace(path: &Path, text: &str, mode: u32) -> [Step; 2] {
 pub(super) fn sync_of(path: &Path) -> Step {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Step::Sync(directory.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_equal_is_not_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sa.pub");
+        let inode = || fs::metadata(&path).unwrap().ino();
+        write(&path, "key", PUBLIC).unwrap();
+        let first = inode();
+        write(&path, "key", PUBLIC).unwrap();
+        assert_eq!(inode(), first);
+        write(&path, "key", PRIVATE).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, PRIVATE, "another mode");
+        write(&path, "other", PRIVATE).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "other");
+    }
 }

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use everynode_api::fence::Fence;
 use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
-use everynode_store::{KeyValue, Store, StoreError};
+use everynode_store::{Health, KeyValue, Store, StoreError};
 use serde_json::Value;
 
 use crate::auth::User;
@@ -170,9 +170,11 @@ pub(crate) fn store_failure(error: &StoreError) -> Status {
         StoreError::TooLarge { limit, .. } => Status::too_large(*limit),
         StoreError::Invalid(_) => Status::internal(error),
         StoreError::Closed => Status::unavailable("the server is shutting down"),
+        // The store has said so itself, once; a name of a file is nobody's business out there.
+        StoreError::Full(_) => Status::internal(Health::Full.words()),
         StoreError::Disk(_) | StoreError::Corrupt(_) | StoreError::InUse(_) => {
             tracing::error!(%error, "the store failed");
-            Status::internal(error)
+            Status::internal("the store cannot write; the server's log says why")
         }
     }
 }

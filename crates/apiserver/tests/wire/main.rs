@@ -15,6 +15,7 @@ mod pods;
 mod renewal;
 mod roles;
 mod services;
+mod store_health;
 mod streams;
 mod support;
 mod tokens;

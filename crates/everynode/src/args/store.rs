@@ -16,6 +16,14 @@ pub(crate) enum StoreVerb {
     Verify(VerifyArgs),
     /// Make a sound store of what can still be read; the rest is lost
     Repair(RepairArgs),
+    /// After a backup was put back: let revisions go on beyond all that clients can have seen, so that they list again
+    Restored(RestoredArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoredArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,12 @@
-//! `everynode store verify` and `repair`.
+//! `everynode store verify`, `repair` and `restored`.
 
 use std::io::IsTerminal;
 use std::path::Path;
 
-use everynode_store::{Problem, Report, StoreError, repair, verify};
+use everynode_store::{Problem, Report, StoreError, begin_anew, repair, verify};
 use serde_json::{Value, json};
 
-use crate::args::{Output, RepairArgs, StoreVerb, VerifyArgs};
+use crate::args::{Output, RepairArgs, RestoredArgs, StoreVerb, VerifyArgs};
 use crate::data::DataDir;
 use crate::exit::{Exit, coded};
 use crate::output;
@@ -15,6 +15,7 @@ pub(crate) fn run(verb: StoreVerb) -> anyhow::Result<()> {
     match verb {
         StoreVerb::Verify(args) => run_verify(&args),
         StoreVerb::Repair(args) => run_repair(&args),
+        StoreVerb::Restored(args) => run_restored(&args),
     }
 }
 
@@ -46,6 +47,11 @@ fn run_repair(args: &RepairArgs) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+fn run_restored(args: &RestoredArgs) -> anyhow::Result<()> {
+    let beyond = begin_anew(&DataDir::new(&args.data.data_dir).store()).map_err(refused)?;
+    output::line(format_args!("revisions go on after {}; every client lists again", beyond.0))
 }
 
 fn sound_or(report: &Report, message: &str) -> anyhow::Result<()> {
@@ -141,6 +147,8 @@ mod tests {
         assert_eq!(code_of(verify(Output::Text)), Some(Exit::Damaged));
         assert_eq!(code_of(repair(false)), Some(Exit::Damaged), "not without being told to");
         assert_eq!(code_of(repair(true)), None);
+        assert_eq!(code_of(verify(Output::Text)), None);
+        assert_eq!(code_of(run_restored(&RestoredArgs { data: data.clone() })), None);
         assert_eq!(code_of(verify(Output::Text)), None);
         let running = EmbeddedStore::open(&directory.path().join("store"), EmbeddedOptions::default()).unwrap();
         assert_eq!(code_of(verify(Output::Text)), Some(Exit::Data), "it runs");

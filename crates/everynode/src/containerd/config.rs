@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+
+use crate::files::is_already;
 use serde_json::json;
 
 /// Where containerd finds network plugins, and what pods' addresses are.
@@ -27,7 +29,10 @@ pub(crate) fn write(directory: &Path, socket: &Path, network: &Network) -> anyho
     let fail = |path: &Path| format!("cannot write {}", path.display());
     std::fs::create_dir_all(directory).with_context(|| fail(directory))?;
     let path = directory.join("config.toml");
-    std::fs::write(&path, containerd_toml(directory, socket, network)).with_context(|| fail(&path))?;
+    let content = containerd_toml(directory, socket, network);
+    if !is_already(&path, content.as_bytes()) {
+        std::fs::write(&path, content).with_context(|| fail(&path))?;
+    }
     write_network(directory, network)
 }
 

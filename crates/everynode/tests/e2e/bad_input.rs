@@ -188,7 +188,7 @@ fn a_damaged_database_is_named_and_left_alone() {
     let cluster = Cluster::start(Options { server_only: true, ..Options::default() });
     assert_eq!(cluster.stop(Signal::TERM), Some(0));
     let data = cluster.path("data");
-    let database = largest_file(&data.join("store"));
+    let database = data.join("store/store.db");
     let damaged: Vec<u8> = (0..65_536_u32).map(|n| (n * 7 % 251) as u8).collect();
     std::fs::write(&database, &damaged).unwrap();
     let refused = up(&data, &format!("127.0.0.1:{}", free_port()));
@@ -197,13 +197,34 @@ fn a_damaged_database_is_named_and_left_alone() {
     assert_eq!(std::fs::read(&database).unwrap(), damaged);
 }
 
-fn largest_file(directory: &Path) -> std::path::PathBuf {
-    if directory.is_file() {
-        return directory.to_owned();
-    }
-    let entries = std::fs::read_dir(directory).expect("the store").flatten();
-    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-    files.max_by_key(|entry| entry.metadata().map_or(0, |about| about.len())).expect("a database").path()
+/// A start writes nothing that is there already, room is made through the API, and nobody is shown a path.
+#[test]
+fn a_full_disk_is_left_through_the_api() {
+    let cluster = Cluster::new(Options { server_only: true, ..Options::default() });
+    let disk = cluster.path("data");
+    std::fs::create_dir(&disk).unwrap();
+    let mut mount = std::process::Command::new("mount");
+    assert!(mount.args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&disk).status().expect("run mount").success());
+    cluster.up();
+    let config_maps = "/api/v1/namespaces/default/configmaps";
+    let config_map = |name: &str| json!({"metadata": {"name": name}, "data": {"a": "b"}});
+    assert_eq!(cluster.api().post(config_maps, &config_map("kept")).code, 201);
+    assert_eq!(cluster.stop(Signal::TERM), Some(0));
+    let mut ballast = std::fs::File::create(disk.join("ballast")).unwrap();
+    while std::io::Write::write(&mut ballast, &[0; 4096]).is_ok() {}
+
+    cluster.up_alive();
+    let refused = cluster.until("the disk is full", Duration::from_secs(20), || {
+        let answer = cluster.api().post(config_maps, &json!({"metadata": {"generateName": "new-"}}));
+        if answer.code == 500 { Ok(answer.text) } else { Err(format!("{} {}", answer.code, answer.text)) }
+    });
+    assert!(refused.contains("the disk is full") && !refused.contains("store.db"), "{refused}");
+    let ready = cluster.api().get("/readyz");
+    assert!(ready.code == 503 && ready.text.contains("[-]store failed: the disk is full"), "{}", ready.text);
+    assert!(cluster.api().get("/metrics").text.contains("everynode_store_health{state=\"full\"} 1"));
+    let deleted = cluster.api().call("DELETE", &format!("{config_maps}/kept"), None, &[]);
+    assert_eq!(deleted.code, 200, "{}", deleted.text);
+    assert_eq!(cluster.api().get(&format!("{config_maps}/kept")).code, 404);
 }
 
 #[test]

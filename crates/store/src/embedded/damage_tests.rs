@@ -277,3 +277,19 @@ fn a_sound_store_is_left_alone_and_a_running_one_is_not_looked_at() {
         assert!(matches!(verify(dir.path(), &mut |_| ()), Err(StoreError::InUse(_))));
     }
 }
+
+/// A backup is put back under clients that have seen more: none of their revisions comes again, and they list anew.
+#[test]
+fn a_state_that_was_put_back_begins_beyond_what_was_seen_since() {
+    let (older, newer) = (remains(true, 20), remains(false, 40));
+    let dir = older.with("", None);
+    let beyond = begin_anew(dir.path()).unwrap();
+    assert!(beyond.0 >= newer.revision.0 + disk::UNKNOWN_REVISIONS / 2, "{beyond:?}");
+    let store = EmbeddedStore::open(dir.path(), options()).unwrap();
+    assert_eq!(store.range(&prefix_range(""), None, 0).unwrap().items, older.acknowledged);
+    for seen in [older.revision, newer.revision] {
+        assert!(matches!(store.watch("/", seen).err(), Some(StoreError::Compacted { .. })), "{seen:?}");
+    }
+    assert!(block_on(put(&store, "/a", "1")) > beyond);
+    assert!(matches!(begin_anew(dir.path()), Err(StoreError::InUse(_))));
+}

@@ -253,6 +253,12 @@ impl Disk {
         Ok(())
     }
 
+    /// Lets numbering and history begin beyond all that may have been issued since this state; answers where.
+    pub(super) fn begin_anew(&mut self) -> Result<Revision, StoreError> {
+        let beyond = Revision(self.marks.revision.max(self.marks.reserved).0.saturating_add(UNKNOWN_REVISIONS));
+        self.begin_again_at(beyond).map(|()| beyond)
+    }
+
     /// Folds the whole log and lets history begin at a revision.
     fn begin_again_at(&mut self, revision: Revision) -> Result<(), StoreError> {
         while self.marks.first < self.marks.next {

@@ -30,6 +30,9 @@ mod checksum;
 mod company;
 mod disk;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lock;
 mod log;
 mod reserve;
@@ -68,7 +71,7 @@ use lock::DirectoryLock;
 use reserve::Reserve;
 use room::{HealthFlag, Room};
 pub use salvage::Problem;
-pub use verify::{Repaired, Report, repair, verify};
+pub use verify::{Repaired, Report, begin_anew, repair, verify};
 use writer::{Pace, Request, Waiting, Writer};
 
 /// What may wait for the writer, in KiB of values and one per request: 64 MiB, 65,536 requests.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::disk::UNKNOWN_REVISIONS;
+use super::disk::{Disk, UNKNOWN_REVISIONS};
 use super::file::{log_of, make_tables, store_error, sync_dir};
 use super::lock::{DirectoryLock, disk_error, private_file};
 use super::salvage::{self, Problem, Salvage};
@@ -67,6 +67,19 @@ pub fn repair(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<(Report, Opti
     make(&fresh, &salvage, goes_on_after).map_err(|error| store_error(error, &fresh))?;
     let kept = exchange(dir, &fresh, goes_on_after).map_err(|error| disk_error("repair", dir, error))?;
     Ok((found, Some(Repaired { goes_on_after, kept })))
+}
+
+/// Notes that the store of a directory is an older state that was put back: what was written since has been seen by
+/// clients. Revisions leap beyond all that may have been issued, and history begins anew, so that whoever remembers a
+/// newer state lists again. Answers the revision that the next write comes after.
+///
+/// Fails as [`EmbeddedStore::open`](super::EmbeddedStore::open) does.
+pub fn begin_anew(dir: &Path) -> Result<Revision, StoreError> {
+    let _lock = lock(dir)?;
+    let (mut disk, _) = Disk::open(dir)?;
+    let beyond = disk.begin_anew()?;
+    disk.close()?;
+    Ok(beyond)
 }
 
 fn lock(dir: &Path) -> Result<DirectoryLock, StoreError> {

@@ -148,6 +148,14 @@ mod tests {
         Acknowledged { revision: Revision(revision), reserved: Revision(100) }
     }
 
+    /// The form on disk does not change by accident.
+    #[test]
+    fn a_file_of_another_build_is_read() {
+        let file = include_bytes!("../../../../fuzz/corpus/store_witness/whole");
+        let acknowledged = Acknowledged { revision: Revision(300), reserved: Revision(0) };
+        assert_eq!(parse(file), Said::This { acknowledged, turn: 2, whole: true });
+    }
+
     #[test]
     fn the_newest_is_read_and_one_place_is_always_whole() {
         let dir = tempfile::tempdir().unwrap();

@@ -78,12 +78,21 @@ impl Cluster {
 
     /// Starts `up` or `server` and waits until the API is ready.
     pub(crate) fn up(&self) {
+        self.up_until("/readyz");
+    }
+
+    /// The same where it will not be ready.
+    pub(crate) fn up_alive(&self) {
+        self.up_until("/livez");
+    }
+
+    fn up_until(&self, probe: &str) {
         let arguments = self.arguments();
         self.programs().server = Some(Program::start(&arguments, &self.path("everynode.log")));
-        self.until("the API is ready", START, || {
+        self.until(&format!("the API answers {probe}"), START, || {
             let server = self.api_try()?;
-            let answer = server.get("/readyz");
-            if answer.code == 200 { Ok(()) } else { Err(format!("/readyz: {} {}", answer.code, answer.text)) }
+            let answer = server.get(probe);
+            if answer.code == 200 { Ok(()) } else { Err(format!("{probe}: {} {}", answer.code, answer.text)) }
         });
     }
 
