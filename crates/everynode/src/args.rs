@@ -33,7 +33,8 @@ use self::values::{duration, label, log_level, named_set, node_name, pod_cidr, s
         \x20 4  the API server cannot be reached, or refuses the credentials or what they ask for\n\
         \x20 5  not done within --timeout\n\
         \x20 6  `everynode plan` has found something to do\n\
-        \x20 7  `everynode store` has found damage\n\n\
+        \x20 7  `everynode store` has found damage\n\
+        \x20 8  `everynode audit` has found something that fails\n\n\
         EXAMPLES\n\
         \x20 everynode up                                     a one-node cluster, here and now\n\
         \x20 everynode apply -f examples/node-exporter.yaml   run a node service\n\
@@ -83,6 +84,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Say why a DaemonSet has, or has no, pod on a node
     Why(WhyArgs),
+    /// Check a cluster, and this machine's files, against the CIS Kubernetes benchmark; changes nothing
+    Audit(AuditArgs),
     /// Say what the DaemonSet controller would do, without doing it
     Plan(PlanArgs),
     /// Follow, list, undo or repeat the rollouts of a DaemonSet
@@ -364,6 +367,21 @@ pub(crate) struct StatusArgs {
     /// Show it again whenever it has changed, until Ctrl-C
     #[arg(short, long)]
     pub(crate) watch: bool,
+    /// The form of the result
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "EXAMPLES\n\
+    \x20 everynode audit                                        on the server, as root: objects and files\n\
+    \x20 everynode audit --kubeconfig admin.kubeconfig          from anywhere: objects only\n\
+    \x20 everynode audit -o json | jq '.findings[] | select(.outcome == \"fail\")'\n\n\
+    Each item has its evidence and what to do. Nothing is changed. The exit code is 8 if something fails; what is to be\n\
+    looked at (warn) or cannot be seen from here (manual) does not count. It needs to read pods, accounts, roles and bindings.")]
+pub(crate) struct AuditArgs {
     /// The form of the result
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     Work = 6,
     /// The store is damaged, and was looked at for that.
     Damaged = 7,
+    /// The security audit has found something that fails.
+    Findings = 8,
 }
 
 /// An error with the exit code that it means; put into an `anyhow` chain.

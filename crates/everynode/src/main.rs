@@ -18,6 +18,7 @@ mod picture;
 mod rehearsal;
 mod renew;
 mod rollout;
+mod security_audit;
 mod signals;
 mod table;
 mod telemetry;

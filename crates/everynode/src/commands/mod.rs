@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod audit;
 mod controller;
 mod delete;
 mod down;
@@ -36,6 +37,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Delete(args) => delete::run(args).await,
         Command::Status(args) => status::status(args).await,
         Command::Why(args) => status::why(args).await,
+        Command::Audit(args) => audit::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Rollout(args) => rollout::run(args.verb).await,
         Command::Store(args) => store::run(args.verb),
