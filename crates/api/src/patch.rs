@@ -25,6 +25,9 @@ pub enum PatchError {
     /// The patch is well-formed and does not fit the object: 422.
     #[error("{0}")]
     Unprocessable(String),
+    /// A strategic merge patch that Kubernetes does not understand; it takes that for a failure of its own: 500.
+    #[error("{0}")]
+    NotUnderstood(String),
 }
 
 impl PatchError {
@@ -32,8 +35,27 @@ impl PatchError {
         PatchError::Malformed(text.into())
     }
 
+    fn not_understood(text: impl Into<String>) -> PatchError {
+        PatchError::NotUnderstood(text.into())
+    }
+
     fn unprocessable(text: impl Into<String>) -> PatchError {
         PatchError::Unprocessable(text.into())
+    }
+}
+
+/// A value as Go prints maps and lists: `map[a:1 b:[x <nil>]]`.
+pub fn go_print(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" ")),
+        Value::Object(members) => {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("{name}:{}", go_print(value))).collect();
+            format!("map[{}]", members.join(" "))
+        }
+        other => other.to_string(),
     }
 }
 

@@ -1,35 +1,150 @@
 //! From a patch request to the patched value, with Kubernetes' answers to what does not fit.
 
-use everynode_api::kinds::KindInfo;
+use everynode_api::field::{FieldError, Path};
+use everynode_api::kinds::{Kind, KindInfo};
 use everynode_api::patch::strategic::BuiltIn;
-use everynode_api::patch::{self, PatchError};
+use everynode_api::patch::{self, PatchError, go_print};
 use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// Applies a patch to an object in the form of the kind asked for.
 pub(crate) fn apply(info: &KindInfo, form: PatchType, body: &Value, value: Value) -> Result<Value, Status> {
     let patched = match form {
         PatchType::Json => patch::json::apply(&value, body),
-        PatchType::Merge if body.is_object() => Ok(patch::merge::apply(value, body.clone())),
-        PatchType::Strategic if body.is_object() => {
-            patch::strategic::apply(value, body.clone(), BuiltIn::for_kind(&info.kind.group, &info.kind.kind))
+        PatchType::Merge | PatchType::Strategic if !body.is_object() => {
+            return Err(Status::bad_request(not_an_object(form, body)));
         }
-        PatchType::Merge | PatchType::Strategic => {
-            Err(PatchError::Malformed("the patch must be a JSON object".to_owned()))
+        PatchType::Merge => Ok(patch::merge::apply(value, body.clone())),
+        PatchType::Strategic => {
+            let mut body = body.clone();
+            whole_numbers(&mut body);
+            patch::strategic::apply(value, body, BuiltIn::for_kind(&info.kind.group, &info.kind.kind))
         }
     };
     patched.map_err(|error| refused(&error))
 }
 
+fn not_an_object(form: PatchType, body: &Value) -> String {
+    let what = match body {
+        Value::Null if form == PatchType::Merge => return "Invalid JSON Patch".to_owned(),
+        Value::Null => "null",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) | Value::Object(_) => "bool",
+    };
+    format!("error decoding patch: json: cannot unmarshal {what} into Go value of type map[string]interface {{}}")
+}
+
+/// `1.0` in a strategic merge patch is a whole number: Kubernetes converts its members one by one.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE_MAX);
+            if let Some(whole) = whole {
+                *number = Number::from(whole as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
+/// Up to here floats hold every whole number.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 fn refused(error: &PatchError) -> Status {
     match error {
         PatchError::Malformed(text) => Status::bad_request(text.clone()),
         PatchError::TooLarge(text) => Status::failure(413, "RequestEntityTooLarge", text.clone()),
-        PatchError::Unprocessable(text) => Status::failure(
-            422,
-            "Invalid",
-            format!("the server rejected our request due to an error in our request: {text}"),
-        ),
+        PatchError::Unprocessable(_) => {
+            let text = "the server rejected our request due to an error in our request";
+            let mut status = Status::failure(422, "Invalid", text);
+            status.details = Some(everynode_api::status::Details::default());
+            status
+        }
+        PatchError::NotUnderstood(text) => Status::failure(500, "", text.clone()),
+    }
+}
+
+/// What a patch made of the object cannot be read as one of its kind: `refusal` is what a PUT of it would be told.
+pub(crate) fn unreadable(form: PatchType, body: &Value, patched: &str, refusal: Status) -> Status {
+    let Some((_, reason)) = refusal.message.split_once(" cannot be handled as a ") else { return refusal };
+    let Some((_, reason)) = reason.split_once(": ") else { return refusal };
+    let shown = match form {
+        PatchType::Strategic => go_print(body),
+        PatchType::Json | PatchType::Merge => patched.to_owned(),
+    };
+    let nothing = Kind::built_in("", "", "", "", false);
+    Status::invalid(&nothing, "", &[FieldError::invalid(&Path::new("patch"), shown, reason)])
+}
+
+#[cfg(test)]
+mod tests {
+    use everynode_api::kinds::find;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn refusals() {
+        let info = find("apps", "daemonsets").unwrap();
+        let set = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}});
+        let inner = |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
+        let cases = [
+            (
+                PatchType::Json,
+                json!([{"op": "test", "path": "/x", "value": 1}]),
+                422,
+                "the server rejected our request due to an error in our request",
+            ),
+            (
+                PatchType::Json,
+                json!([{"op": "remove", "path": "/x"}]),
+                422,
+                "the server rejected our request due to an error in our request",
+            ),
+            (
+                PatchType::Strategic,
+                inner(json!([{"image": "x"}])),
+                500,
+                "map: map[image:x] does not contain declared merge key: name",
+            ),
+            (
+                PatchType::Strategic,
+                inner(json!([{"name": "c", "$patch": "foo"}])),
+                500,
+                "unknown patch type: foo in map: map[$patch:foo name:c]",
+            ),
+            (
+                PatchType::Strategic,
+                json!({"metadata": {"labels": {"$patch": 5}}}),
+                500,
+                "unknown patch type: %!s(int64=5) in map: map[$patch:5]",
+            ),
+            (
+                PatchType::Merge,
+                json!([]),
+                400,
+                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+            ),
+            (PatchType::Merge, Value::Null, 400, "Invalid JSON Patch"),
+        ];
+        for (form, body, code, text) in cases {
+            let status = apply(info, form, &body, set.clone()).unwrap_err();
+            assert_eq!((status.code, status.message.as_str()), (code, text));
+        }
+        let whole = apply(info, PatchType::Strategic, &json!({"spec": {"minReadySeconds": 1.0}}), set).unwrap();
+        assert_eq!(whole["spec"]["minReadySeconds"].to_string(), "1");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_as_a_patch() {
+        let refusal = Status::bad_request("DaemonSet in version \"v1\" cannot be handled as a DaemonSet: odd: text");
+        let told = unreadable(PatchType::Strategic, &json!({"spec": []}), "", refusal);
+        assert_eq!(told.message, " \"\" is invalid: patch: Invalid value: \"map[spec:[]]\": odd: text");
+        assert_eq!(told.code, 422);
     }
 }

@@ -23,7 +23,9 @@ pub fn apply(document: &Value, patch: &Value) -> Result<Value, PatchError> {
         patch.as_array().ok_or_else(|| PatchError::malformed("a JSON patch must be a list of operations"))?;
     if operations.len() > OPERATIONS_MAX {
         let count = operations.len();
-        let text = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
+        let text = format!(
+            "Request entity too large: The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}"
+        );
         return Err(PatchError::TooLarge(text));
     }
     let mut work = Work { document: document.clone(), copied_bytes: 0 };
@@ -101,8 +103,19 @@ impl Work {
                 "the result would be nested deeper than {DEPTH_MAX} levels"
             )));
         }
-        let place = find_mut(&mut self.document, &path.tokens).ok_or_else(|| missing("replace", "key", path))?;
-        *place = value;
+        let Some((last, parents)) = path.tokens.split_last() else {
+            self.document = value;
+            return Ok(());
+        };
+        match find_mut(&mut self.document, parents) {
+            // As in Kubernetes, and unlike the RFC, a member that is not there is made.
+            Some(Value::Object(members)) => drop(members.insert(last.clone(), value)),
+            Some(Value::Array(items)) => {
+                let place = index(last, items.len()).and_then(|index| items.get_mut(index));
+                *place.ok_or_else(|| missing("replace", "key", path))? = value;
+            }
+            _ => return Err(missing("replace", "path", path)),
+        }
         Ok(())
     }
 

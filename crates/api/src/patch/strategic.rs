@@ -28,7 +28,7 @@ pub use apply::apply;
 pub use builtin::BuiltIn;
 pub use diff::{create_two_way, diff3};
 
-use super::PatchError;
+use super::{PatchError, go_print};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -86,5 +86,5 @@ fn bad_primitive_list() -> PatchError {
 }
 
 fn no_merge_key(item: &Value, merge_key: &str) -> PatchError {
-    PatchError::unprocessable(format!("map: {item} does not contain declared merge key: {merge_key}"))
+    PatchError::not_understood(format!("map: {} does not contain declared merge key: {merge_key}", go_print(item)))
 }

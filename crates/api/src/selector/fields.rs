@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::field::go_quote;
+
 /// One comparison of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldTerm {
@@ -29,10 +31,15 @@ impl FieldSelector {
         Ok(FieldSelector { terms })
     }
 
-    /// Refuses fields that the resource does not index: the 400 of DS-I36.
-    pub fn check_supported(&self, supported: &[&str]) -> Result<(), String> {
+    /// Refuses fields that the resource does not index: the 400 of DS-I36. Kinds that are selected by their own fields
+    /// say so in other words than those that are selected by metadata only.
+    pub fn check_supported(&self, supported: &[&str], of_its_own: bool) -> Result<(), String> {
         match self.terms.iter().find(|term| !supported.contains(&term.field.as_str())) {
-            Some(term) => Err(format!("field label not supported: {}", term.field)),
+            Some(term) if of_its_own => Err(format!("field label not supported: {}", term.field)),
+            Some(term) => Err(format!(
+                "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                go_quote(&term.field)
+            )),
             None => Ok(()),
         }
     }

@@ -251,5 +251,7 @@ fn field_selectors_match() {
     let selector = FieldSelector::parse("metadata.name=a,spec.x!=b").unwrap();
     assert_eq!(selector.exact("metadata.name"), Some("a"));
     assert_eq!(selector.exact("spec.x"), None);
-    assert_eq!(selector.check_supported(&["metadata.name"]).unwrap_err(), "field label not supported: spec.x");
+    assert_eq!(selector.check_supported(&["metadata.name"], true).unwrap_err(), "field label not supported: spec.x");
+    let text = "\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+    assert_eq!(selector.check_supported(&["metadata.name"], false).unwrap_err(), text);
 }

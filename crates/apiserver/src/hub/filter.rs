@@ -19,7 +19,10 @@ pub(crate) struct Filter {
 
 /// All fields that objects of a kind can be selected by (DS-I36).
 pub(crate) fn supported_fields(storage: &str) -> Vec<&'static str> {
-    ["metadata.name", "metadata.namespace"].iter().chain(fields_of(storage)).copied().collect()
+    // Nodes know their own fields only.
+    let metadata: &[&str] =
+        if storage == "minions" { &["metadata.name"] } else { &["metadata.name", "metadata.namespace"] };
+    metadata.iter().chain(fields_of(storage)).copied().collect()
 }
 
 /// How a watcher can be found without asking it.
@@ -48,11 +51,11 @@ impl Filter {
     ) -> Result<Filter, Status> {
         let labels = match labels {
             "" => Selector::everything(),
-            text => Selector::parse(text)
-                .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?,
+            text => Selector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
         };
         let fields = FieldSelector::parse(fields).map_err(Status::bad_request)?;
-        fields.check_supported(&supported_fields(info.storage)).map_err(Status::bad_request)?;
+        let of_its_own = !fields_of(info.storage).is_empty();
+        fields.check_supported(&supported_fields(info.storage), of_its_own).map_err(Status::bad_request)?;
         Ok(Filter { namespace, labels, fields })
     }
 

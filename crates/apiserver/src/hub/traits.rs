@@ -26,6 +26,7 @@ impl Traits {
             "events" => partial.event_fields(),
             "namespaces" => vec![("status.phase", partial.status.phase)],
             "secrets" => vec![("type", partial.kind)],
+            "services/specs" => vec![("spec.clusterIP", partial.spec.cluster_ip), ("spec.type", partial.spec.kind)],
             _ => Vec::new(),
         };
         let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -63,6 +64,7 @@ pub(crate) fn fields_of(storage: &str) -> &'static [&'static str] {
         ],
         "namespaces" => &["status.phase"],
         "secrets" => &["type"],
+        "services/specs" => &["spec.clusterIP", "spec.type"],
         _ => &[],
     }
 }
@@ -102,6 +104,10 @@ struct PartialSpec {
     service_account_name: Box<str>,
     host_network: bool,
     unschedulable: bool,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Box<str>,
+    #[serde(rename = "type")]
+    kind: Box<str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -193,5 +199,8 @@ mod tests {
         assert_eq!((traits.labels.get("a"), traits.field("spec.nodeName")), (Some("b"), Some("n1")));
         assert_eq!(traits.field("status.podIPs"), Some("10.0.0.1,::1")); // DS-I36
         assert_eq!(traits.field("spec.hostNetwork"), Some("false"));
+        let service = br#"{"kind":"Service","spec":{"type":"ClusterIP","clusterIP":"None"}}"#;
+        let traits = Traits::read("services/specs", service);
+        assert_eq!((traits.field("spec.clusterIP"), traits.field("spec.type")), (Some("None"), Some("ClusterIP")));
     }
 }

@@ -17,7 +17,9 @@ const GENERATED_BASE_MAX: usize = 58;
 impl Registry {
     /// Creates an object.
     pub(crate) async fn create(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
-        let (value, warnings) = decode(target.info, body, caller.validation)?;
+        // Nobody in this process reads warnings.
+        let is_told = matches!(body, Body::Bytes(..));
+        let (value, mut warnings) = decode(target.info, body, caller.validation)?;
         let (mut value, generated) = self.name_and_place(target, value)?;
         schema::default(target.info, &mut value);
         if generated {
@@ -28,6 +30,9 @@ impl Registry {
         let target = &Target { name: object::meta(&value, "name").to_owned(), ..target.clone() };
         self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
+        if is_told {
+            warnings.extend(schema::warnings::on_create(target.info, &value));
+        }
         let strategy = strategy::of(target.info);
         let base = object::meta(&value, "generateName").to_owned();
         for attempt in 1.. {

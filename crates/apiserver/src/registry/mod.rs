@@ -129,8 +129,10 @@ impl Reply {
         Reply { code, json, is_object: false, warnings: Vec::new() }
     }
 
+    /// Puts warnings in front of those that are there.
     #[must_use]
-    pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Reply {
+    pub(crate) fn with_warnings(mut self, mut warnings: Vec<String>) -> Reply {
+        warnings.append(&mut self.warnings);
         self.warnings = warnings;
         self
     }

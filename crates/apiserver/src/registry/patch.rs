@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::update::{Attempt, check_name};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
-use crate::{object, schema};
+use crate::{object, patching, schema};
 
 /// A patch as it came.
 pub(crate) enum PatchBody {
@@ -21,6 +21,9 @@ impl PatchBody {
             PatchBody::Value(form, value) => Ok((form, value)),
             PatchBody::Bytes(form, bytes) => match serde_json::from_slice(&bytes) {
                 Ok(value) => Ok((form, value)),
+                Err(error) if error.is_eof() => {
+                    Err(Status::bad_request("error decoding patch: unexpected end of JSON input"))
+                }
                 Err(error) => Err(Status::bad_request(format!("error decoding patch: {error}"))),
             },
         }
@@ -35,10 +38,13 @@ impl Registry {
             let (kv, old) = self.current_value(target)?;
             let shown = events::to_external(target.info, old.clone());
             let before = object::meta(&shown, "resourceVersion").to_owned();
-            let patched = apply(target, form, &patch, shown)?;
+            let patched = patching::apply(target.info, form, &patch, shown)?;
             // A patch that names a resourceVersion insists on it; otherwise it carries the one that was read.
             let insists = object::meta(&patched, "resourceVersion") != before;
-            let (new, warnings) = schema::decode_value(target.info, patched, caller.validation)?;
+            let (new, warnings) = match schema::decode_value(target.info, patched, caller.validation) {
+                Ok(decoded) => decoded,
+                Err(refusal) => return Err(self.unreadable(target, form, &patch, refusal)),
+            };
             check_name(target, &new)?;
             let new = events::to_stored(target.info, new);
             match self.write_over(caller, target, new, &kv, old).await {
@@ -52,11 +58,13 @@ impl Registry {
     }
 }
 
-fn apply(target: &Target, form: PatchType, patch: &Value, value: Value) -> Result<Value, Status> {
-    crate::patching::apply(target.info, form, patch, value).map_err(|mut status| {
-        if status.reason == "Invalid" && status.details.is_none() {
-            status = Status::invalid(&target.info.kind, &target.name, &[]);
-        }
-        status
-    })
+impl Registry {
+    /// The refusal shows the patched object, which is made once more for it: the way of most has no copy.
+    fn unreadable(&self, target: &Target, form: PatchType, patch: &Value, refusal: Status) -> Status {
+        let patched = self
+            .current_value(target)
+            .and_then(|(_, old)| patching::apply(target.info, form, patch, events::to_external(target.info, old)));
+        let shown = patched.map(|patched| patched.to_string()).unwrap_or_default();
+        patching::unreadable(form, patch, &shown, refusal)
+    }
 }

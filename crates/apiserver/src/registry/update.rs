@@ -125,7 +125,14 @@ impl Registry {
             }
         }
         validate(target, part, &new, &old)?;
-        self.write(caller, target, strategy, new, kv, old).await
+        let told = match part {
+            Part::Main => schema::warnings::on_update(target.info, &new, &old),
+            Part::Status | Part::Other => Vec::new(),
+        };
+        Ok(match self.write(caller, target, strategy, new, kv, old).await? {
+            Attempt::Done(reply) => Attempt::Done(reply.with_warnings(told)),
+            Attempt::Raced => Attempt::Raced,
+        })
     }
 
     /// Writes a finished object, or removes it if nothing holds it any more (DS-I24).

@@ -14,6 +14,7 @@ mod read_tests;
 mod robustness_tests;
 pub(crate) mod types;
 mod validate;
+pub(crate) mod warnings;
 
 use everynode_api::quantity::Quantity;
 use serde_json::Value;

@@ -42,7 +42,7 @@ pub(super) fn printer(info: &KindInfo) -> Printer {
         ("", "Namespace") => ("Name; Status: The status of the namespace; Age", kinds::namespace),
         ("", "ConfigMap") => ("Name; Data; Age", kinds::config_map),
         ("", "Secret") => ("Name; Type; Data; Age", kinds::secret),
-        ("", "ServiceAccount") => ("Name; Secrets; Age", kinds::service_account),
+        ("", "ServiceAccount") => ("Name; Age", kinds::service_account),
         (_, "Event") => (EVENT, kinds::event),
         ("coordination.k8s.io", "Lease") => ("Name; Holder; Age", kinds::lease),
         ("scheduling.k8s.io", "PriorityClass") => (PRIORITY_CLASS, kinds::priority_class),

@@ -169,7 +169,7 @@ pub(super) fn secret(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) fn service_account(object: &Value, now: Timestamp) -> Vec<Value> {
-    vec![name(object), list(object, "secrets").len().into(), age(object, now)]
+    vec![name(object), age(object, now)]
 }
 
 /// Events of both groups, whose fields go by different names (DS-I39).

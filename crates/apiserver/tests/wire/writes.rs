@@ -158,6 +158,67 @@ async fn metadata_of_the_server_is_not_written() {
 }
 
 #[tokio::test]
+async fn patches_that_do_not_fit_are_refused_in_kubernetes_words() {
+    let server = Server::start().await;
+    let path = format!("{DAEMON_SETS}/web");
+    server.post(DAEMON_SETS, &daemon_set("web")).await.expect(201);
+    let made = json!([{"op": "replace", "path": "/metadata/annotations/made", "value": "1"}]);
+    let patched = server.patch(&path, "application/json-patch+json", &made).await.expect(200);
+    assert_eq!(patched["metadata"]["annotations"]["made"], "1");
+    let failing = json!([{"op": "test", "path": "/metadata/name", "value": "other"}]);
+    let refused = server.patch(&path, "application/json-patch+json", &failing).await.expect(422);
+    assert_eq!(refused["message"], "the server rejected our request due to an error in our request");
+    let odd = server.patch(&path, MERGE, &json!({"spec": "x"})).await.expect(422);
+    let text = odd["message"].as_str().unwrap();
+    assert!(text.starts_with(" \"\" is invalid: patch: Invalid value: \"{"), "{text}");
+    let end = "json: cannot unmarshal string into Go struct field DaemonSet.spec of type v1.DaemonSetSpec";
+    assert!(text.ends_with(end), "{text}");
+    let keyless = json!({"spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}});
+    let refused = server.patch(&path, STRATEGIC, &keyless).await.expect(500);
+    assert_eq!(refused["message"], "map: map[image:x] does not contain declared merge key: name");
+}
+
+#[tokio::test]
+async fn what_is_odd_but_right_is_warned_of() {
+    let server = Server::start().await;
+    let mut twice = daemon_set("web");
+    twice["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "A"}, {"name": "A"}]);
+    let told = |answer: &Answer| answer.headers.get("warning").map(|text| text.to_str().unwrap().to_owned());
+    let expected = "299 - \"spec.template.spec.containers[0].env[1]: hides previous definition of \\\"A\\\", which may be dropped when using apply\"";
+    let made = server.post(DAEMON_SETS, &twice).await;
+    assert_eq!((made.code, told(&made).as_deref()), (201, Some(expected)));
+    let path = format!("{DAEMON_SETS}/web");
+    let labelled = server.patch(&path, MERGE, &json!({"metadata": {"labels": {"a": "b"}}})).await;
+    assert_eq!((labelled.code, told(&labelled)), (200, None), "the template is as it was");
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "y"}]}}}});
+    let changed = server.patch(&path, STRATEGIC, &image).await;
+    assert_eq!((changed.code, told(&changed).as_deref()), (200, Some(expected)));
+}
+
+#[tokio::test]
+async fn fields_that_select() {
+    let server = Server::start().await;
+    let services = "/api/v1/namespaces/default/services";
+    let spec = json!({"clusterIP": "None", "ports": [{"port": 1}]});
+    server.post(services, &json!({"metadata": {"name": "headless"}, "spec": spec})).await.expect(201);
+    let found = server.get(&format!("{services}?fieldSelector=spec.clusterIP%3DNone")).await.expect(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    let others = server.get(&format!("{services}?fieldSelector=spec.clusterIP!%3DNone,metadata.name%3Dheadless")).await;
+    assert_eq!(others.expect(200)["items"], json!([]));
+    let cases = [
+        (
+            CONFIG_MAPS,
+            "data.x",
+            "\"data.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+        ),
+        ("/api/v1/nodes", "metadata.namespace", "field label not supported: metadata.namespace"),
+    ];
+    for (path, field, text) in cases {
+        assert_eq!(server.get(&format!("{path}?fieldSelector={field}%3D1")).await.expect(400)["message"], text);
+    }
+}
+
+#[tokio::test]
 async fn a_generated_name_is_known_to_all_that_follows() {
     let server = Server::start().await;
     let made = server.post("/api/v1/namespaces", &json!({"metadata": {"generateName": "gen-"}})).await.expect(201);

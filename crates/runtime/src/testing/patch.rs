@@ -35,7 +35,7 @@ fn refused(error: PatchError) -> ApiError {
     let status = match error {
         PatchError::Malformed(text) => Status::bad_request(text),
         PatchError::TooLarge(text) => Status::failure(413, "RequestEntityTooLarge", text),
-        PatchError::Unprocessable(text) => Status::failure(422, "Invalid", text),
+        PatchError::Unprocessable(text) | PatchError::NotUnderstood(text) => Status::failure(422, "Invalid", text),
     };
     status.into()
 }

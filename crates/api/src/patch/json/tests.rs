@@ -58,8 +58,12 @@ fn refused() {
             "remove operation does not apply: doc is missing path: /x: missing value",
         ),
         (
-            json!({"op": "replace", "path": "/x", "value": 1}),
-            "replace operation does not apply: doc is missing key: /x: missing value",
+            json!({"op": "replace", "path": "/x/y", "value": 1}),
+            "replace operation does not apply: doc is missing path: /x/y: missing value",
+        ),
+        (
+            json!({"op": "replace", "path": "/a/2", "value": 1}),
+            "replace operation does not apply: doc is missing key: /a/2: missing value",
         ),
         (
             json!({"op": "add", "path": "/x/y", "value": 1}),
@@ -103,6 +107,12 @@ fn refused() {
 }
 
 #[test]
+fn replacing_what_is_absent_makes_it() {
+    let patch = json!([{"op": "replace", "path": "/x", "value": 1}]);
+    assert_eq!(apply(&json!({"a": 1}), &patch), Ok(json!({"a": 1, "x": 1})));
+}
+
+#[test]
 fn all_or_none() {
     let document = json!({"a": 1});
     let patch = json!([{"op": "remove", "path": "/a"}, {"op": "remove", "path": "/a"}]);
@@ -115,7 +125,7 @@ fn operations_are_bounded() {
     let patch = |count: usize| Value::from(vec![json!({"op": "test", "path": "/a", "value": 1}); count]);
     assert!(apply(&json!({"a": 1}), &patch(10_000)).is_ok());
     let error = apply(&json!({"a": 1}), &patch(10_001)).unwrap_err();
-    let text = "The allowed maximum operations in a JSON patch is 10000, got 10001";
+    let text = "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001";
     assert_eq!(error, PatchError::TooLarge(text.to_owned()));
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::order::{self, Elements, Ranks};
 use super::{
     DELETE_FROM_PRIMITIVE_LIST, FieldMerge, MergeSchema, PATCH, PatchError, RETAIN_KEYS, SET_ELEMENT_ORDER, Strategy,
-    bad_order, bad_primitive_list, bad_retain_keys, directive_target,
+    bad_order, bad_primitive_list, bad_retain_keys, directive_target, go_print,
 };
 
 type Members = Map<String, Value>;
@@ -55,8 +55,17 @@ pub(super) fn merge_maps<S: MergeSchema>(
     Ok(target)
 }
 
-fn unknown_mark(mark: &Value, patch: Members) -> PatchError {
-    PatchError::unprocessable(format!("unknown patch type: {mark} in map: {}", Value::Object(patch)))
+/// `patch` lacks the mark already.
+fn unknown_mark(mark: &Value, mut patch: Members) -> PatchError {
+    let shown = match mark {
+        Value::String(text) => text.clone(),
+        // What Go makes of a number where it expects a text.
+        Value::Number(number) if number.is_i64() => format!("%!s(int64={number})"),
+        Value::Bool(flag) => format!("%!s(bool={flag})"),
+        other => go_print(other),
+    };
+    patch.insert(PATCH.to_owned(), mark.clone());
+    PatchError::not_understood(format!("unknown patch type: {shown} in map: {}", go_print(&Value::Object(patch))))
 }
 
 /// `$retainKeys`: removes the members of `target` that are not named; the patch may set only named ones (DS-I17).
@@ -147,7 +156,7 @@ fn matching_key<S>(elements: Elements, field: FieldMerge<S>) -> Result<Option<&'
     match (elements, field.merge_key) {
         (Elements::Scalars, _) => Ok(None),
         (Elements::Maps, Some(key)) => Ok(Some(key)),
-        (Elements::Maps, None) => Err(PatchError::unprocessable("cannot merge lists without merge key for type map")),
+        (Elements::Maps, None) => Err(PatchError::not_understood("cannot merge lists without merge key for type map")),
     }
 }
 
@@ -256,10 +265,11 @@ fn merge_keyed<S: MergeSchema>(
             Some(mark) if mark == "delete" => gone.extend([order::identity(&item, Some(key))?]),
             Some(mark) if mark == "replace" => replace = true,
             Some(mark) if mark == "merge" => {
-                return Err(PatchError::unprocessable("merging lists cannot yet be specified in the patch"));
+                return Err(PatchError::not_understood("merging lists cannot yet be specified in the patch"));
             }
             Some(mark) => {
-                return Err(PatchError::unprocessable(format!("unknown patch type: {mark} in map: {item}")));
+                let members = item.as_object().cloned().unwrap_or_default();
+                return Err(unknown_mark(mark, members));
             }
         }
     }

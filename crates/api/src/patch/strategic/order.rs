@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{PATCH, PatchError, bad_order, is_marked, no_merge_key};
+use super::{PATCH, PatchError, bad_order, go_print, is_marked, no_merge_key};
 
 /// What a list consists of. Lists of lists cannot be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) fn elements(a: &[Value], b: &[Value]) -> Result<Elements, PatchError>
     let first = items.next().unwrap_or(Ok(Elements::Scalars))?;
     for item in items {
         if item? != first {
-            return Err(PatchError::unprocessable("list element types are not identical"));
+            return Err(PatchError::not_understood("list element types are not identical"));
         }
     }
     Ok(first)
@@ -28,7 +28,7 @@ pub(super) fn elements(a: &[Value], b: &[Value]) -> Result<Elements, PatchError>
 fn kind(item: &Value) -> Result<Elements, PatchError> {
     match item {
         Value::Object(_) => Ok(Elements::Maps),
-        Value::Array(_) => Err(PatchError::unprocessable("lists of lists are not supported")),
+        Value::Array(_) => Err(PatchError::not_understood("lists of lists are not supported")),
         _ => Ok(Elements::Scalars),
     }
 }
@@ -118,8 +118,9 @@ pub(super) fn check(patch: &[Value], order: &[Value], merge_key: Option<&str>) -
         }
         if !found {
             let (patch, order) = (Value::from(patch.to_vec()), Value::from(order.to_vec()));
+            let (patch, order) = (go_print(&patch), go_print(&order));
             let text = format!("The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n");
-            return Err(PatchError::unprocessable(text));
+            return Err(PatchError::not_understood(text));
         }
     }
     Ok(())

@@ -26,7 +26,7 @@ pub(super) fn config_map(object: &Value) -> Errors {
         bytes += decoded_length(value);
     }
     if bytes > DATA_BYTES_MAX {
-        errors.push(FieldError::too_long(&Path::new(""), DATA_BYTES_MAX));
+        errors.push(FieldError::too_long(&Path::nil().key(""), DATA_BYTES_MAX));
     }
     errors
 }

@@ -132,8 +132,12 @@ pub(super) fn revision(object: &Value) -> Errors {
     if let Some(revision) = int(object, "revision").filter(|revision| *revision < 0) {
         errors.push(FieldError::invalid(&Path::new("revision"), revision, "must be greater than or equal to 0"));
     }
-    if present(object, "data").is_none() {
-        errors.push(FieldError::required(&Path::new("data"), "data is mandatory"));
+    match present(object, "data") {
+        None => errors.push(FieldError::required(&Path::new("data"), "data is mandatory")),
+        Some(data) if !data.is_object() => {
+            errors.push(FieldError::required(&Path::new("data"), "data must be a valid JSON object"));
+        }
+        Some(_) => {}
     }
     errors
 }

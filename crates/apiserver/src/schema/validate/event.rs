@@ -23,20 +23,41 @@ pub(super) fn event(object: &Value, regarding: &'static str) -> Errors {
     if legacy && regarding == "involvedObject" {
         return errors;
     }
-    let controller = if regarding == "regarding" { "reportingController" } else { "reportingComponent" };
-    for name in [controller, "reportingInstance", "action", "reason"] {
-        if text(object, name).is_empty() {
-            errors.push(FieldError::required(&Path::new(name), ""));
+    let new_form = regarding == "regarding";
+    if new_form && legacy {
+        errors.push(FieldError::required(&Path::new("eventTime"), ""));
+    }
+    if new_form {
+        type_and_note(&mut errors, object);
+    }
+    if !legacy {
+        // Both forms are checked as the older one.
+        let controller = text(object, if new_form { "reportingController" } else { "reportingComponent" });
+        let path = Path::new("reportingComponent");
+        if controller.is_empty() {
+            errors.push(FieldError::required(&path, ""));
+        }
+        invalid_each(&mut errors, &path, controller, names::qualified_name(controller));
+        for name in ["reportingInstance", "action", "reason"] {
+            if text(object, name).is_empty() {
+                errors.push(FieldError::required(&Path::new(name), ""));
+            }
         }
     }
-    invalid_each(
-        &mut errors,
-        &Path::new(controller),
-        text(object, controller),
-        match text(object, controller) {
-            "" => Vec::new(),
-            name => names::qualified_name(name),
-        },
-    );
     errors
+}
+
+/// Longest note, in bytes.
+const NOTE_BYTES_MAX: usize = 1024;
+
+/// What only the newer form demands.
+fn type_and_note(errors: &mut Errors, object: &Value) {
+    let kind = text(object, "type");
+    if !matches!(kind, "Normal" | "Warning") {
+        errors.push(FieldError::invalid(&Path::new("type"), "", format!("has invalid value: {kind}")));
+    }
+    if text(object, "note").len() > NOTE_BYTES_MAX {
+        let detail = format!("can have at most {NOTE_BYTES_MAX} characters");
+        errors.push(FieldError::invalid(&Path::new("message"), "", detail));
+    }
 }

@@ -170,3 +170,23 @@ fn frozen_data() {
         &[r#"data: Invalid value: {"a":2}: field is immutable"#],
     );
 }
+
+#[test]
+fn events_and_revisions() {
+    let meta = json!({"name": "a", "namespace": "x"});
+    let new = json!({"metadata": meta, "regarding": {"kind": "Pod", "namespace": "x"}, "type": "Normal", "action": "A",
+        "reason": "R", "reportingController": "c.test/x", "reportingInstance": "i", "eventTime": "2020-01-01T00:00:00.000000Z"});
+    let info = kinds::find("events.k8s.io", "events").unwrap();
+    let told = |changes: &[Change]| {
+        let (value, _) = decode_value(info, changed(&new, changes), FieldValidation::Strict).unwrap();
+        texts(validate_create(info, &value))
+    };
+    assert!(told(&[]).is_empty());
+    let untyped = "type: Invalid value: \"\": has invalid value: ";
+    assert_eq!(told(&[("/eventTime", Value::Null), ("/type", Value::Null)]), ["eventTime: Required value", untyped]);
+    let long = [("/note", json!("x".repeat(1025)))];
+    assert_eq!(told(&long), ["message: Invalid value: \"\": can have at most 1024 characters"]);
+    let revision = json!({"metadata": meta, "revision": 1, "data": {}});
+    let text = "data: Required value: data must be a valid JSON object";
+    check("ControllerRevision", &revision, &[("/data", json!([1]))], &[text]);
+}

@@ -1,0 +1,97 @@
+//! What Kubernetes accepts with a warning: old names, fields without effect, definitions that hide each other.
+//!
+//! Pure, like validation, and for objects that passed it. The texts go out as `Warning` headers, which kubectl prints.
+
+mod pod;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use everynode_api::field::{Path, go_quote};
+use everynode_api::kinds::KindInfo;
+use everynode_api::names;
+use serde_json::Value;
+
+use crate::object::{self, items, text};
+
+const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
+
+/// What is said of a new object.
+pub(crate) fn on_create(info: &KindInfo, value: &Value) -> Vec<String> {
+    let mut warnings = owners_twice(value).into_iter().collect();
+    of_kind(info, value, &mut warnings);
+    warnings
+}
+
+/// What is said of a changed one: of a template only if it changed.
+pub(crate) fn on_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<String> {
+    let mut warnings = owners_twice(new).into_iter().collect();
+    let watched = matches!(info.storage, "daemonsets" | "services/endpoints" | "serviceaccounts");
+    let template = info.storage != "daemonsets" || new["spec"]["template"] != old["spec"]["template"];
+    if watched && template {
+        of_kind(info, new, &mut warnings);
+    }
+    warnings
+}
+
+fn of_kind(info: &KindInfo, value: &Value, warnings: &mut Vec<String>) {
+    match info.storage {
+        "pods" => {
+            pod::warnings(warnings, value, None);
+            host_name(warnings, object::meta(value, "name"));
+        }
+        "daemonsets" => {
+            let path = Path::new("spec").child("template");
+            pod::warnings(warnings, &value["spec"]["template"], Some(&path));
+        }
+        "services/endpoints" => {
+            warnings.push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into());
+        }
+        "minions" if !text(value, &["spec", "externalID"]).is_empty() => {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
+        }
+        "serviceaccounts" if !value["metadata"]["annotations"][MOUNTABLE_SECRETS].is_null() => {
+            warnings.push(format!(
+                "metadata.annotations[{MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate \
+                 access to mounted secrets"
+            ));
+        }
+        _ => {}
+    }
+}
+
+fn owners_twice(value: &Value) -> Option<String> {
+    let owners = items(value, &["metadata", "ownerReferences"]);
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<&str> =
+        owners.iter().map(|owner| text(owner, &["uid"])).filter(|uid| !seen.insert(*uid)).collect();
+    let twice: Vec<&str> = twice.into_iter().collect();
+    (!twice.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may \
+             reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            twice.join(", ")
+        )
+    })
+}
+
+/// A pod's name becomes the name of its host, which has no dots and 63 bytes at most.
+fn host_name(warnings: &mut Vec<String>, name: &str) {
+    let complaints = match name.contains('.') {
+        true => vec!["must not contain dots".to_owned()],
+        false => names::dns1123_label(name),
+    };
+    if !complaints.is_empty() {
+        warnings.push(format!(
+            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is \
+             recommended: [{}]",
+            complaints.join(" ")
+        ));
+    }
+}
+
+/// `PATH: duplicate WHAT "NAME"`
+fn duplicate(path: &Path, what: &str, name: &str) -> String {
+    format!("{path}: duplicate {what} {}", go_quote(name))
+}
