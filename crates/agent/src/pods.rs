@@ -103,7 +103,7 @@ impl PodSource {
                         return stop;
                     }
                 }
-                Err(error) if error.is_expired() => return Stop::StartOver,
+                Err(error) if !knows_revision(&error) => return Stop::StartOver,
                 Err(error) => tracing::debug!(%error, "cannot watch the pods of this node"),
             }
             tokio::select! {
@@ -128,7 +128,7 @@ impl PodSource {
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "the watch of this node's pods ended");
-                    return error.is_expired().then_some(Stop::StartOver);
+                    return (!knows_revision(&error)).then_some(Stop::StartOver);
                 }
                 Ok(None) | Err(_) => return None,
             }
@@ -150,6 +150,13 @@ impl PodSource {
         let update = if gone { PodUpdate::Gone { uid: PodRef::of(&pod).uid } } else { PodUpdate::Set(pod) };
         self.updates.send(update).await
     }
+}
+
+/// Whether a watch may be opened again from where it was. Not from a revision that the server has forgotten, nor from
+/// one that it does not have yet: it was put back to an older state, and would be waited for without end (DS-I33).
+fn knows_revision(error: &ApiError) -> bool {
+    let ahead = error.status().is_some_and(|status| status.has_cause("ResourceVersionTooLarge"));
+    !error.is_expired() && !ahead
 }
 
 /// One bad object harms only itself.
@@ -210,6 +217,33 @@ mod tests {
         fn watch(&self, _: WatchRequest) -> BoxFuture<'_, Result<Box<dyn EventStream>, ApiError>> {
             Box::pin(async { Ok(Box::new(Nothing) as Box<dyn EventStream>) })
         }
+    }
+
+    /// A server that was put back to an older state: it does not know the revisions that its watchers come with.
+    struct PutBack(Silent);
+
+    impl Api for PutBack {
+        fn call(&self, request: Request) -> BoxFuture<'_, Result<Bytes, ApiError>> {
+            self.0.call(request)
+        }
+
+        fn watch(&self, _: WatchRequest) -> BoxFuture<'_, Result<Box<dyn EventStream>, ApiError>> {
+            let message = "Too large resource version: 300, current: 140";
+            let status = everynode_api::status::Status::failure(504, "Timeout", message);
+            let error = status.with_cause("ResourceVersionTooLarge", "Too large resource version", "");
+            Box::pin(async { Err(error.into()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_are_listed_again_by_a_server_that_was_put_back() {
+        let (updates, mut heard) = mpsc::channel(4);
+        let source = tokio::spawn(PodSource::new(Arc::new(PutBack(Silent::default())), "n1", updates).run());
+        for _ in 0..3 {
+            let update = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await.expect("at once").unwrap();
+            assert!(matches!(update, PodUpdate::Replace(_)));
+        }
+        source.abort();
     }
 
     #[tokio::test(start_paused = true)]

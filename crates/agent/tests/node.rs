@@ -88,3 +88,31 @@ async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
     stop.send(true).unwrap();
     reporting.await.unwrap();
 }
+
+/// The server was begun empty under a running agent: neither node nor lease is there, and nobody's name is taken.
+#[tokio::test(start_paused = true)]
+async fn a_node_registers_at_once_with_a_server_that_was_begun_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = TokioClock::new();
+    let api = MemoryApi::new(Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap()));
+    let runtime = Arc::new(FakeRuntime::new(clock.clone()));
+    let machine = Machine::measure(directory.path(), 110);
+    let config = Arc::new(config(directory.path(), "n1"));
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, 10250);
+    let (stop, stopped) = watch::channel(false);
+    let reporting = tokio::spawn(async move { reporter.run(stopped).await });
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    let lease = Key::new("kube-node-lease", "n1");
+    let owner =
+        |api: &MemoryApi| api.get(&kinds::LEASE, &lease).unwrap()["metadata"]["ownerReferences"][0]["uid"].clone();
+    let uid = |api: &MemoryApi| api.get(&kinds::NODE, &Key::cluster("n1")).unwrap()["metadata"]["uid"].clone();
+    let before = uid(&api);
+    assert_eq!(owner(&api), before);
+    assert!(api.remove(&kinds::NODE, &Key::cluster("n1")) && api.remove(&kinds::LEASE, &lease));
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_ne!(uid(&api), before);
+    assert_eq!(owner(&api), uid(&api), "a lease of the node that is there");
+    assert_eq!(ready(&api), "True");
+    stop.send(true).unwrap();
+    reporting.await.unwrap();
+}

@@ -89,6 +89,8 @@ impl NodeReporter {
         let mut posted: Option<(Value, tokio::time::Instant)> = None;
         let mut renewed: Option<tokio::time::Instant> = None;
         let (mut extended, mut read) = (Extended::default(), None::<tokio::time::Instant>);
+        // Whether there was a lease of ours in this life.
+        let mut leased = false;
         // By the wall clock, which goes on while a machine is suspended.
         let mut heard = self.clock.now();
         loop {
@@ -111,11 +113,12 @@ impl NodeReporter {
                 }
             }
             if renewed.is_none_or(|at| at.elapsed() + Duration::from_millis(500) >= RENEW_INTERVAL) {
-                match self.renew(&uid).await {
-                    Ok(()) => {
+                match self.keep_lease(&mut uid, &mut leased).await {
+                    Ok(registered) => {
                         renewed = Some(tokio::time::Instant::now());
                         let last = std::mem::replace(&mut heard, self.clock.now());
-                        if heard.duration_since(last) > SILENCE && posted.take().is_some() {
+                        let silent = heard.duration_since(last) > SILENCE;
+                        if (registered || silent) && posted.take().is_some() {
                             continue;
                         }
                     }
@@ -220,29 +223,44 @@ impl NodeReporter {
         self.api.call(patch).await.map(drop)
     }
 
-    async fn renew(&self, node_uid: &str) -> Result<(), ApiError> {
+    /// Renews the lease, or makes it. Where one of ours has gone the node may have gone with it, because the server
+    /// was begun anew: then it is registered again, and the answer is true.
+    async fn keep_lease(&self, uid: &mut String, leased: &mut bool) -> Result<bool, ApiError> {
+        let mut registered = false;
+        match self.renew().await {
+            Err(error) if error.is_not_found() => {
+                if std::mem::take(leased) {
+                    *uid = self.register_until_done().await;
+                    registered = true;
+                }
+                self.make_lease(uid).await?;
+            }
+            answer => answer?,
+        }
+        *leased = true;
+        Ok(registered)
+    }
+
+    async fn renew(&self) -> Result<(), ApiError> {
         let name = &self.config.node_name;
-        let target = Target::new(kinds::LEASE, LEASES, name);
-        let now = self.clock.now();
-        let spec = lease_spec(name, now);
         let patch = Request::Patch {
-            target: target.clone(),
+            target: Target::new(kinds::LEASE, LEASES, name),
             patch: PatchType::Merge,
-            body: json!({ "spec": spec }),
+            body: json!({ "spec": lease_spec(name, self.clock.now()) }),
             preconditions: Preconditions::default(),
         };
-        match self.api.call(patch).await {
-            Err(error) if error.is_not_found() => {
-                let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid });
-                let body = json!({
-                    "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                    "metadata": { "name": name, "namespace": LEASES, "ownerReferences": [owner] },
-                    "spec": spec,
-                });
-                self.api.call(Request::Create { target, body }).await.map(drop)
-            }
-            answer => answer.map(drop),
-        }
+        self.api.call(patch).await.map(drop)
+    }
+
+    async fn make_lease(&self, node_uid: &str) -> Result<(), ApiError> {
+        let name = &self.config.node_name;
+        let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid });
+        let body = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "name": name, "namespace": LEASES, "ownerReferences": [owner] },
+            "spec": lease_spec(name, self.clock.now()),
+        });
+        self.api.call(Request::Create { target: Target::new(kinds::LEASE, LEASES, name), body }).await.map(drop)
     }
 }
 
