@@ -1,7 +1,7 @@
 # everynode: one pod on every node. `make` alone says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test sim bench bench-fleet charts lint mission-images
+.PHONY: help build demo demo-stop test sim fuzz bench bench-fleet charts lint mission-images
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ SEEDS ?= 1000
 FIRST ?= 0
 sim: ## simulate whole clusters, one per seed: make sim SEEDS=5000 FIRST=0
 	@cargo run -q $(if $(wildcard target/release),--release) -p everynode-sim -- $(SEEDS) $(FIRST)
+
+HOURS ?= 1
+fuzz: ## coverage-guided fuzzing, HOURS for all targets together or TARGET=route alone (nightly Rust, cargo-fuzz)
+	@scripts/fuzz.sh $(HOURS) $(TARGET)
 
 bench: ## measure all goals: one real node, then the fleet, with tables, JSON and charts (root; Debian; half an hour)
 	@scripts/bench-all.sh

@@ -31,6 +31,9 @@ pub mod config;
 pub mod container;
 pub mod cri;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod logs;
 mod pods;

@@ -10,6 +10,9 @@ mod base64;
 mod bootstrap;
 mod discovery;
 mod env;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod inproc;

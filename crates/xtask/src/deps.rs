@@ -47,6 +47,7 @@ const TABLE: &[Row] = &[
         ours: &["api", "placement", "daemonset", "controllers", "store", "runtime", "apiserver", "agent", "hollow"],
         others: None,
     },
+    Row { name: "everynode-fuzz", ours: &["api", "store", "apiserver", "agent"], others: Some(&[]) },
     Row { name: "everynode-testtool", ours: &[], others: Some(&[]) },
     Row { name: "xtask", ours: &[], others: None },
 ];

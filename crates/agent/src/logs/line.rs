@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// A line, without its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// As written, to the nanosecond.
     pub time: &'a str,
     pub stream: &'a str,

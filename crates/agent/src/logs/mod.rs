@@ -1,6 +1,6 @@
 //! Container logs on disk: CRI's format, read across rotations, and rotated (DS-H50 to DS-H52).
 
-mod line;
+pub(crate) mod line;
 mod read;
 mod rotate;
 

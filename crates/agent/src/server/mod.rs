@@ -3,7 +3,7 @@
 //! certificate of the given authority with the given name.
 
 mod log;
-mod request;
+pub(crate) mod request;
 mod streaming;
 
 use std::convert::Infallible;

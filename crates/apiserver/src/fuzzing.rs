@@ -1,0 +1,121 @@
+//! What reads requests, for the fuzzing targets: any bytes are read or refused, and never a panic. Each function is
+//! given bytes as they come from outside and fails where an invariant is broken.
+
+use std::sync::LazyLock;
+
+use everynode_api::kinds::{KINDS, KindInfo};
+use everynode_api::percent;
+use everynode_api::ports::PatchType;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::auth::token::Issuer;
+use crate::http::negotiate;
+use crate::http::query::Query;
+use crate::http::route::{Asked, Route, read};
+use crate::registry::Target;
+use crate::schema::{FieldValidation, Media};
+
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// A method (one byte), and a path and a query, each on a line. What is authorised is what is executed: the path that
+/// the operation's target has means the same operation.
+pub fn route(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let text = String::from_utf8_lossy(rest);
+    let (path, query) = text.split_once('\n').unwrap_or((&text, ""));
+    let Ok(query) = Query::parse(query) else { return };
+    let method = &METHODS[usize::from(first & 0x0f) % METHODS.len()];
+    let upgrades = first & 0x80 != 0;
+    let Ok(Route::Operation(operation)) = read(Asked { method, path, query: &query, upgrades }) else { return };
+    let target = &operation.target;
+    for part in [&target.namespace, &target.name] {
+        let separates = part.contains(['/', '%']) || matches!(part.as_str(), "." | "..");
+        assert!(!separates, "{part:?} of {path:?} is not one segment");
+    }
+    let canonical = path_of(target);
+    match read(Asked { method, path: &canonical, query: &query, upgrades }) {
+        Ok(Route::Operation(again)) => {
+            let same = again.verb == operation.verb && again.target.key() == target.key();
+            assert!(same && again.target.subresource == target.subresource, "{path:?} and {canonical:?} differ");
+        }
+        other => panic!("{path:?} is served and {canonical:?} is not: {other:?}"),
+    }
+}
+
+fn path_of(target: &Target) -> String {
+    let kind = &target.info.kind;
+    let mut path = match &*kind.group {
+        "" => format!("/api/{}", kind.version),
+        group => format!("/apis/{group}/{}", kind.version),
+    };
+    if kind.namespaced && !target.namespace.is_empty() {
+        path += &format!("/namespaces/{}", percent::encode(&target.namespace));
+    }
+    path += &format!("/{}", kind.plural);
+    for segment in [target.name.as_str(), target.subresource].into_iter().filter(|segment| !segment.is_empty()) {
+        path += &format!("/{}", percent::encode(segment));
+    }
+    path
+}
+
+/// Lines `name: value`: what a client accepts and what it sends.
+pub fn headers(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(64) {
+        let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = (HeaderName::from_bytes(&line[..at]), HeaderValue::from_bytes(&line[at + 1..]));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let _ = negotiate::accepted(&headers);
+    let _ = negotiate::media(&headers);
+    let _ = negotiate::patch_type(&headers);
+    let _ = negotiate::is_protobuf(&headers);
+}
+
+fn kind(number: u8) -> &'static KindInfo {
+    &KINDS[usize::from(number) % KINDS.len()]
+}
+
+/// A kind (one byte), an encoding (one byte) and a body. What is accepted is accepted again, and is the same.
+pub fn body(data: &[u8]) {
+    let [number, media, body @ ..] = data else { return };
+    let (info, media) = (kind(*number), if media & 1 == 0 { Media::Json } else { Media::Yaml });
+    let Ok((value, _)) = crate::schema::decode(info, body, media, FieldValidation::Warn) else { return };
+    let again = crate::schema::decode_value(info, value.clone(), FieldValidation::Strict);
+    let same = again.as_ref().is_ok_and(|(again, _)| *again == value);
+    assert!(same, "read again {value} is {again:?}");
+}
+
+/// A kind and a form (one byte each), an object and a patch in JSON, divided by a line end.
+pub fn patch(data: &[u8]) {
+    let [number, form, rest @ ..] = data else { return };
+    let form = [PatchType::Json, PatchType::Merge, PatchType::Strategic][usize::from(*form) % 3];
+    let Some(at) = rest.iter().position(|byte| *byte == b'\n') else { return };
+    let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
+    let (Some(object), Some(patch)) = (parsed(&rest[..at]), parsed(&rest[at + 1..])) else { return };
+    let Ok(patched) = crate::patching::apply(kind(*number), form, &patch, object) else { return };
+    if form == PatchType::Merge {
+        let again = crate::patching::apply(kind(*number), form, &patch, patched.clone());
+        assert_eq!(again.ok(), Some(patched), "a merge patch twice is the same as once");
+    }
+}
+
+/// A body in kubectl's protobuf.
+pub fn protobuf(data: &[u8]) {
+    let _ = crate::protobuf::to_json(data);
+}
+
+/// A bearer token: none is good that this key did not sign.
+pub fn token(data: &[u8]) {
+    static ISSUER: LazyLock<Option<Issuer>> = LazyLock::new(|| {
+        let key = rcgen::KeyPair::generate().ok()?;
+        Issuer::new("https://kubernetes.default.svc", &key.serialize_pem(), &key.public_key_pem(), "k").ok()
+    });
+    let Some(issuer) = ISSUER.as_ref() else { return };
+    assert!(issuer.check(&String::from_utf8_lossy(data), &[], Timestamp::UNIX_EPOCH).is_err());
+}

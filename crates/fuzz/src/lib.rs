@@ -1,0 +1,92 @@
+//! What is fuzzed: everything that reads bytes from outside, as functions that take any bytes and panic where an
+//! invariant is broken. `fuzz/` at the root gives them to libFuzzer (`make fuzz`); `tests/replay.rs` runs them on the
+//! corpus and on seeded mutations of it, with the stable compiler, in every `make test`.
+//!
+//! No target for frames of SPDY and WebSockets: both are passed on as they come and are read by nobody here.
+
+pub mod mutate;
+
+use everynode_api::fence::Fence;
+use everynode_api::quantity::Quantity;
+use everynode_api::selector::{FieldSelector, Selector};
+use everynode_api::{decode, percent};
+
+/// A target: its name, which is its corpus' too, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them. `fuzz/fuzz_targets/` has a file for each.
+pub const TARGETS: &[Target] = &[
+    ("agent_request", everynode_agent::fuzzing::request),
+    ("body", everynode_apiserver::fuzzing::body),
+    ("fence", fence),
+    ("headers", everynode_apiserver::fuzzing::headers),
+    ("json", json),
+    ("log_line", everynode_agent::fuzzing::log_line),
+    ("patch", everynode_apiserver::fuzzing::patch),
+    ("protobuf", everynode_apiserver::fuzzing::protobuf),
+    ("quantity", quantity),
+    ("query", query),
+    ("route", everynode_apiserver::fuzzing::route),
+    ("selector", selector),
+    ("store_record", everynode_store::embedded::fuzzing::record),
+    ("store_wal", everynode_store::embedded::fuzzing::wal),
+    ("store_witness", everynode_store::embedded::fuzzing::witness),
+    ("token", everynode_apiserver::fuzzing::token),
+];
+
+/// Runs the target of a name.
+///
+/// # Panics
+/// An invariant is broken, or there is no such target.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    let (_, target) = target.unwrap_or_else(|| panic!("no target {name}"));
+    target(data);
+}
+
+/// Selectors of labels and of fields: what is printed is read as the same.
+fn selector(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(selector) = Selector::parse(&text) {
+        let printed = selector.to_string();
+        assert_eq!(Selector::parse(&printed).as_ref(), Ok(&selector), "{text:?} is printed as {printed:?}");
+    }
+    if let Ok(fields) = FieldSelector::parse(&text) {
+        let printed = fields.to_string();
+        assert_eq!(FieldSelector::parse(&printed).as_ref(), Ok(&fields), "{text:?} is printed as {printed:?}");
+    }
+}
+
+/// The canonical form of a quantity is itself.
+fn quantity(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(quantity) = Quantity::parse(&text) {
+        let printed = quantity.to_string();
+        let again = Quantity::parse(&printed).map(|again| again.to_string());
+        assert_eq!(again.ok().as_deref(), Some(&*printed), "{text:?}");
+    }
+}
+
+/// Parameters of a query: written again they are the same.
+fn query(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Some(pairs) = percent::pairs(&text) else { return };
+    let written = percent::query(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    assert_eq!(percent::pairs(&written).as_ref(), Some(&pairs), "{text:?} is written as {written:?}");
+}
+
+/// Who leads, in a header.
+fn fence(data: &[u8]) {
+    if let Ok(fence) = Fence::parse(&String::from_utf8_lossy(data)) {
+        let again = Fence::parse(&fence.to_string());
+        assert!(again.is_ok_and(|again| again.to_string() == fence.to_string()));
+    }
+}
+
+/// JSON of a body: bounded, and the same when it is written and read again.
+fn json(data: &[u8]) {
+    const BYTES_MAX: usize = 1 << 20;
+    let Ok(decoded) = decode::decode(data, BYTES_MAX) else { return };
+    let again = decode::decode(decoded.value.to_string().as_bytes(), 8 * BYTES_MAX);
+    assert!(again.is_ok_and(|again| again.value == decoded.value), "{}", decoded.value);
+}
