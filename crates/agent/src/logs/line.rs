@@ -23,6 +23,14 @@ impl<'a> Line<'a> {
         Some(Line { time, stream, partial, text: parts.next().unwrap_or_default() })
     }
 
+    /// The time as readers see it: nine digits behind the second always, as in Kubernetes; the zone as written.
+    pub fn shown_time(&self) -> String {
+        let zone = self.time.char_indices().skip(10).find(|(_, c)| matches!(c, 'Z' | '+' | '-'));
+        let (time, zone) = self.time.split_at(zone.map_or(self.time.len(), |(at, _)| at));
+        let (seconds, digits) = time.split_once('.').unwrap_or((time, ""));
+        format!("{seconds}.{digits:0<9}{zone}")
+    }
+
     /// Whether it was written at `since` or later. A time that cannot be read counts as later.
     pub fn is_since(&self, since: Timestamp) -> bool {
         self.time.parse::<Timestamp>().map_or(true, |time| time >= since)
@@ -42,5 +50,19 @@ mod tests {
         let empty = Line::parse(b"2026-11-21T01:02:03Z stdout F ").unwrap();
         assert_eq!((empty.partial, empty.text), (false, &b""[..]));
         assert_eq!(Line::parse(b"nonsense"), None);
+    }
+
+    #[test]
+    fn times_are_shown_with_nine_digits() {
+        for (written, shown) in [
+            ("2026-11-21T01:02:03.000000004Z", "2026-11-21T01:02:03.000000004Z"),
+            ("2026-11-21T01:02:03.12Z", "2026-11-21T01:02:03.120000000Z"),
+            ("2026-11-21T01:02:03Z", "2026-11-21T01:02:03.000000000Z"),
+            ("2026-11-21T01:02:03.1234567+02:00", "2026-11-21T01:02:03.123456700+02:00"),
+            ("2026-11-21T01:02:03-05:00", "2026-11-21T01:02:03.000000000-05:00"),
+        ] {
+            let text = format!("{written} stdout F x");
+            assert_eq!(Line::parse(text.as_bytes()).unwrap().shown_time(), shown);
+        }
     }
 }

@@ -158,7 +158,7 @@ impl LogReader {
             return;
         }
         if self.options.timestamps && !self.within_line {
-            out.extend_from_slice(line.time.as_bytes());
+            out.extend_from_slice(line.shown_time().as_bytes());
             out.push(b' ');
         }
         out.extend_from_slice(line.text);
@@ -266,10 +266,13 @@ mod tests {
         assert_eq!(read(&path, LogOptions { limit_bytes: Some(5), ..options() }), "a\nb\nc");
         assert_eq!(read(&path, LogOptions { stream: Some("stderr".into()), ..options() }), "b\n");
         let since = Some("2026-01-01T00:00:05Z".parse().unwrap());
-        assert_eq!(read(&path, LogOptions { since, timestamps: true, ..options() }), "2026-01-01T00:00:05Z d\n");
+        assert_eq!(
+            read(&path, LogOptions { since, timestamps: true, ..options() }),
+            "2026-01-01T00:00:05.000000000Z d\n"
+        );
         assert_eq!(
             read(&path, LogOptions { tail_lines: Some(3), timestamps: true, ..options() }),
-            "2026-01-01T00:00:03Z c1c2\n2026-01-01T00:00:05Z d\n"
+            "2026-01-01T00:00:03.000000000Z c1c2\n2026-01-01T00:00:05.000000000Z d\n"
         );
     }
 

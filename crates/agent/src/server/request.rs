@@ -1,7 +1,6 @@
 //! What a request asks for, from its path and query. Pure.
 
-use std::collections::BTreeMap;
-
+use everynode_api::percent;
 use jiff::Timestamp;
 
 use crate::logs::LogOptions;
@@ -63,12 +62,14 @@ pub(crate) struct Streams {
 /// Reads path and query. A uid may stand between pod and container. A segment that holds a separator once it is decoded
 /// is no name: nobody asks for such a path in good faith.
 pub(crate) fn route(path: &str, query: &str) -> Route {
-    let parts: Vec<String> = path.split('/').skip(1).map(decode).collect();
-    if parts.iter().any(|part| part.contains('/') || part == "." || part == "..") {
+    let parts: Option<Vec<String>> = path.split('/').skip(1).map(percent::decode).collect();
+    let (Some(parts), Some(query)) = (parts, Query::parse(query)) else {
+        return Route::Bad("the path or query is malformed".into());
+    };
+    if parts.iter().any(|part| part.contains(|c: char| c == '/' || c.is_control()) || part == "." || part == "..") {
         return Route::Unknown;
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let query = Query::parse(query);
     match parts.as_slice() {
         ["healthz"] => Route::Health,
         ["pods"] | ["pods", ""] => Route::Pods,
@@ -102,12 +103,15 @@ fn attach(pod: PodName, container: &str, query: &Query) -> Route {
 }
 
 fn port_forward(pod: PodName, query: &Query) -> Route {
-    let ports = query.all("port").iter().chain(&query.all("ports")).flat_map(|list| numbers(list)).collect();
-    Route::Stream(StreamRoute { pod, kind: StreamKind::PortForward { ports } })
+    let lists = [query.all("port"), query.all("ports")].concat();
+    match lists.iter().flat_map(|list| list.split(',')).map(port).collect() {
+        Ok(ports) => Route::Stream(StreamRoute { pod, kind: StreamKind::PortForward { ports } }),
+        Err(message) => Route::Bad(message),
+    }
 }
 
-fn numbers(list: &str) -> Vec<i32> {
-    list.split(',').filter_map(|number| number.parse().ok()).collect()
+fn port(text: &str) -> Result<i32, String> {
+    text.parse::<u16>().ok().filter(|port| *port > 0).map(i32::from).ok_or_else(|| invalid("port", text))
 }
 
 /// The names of Kubernetes' agent (`input`) and of its API (`stdin`) are both understood.
@@ -141,21 +145,21 @@ fn log_route(pod: PodName, container: &str, query: &Query) -> Result<LogRoute, S
         Some("Stderr") => Some("stderr".to_owned()),
         Some(other) => return Err(invalid("stream", other)),
     };
-    // A negative number of lines means all of them.
-    let tail_lines = query.number("tailLines")?.and_then(|lines| u64::try_from(lines).ok());
-    let limit_bytes = query.number("limitBytes")?.map(|bytes| u64::try_from(bytes).ok().filter(|bytes| *bytes > 0));
+    let at_least = |name: &str, least: i64| match query.number(name)? {
+        Some(number) if number < least => Err(format!("{name} must be at least {least}")),
+        number => Ok(number),
+    };
+    let natural = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
     Ok(LogRoute {
         pod,
         container: container.into(),
         previous: query.flag("previous"),
-        since_seconds: query.number("sinceSeconds")?,
+        since_seconds: at_least("sinceSeconds", 1)?,
         options: LogOptions {
             follow: query.flag("follow"),
-            tail_lines,
+            tail_lines: natural(at_least("tailLines", 0)?),
             since: since.transpose()?,
-            limit_bytes: limit_bytes
-                .map(|bytes| bytes.ok_or_else(|| "limitBytes must be greater than 0".to_owned()))
-                .transpose()?,
+            limit_bytes: natural(at_least("limitBytes", 1)?),
             timestamps: query.flag("timestamps"),
             stream,
         },
@@ -167,54 +171,29 @@ fn invalid(name: &str, value: &str) -> String {
 }
 
 /// A parsed query string.
-struct Query(BTreeMap<String, Vec<String>>);
+struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn parse(query: &str) -> Query {
-        let mut map: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            map.entry(decode(name)).or_default().push(decode(value));
-        }
-        Query(map)
+    fn parse(query: &str) -> Option<Query> {
+        percent::pairs(query).map(Query)
     }
 
     fn all(&self, name: &str) -> Vec<String> {
-        self.0.get(name).cloned().unwrap_or_default()
+        self.0.iter().filter(|(held, _)| held == name).map(|(_, value)| value.clone()).collect()
     }
 
     fn one(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(|values| values.first()).map(String::as_str)
+        self.0.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
     }
 
-    /// As Kubernetes reads booleans: present and neither `false` nor `0`.
+    /// As Kubernetes reads booleans: present and neither `false` (in any case) nor `0`.
     fn flag(&self, name: &str) -> bool {
-        self.one(name).is_some_and(|value| value != "false" && value != "0")
+        self.one(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     fn number(&self, name: &str) -> Result<Option<i64>, String> {
         self.one(name).map(|text| text.parse().map_err(|_| invalid(name, text))).transpose()
     }
-}
-
-/// Undoes percent-encoding, and `+` for a space.
-fn decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut index = 0;
-    while index < bytes.len() {
-        let hex = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        match (bytes[index], hex(index + 1), hex(index + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                index += 2;
-            }
-            (b'+', ..) => out.push(b' '),
-            (byte, ..) => out.push(byte),
-        }
-        index += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -234,6 +213,15 @@ mod tests {
         assert!(matches!(route("/containerLogs/ns/p/c", "limitBytes=0"), Route::Bad(_)));
         assert!(matches!(route("/containerLogs/ns/p/c", "sinceTime=yesterday"), Route::Bad(_)));
         assert!(matches!(route("/containerLogs/ns/p", ""), Route::Unknown));
+        for query in ["tailLines=-1", "sinceSeconds=0", "tailLines=x", "follow=%zz"] {
+            assert!(matches!(route("/containerLogs/ns/p/c", query), Route::Bad(_)), "{query}");
+        }
+        let Route::Log(log) = route("/containerLogs/ns/p/c", "follow=False&timestamps=") else { panic!("a log") };
+        assert_eq!((log.options.follow, log.options.timestamps), (false, true));
+        for (path, query) in [("/exec/a/p%zz/c", ""), ("/portForward/a/p", "port=0"), ("/portForward/a/p", "port=1,x")]
+        {
+            assert!(matches!(route(path, query), Route::Bad(_)), "{path}");
+        }
     }
 
     #[test]

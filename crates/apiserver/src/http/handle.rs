@@ -21,7 +21,7 @@ use super::query::Query;
 use super::route::{self, Asked, Route};
 use super::serve::Shared;
 use super::slot::{Asker, Held, Slots};
-use super::{body, identify, resource, system};
+use super::{body, identify, negotiate, resource, system};
 use crate::auth::authorize::Attributes;
 use crate::auth::{User, join, reviews};
 use crate::operation::options::Options;
@@ -163,6 +163,7 @@ async fn serve(
                 ..Attributes::default()
             };
             server.authorize(&user, &attributes)?;
+            negotiate::refuse_table(&head.headers)?;
             let body = body::read(request.into_body(), slots.body(asker)).await?;
             let _slot = slots.take(asker, &head.method).await?;
             let review = reviews::answer(&server.registry, &user, &resource, value(head, &body)?)?;

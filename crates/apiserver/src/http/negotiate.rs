@@ -43,6 +43,16 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, Status> {
     text.split(',').find_map(clause).ok_or_else(|| Status::not_acceptable(OFFERED))
 }
 
+/// Kinds that are answers and no objects have no table: who accepts nothing else is refused.
+pub(crate) fn refuse_table(headers: &HeaderMap) -> Result<(), Status> {
+    let text = header(headers, ACCEPT.as_str());
+    let whole = |clause: Accepted| clause.shape == Shape::Whole;
+    match text.trim().is_empty() || text.split(',').filter_map(clause).any(whole) {
+        true => Ok(()),
+        false => Err(Status::not_acceptable(OFFERED)),
+    }
+}
+
 /// Several headers of a name count as one list.
 fn header(headers: &HeaderMap, name: &str) -> String {
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
@@ -136,5 +146,17 @@ mod tests {
         assert_eq!(check("application/vnd.kubernetes.protobuf"), None);
         assert_eq!(check("application/json;as=Table;v=v9;g=meta.k8s.io, */*"), Some(json));
         assert_eq!(check("application/yaml").map(|a| a.encoding), Some(Encoding::Yaml));
+    }
+
+    #[test]
+    fn what_has_no_table_is_not_shown_as_one() {
+        let check = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            refuse_table(&headers).map_err(|status| status.code)
+        };
+        assert_eq!(check("application/json;as=Table;v=v1;g=meta.k8s.io"), Err(406));
+        assert_eq!(check("application/json;as=Table;v=v1;g=meta.k8s.io, application/json"), Ok(()));
+        assert_eq!(refuse_table(&HeaderMap::new()), Ok(()));
     }
 }

@@ -55,6 +55,7 @@ pub(crate) fn of(version: &str, kind: &str) -> Option<&'static [Field]> {
         ("events.k8s.io/v1", "Event") => EVENT_OF_EVENTS,
         ("v1" | "meta.k8s.io/v1" | "policy/v1" | "apps/v1", "DeleteOptions") => DELETE_OPTIONS,
         ("policy/v1", "Eviction") => EVICTION,
+        ("policy/v1", "PodDisruptionBudget") => POD_DISRUPTION_BUDGET,
         ("authentication.k8s.io/v1", "TokenRequest") => TOKEN_REQUEST,
         ("authentication.k8s.io/v1", "TokenReview") => TOKEN_REVIEW,
         ("authentication.k8s.io/v1", "SelfSubjectReview") => SELF_REVIEW,
@@ -228,6 +229,13 @@ const LEASE_SPEC: &[Field] = &[
 
 // --- who may what ---------------------------------------------------------------------------------------------
 
+const POD_DISRUPTION_BUDGET: &[Field] = &[METADATA, field(2, "spec", Message(POD_DISRUPTION_BUDGET_SPEC)), STATUS_AT_3];
+const POD_DISRUPTION_BUDGET_SPEC: &[Field] = &[
+    field(1, "minAvailable", Optional(&NumberOrText)),
+    field(2, "selector", Message(LABEL_SELECTOR)),
+    field(3, "maxUnavailable", Optional(&NumberOrText)),
+    field(4, "unhealthyPodEvictionPolicy", Text),
+];
 const EVICTION: &[Field] = &[METADATA, field(2, "deleteOptions", Message(DELETE_OPTIONS))];
 const TOKEN_REQUEST: &[Field] = &[METADATA, field(2, "spec", Message(TOKEN_REQUEST_SPEC)), STATUS_AT_3];
 const TOKEN_REQUEST_SPEC: &[Field] = &[
@@ -276,7 +284,7 @@ const POLICY_RULE: &[Field] = &[
     field(4, "resourceNames", TEXTS),
     field(5, "nonResourceURLs", TEXTS),
 ];
-const LABEL_SELECTOR: &[Field] = &[
+pub(super) const LABEL_SELECTOR: &[Field] = &[
     field(1, "matchLabels", Map(&Text)),
     field(
         2,

@@ -75,10 +75,67 @@ fn pointers_keep_their_zeros_and_values_lose_them() {
     );
 }
 
-/// A message of texts and messages, each shorter than 128 bytes and with a number below 16.
+/// A message of texts and messages, each shorter than 128 bytes and with a number below 32.
 fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
-    let field = |(number, content): &(u8, &[u8])| [&[number << 3 | 2, content.len() as u8], *content].concat();
+    let tag = |number: u8| match number {
+        0..16 => vec![number << 3 | 2],
+        _ => vec![number << 3 | 2 | 0x80, number >> 4],
+    };
+    let field = |(number, content): &(u8, &[u8])| [&tag(*number), &[content.len() as u8][..], content].concat();
     fields.iter().flat_map(field).collect()
+}
+
+/// An object of this kind with this spec.
+fn object(version: &[u8], kind: &[u8], spec: &[u8]) -> Vec<u8> {
+    let object = message(&[(1, &message(&[(1, b"p")])), (2, spec)]);
+    let meta = message(&[(1, version), (2, kind)]);
+    [b"k8s\0".to_vec(), message(&[(1, &meta), (2, &object)])].concat()
+}
+
+/// What `kubectl create pdb b --selector=a=b --min-available=1` and `--max-unavailable=50%` send.
+#[test]
+fn a_disruption_budget_is_read() {
+    let label = message(&[(1, b"a"), (2, b"b")]);
+    let selector = message(&[(1, &label)]);
+    let spec = [message(&[(1, &[0x08, 0, 0x10, 1, 0x1a, 0])]), message(&[(2, &selector)])].concat();
+    let read = to_json(&object(b"policy/v1", b"PodDisruptionBudget", &spec)).unwrap();
+    assert_eq!(read["spec"], json!({"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}));
+    let percent = [&[0x08, 1, 0x10, 0, 0x1a, 3][..], b"50%"].concat();
+    let read = to_json(&object(b"policy/v1", b"PodDisruptionBudget", &message(&[(3, &percent)]))).unwrap();
+    assert_eq!(read["spec"], json!({"maxUnavailable": "50%"}));
+}
+
+/// `kubectl debug --copy-to` sends the pod back that the server has made, with the volume of its token.
+#[test]
+fn what_the_server_adds_to_a_pod_comes_back() {
+    let token = [&[0x10, 0x97, 0x1c][..], &message(&[(3, b"token")])].concat();
+    let map = message(&[(1, &message(&[(1, b"kube-root-ca.crt")])), (2, &message(&[(1, b"ca.crt"), (2, b"ca.crt")]))]);
+    let file = message(&[(1, b"namespace"), (2, &message(&[(1, b"v1"), (2, b"metadata.namespace")]))]);
+    let projections = [(4, &token), (3, &map), (2, &message(&[(1, &file)]))];
+    let one = |(number, content): &(u8, &Vec<u8>)| message(&[(1, &message(&[(*number, content)]))]);
+    let projected: Vec<u8> = projections.iter().flat_map(one).collect();
+    // Some are longer than the helper writes: two bytes of length each.
+    let long = |tag: &[u8], content: &[u8]| {
+        let length = content.len();
+        [tag, &[(length & 0x7f) as u8 | 0x80, (length >> 7) as u8], content].concat()
+    };
+    let source = long(&[0xd2, 0x01], &projected);
+    let volume = [message(&[(1, b"t")]), long(&[0x12], &source)].concat();
+    let http = message(&[(1, b"/"), (2, &[0x08, 0, 0x10, 80])]);
+    let probe = [message(&[(1, &message(&[(2, &http)]))]), vec![0x18, 1]].concat();
+    let container = message(&[(1, b"c"), (10, &probe)]);
+    let spec = [long(&[0x0a], &volume), message(&[(2, &container)])].concat();
+    let body = long(&[0x12], &spec);
+    let envelope = message(&[(1, &message(&[(1, b"v1"), (2, b"Pod")]))]);
+    let read = to_json(&[b"k8s\0".to_vec(), envelope, long(&[0x12], &body)].concat()).unwrap();
+    let sources = json!([
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ]);
+    assert_eq!(read["spec"]["volumes"], json!([{"name": "t", "projected": {"sources": sources}}]));
+    let probe = json!({"httpGet": {"path": "/", "port": 80}, "timeoutSeconds": 1});
+    assert_eq!(read["spec"]["containers"][0]["livenessProbe"], probe);
 }
 
 fn pod(container: &[(u8, &[u8])]) -> Vec<u8> {
@@ -95,9 +152,9 @@ fn volumes_are_inlined_and_what_is_not_known_is_refused() {
     let spec = json!({"volumes": [{"name": "host", "hostPath": {"path": "/"}}], "containers": [{"name": "c"}]});
     let expected = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec});
     assert_eq!(to_json(&pod(&[(1, b"c")])), Ok(expected.clone()));
-    assert_eq!(to_json(&pod(&[(1, b"c"), (10, b"")])), Ok(expected), "says nothing");
-    let probed = to_json(&pod(&[(1, b"c"), (10, &message(&[(1, b"x")]))])).unwrap_err();
-    assert_eq!(probed, "spec: containers: field 10 is not served in the protobuf encoding; send JSON");
+    assert_eq!(to_json(&pod(&[(1, b"c"), (21, b"")])), Ok(expected), "says nothing");
+    let refused = to_json(&pod(&[(1, b"c"), (21, &message(&[(1, b"x")]))])).unwrap_err();
+    assert_eq!(refused, "spec: containers: field 21 is not served in the protobuf encoding; send JSON");
 }
 
 #[test]
