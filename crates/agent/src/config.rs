@@ -25,6 +25,8 @@ pub struct AgentConfig {
     /// Where the agent's server listens; its port goes to the Node's `kubeletEndpoint`.
     pub server_address: SocketAddr,
     pub max_pods: u32,
+    /// Processes and threads that a pod may have; `None`: as many as the machine.
+    pub pod_max_pids: Option<u64>,
     pub logs: LogLimits,
     /// Image pulls at the same time.
     pub parallel_pulls: usize,

@@ -12,6 +12,7 @@
 //! container/ from a container of a pod to the runtime's configuration
 //! env/       environment of a container (fieldRef, resourceFieldRef, config and secret refs)
 //! volumes/   the pod's volumes on disk, and the mounts of a container
+//! files      opening what pods can put something else in place of
 //! probes/    liveness, readiness and startup probes
 //! logs/      reading and rotating container logs
 //! server/    the agent's own HTTPS server: logs, exec, attach, port-forward
@@ -31,6 +32,7 @@ pub mod config;
 pub mod container;
 pub mod cri;
 mod events;
+mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

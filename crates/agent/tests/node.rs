@@ -60,18 +60,59 @@ async fn what_others_put_into_the_capacity_becomes_allocatable() {
     reporting.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
-    // DS-G01, DS-G03: its own status has not changed, so nothing but the silence tells it that the server's has.
+/// A reporter that runs until it is dropped, with a fake runtime and a server in memory.
+struct World {
+    api: MemoryApi,
+    runtime: Arc<FakeRuntime>,
+    stop: watch::Sender<bool>,
+    reporting: tokio::task::JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+fn world() -> World {
     let directory = tempfile::tempdir().unwrap();
     let clock = TokioClock::new();
     let api = MemoryApi::new(Env::simulated(1, "2026-01-01T00:00:00Z".parse().unwrap()));
     let runtime = Arc::new(FakeRuntime::new(clock.clone()));
     let machine = Machine::measure(directory.path(), 110);
     let config = Arc::new(config(directory.path(), "n1"));
-    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, 10250);
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime.clone(), clock, machine, 10250);
     let (stop, stopped) = watch::channel(false);
     let reporting = tokio::spawn(async move { reporter.run(stopped).await });
+    World { api, runtime, stop, reporting, _directory: directory }
+}
+
+/// DS-G03, DS-H61: a runtime that hangs keeps nobody from hearing of its node, and that is not ready then.
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_hangs_is_told_and_the_lease_is_renewed() {
+    let world = world();
+    let renewals = || {
+        let is = |line: &&String| line.contains("leases");
+        world.api.requests().iter().filter(is).count()
+    };
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    world.runtime.hang(true);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(ready(&world.api), "True", "a hiccup is none of the cluster's business");
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let node = world.api.get(&kinds::NODE, &Key::cluster("n1")).unwrap();
+    assert_eq!(ready(&world.api), "False");
+    assert!(node["status"]["conditions"].to_string().contains("container runtime is down"), "{node}");
+    assert_eq!(node["status"]["nodeInfo"]["containerRuntimeVersion"], "fake://1", "what is known stays");
+    let before = renewals();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(renewals() - before >= 8, "{} renewals in two minutes", renewals() - before);
+    world.runtime.hang(false);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(ready(&world.api), "True");
+    world.stop.send(true).unwrap();
+    world.reporting.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
+    // DS-G01, DS-G03: its own status has not changed, so nothing but the silence tells it that the server's has.
+    let World { api, stop, reporting, _directory, .. } = world();
     tokio::time::sleep(Duration::from_secs(35)).await;
     assert_eq!(ready(&api), "True");
     let posts = |api: &MemoryApi| api.requests().iter().filter(|line| line.starts_with("patch nodes")).count();

@@ -152,7 +152,7 @@ impl NodeLifecycle {
             notes.push(Note::Silent { node: seen.node.meta.name.as_ref().into(), since: heard.at });
         }
         if memory.was_ready && readiness != Readiness::True {
-            actions.extend(not_ready_events(seen, now));
+            actions.extend(not_ready_events(seen, silent, now));
         }
         actions.extend(retaint(&seen.node, readiness, now));
         let wake_at = (!silent).then_some(deadline);
@@ -225,12 +225,13 @@ fn mark_unknown(node: &Node, now: Timestamp) -> Action {
     }
 }
 
-/// DS-G06: the node's pods are no longer ready, and everybody hears of it.
-fn not_ready_events(seen: &Here, now: Timestamp) -> Vec<Action> {
+/// DS-G06: everybody hears of it, and the pods of a node that fell silent are no longer ready. An agent that reports
+/// that its node is not ready goes on reporting its pods: those that serve go on.
+fn not_ready_events(seen: &Here, silent: bool, now: Timestamp) -> Vec<Action> {
     let name = &seen.node.meta.name;
     let message = format!("Node {name} status is now: NodeNotReady");
     let mut actions = vec![node_event(name, EventType::Normal, "NodeNotReady", message)];
-    for pod in seen.pods.iter().filter(|pod| pod.is_ready()) {
+    for pod in seen.pods.iter().filter(|pod| silent && pod.is_ready()) {
         let condition = json!({ "type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now) });
         actions.push(patch_pod_condition(pod, condition, json!({})));
         actions.push(pod_event(pod, EventType::Warning, "NodeNotReady", "Node is not ready".into()));
@@ -322,6 +323,19 @@ mod tests {
         let taints = bed.last_body(4);
         assert!(taints.contains("node.kubernetes.io/unreachable") && !taints.contains("NoExecute"), "{taints}");
         assert!(bed.notes()[0].starts_with("node a has not been heard of since"));
+    }
+
+    #[test]
+    fn pods_of_a_node_that_says_that_it_is_not_ready_stay_ready() {
+        // DS-G06; recorded from the original: only its own Unknown makes pods unready.
+        let mut bed = Bed::new(NodeLifecycle::default());
+        bed.put(&kinds::NODE, READY);
+        bed.put(&kinds::POD, POD);
+        bed.run("a", at(0));
+        bed.put(&kinds::NODE, &READY.replace("True", "False").replace(r#""3""#, r#""4""#));
+        let said = bed.run("a", at(5));
+        assert!(said.contains(&"emit NodeNotReady".to_owned()), "{said:?}");
+        assert!(!said.iter().any(|action| action.contains("pods/")), "{said:?}");
     }
 
     #[test]

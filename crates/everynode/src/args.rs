@@ -186,6 +186,9 @@ pub(crate) struct NodeArgs {
     /// 10.200.0.0/16 if another agent runs here]
     #[arg(long, value_name = "CIDR", value_parser = pod_cidr, help_heading = "Node")]
     pub(crate) pod_cidr: Option<String>,
+    /// Processes and threads that a pod may have; -1: as many as the machine
+    #[arg(long, value_name = "N", default_value_t = 4096, allow_negative_numbers = true, help_heading = "Node")]
+    pub(crate) pod_max_pids: i64,
     /// Kernel parameters that pods may set besides the safe ones: names, or beginnings with `*`, like net.core.*
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Node")]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,

@@ -135,7 +135,9 @@ fn texts(reasons: &[everynode_placement::Reason]) -> Vec<String> {
 /// What the pod itself, and who works on it, say about why it is not ready.
 fn why_pod(listed: &Listed, pod: &Pod, node: &Node) -> Vec<String> {
     if pod.is_terminating() {
-        return vec!["the pod is ending".into()];
+        // Older warnings say why it did not run, not why it does not end.
+        let warning = listed.warnings.get(&pod.meta.key()).filter(|warning| warning.starts_with("FailedKillPod"));
+        return vec![warning.map_or("the pod is ending".into(), |warning| format!("the pod is ending: {warning}"))];
     }
     if pod.spec.node_name.is_empty() {
         return why_unbound(listed, pod, node);
@@ -208,6 +210,22 @@ mod tests {
             waiting: [(Key::new("x", "q"), "container c: ImagePullBackOff".to_owned())].into(),
             ..Listed::default()
         }
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_ending_is_said() {
+        let ending: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "p", "namespace": "x", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"nodeName": "a"}, "status": {"phase": "Running"},
+        }))
+        .unwrap();
+        let mut listed = listed();
+        let node = listed.nodes[0].clone();
+        let why = |listed: &Listed| why_pod(listed, &ending, &node).join("; ");
+        listed.warnings.insert(ending.meta.key(), "Unhealthy: no".into());
+        assert_eq!(why(&listed), "the pod is ending");
+        listed.warnings.insert(ending.meta.key(), "FailedKillPod: no network".into());
+        assert_eq!(why(&listed), "the pod is ending: FailedKillPod: no network");
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub(crate) use unsupported::in_pod as unsupported;
 
 /// Which agent a sandbox or container belongs to: several agents may share one runtime.
 pub const NODE_LABEL: &str = "everynode.dev/node";
+/// What a file's name may have on the file systems of Linux.
+const FILE_NAME_BYTES_MAX: usize = 255;
+const LOG_SUFFIX: &str = ".log";
 /// The labels that log collectors and tools look for, as Kubernetes' agent sets them.
 pub const POD_NAME_LABEL: &str = "io.kubernetes.pod.name";
 pub const POD_NAMESPACE_LABEL: &str = "io.kubernetes.pod.namespace";
@@ -121,8 +124,13 @@ pub(crate) fn log_directory(config: &AgentConfig, pod: &PodRef) -> PathBuf {
 }
 
 /// `/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log` (DS-H50).
+///
+/// Names of 63 characters each are longer than a file's name may be.
 pub(crate) fn log_link(config: &AgentConfig, pod: &PodRef, container: &str, id: &str) -> PathBuf {
-    config.dirs.container_logs.join(format!("{}_{}_{container}-{id}.log", pod.name, pod.namespace))
+    let mut name = format!("{}_{}_{container}-{id}", pod.name, pod.namespace);
+    // All of it is ASCII. Kubernetes cuts it at the same place.
+    name.truncate(FILE_NAME_BYTES_MAX - LOG_SUFFIX.len());
+    config.dirs.container_logs.join(name + LOG_SUFFIX)
 }
 
 /// The labels of everything of one pod.

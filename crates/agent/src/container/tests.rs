@@ -28,6 +28,7 @@ pub(crate) fn config() -> AgentConfig {
         server_address: "127.0.0.1:0".parse().unwrap(),
         max_pods: 110,
         logs: LogLimits::default(),
+        pod_max_pids: Some(4096),
         parallel_pulls: 1,
         relist_interval: std::time::Duration::from_secs(1),
         status_interval: std::time::Duration::from_secs(10),
@@ -261,4 +262,17 @@ fn unsupported_fields_are_refused() {
     assert!(in_pod(json!({"runtimeClassName": "gvisor", "containers": []})).starts_with("runtime class \"gvisor\" "));
     assert!(in_pod(json!({"hostUsers": false, "containers": []})).starts_with("hostUsers: false "));
     assert_eq!(in_pod(json!({"hostUsers": true, "containers": []})), "");
+}
+
+/// Names of 63 characters each: the link's name is as long as one may be.
+#[test]
+fn a_log_has_a_link_whatever_its_names() {
+    let long = "a".repeat(63);
+    let pod = PodRef { namespace: long.clone(), name: long.clone(), uid: "u".into() };
+    let link = |container: &str| {
+        let link = super::log_link(&config(), &pod, container, &"f".repeat(64));
+        link.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(link(&long).len(), 255);
+    assert!(link(&long).ends_with("ff.log") && link("c").ends_with(&format!("_c-{}.log", "f".repeat(64))));
 }

@@ -33,6 +33,7 @@ struct State {
     exec: BTreeMap<String, ExecOutput>,
     exits: BTreeMap<String, i32>,
     calls: Vec<String>,
+    hanging: bool,
 }
 
 struct Failure {
@@ -51,6 +52,19 @@ impl FakeRuntime {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether questions about the runtime itself are never answered.
+    pub fn hang(&self, hanging: bool) {
+        self.state().hanging = hanging;
+    }
+
+    /// An answer, or none.
+    fn unless_hanging<'a, T: Send + 'a>(&self, result: T) -> Answer<'a, T> {
+        match self.state().hanging {
+            true => Box::pin(std::future::pending()),
+            false => now(Ok(result)),
+        }
     }
 
     /// From now on only these images are on the node, and only `pullable` can be pulled.
@@ -175,12 +189,12 @@ fn now<'a, T: Send + 'a>(result: Result<T, RuntimeError>) -> Answer<'a, T> {
 
 impl Runtime for FakeRuntime {
     fn version(&self) -> Answer<'_, Version> {
-        now(Ok(Version { name: "fake".into(), version: "1".into() }))
+        self.unless_hanging(Version { name: "fake".into(), version: "1".into() })
     }
 
     fn status(&self) -> Answer<'_, Readiness> {
         let met = Some(Condition { met: true, ..Default::default() });
-        now(Ok(Readiness { runtime: met.clone(), network: met }))
+        self.unless_hanging(Readiness { runtime: met.clone(), network: met })
     }
 
     fn container_ended(&self) -> BoxFuture<'_, ()> {
@@ -188,9 +202,9 @@ impl Runtime for FakeRuntime {
     }
 
     fn list_images(&self) -> Answer<'_, Vec<Image>> {
-        let state = self.state();
-        let images = state.images.iter().flatten();
-        now(Ok(images.map(|name| Image { id: name.clone(), tags: vec![name.clone()], ..Default::default() }).collect()))
+        let images = self.state().images.clone().into_iter().flatten();
+        let images = images.map(|name| Image { id: name.clone(), tags: vec![name], ..Default::default() });
+        self.unless_hanging(images.collect())
     }
 
     fn image_status<'a>(&'a self, image: &'a str) -> Answer<'a, Option<Image>> {

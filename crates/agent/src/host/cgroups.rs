@@ -26,7 +26,7 @@ fn hierarchies(mount: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// A directory cannot be made.
-pub(super) fn create(mount: &Path, parent: &str, limits: PodLimits) -> io::Result<()> {
+pub(super) fn create(mount: &Path, parent: &str, limits: PodLimits, pids_max: Option<u64>) -> io::Result<()> {
     for hierarchy in hierarchies(mount) {
         let unified = hierarchy.join("cgroup.controllers").exists();
         let mut path = hierarchy.clone();
@@ -41,6 +41,7 @@ pub(super) fn create(mount: &Path, parent: &str, limits: PodLimits) -> io::Resul
             }
         }
         set_limits(&path, limits);
+        set(&path, "pids.max", pids_max.map_or_else(|| "max".to_owned(), |pids| pids.to_string()));
     }
     Ok(())
 }

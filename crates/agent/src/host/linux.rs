@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::{Files, Host, cgroups, message};
 use crate::config::AgentConfig;
 use crate::container::{self, LOG_FILE_ANNOTATION};
 use crate::cri::{self, v1};
+use crate::files;
 use crate::ports::PodRef;
 
 const HOSTS: &str = "/etc/hosts";
@@ -40,9 +41,8 @@ impl LinuxHost {
         let text = container::hosts_file(&self.config, &spec, &reference, ips, &node_hosts);
         let path = self.config.dirs.pod(&reference.uid).join("etc-hosts");
         // In place: the file may be mounted into other containers of the pod.
-        if read_text(&path) != text {
-            fs::write(&path, text)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+        if read_whole(files::open(&path, files::HOSTS_NAMES)) != text {
+            files::write(&path, files::HOSTS_NAMES, 0o644, text.as_bytes())?;
         }
         Ok(Some(bind(HOSTS, &path)))
     }
@@ -54,11 +54,10 @@ impl Host for LinuxHost {
         let spec = pod.spec.clone().unwrap_or_default();
         make_private(&self.config.dirs.pod(&reference.uid))?;
         let logs = container::log_directory(&self.config, &reference);
-        fs::create_dir_all(&logs)?;
-        fs::set_permissions(&logs, fs::Permissions::from_mode(0o755))?;
+        files::make_directory(&logs, files::LOG_NAMES - 2, 0o755)?;
         fs::create_dir_all(&self.config.dirs.container_logs)?;
         let parent = container::cgroup_parent(&self.config, &spec, &reference.uid);
-        cgroups::create(&self.config.cgroups.mount, &parent, container::pod_limits(&spec))
+        cgroups::create(&self.config.cgroups.mount, &parent, container::pod_limits(&spec), self.config.pod_max_pids)
     }
 
     fn known_pods(&self) -> Vec<String> {
@@ -72,13 +71,13 @@ impl Host for LinuxHost {
 
     fn container_files(&self, pod: &Pod, container: &Container, attempt: u32, ips: &[IpAddr]) -> io::Result<Files> {
         let reference = PodRef::of(pod);
-        fs::create_dir_all(container::log_directory(&self.config, &reference).join(&container.name))?;
+        let logs = container::log_directory(&self.config, &reference).join(&container.name);
+        files::make_directory(&logs, files::LOG_NAMES - 1, 0o755)?;
         let directory = self.config.dirs.pod(&reference.uid).join("containers").join(&container.name);
         make_private(&directory)?;
         let message_file = directory.join(format!("{attempt}.message"));
-        fs::write(&message_file, "")?;
         // Whatever user the container runs as may write to it.
-        fs::set_permissions(&message_file, fs::Permissions::from_mode(0o666))?;
+        files::write(&message_file, files::MESSAGE_NAMES, 0o666, b"")?;
         let path = container.termination_message_path.as_deref().filter(|path| !path.is_empty());
         let path = path.unwrap_or(DEFAULT_MESSAGE_PATH);
         let message_mount = (!mounts(container, path)).then(|| bind(path, &message_file));
@@ -105,7 +104,9 @@ impl Host for LinuxHost {
             remove_file(&container::log_link(&self.config, &pod, &found.name, &found.id));
         }
         let Some(log) = found.annotations.get(LOG_FILE_ANNOTATION).map(PathBuf::from) else { return };
-        crate::logs::files_of(&log).iter().for_each(|file| remove_file(file));
+        if let Err(error) = crate::logs::remove(&log) {
+            tracing::warn!(log = %log.display(), %error, "cannot remove a container's log");
+        }
     }
 
     fn remove_logs(&self, pod: &PodRef) {
@@ -151,10 +152,15 @@ fn make_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }
 
+/// A file of the machine's own, which may be a link.
 fn read_text(path: &Path) -> String {
+    read_whole(fs::File::open(path))
+}
+
+fn read_whole(file: io::Result<fs::File>) -> String {
     use std::io::Read;
     let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(TEXT_BYTES_MAX).read_to_string(&mut text));
+    let read = file.and_then(|file| file.take(TEXT_BYTES_MAX).read_to_string(&mut text));
     read.map_or_else(|_| String::new(), |_| text)
 }
 

@@ -1,11 +1,11 @@
 //! Termination messages: what a container left in its message file, or the end of its log.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::container::{LOG_FILE_ANNOTATION, MESSAGE_FILE_ANNOTATION, MESSAGE_POLICY_ANNOTATION};
 use crate::cri::Container;
+use crate::files;
 
 /// As in Kubernetes: a message has at most 4096 bytes, from a log at most 2048 and 80 lines.
 const MESSAGE_BYTES_MAX: u64 = 4096;
@@ -25,11 +25,12 @@ pub(super) fn read(found: &Container) -> String {
 
 /// The end of a file: what a program writes last says why it ended.
 fn file_end(path: &Path, bytes: u64) -> String {
-    read_end(path, bytes).map_or_else(|_| String::new(), |data| String::from_utf8_lossy(&data).into_owned())
+    read_end(path, files::MESSAGE_NAMES, bytes)
+        .map_or_else(|_| String::new(), |data| String::from_utf8_lossy(&data).into_owned())
 }
 
-fn read_end(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+fn read_end(path: &Path, own_names: usize, bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = files::open(path, own_names)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
     let mut data = Vec::new();
@@ -39,7 +40,7 @@ fn read_end(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
 
 /// The last lines of a CRI log, without their framing.
 fn log_end(path: &Path) -> String {
-    let data = read_end(path, LOG_READ_BYTES).unwrap_or_default();
+    let data = read_end(path, files::LOG_NAMES, LOG_READ_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&data);
     let lines: Vec<(&str, &str)> = text.lines().filter_map(content).collect();
     let last = &lines[lines.len().saturating_sub(LOG_LINES_MAX)..];
@@ -88,5 +89,15 @@ mod tests {
         let many: String = (0..100).map(|line| format!("2026-01-01T00:00:00.0Z stdout F {line}\n")).collect();
         let kept = in_file(&many, log_end);
         assert_eq!((kept.lines().count(), kept.lines().next()), (80, Some("20")));
+    }
+
+    /// What a pod can put in place of the file is not read, and nobody waits for it.
+    #[test]
+    fn only_regular_files_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = files::tests::log_path(root.path());
+        files::tests::in_place_of(&path, || {
+            assert_eq!((file_end(&path, MESSAGE_BYTES_MAX), log_end(&path)), (String::new(), String::new()));
+        });
     }
 }

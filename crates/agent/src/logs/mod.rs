@@ -4,7 +4,10 @@ pub(crate) mod line;
 mod read;
 mod rotate;
 
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::files::{self, Directory};
 
 pub(crate) use read::{LogOptions, LogReader};
 pub(crate) use rotate::Rotation;
@@ -19,14 +22,20 @@ pub(crate) fn files_of(log: &Path) -> Vec<PathBuf> {
 
 /// The files that were moved away from this log, oldest first.
 fn rotated_files(log: &Path) -> Vec<PathBuf> {
-    let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
-        return Vec::new();
+    let Some(name) = log.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    let names = Directory::of(log).and_then(|directory| directory.names(&format!("{name}.")));
+    names.unwrap_or_default().into_iter().map(|name| log.with_file_name(name)).collect()
+}
+
+/// Removes every file of a log.
+///
+/// # Errors
+/// Of the file system: the first one; the others are removed.
+pub(crate) fn remove(log: &Path) -> io::Result<()> {
+    let directory = match Directory::of(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
     };
-    let prefix = format!("{name}.");
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_rotated =
-        |found: &std::fs::DirEntry| found.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-    let mut rotated: Vec<PathBuf> = entries.filter(is_rotated).map(|entry| entry.path()).collect();
-    rotated.sort();
-    rotated
+    let files = files_of(log);
+    files.iter().map(|file| directory.remove(files::name_of(file)?)).fold(Ok(()), |all, one| all.and(one))
 }

@@ -12,7 +12,12 @@ use jiff::Timestamp;
 
 use super::files_of;
 use super::line::Line;
+use crate::files;
 
+/// A look backwards for line ends goes no further: a pod can make a file of any length that has none.
+const TAIL_BYTES_MAX: u64 = 1 << 30;
+/// Read without finding anything to show before the reader is asked whether it is still there.
+const SEARCH_BYTES_MAX: usize = 16 << 20;
 /// Read at once; also about what is sent at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The runtime writes lines of at most 16 KiB; anything this long without an end is not a log.
@@ -69,17 +74,23 @@ impl LogReader {
         Ok(reader)
     }
 
-    /// The next text; `None`: there is no more for now (and for ever, unless the container runs).
+    /// The next text, empty while it is looked for; `None`: there is no more for now (and for ever, unless the
+    /// container runs).
     ///
     /// # Errors
     /// Of the file system.
     pub fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let mut searched = 0;
         while self.left_bytes > 0 {
+            if searched > SEARCH_BYTES_MAX {
+                return Ok(Some(Bytes::new()));
+            }
             let Some(file) = &mut self.open else { return Ok(None) };
             let start = self.rest.len();
             self.rest.resize(start + CHUNK_BYTES, 0);
             let read = file.read(&mut self.rest[start..])?;
             self.rest.truncate(start + read);
+            searched += read;
             if read == 0 && !self.advance()? {
                 return Ok(None);
             }
@@ -115,14 +126,14 @@ impl LogReader {
     fn was_rotated(&self) -> bool {
         let inode = |metadata: io::Result<std::fs::Metadata>| metadata.ok().map(|metadata| metadata.ino());
         let Some(open) = &self.open else { return false };
-        let now = inode(std::fs::metadata(&self.path));
+        let now = inode(std::fs::symlink_metadata(&self.path));
         now.is_some() && now != inode(open.metadata())
     }
 
     /// Files that went away in between are passed over, except the log itself.
     fn open_next(&mut self) -> io::Result<()> {
         while let Some(path) = self.pending.pop_front() {
-            match File::open(&path) {
+            match files::open(&path, files::LOG_NAMES) {
                 Ok(file) => {
                     self.open = Some(file);
                     return Ok(());
@@ -171,16 +182,16 @@ impl LogReader {
 
 /// Drops the files that lie wholly before the last `lines` lines; answers where to begin in the
 /// first one that is left.
-fn skip_to_tail(files: &mut VecDeque<PathBuf>, lines: u64) -> io::Result<u64> {
+fn skip_to_tail(paths: &mut VecDeque<PathBuf>, lines: u64) -> io::Result<u64> {
     let mut wanted = lines;
-    for index in (0..files.len()).rev() {
-        let mut file = match File::open(&files[index]) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && index + 1 < files.len() => break,
+    for index in (0..paths.len()).rev() {
+        let mut file = match files::open(&paths[index], files::LOG_NAMES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && index + 1 < paths.len() => break,
             opened => opened?,
         };
         match tail_offset(&mut file, wanted)? {
             Tail::At(offset) => {
-                files.drain(..index);
+                paths.drain(..index);
                 return Ok(offset);
             }
             Tail::Short { has } => wanted -= has,
@@ -204,7 +215,7 @@ fn tail_offset(file: &mut File, wanted: u64) -> io::Result<Tail> {
     }
     let (mut position, mut seen) = (length, 0);
     let mut buffer = vec![0; CHUNK_BYTES];
-    while position > 0 {
+    while position > 0 && length - position < TAIL_BYTES_MAX {
         let size = position.min(CHUNK_BYTES as u64);
         position -= size;
         let chunk = &mut buffer[..usize::try_from(size).unwrap_or(CHUNK_BYTES)];
@@ -217,7 +228,7 @@ fn tail_offset(file: &mut File, wanted: u64) -> io::Result<Tail> {
             seen += 1;
         }
     }
-    Ok(if seen == wanted { Tail::At(0) } else { Tail::Short { has: seen } })
+    Ok(if seen == wanted || position > 0 { Tail::At(position) } else { Tail::Short { has: seen } })
 }
 
 #[cfg(test)]
@@ -303,5 +314,27 @@ mod tests {
         let (_dir, path) = log(&[&[&format!("stdout F {long}"), "stdout F end"]]);
         assert_eq!(read(&path, LogOptions::default()), format!("{long}\nend\n"));
         assert_eq!(read(&path, LogOptions { tail_lines: Some(2), ..LogOptions::default() }), format!("{long}\nend\n"));
+    }
+
+    /// A pod with the host's logs in it puts something else in place of a log: it is refused, at once.
+    #[test]
+    fn only_logs_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = files::tests::log_path(root.path());
+        files::tests::in_place_of(&path, || {
+            for tail_lines in [None, Some(1)] {
+                assert!(LogReader::open(&path, LogOptions { tail_lines, ..LogOptions::default() }).is_err());
+            }
+        });
+    }
+
+    /// Nothing in it ends a line: no look at it takes long.
+    #[test]
+    fn a_huge_sparse_file_is_given_up_in_portions() {
+        let (_dir, path) = log(&[&["stdout F a"]]);
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let mut reader = LogReader::open(&path, LogOptions::default()).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap(), "a\n");
+        assert_eq!(reader.next().unwrap().unwrap(), "", "the rest is looked through in portions");
     }
 }

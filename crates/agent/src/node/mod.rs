@@ -7,7 +7,7 @@ mod extended;
 pub mod machine;
 mod status;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use everynode_api::kinds;
@@ -34,6 +34,10 @@ const SILENCE: SignedDuration = SignedDuration::from_secs(11);
 const READ_INTERVAL: Duration = Duration::from_secs(30);
 /// While the node cannot start pods, its runtime is asked this often.
 const NOT_READY_INTERVAL: Duration = Duration::from_secs(1);
+/// The runtime has so long for each answer about itself: the lease must be renewed in between.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A runtime that answers nothing for so long is down; until then it is what it was (as in Kubernetes).
+const RUNTIME_SILENCE_MAX: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(7);
 const LEASES: &str = "kube-node-lease";
@@ -48,6 +52,15 @@ pub struct NodeReporter {
     ready: watch::Sender<Readiness>,
     /// The port that the agent's server really listens on.
     server_port: u16,
+    known: Mutex<Known>,
+}
+
+/// What the runtime last said of itself.
+#[derive(Clone, Default)]
+struct Known {
+    answered: Option<(cri::Readiness, tokio::time::Instant)>,
+    version: cri::Version,
+    images: Vec<cri::Image>,
 }
 
 /// What the node last said of itself; for the start screen and for tests.
@@ -68,7 +81,16 @@ impl NodeReporter {
         machine: Machine,
         server_port: u16,
     ) -> Self {
-        NodeReporter { config, api, runtime, clock, machine, ready: watch::Sender::default(), server_port }
+        NodeReporter {
+            config,
+            api,
+            runtime,
+            clock,
+            machine,
+            ready: watch::Sender::default(),
+            server_port,
+            known: Mutex::default(),
+        }
     }
 
     /// Follows what the node says of itself.
@@ -98,7 +120,7 @@ impl NodeReporter {
             if posted.is_some() && read.is_none_or(|at| at.elapsed() >= READ_INTERVAL) {
                 (extended, read) = (self.extended().await.unwrap_or(extended), Some(tokio::time::Instant::now()));
             }
-            let mut status = self.status(&readiness, &extended).await;
+            let mut status = self.status(&readiness, &extended);
             if let Some((last, _)) = &posted {
                 status::keep_transitions(last, &mut status);
             }
@@ -143,8 +165,35 @@ impl NodeReporter {
         });
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks the runtime about itself, everything at once: one that hangs does not keep the lease from being renewed.
     async fn ask_runtime(&self) -> Result<cri::Readiness, String> {
-        self.runtime.status().await.map_err(|error| error.to_string())
+        let (status, version, images) = tokio::join!(
+            tokio::time::timeout(ANSWER_MAX, self.runtime.status()),
+            tokio::time::timeout(ANSWER_MAX, self.runtime.version()),
+            tokio::time::timeout(ANSWER_MAX, self.runtime.list_images()),
+        );
+        let mut known = self.known();
+        if let Ok(Ok(version)) = version {
+            known.version = version;
+        }
+        if let Ok(Ok(images)) = images {
+            known.images = images;
+        }
+        match status {
+            Ok(Ok(readiness)) => {
+                known.answered = Some((readiness.clone(), tokio::time::Instant::now()));
+                Ok(readiness)
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => match &known.answered {
+                Some((readiness, at)) if at.elapsed() < RUNTIME_SILENCE_MAX => Ok(readiness.clone()),
+                _ => Err(format!("no answer for {} s", RUNTIME_SILENCE_MAX.as_secs())),
+            },
+        }
     }
 
     /// Answers the node's uid.
@@ -171,7 +220,7 @@ impl NodeReporter {
             "apiVersion": "v1", "kind": "Node",
             "metadata": { "name": self.config.node_name, "labels": labels },
             "spec": {},
-            "status": self.status(&readiness, &Extended::default()).await,
+            "status": self.status(&readiness, &Extended::default()),
         });
         let created = self.api.call(Request::Create { target: target.clone(), body }).await;
         let json = match created {
@@ -197,9 +246,8 @@ impl NodeReporter {
         Some(Extended::of(&serde_json::from_slice(&json).ok()?, &self.machine))
     }
 
-    async fn status(&self, readiness: &Result<cri::Readiness, String>, extended: &Extended) -> Value {
-        let images = self.runtime.list_images().await.unwrap_or_default();
-        let version = self.runtime.version().await.unwrap_or_default();
+    fn status(&self, readiness: &Result<cri::Readiness, String>, extended: &Extended) -> Value {
+        let Known { version, images, .. } = self.known().clone();
         let seen = status::Seen {
             config: &self.config,
             machine: &self.machine,

@@ -35,7 +35,9 @@ pub(super) async fn answer(service: &Service, route: LogRoute) -> Answer {
         options.since = service.context.clock.now().checked_sub(SignedDuration::from_secs(seconds)).ok();
     }
     let path = found.annotations.get(LOG_FILE_ANNOTATION).map(PathBuf::from).unwrap_or_default();
-    match LogReader::open(&path, options.clone()) {
+    let (opened_path, opened_options) = (path.clone(), options.clone());
+    let opened = tokio::task::spawn_blocking(move || LogReader::open(&opened_path, opened_options)).await;
+    match opened.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         Ok(reader) => streamed(reader, &options, service.inspector.clone(), found.id),
         Err(error) => {
             text(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to open log file {:?}: {error}", path.display()))
@@ -90,16 +92,22 @@ fn streamed(reader: LogReader, options: &LogOptions, inspector: Inspector, id: S
 
 /// Ends at the end of the log; when following, after the container has ended and the rest was read.
 async fn read(
-    mut reader: LogReader,
+    reader: LogReader,
     follow: bool,
     inspector: Inspector,
     id: String,
     out: mpsc::Sender<std::io::Result<Bytes>>,
 ) {
-    loop {
+    let mut kept = Some(reader);
+    while let Some(mut reader) = kept.take() {
         let running = follow && is_running(&inspector, &id);
         loop {
-            match reader.next() {
+            // Pods write these files: a look may take long.
+            let looked = tokio::task::spawn_blocking(move || (reader.next(), reader)).await;
+            let Ok((next, back)) = looked else { return };
+            reader = back;
+            match next {
+                Ok(Some(chunk)) if chunk.is_empty() && !out.is_closed() => {}
                 Ok(Some(chunk)) => {
                     if out.send(Ok(chunk)).await.is_err() {
                         return;
@@ -119,6 +127,7 @@ async fn read(
             () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
             () = out.closed() => return,
         }
+        kept = Some(reader);
     }
 }
 

@@ -63,6 +63,17 @@ impl Memory {
     }
 }
 
+/// From this delay on a failure is no hiccup: it was the fourth in a row.
+const PERSISTENT: SignedDuration = SignedDuration::from_secs(4);
+
+impl Memory {
+    /// What the slot's work fails with, if it does so again and again.
+    pub fn keeps_failing(&self, slot: &Slot) -> Option<&str> {
+        let retry = self.retry.get(slot).filter(|retry| retry.backoff.delay >= PERSISTENT);
+        retry.map(|retry| retry.message.as_str())
+    }
+}
+
 /// A failure makes the slot wait, longer each time; a success forgets the failures.
 fn note_failure(memory: &mut Memory, slot: Slot, failure: Option<String>, now: Timestamp) {
     let Some(message) = failure else {

@@ -67,6 +67,7 @@ fn config(scratch: &Scratch) -> AgentConfig {
         server_address: address,
         max_pods: 10,
         logs: LogLimits::default(),
+        pod_max_pids: Some(4096),
         parallel_pulls: 1,
         relist_interval: std::time::Duration::from_secs(1),
         status_interval: std::time::Duration::from_secs(10),

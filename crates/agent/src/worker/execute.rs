@@ -15,6 +15,7 @@ pub(super) async fn execute(context: &Context, seen: &Seen, action: Action) -> O
         Action::CreateSandbox { attempt } => Outcome::SandboxCreated(create_sandbox(context, &seen.pod, attempt).await),
         Action::StopSandbox { id } => {
             let result = context.runtime.stop_sandbox(&id).await.map_err(|error| error.message);
+            tell_of_failed_end(context, &seen.pod, &result);
             Outcome::SandboxStopped { id, result }
         }
         Action::RemoveSandbox { id } => {
@@ -54,6 +55,16 @@ pub(super) async fn execute(context: &Context, seen: &Seen, action: Action) -> O
             unreachable!("done at once by the worker")
         }
     }
+}
+
+/// A network that cannot be taken down keeps a pod from ending, and only its user can mend that. The slot's back-off
+/// bounds how often it is said.
+fn tell_of_failed_end(context: &Context, pod: &Pod, result: &Result<(), String>) {
+    let Err(error) = result else { return };
+    let PodRef { uid, .. } = PodRef::of(pod);
+    let step = "KillPodSandbox";
+    let message = format!("error killing pod: failed to \"{step}\" for \"{uid}\" with {step}Error: {error:?}");
+    context.emit_pod(pod, Severity::Warning, "FailedKillPod", message);
 }
 
 fn container_of<'a>(seen: &'a Seen, name: &str) -> Option<&'a Container> {

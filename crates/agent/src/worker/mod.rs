@@ -92,7 +92,10 @@ impl Context {
     pub(crate) async fn look_at(&self, id: &str) -> Result<Container, RuntimeError> {
         let mut found = self.runtime.container_status(id).await?;
         if found.state == crate::cri::ContainerState::Exited {
-            let message = self.host.termination_message(&found);
+            // The container wrote the file: reading it may take long.
+            let (host, ended) = (self.host.clone(), found.clone());
+            let read = tokio::task::spawn_blocking(move || host.termination_message(&ended));
+            let message = read.await.unwrap_or_default();
             if !message.is_empty() {
                 found.message = message;
             }

@@ -13,7 +13,7 @@ use super::Context;
 use super::execute::execute;
 use super::relist::Resync;
 use super::status::StatusWriter;
-use crate::ports::{ProbeReport, ProbeReports};
+use crate::ports::{PodRef, ProbeReport, ProbeReports};
 use crate::sync::{Action, Memory, Observed, Outcome, Plan, Seen, Slot, apply, plan};
 
 /// Probe results that wait: a few per container.
@@ -227,6 +227,10 @@ impl PodWorker {
         self.running.remove(&slot);
         self.last_outcome = Instant::now();
         apply(outcome, &mut self.seen.observed, &mut self.memory, self.context.clock.now());
+        // Nothing that keeps a pod from starting or ending is silent.
+        if let Some(error) = self.memory.keeps_failing(&slot) {
+            tracing::warn!(pod = %PodRef::of(&self.seen.pod), ?slot, error, "this fails again and again");
+        }
     }
 
     fn heard(&mut self) {

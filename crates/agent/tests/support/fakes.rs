@@ -38,6 +38,7 @@ pub fn config(dir: &Path, node: &str) -> AgentConfig {
         server_address: "127.0.0.1:0".parse().unwrap(),
         max_pods: 110,
         logs: LogLimits::default(),
+        pod_max_pids: Some(4096),
         parallel_pulls: 2,
         relist_interval: Duration::from_millis(200),
         status_interval: Duration::from_secs(10),
