@@ -21,6 +21,7 @@ use crate::node::{NodeReporter, Readiness};
 use crate::pods::PodSource;
 use crate::ports::{Admission, Clock, EventSink, Probes, SystemClock, Volumes};
 use crate::server::{Server, ServerTls};
+use crate::storage::Storage;
 use crate::sync::NodeFacts;
 use crate::worker::{Context, Dispatcher, Inspector};
 use crate::writer::ApiWriter;
@@ -136,9 +137,11 @@ impl Agent {
         let (updates, receiver) = mpsc::channel(UPDATES_MAX);
         let (stop, stopped) = watch::channel(false);
         let mut beside = JoinSet::new();
-        let source = PodSource::new(api, &context.config.node_name, updates);
+        let source = PodSource::new(api, &context.config.node_name, updates.clone());
         beside.spawn(source.run());
         beside.spawn(watch_runtime(context.clone(), facts));
+        let storage = Storage { context: context.clone(), inspector: inspector.clone(), updates };
+        beside.spawn(storage.run());
         let rotation = Rotation {
             limits: context.config.logs,
             runtime: context.runtime.clone(),

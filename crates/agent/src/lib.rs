@@ -15,6 +15,7 @@
 //! files      opening what pods can put something else in place of
 //! probes/    liveness, readiness and startup probes
 //! logs/      reading and rotating container logs
+//! storage/   what pods use of the disk, and the end of those that use too much
 //! server/    the agent's own HTTPS server: logs, exec, attach, port-forward
 //! node/      the Node object: registration, status, lease
 //! pods       the node's pods, from the API server
@@ -41,6 +42,7 @@ pub mod logs;
 mod pods;
 pub mod ports;
 pub mod server;
+mod storage;
 pub mod sync;
 pub mod worker;
 mod writer;

@@ -32,6 +32,8 @@ pub struct Memory {
     pub(super) gone: bool,
     pub(super) rejection: Option<Rejection>,
     pub(super) deadline_exceeded: bool,
+    /// Why the node cannot keep it.
+    pub(super) evicted: Option<String>,
     pub(super) torn_down: bool,
     /// The phase that the API server has for sure.
     pub(super) written_phase: Option<String>,
@@ -152,6 +154,11 @@ impl Memory {
     /// The pod may not run here.
     pub fn reject(&mut self, rejection: Rejection) {
         self.rejection = Some(rejection);
+    }
+
+    /// The pod uses more than it may: it ends, and stays as failed.
+    pub fn evict(&mut self, message: String) {
+        self.evicted.get_or_insert(message);
     }
 
     /// A probe's result changed.

@@ -111,6 +111,9 @@ fn verdict(seen: &Seen, memory: &Memory) -> (Option<String>, Option<String>) {
     if memory.deadline_exceeded {
         return (Some("DeadlineExceeded".into()), Some(DEADLINE_EXCEEDED.into()));
     }
+    if let Some(message) = &memory.evicted {
+        return (Some("Evicted".into()), Some(message.clone()));
+    }
     let prior = seen.pod.status.as_ref();
     let ended = prior.filter(|prior| matches!(prior.phase.as_deref(), Some("Failed" | "Succeeded")));
     ended.map_or((None, None), |prior| (prior.reason.clone(), prior.message.clone()))

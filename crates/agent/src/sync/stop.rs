@@ -14,6 +14,8 @@ use crate::ports::Severity;
 
 /// What is left of a grace period is at least this (DS-H24, DS-H26).
 const GRACE_SECONDS_MIN: i64 = 2;
+/// What an evicted pod has, as in Kubernetes.
+const EVICTED_GRACE_SECONDS: i64 = 1;
 /// A pod that is still there so long after its deletion was answered is deleted again.
 const DELETE_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -43,7 +45,7 @@ impl Planner<'_> {
         if self.memory.rejection.is_some() {
             self.memory.start_time.get_or_insert(self.now);
         }
-        let refused = self.memory.rejection.is_some() || self.memory.deadline_exceeded;
+        let refused = self.memory.rejection.is_some() || self.memory.deadline_exceeded || self.memory.evicted.is_some();
         (refused || self.was_terminal() || self.has_finished()).then_some(Ending::Finished)
     }
 
@@ -107,6 +109,8 @@ impl Planner<'_> {
         let seconds = match ending {
             Ending::Deleted { grace_seconds } => grace_seconds.max(1),
             Ending::Gone => GRACE_SECONDS_MIN,
+            // It goes on using what it has too much of.
+            Ending::Finished if self.memory.evicted.is_some() => EVICTED_GRACE_SECONDS,
             Ending::Finished => self.seen.grace_seconds(),
         };
         if self.memory.stopping.is_none() {

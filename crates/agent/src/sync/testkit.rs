@@ -122,6 +122,7 @@ impl World {
             ["condition", kind, status] => self.set_condition(kind, status),
             ["fail", action, message @ ..] => self.failing.push(((*action).replace('_', " "), message.join(" "))),
             ["deletions", "lost"] => self.keeps_deleted = true,
+            ["evict", message @ ..] => self.memory.evict(message.join(" ")),
             ["mend"] => self.failing.clear(),
             ["hold", action] => self.held.push(action.replace('_', " ")),
             ["end", ..] => self.end_held(&rest(1)),

@@ -771,3 +771,30 @@ fn a_pod_is_deleted_again_until_it_is_gone() {
         "#]],
     );
 }
+
+/// DS-H09: a pod that uses too much ends soon, and stays as failed with the reason.
+#[test]
+fn an_evicted_pod_ends_and_says_why() {
+    check(
+        "main=web
+         begin
+         evict too much
+         after 3
+         status",
+        expect![[r#"
+            > begin
+               0s set up
+               0s sandbox 0
+               0s image web
+               0s start web 0
+            > evict too much
+               0s terminating
+               0s kill web in 2s: Stopping container web
+               0s stop sandbox1
+               0s tear down
+            > after 3
+            = Failed reason=Evicted PodReadyToStartContainers=False Initialized=True Ready=False(PodFailed) ContainersReady=False(PodFailed)
+            =   web terminated Error 143 ready=false started=false restarts=0
+        "#]],
+    );
+}

@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 use tokio::sync::watch;
 
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, Directories};
 use crate::cri::v1::Mount;
 use crate::env::{Allocatable, Objects};
 use crate::ports::{BoxFuture, Clock, ConfigError, EnvVar, EventSink, MountError, PodRef, Volumes};
@@ -244,6 +244,17 @@ pub(crate) fn unsupported(spec: &k8s_openapi::api::core::v1::PodSpec) -> Option<
         Source::Unsupported(kind) => Some(unsupported_kind(&kind)),
         _ => sources(volume).iter().find_map(gather::unsupported),
     })
+}
+
+/// The empty directories of a pod that are on disk: the volume's name, and where it is.
+pub(crate) fn empty_directories(dirs: &Directories, pod: &Pod) -> Vec<(String, PathBuf)> {
+    let uid = PodRef::of(pod).uid;
+    let on_disk = |volume: &&Volume| match source::of(volume) {
+        Source::EmptyDir(wish) => wish.and_then(|wish| wish.medium.as_deref()).unwrap_or_default().is_empty(),
+        _ => false,
+    };
+    let found = volumes(pod).iter().filter(on_disk);
+    found.map(|volume| (volume.name.clone(), source::place(dirs, &uid, volume).path)).collect()
 }
 
 fn volumes(pod: &Pod) -> &[Volume] {

@@ -69,7 +69,7 @@ impl Inspector {
         self.glances().into_iter().find_map(|glance| glance.observed.container(id).cloned())
     }
 
-    fn glances(&self) -> Vec<Glance> {
+    pub(crate) fn glances(&self) -> Vec<Glance> {
         let map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         map.values().map(|glance| glance.borrow().clone()).collect()
     }
@@ -152,6 +152,7 @@ impl Dispatcher {
         match update {
             PodUpdate::Set(pod) => self.set(pod),
             PodUpdate::Gone { uid } => self.gone(&uid),
+            PodUpdate::Evict { uid, message } => self.evict(&uid, message),
             PodUpdate::Replace(pods) => {
                 let uids: BTreeSet<String> = pods.iter().map(|pod| PodRef::of(pod).uid).collect();
                 let gone: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
@@ -168,10 +169,10 @@ impl Dispatcher {
     fn set(&mut self, pod: Arc<Pod>) {
         let uid = PodRef::of(&pod).uid;
         match self.workers.get(&uid) {
-            Some(worker) => drop(worker.told.send_replace(Told { pod, gone: false })),
+            Some(worker) => worker.told.send_modify(|told| (told.pod, told.gone) = (pod, false)),
             None => {
                 let memory = self.first_memory(&pod, &uid);
-                self.spawn(&uid, Told { pod, gone: false }, memory);
+                self.spawn(&uid, Told { pod, gone: false, evicted: None }, memory);
             }
         }
     }
@@ -194,6 +195,16 @@ impl Dispatcher {
         memory
     }
 
+    /// Told once.
+    fn evict(&mut self, uid: &str, message: String) {
+        let Some(worker) = self.workers.get(uid).filter(|worker| worker.told.borrow().evicted.is_none()) else {
+            return;
+        };
+        let pod = worker.told.borrow().pod.clone();
+        self.context.emit_pod(&pod, Severity::Warning, "Evicted", message.clone());
+        worker.told.send_modify(|told| told.evicted = Some(message));
+    }
+
     fn gone(&mut self, uid: &str) {
         if let Some(worker) = self.workers.get(uid) {
             worker.told.send_modify(|told| told.gone = true);
@@ -210,7 +221,7 @@ impl Dispatcher {
         for uid in orphans {
             let Some(pod) = self.observed.get(&uid).and_then(|look| orphan(&look.observed)) else { continue };
             tracing::info!(pod = %PodRef::of(&pod), "ending a pod that does not exist any more");
-            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true }, Memory::default());
+            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
         }
     }
 
@@ -223,7 +234,7 @@ impl Dispatcher {
             }
             let metadata = ObjectMeta { uid: Some(uid.clone()), ..ObjectMeta::default() };
             let pod = Pod { metadata, spec: Some(PodSpec::default()), status: None };
-            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true }, Memory::default());
+            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
         }
     }
 

@@ -48,6 +48,11 @@ pub enum PodUpdate {
     Gone {
         uid: String,
     },
+    /// It uses more of the node than it may: it must end, and `message` says why.
+    Evict {
+        uid: String,
+        message: String,
+    },
 }
 
 /// Everything that workers work with.

@@ -25,6 +25,8 @@ pub(super) struct Told {
     pub pod: Arc<Pod>,
     /// The object does not exist any more.
     pub gone: bool,
+    /// Why it must end although nobody deleted it.
+    pub evicted: Option<String>,
 }
 
 /// An observation of the pod.
@@ -238,6 +240,9 @@ impl PodWorker {
         if told.gone {
             self.memory.set_gone();
             return;
+        }
+        if let Some(message) = told.evicted {
+            self.memory.evict(message);
         }
         self.seen.pod = self.status.merge(told.pod);
         self.context.volumes.pod_changed(&self.seen.pod);

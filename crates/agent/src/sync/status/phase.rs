@@ -61,7 +61,7 @@ fn terminal_phase(seen: &Seen, memory: &Memory) -> Option<&'static str> {
     match seen.pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
         Some("Failed") => Some("Failed"),
         Some("Succeeded") => Some("Succeeded"),
-        _ if memory.deadline_exceeded && !seen.observed.any_alive() => Some("Failed"),
+        _ if (memory.deadline_exceeded || memory.evicted.is_some()) && !seen.observed.any_alive() => Some("Failed"),
         _ => None,
     }
 }
