@@ -250,7 +250,7 @@ pub(crate) fn unsupported(spec: &k8s_openapi::api::core::v1::PodSpec) -> Option<
 pub(crate) fn empty_directories(dirs: &Directories, pod: &Pod) -> Vec<(String, PathBuf)> {
     let uid = PodRef::of(pod).uid;
     let on_disk = |volume: &&Volume| match source::of(volume) {
-        Source::EmptyDir(wish) => wish.and_then(|wish| wish.medium.as_deref()).unwrap_or_default().is_empty(),
+        Source::EmptyDir(wish) => wish.medium.as_deref().unwrap_or_default().is_empty(),
         _ => false,
     };
     let found = volumes(pod).iter().filter(on_disk);
