@@ -24,7 +24,7 @@ fn has_test(source: &str, name: &str) -> bool {
     lines.iter().enumerate().any(|(at, line)| {
         // Between the attribute and the function may stand other attributes.
         let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        is_function(line) && above.into_iter().any(|line| is_test(line))
+        is_function(line) && above.into_iter().any(is_test)
     })
 }
 

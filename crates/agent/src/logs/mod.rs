@@ -36,6 +36,9 @@ pub(crate) fn remove(log: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    let files = files_of(log);
-    files.iter().map(|file| directory.remove(files::name_of(file)?)).fold(Ok(()), |all, one| all.and(one))
+    let mut removed = Ok(());
+    for file in files_of(log) {
+        removed = removed.and(files::name_of(&file).and_then(|name| directory.remove(name)));
+    }
+    removed
 }

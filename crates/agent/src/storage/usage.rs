@@ -49,7 +49,7 @@ impl Walk {
             let Ok(found) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
             // A file of several names is there once.
-            let names = if is_directory { 1 } else { u64::from(found.st_nlink).max(1) };
+            let names = if is_directory { 1 } else { found.st_nlink.max(1) };
             let blocks = u64::try_from(found.st_blocks).unwrap_or(0);
             self.bytes = self.bytes.saturating_add(blocks.saturating_mul(BLOCK_BYTES) / names);
             if is_directory && depth < DEPTH_MAX {

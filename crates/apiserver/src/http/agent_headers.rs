@@ -109,7 +109,7 @@ fn is_answer(asked: &HeaderMap, answer: &HeaderMap) -> bool {
         let (wanted, chosen) = (listed(asked, name), listed(answer, name));
         chosen.is_empty() || (chosen.len() == 1 && wanted.contains(&chosen[0]))
     };
-    one(asked).is_some() && one(asked) == one(answer) && PROTOCOLS.iter().all(|name| inner(name))
+    one(asked).is_some() && one(asked) == one(answer) && PROTOCOLS.iter().all(inner)
 }
 
 #[cfg(test)]

@@ -97,8 +97,11 @@ fn topic<'a>(registry: &'a Registry, kind: &Kind) -> Option<&'a Arc<crate::hub::
     registry.hub.topic(find(&kind.group, &kind.plural)?.storage)
 }
 
-/// Objects of one kind, by namespace and name, with the revision that they were read at.
-struct Objects<T>(HashMap<(Box<str>, Box<str>), (u64, Arc<T>)>);
+/// Namespace and name.
+type ObjectName = (Box<str>, Box<str>);
+
+/// Objects of one kind, with the revision that they were read at.
+struct Objects<T>(HashMap<ObjectName, (u64, Arc<T>)>);
 
 impl<T> Default for Objects<T> {
     fn default() -> Objects<T> {

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 const TABLE: &str = include_str!("rights.txt");
-/// Operations that are not yet as the table says: role, verb, resource, scope in each line.
-const PENDING: &str = include_str!("pending.txt");
 
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "update", "patch", "delete", "deletecollection"];
@@ -58,9 +56,6 @@ impl Table {
     /// `None`: the resource has no block.
     pub(crate) fn right(&self, resource: &str, role: &str, verb: &str, scope: &str) -> Option<Right> {
         let block = self.0.get(resource)?;
-        if PENDING.lines().any(|line| line == format!("{role} {verb} {resource} {scope}")) {
-            return Some(Right::Either);
-        }
         let found = block.iter().find(|((r, v, s), _)| (*r, *v, *s) == (role, verb, scope));
         Some(found.map_or(Right::Refused, |(_, right)| *right))
     }
