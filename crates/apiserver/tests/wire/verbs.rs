@@ -110,6 +110,7 @@ async fn deletion_options() {
     let words = "Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (x) does not match the UID in record (";
     assert!(wrong["message"].as_str().unwrap().starts_with(words));
     server.delete(&format!("{path}?dryRun=All"), &Value::Null).await.expect(200);
+    server.delete(&format!("{path}?dryRun=All"), &json!({})).await.expect(200);
     server.delete(&path, &json!({"dryRun": ["All"]})).await.expect(200); // DS-I21
     server.delete(&path, &json!({"dryRun": ["Some"]})).await.expect(422);
     // DS-C81
