@@ -16,6 +16,7 @@ use crate::env::{Objects, Resolver};
 use crate::events::RecorderSink;
 use crate::host::Host;
 use crate::logs::Rotation;
+use crate::network;
 use crate::node::machine::Machine;
 use crate::node::{NodeReporter, Readiness};
 use crate::pods::PodSource;
@@ -178,6 +179,12 @@ async fn watch_runtime(context: Arc<Context>, facts: watch::Sender<Arc<NodeFacts
             changed
         });
         let network_works = facts.borrow().network_error.is_none();
+        if !network_works && let Some(directory) = context.config.cni_conf_dir.clone() {
+            let looked = tokio::task::spawn_blocking(move || network::make_runtime_look(&directory)).await;
+            if let Ok(Err(error)) = looked {
+                tracing::debug!(%error, "cannot make the runtime look at its network configurations");
+            }
+        }
         tokio::time::sleep(if network_works { FACTS_INTERVAL } else { Duration::from_secs(1) }).await;
     }
 }

@@ -22,6 +22,8 @@ pub struct AgentConfig {
     pub extra_hosts: Vec<(IpAddr, Vec<String>)>,
     /// `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT` of every container.
     pub kubernetes_service: Option<SocketAddr>,
+    /// Where the runtime finds network configurations; `None`: not known.
+    pub cni_conf_dir: Option<PathBuf>,
     /// Where the agent's server listens; its port goes to the Node's `kubeletEndpoint`.
     pub server_address: SocketAddr,
     pub max_pods: u32,

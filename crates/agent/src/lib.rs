@@ -16,6 +16,7 @@
 //! probes/    liveness, readiness and startup probes
 //! logs/      reading and rotating container logs
 //! storage/   what pods use of the disk, and the end of those that use too much
+//! network    makes the runtime notice a network configuration
 //! server/    the agent's own HTTPS server: logs, exec, attach, port-forward
 //! node/      the Node object: registration, status, lease
 //! pods       the node's pods, from the API server
@@ -39,6 +40,7 @@ mod files;
 pub mod fuzzing;
 pub mod host;
 pub mod logs;
+mod network;
 mod pods;
 pub mod ports;
 pub mod server;

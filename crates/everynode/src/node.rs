@@ -77,6 +77,7 @@ pub(crate) async fn set_up(
         kubernetes_service: Some(service),
         server_address: args.agent_listen.unwrap_or_else(|| free_address(node_ip, primary)),
         max_pods: MAX_PODS,
+        cni_conf_dir: Some(network.conf_dir.clone()),
         pod_max_pids: u64::try_from(args.pod_max_pids).ok().filter(|pids| *pids > 0),
         logs: LogLimits::default(),
         parallel_pulls: PARALLEL_PULLS,

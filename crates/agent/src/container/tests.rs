@@ -29,6 +29,7 @@ pub(crate) fn config() -> AgentConfig {
         max_pods: 110,
         logs: LogLimits::default(),
         pod_max_pids: Some(4096),
+        cni_conf_dir: None,
         parallel_pulls: 1,
         relist_interval: std::time::Duration::from_secs(1),
         status_interval: std::time::Duration::from_secs(10),

@@ -68,6 +68,7 @@ fn config(scratch: &Scratch) -> AgentConfig {
         max_pods: 10,
         logs: LogLimits::default(),
         pod_max_pids: Some(4096),
+        cni_conf_dir: None,
         parallel_pulls: 1,
         relist_interval: std::time::Duration::from_secs(1),
         status_interval: std::time::Duration::from_secs(10),

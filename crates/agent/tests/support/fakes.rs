@@ -39,6 +39,7 @@ pub fn config(dir: &Path, node: &str) -> AgentConfig {
         max_pods: 110,
         logs: LogLimits::default(),
         pod_max_pids: Some(4096),
+        cni_conf_dir: None,
         parallel_pulls: 2,
         relist_interval: Duration::from_millis(200),
         status_interval: Duration::from_secs(10),

@@ -33,7 +33,7 @@ fn wrong_manifests_are_refused_with_kubernetes_words() {
             "maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero",
         ),
         ("/spec/updateStrategy", json!({"rollingUpdate": {"maxUnavailable": "150%"}}), "must not be greater than 100%"),
-        ("/spec/updateStrategy", json!({"type": "Sometimes"}), "supported values: \"OnDelete\", \"RollingUpdate\""),
+        ("/spec/updateStrategy", json!({"type": "Sometimes"}), "supported values: \"RollingUpdate\", \"OnDelete\""),
         (
             "/spec/minReadySeconds",
             json!(-1),

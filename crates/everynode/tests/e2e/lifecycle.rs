@@ -7,8 +7,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Cluster, Directory, Kubectl, Options, Program, Waiting, container, daemon_set, free_port, leftovers, name, poll,
-    run,
+    Cluster, Directory, Kubectl, Options, Program, Waiting, condition, container, daemon_set, free_port, leftovers,
+    name, poll, run,
 };
 
 const NODE: &str = "node-a";
@@ -257,4 +257,35 @@ fn the_command_line_needs_no_kubectl() {
     });
     verb(&["delete", "-f", &file_name]).printed("daemonset.apps/own deleted");
     verb(&["delete", "-f", &file_name]).failed_with("not found");
+}
+
+/// Installers rename a configuration into its directory; containerd 1.6 does not notice that by itself. While there is
+/// none, the node says so, its pods stay ready, and a pod whose network cannot be taken down says what fails.
+#[test]
+fn a_network_configuration_that_is_renamed_into_place_is_noticed() {
+    let cluster = Cluster::start(Options::default());
+    let space = cluster.space("network");
+    space.kubectl.apply(daemon_set("web", &["sleep"]));
+    let before = space.rolled_out("web").remove(0);
+    let (place, aside) = (cluster.path("data/cni/net.d/90-everynode.conflist"), cluster.path("90-everynode.conflist"));
+    std::fs::rename(&place, &aside).unwrap();
+    let limit = Duration::from_secs(60);
+    let is_ready = |expected: &str| {
+        cluster.until(&format!("the node is Ready={expected}"), limit, || {
+            let node = cluster.api().object(&format!("/api/v1/nodes/{NODE}"))?;
+            let ready = condition(&node, "Ready");
+            if ready["status"] == expected { Ok(()) } else { Err(ready.to_string()) }
+        });
+    };
+    is_ready("False");
+    space.kubectl.ok(&format!("delete pod {} --wait=false", name(&before)));
+    space.event("FailedKillPod", "KillPodSandboxError");
+    std::fs::rename(&aside, &place).unwrap();
+    is_ready("True");
+    space.until("the pod went and has a successor", || {
+        let pods = space.pods("web")?;
+        let fits = pods.len() == 1 && pods[0]["metadata"]["uid"] != before["metadata"]["uid"];
+        let ready = pods.first().is_some_and(|pod| condition(pod, "Ready")["status"] == "True");
+        if fits && ready { Ok(()) } else { Err(format!("{} pods", pods.len())) }
+    });
 }

@@ -14,8 +14,10 @@
 //! - `rollouts`, `pods`: what one node shows: update strategies, crashes, probes, missing things that appear
 //! - `kubectl`: the commands that people use, by several versions of kubectl
 //! - `command_line`: the commands without kubectl: names, namespaces, dry runs, JSON, exit codes
+//! - `attack`: what needs real containers and agents of an attack; no secret in a log; `everynode audit` of a cluster
 //! - `bad_input`: mistakes, each answered with an error that names the thing
 
+mod attack;
 mod bad_input;
 mod candidates;
 mod command_line;

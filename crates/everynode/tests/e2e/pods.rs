@@ -245,6 +245,40 @@ fn a_memory_limit_ends_the_container_as_oom_killed() {
     assert_eq!(pod["status"]["qosClass"], "Burstable", "DS-H07: a request follows from the limit, for memory only");
 }
 
+/// A disk that a pod fills ends the pod, in Kubernetes' words; its processes are counted.
+#[test]
+fn what_a_pod_may_use_of_a_node_is_bounded() {
+    let cluster = Cluster::shared();
+    let space = cluster.space("bounded");
+    space.takes_pods();
+    let pod = |name: &str, script: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
+            "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1,
+            "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}],
+            "containers": [{"name": "main", "image": "localhost/everynode/busybox:1",
+                "command": ["/bin/sh", "-c", script], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}})
+    };
+    space.kubectl.apply(pod("full", "dd if=/dev/zero of=/v/f bs=1M count=8; sleep 1000"));
+    space.kubectl.apply(pod("modest", "echo here >/v/f; sleep 1000"));
+    let ended = space.until("the pod that fills its volume is ended", || {
+        let pod = space.object("pods/full")?;
+        if pod["status"]["phase"] == "Failed" { Ok(pod) } else { Err(pod["status"].to_string()) }
+    });
+    let message = "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". ";
+    assert_eq!((&ended["status"]["reason"], &ended["status"]["message"]), (&json!("Evicted"), &json!(message)));
+    space.event("Evicted", "exceeds the limit");
+    let modest = space.object("pods/modest").unwrap();
+    assert_eq!(modest["status"]["phase"], "Running", "{modest}");
+    let group = format!("pod{}", text(&modest["metadata"]["uid"]));
+    let found = std::process::Command::new("find")
+        .args(["/sys/fs/cgroup", "-type", "f", "-path", &format!("*/{group}/pids.max")])
+        .args(["-exec", "cat", "{}", ";"])
+        .output()
+        .expect("run find");
+    let limits = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert_eq!(limits.trim(), "4096", "{}", String::from_utf8_lossy(&found.stderr));
+}
+
 /// DS-H24, DS-H25, DS-L10: the grace period is kept and not exceeded, and preStop comes first.
 #[test]
 fn termination_is_graceful_and_bounded() {

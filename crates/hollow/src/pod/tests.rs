@@ -28,7 +28,7 @@ impl Stage {
         pod.turn(&mut World { now: *now, dice, times, failures, images })
     }
 
-    /// Writes each status at once and wakes the pod when it wants to be, up to `until` seconds.
+    /// Writes each status at once, deletes when asked to, and wakes the pod when it wants to be, up to `until` seconds.
     /// Answers what a watcher would see.
     fn run(&mut self, until: i64) -> Vec<String> {
         let end = Timestamp::from_second(until).unwrap();
@@ -43,6 +43,8 @@ impl Stage {
             if turn.delete {
                 seen.push(format!("{}s delete", self.now.as_second()));
                 self.pod.deleted(self.now);
+                // Only what the watch shows is believed.
+                self.pod.gone();
                 continue;
             }
             if turn.done {
