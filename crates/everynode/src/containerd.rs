@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-pub(crate) use config::{Network, SYSTEM_PLUGINS};
+pub(crate) use config::{Network, SYSTEM_PLUGINS, missing_plugins};
 
 /// Unix socket paths have at most 107 bytes, and containerd also listens on `ADDRESS.ttrpc`.
 const SOCKET_PATH_MAX: usize = 101;

@@ -10,7 +10,7 @@ use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, Log
 use everynode_agent::cri::{CriRuntime, Runtime};
 
 use crate::args::NodeArgs;
-use crate::containerd::{Containerd, Network, SYSTEM_PLUGINS, process};
+use crate::containerd::{Containerd, Network, SYSTEM_PLUGINS, missing_plugins, process};
 use crate::data::{DataDir, NodeState, claim_primary};
 
 /// Where other runtimes serve CRI.
@@ -127,6 +127,11 @@ impl NodeSetup {
     /// Starts the private runtime where there is one, and makes it found where node services look.
     pub(crate) async fn start_runtime(&mut self, data: &DataDir) -> anyhow::Result<()> {
         // Noted before anything is started: `down` must find what a crash leaves.
+        if let Some((_, network)) = self.private.as_ref().filter(|_| self.state.primary) {
+            for (_, plugin) in missing_plugins(Path::new(SYSTEM_PLUGINS), &network.bin_dir) {
+                note(&mut self.state.made, plugin);
+            }
+        }
         data.write_node_state(&self.state)?;
         let Some((containerd, network)) = &self.private else {
             return Ok(());

@@ -52,17 +52,17 @@ pub(crate) fn write_network(directory: &Path, network: &Network) -> anyhow::Resu
 /// Copies the standard plugins where the directory is not Debian's own. Copies, not links: network
 /// plugins install themselves there with `cp`, which would write through a link.
 fn install_plugins(bin_dir: &Path) -> anyhow::Result<()> {
-    if bin_dir == Path::new(SYSTEM_PLUGINS) {
-        return Ok(());
-    }
-    std::fs::create_dir_all(bin_dir).with_context(|| format!("cannot create {}", bin_dir.display()))?;
-    for plugin in PLUGINS_NEEDED {
-        let (from, to) = (Path::new(SYSTEM_PLUGINS).join(plugin), bin_dir.join(plugin));
-        if from.exists() && !to.exists() {
-            std::fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-        }
+    for (from, to) in missing_plugins(Path::new(SYSTEM_PLUGINS), bin_dir) {
+        std::fs::create_dir_all(bin_dir).with_context(|| format!("cannot create {}", bin_dir.display()))?;
+        std::fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     }
     Ok(())
+}
+
+/// The plugins that our bridge needs and the directory has not: where each is, and where it would be put.
+pub(crate) fn missing_plugins(system: &Path, bin_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let pairs = PLUGINS_NEEDED.iter().map(|plugin| (system.join(plugin), bin_dir.join(plugin)));
+    pairs.filter(|(from, to)| bin_dir != system && from.exists() && !to.exists()).collect()
 }
 
 fn containerd_toml(directory: &Path, socket: &Path, network: &Network) -> String {
@@ -126,6 +126,20 @@ fn has_capability(number: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn only_plugins_that_are_not_there_are_put_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (system, bin) = (folder.path().join("system"), folder.path().join("bin"));
+        for directory in [&system, &bin] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        for file in [system.join("bridge"), system.join("loopback"), system.join("vlan"), bin.join("bridge")] {
+            std::fs::write(file, "").unwrap();
+        }
+        assert_eq!(missing_plugins(&system, &bin), [(system.join("loopback"), bin.join("loopback"))]);
+        assert!(missing_plugins(&system, &system).is_empty());
+    }
+
     use super::*;
 
     #[test]
