@@ -12,7 +12,7 @@
 //!
 //! # Reading order
 //! `plan`, `node`, `rollout`, one file of `tests/cases/`, then the rest: `claim`, `revision`, `pod`, `backoff`, `status`.
-//! Requirement numbers (DS-B04 …) are those of the behaviour specification; where we differ on purpose,
+//! Requirement numbers (DS-B04 …) are those of `docs/requirements.md`; where we differ on purpose,
 //! `docs/deviations.md` says why, and [`Options::strict`] gives the original's behaviour.
 
 mod actions;

@@ -2,7 +2,8 @@
 //!
 //! - `cargo run -p xtask -- deps` checks the dependency table of ARCHITECTURE.md
 //! - `cargo run -p xtask -- cited-tests` checks that the tests that docs/threat-model.md names exist
-//! - `cargo run -p xtask -- requirements` writes into docs/requirements.txt where each requirement is shown, and checks it
+//! - `cargo run -p xtask -- requirements` makes docs/requirements.md: each requirement and where it
+//!   is shown; and checks it
 
 mod cited_tests;
 mod deps;
@@ -32,11 +33,11 @@ fn main() -> ExitCode {
 }
 
 fn renew_requirements() -> anyhow::Result<Vec<String>> {
-    let (top, path) = (requirements::top(), requirements::top().join(requirements::LIST));
+    let top = requirements::top();
     let citations = requirements::read(&top)?;
-    let list = requirements::renewed(&std::fs::read_to_string(&path)?, &citations)?;
-    std::fs::write(&path, &list)?;
-    requirements::violations(&list, &citations)
+    let page = requirements::renewed(&citations)?;
+    std::fs::write(top.join(requirements::PAGE), &page)?;
+    requirements::violations(&page, &citations)
 }
 
 fn report(violations: &[String]) -> ExitCode {

@@ -1,7 +1,8 @@
 //! End to end: the real binary, real containerd, real kubectl. What users do, and what they must see.
 //!
 //! `make test` runs this in `scripts/sandbox.sh`; run directly (as root) it keeps to directories, addresses and control
-//! groups of its own. Every test says which requirements it is for: the DS identifiers of the behaviour specification.
+//! groups of its own. Every test says which requirements it is for,
+//! by the DS identifiers of `docs/requirements.md`.
 //!
 //! - `lifecycle`: start, stop, crash and start again; nothing acknowledged is lost, nothing is left behind
 //! - `services`: the five kinds of node service of `examples/`
