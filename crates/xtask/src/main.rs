@@ -1,7 +1,7 @@
 //! Repository chores; `cargo test` makes the checks, too.
 //!
 //! - `cargo run -p xtask -- deps` checks the dependency table of ARCHITECTURE.md
-//! - `cargo run -p xtask -- cited-tests` checks that the tests that docs/threat-model.md names exist
+//! - `cargo run -p xtask -- cited-tests` checks that the tests that pages of docs/ name exist
 //! - `cargo run -p xtask -- requirements` makes docs/requirements.md: each requirement and where it
 //!   is shown; and checks it
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Some("requirements") => renew_requirements(),
         _ => {
             eprintln!("usage: xtask deps           check who depends on whom");
-            eprintln!("       xtask cited-tests    check the tests that docs/threat-model.md names");
+            eprintln!("       xtask cited-tests    check the tests that pages of docs/ name");
             eprintln!("       xtask requirements   write down where each requirement is shown");
             return ExitCode::from(2);
         }
