@@ -11,6 +11,7 @@ use everynode_agent::cri::FakeRuntime;
 use everynode_agent::host::NoHost;
 use everynode_agent::ports::{BoxFuture, PodRef, PodWriter, WriteError};
 use everynode_agent::worker::PodUpdate;
+use everynode_common::random::Random;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::json;
 use support::fakes::{Record, TokioClock, Workers, config, deleted, pod};
@@ -18,26 +19,13 @@ use support::fakes::{Record, TokioClock, Workers, config, deleted, pod};
 const SEEDS: u64 = 25;
 const PODS: usize = 6;
 
-/// A small generator of random numbers (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
-
 /// What the server has, and how bad its day is.
 struct Server(Mutex<State>);
 
 struct State {
     pods: BTreeMap<String, Pod>,
     revision: u64,
-    dice: Dice,
+    random: Random,
     faults: bool,
     /// What the watch has not told yet.
     untold: Vec<PodUpdate>,
@@ -58,7 +46,7 @@ enum Fate {
 
 impl State {
     fn fate(&mut self) -> Fate {
-        match self.dice.roll(if self.faults { 8 } else { 1 }) {
+        match self.random.below(if self.faults { 8 } else { 1 }) {
             1 => Fate::Unanswered,
             2 => Fate::Lost,
             3 => Fate::Denied,
@@ -90,7 +78,7 @@ impl State {
 impl Server {
     fn new(seed: u64, pods: impl Iterator<Item = Pod>) -> Arc<Server> {
         let pods = pods.map(|pod| (PodRef::of(&pod).uid, pod)).collect();
-        let state = State { pods, revision: 1, dice: Dice(seed), faults: true, untold: Vec::new() };
+        let state = State { pods, revision: 1, random: Random(seed), faults: true, untold: Vec::new() };
         Arc::new(Server(Mutex::new(state)))
     }
 
@@ -121,7 +109,7 @@ impl Server {
 
     /// Tells some of what is untold, or everything anew as after a restart.
     async fn tell(&self, workers: &Workers) {
-        let updates = self.with(|state| match state.dice.roll(4) {
+        let updates = self.with(|state| match state.random.below(4) {
             0 => vec![state.list()],
             1 => Vec::new(),
             _ => std::mem::take(&mut state.untold),
@@ -135,11 +123,11 @@ impl Server {
 impl PodWriter for Server {
     fn write_status<'a>(&'a self, pod: &'a Pod, status: &'a PodStatus) -> BoxFuture<'a, Result<u64, WriteError>> {
         Box::pin(async move {
-            let delay = self.with(|state| state.dice.roll(300));
+            let delay = self.with(|state| state.random.below(300));
             tokio::time::sleep(Duration::from_millis(delay)).await;
             let uid = PodRef::of(pod).uid;
             let result = self.write(&uid, |state| state.change(&uid, |pod| pod.status = Some(status.clone())));
-            let delay = self.with(|state| state.dice.roll(300));
+            let delay = self.with(|state| state.random.below(300));
             tokio::time::sleep(Duration::from_millis(delay)).await;
             result
         })
@@ -162,7 +150,7 @@ async fn run(seed: u64) {
     let workers = Workers::written_by(server.clone(), record, config, runtime.clone(), Arc::new(NoHost), clock);
     workers.updates.send(server.with(State::list)).await.unwrap();
     for round in 0..60 {
-        let delay = server.with(|state| state.dice.roll(400));
+        let delay = server.with(|state| state.random.below(400));
         tokio::time::sleep(Duration::from_millis(delay)).await;
         if round % 10 == 3 {
             let uid = format!("p{}-uid", round / 20);

@@ -114,7 +114,7 @@ pub fn protobuf(data: &[u8]) {
 pub fn token(data: &[u8]) {
     static ISSUER: LazyLock<Option<Issuer>> = LazyLock::new(|| {
         let key = rcgen::KeyPair::generate().ok()?;
-        Issuer::new("https://kubernetes.default.svc", &key.serialize_pem(), &key.public_key_pem(), "k").ok()
+        Issuer::new("https://kubernetes.default.svc", &key.serialize_pem(), "k").ok()
     });
     let Some(issuer) = ISSUER.as_ref() else { return };
     assert!(issuer.check(&String::from_utf8_lossy(data), &[], Timestamp::UNIX_EPOCH).is_err());

@@ -6,7 +6,6 @@
 //! `openapi`.
 
 mod auth;
-mod base64;
 mod bootstrap;
 mod discovery;
 mod env;

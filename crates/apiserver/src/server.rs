@@ -91,8 +91,7 @@ impl ApiServer {
         let [a, b, c] = config.service_network;
         let (directory, service_ip) = (config.data_dir.join("pki"), format!("{a}.{b}.{c}.1"));
         let pki = Pki::open(&directory, &config.server_names, &service_ip, config.certificate_validity, &env)?;
-        let (private, public) = pki.account_key();
-        let tokens = Issuer::new(ISSUER, private, public, &pki.account_key_id())
+        let tokens = Issuer::new(ISSUER, pki.account_key(), &pki.account_key_id())
             .map_err(|error| PkiError::Make(error.to_string()))?;
         let (hub, feeder) = Hub::open(&store)?;
         tokio::spawn(feeder.run());

@@ -5,6 +5,9 @@
 
 use std::hash::Hasher;
 
+use everynode_common::fnv::{self, Fnv64};
+use everynode_common::random::mixed;
+
 /// Kubernetes' own alphabet for generated names: no vowels, no characters that look alike.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_CHARS: usize = 10;
@@ -19,12 +22,12 @@ pub(crate) fn prefix(set: &str) -> String {
 
 /// The name of a set's pod.
 pub(crate) fn pod_name(prefix: &str, set_uid: &str, node: &str, revision: &str, predecessor: &str) -> String {
-    let mut hasher = FnvHasher::default();
+    let mut hasher = Fnv64::default();
     for part in [set_uid, node, revision, predecessor] {
         hasher.write(part.as_bytes());
         hasher.write(&[0]);
     }
-    let mut rest = mix(hasher.finish());
+    let mut rest = mixed(hasher.finish());
     let mut name = prefix.to_owned();
     for _ in 0..SUFFIX_CHARS {
         name.push(char::from(ALPHABET[(rest % 27) as usize]));
@@ -33,43 +36,11 @@ pub(crate) fn pod_name(prefix: &str, set_uid: &str, node: &str, revision: &str, 
     name
 }
 
-/// Spreads FNV's weak high bits (the finaliser of splitmix64).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 /// The hash of a template: FNV-1a over its bytes and the collision count, as text of the safe alphabet (DS-D43).
 pub(crate) fn template_hash(bytes: &[u8], collisions: Option<i32>) -> String {
-    let mut hash: u32 = 0x811c_9dc5;
-    let mut feed = |byte: u8| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    bytes.iter().copied().for_each(&mut feed);
-    if let Some(collisions) = collisions {
-        collisions.to_le_bytes().into_iter().chain([0; 4]).for_each(&mut feed);
-    }
+    let count = collisions.map(|count| count.to_le_bytes().into_iter().chain([0; 4]));
+    let hash = fnv::hash_32(bytes.iter().copied().chain(count.into_iter().flatten()));
     hash.to_string().bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % 27])).collect()
-}
-
-/// FNV-1a of 64 bits: no seed, the same everywhere.
-struct FnvHasher(u64);
-
-impl Default for FnvHasher {
-    fn default() -> Self {
-        FnvHasher(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for FnvHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn history(seed: u64, options: Options) {
         world.create(&kinds::NODE, node(name));
     }
     for _ in 0..80 {
-        if world.random.chance(25) {
+        if world.random.percent(25) {
             disturb(&mut world);
         }
         world.pass(true);

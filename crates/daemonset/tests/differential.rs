@@ -48,7 +48,7 @@ fn compare(seed: u64, options: Options) {
         world.create(&kinds::NODE, node(name));
     }
     for _ in 0..100 {
-        if world.random.chance(30) {
+        if world.random.percent(30) {
             disturb(&mut world);
         }
         let now = world.now;

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use everynode_agent::admission::{AllowedSysctls, NodeAdmission};
 use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, LogLimits};
 use everynode_agent::cri::{CriRuntime, Runtime};
+use everynode_common::fnv;
 
 use crate::args::NodeArgs;
 use crate::containerd::{Containerd, Network, SYSTEM_PLUGINS, missing_plugins, process};
@@ -233,9 +234,8 @@ fn bridge_name(primary: bool, agent: &str) -> String {
     format!("en-{:08x}", hash(agent))
 }
 
-/// FNV-1a
 fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    fnv::hash_32(text.bytes())
 }
 
 /// The flag's range; else one that other agents of this machine hardly have, so that bridges do not share addresses.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use everynode_fuzz::mutate::{Random, mutate};
+use everynode_common::random::Random;
+use everynode_fuzz::mutate::mutate;
 use everynode_fuzz::{TARGETS, run};
 
 /// Of each file of a corpus; together a few seconds. More by `EVERYNODE_FUZZ_MUTATIONS`.

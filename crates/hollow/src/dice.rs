@@ -1,25 +1,19 @@
 //! Seeded randomness: a run draws the same lots from the same seed in the same order.
 
-/// The generator splitmix64: small, and any seed will do. Not for secrets.
+use everynode_common::random::Random;
+
+/// A seeded generator with the distributions that scenarios name.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Dice(Random);
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        Dice(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        Dice(Random::new(seed))
     }
 
     /// From 0 up to, but never, 1.
     pub(crate) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.unit()
     }
 
     /// True with this probability.
@@ -52,7 +46,7 @@ mod tests {
     #[test]
     fn lots_follow_the_seed_and_their_distribution() {
         let mut dice = Dice::new(1);
-        assert_eq!(dice.next(), Dice::new(1).next());
+        assert_eq!(dice.unit().to_bits(), Dice::new(1).unit().to_bits());
         let n = 20_000;
         let mean = |draw: fn(&mut Dice) -> f64, dice: &mut Dice| (0..n).map(|_| draw(dice)).sum::<f64>() / f64::from(n);
         assert!((mean(Dice::unit, &mut dice) - 0.5).abs() < 0.02);

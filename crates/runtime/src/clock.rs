@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use everynode_common::random::Random;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ pub struct Env(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    random: Mutex<SplitMix>,
+    random: Mutex<Random>,
 }
 
 enum Clock {
@@ -46,7 +47,7 @@ impl Env {
     }
 
     fn new(clock: Clock, seed: u64) -> Env {
-        Env(Arc::new(Inner { clock, random: Mutex::new(SplitMix(seed)) }))
+        Env(Arc::new(Inner { clock, random: Mutex::new(Random::new(seed)) }))
     }
 
     /// The wall-clock time.
@@ -97,19 +98,6 @@ pub fn later(now: Timestamp, after: Duration) -> Timestamp {
 /// How long from `now` to `at`; zero if `at` has passed.
 pub fn until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
-}
-
-/// The generator splitmix64: small, and any seed will do.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use everynode_api::meta::Key;
+use everynode_common::backoff;
 use jiff::Timestamp;
 
 use crate::clock::{later, until};
@@ -113,7 +114,7 @@ impl Queue {
     /// Adds `key` again after a delay that doubles with every failure: 5 ms·2^n (DS-F02).
     pub fn retry(&mut self, key: &Key, now: Timestamp) {
         let failures = self.failures.entry(key.clone()).or_default();
-        let delay = RETRY_FIRST.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(self.retry_max);
+        let delay = backoff::doubled(RETRY_FIRST, *failures, self.retry_max);
         *failures += 1;
         self.retries_total += 1;
         self.add_at(key, later(now, delay));

@@ -2,25 +2,22 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// The generator splitmix64, shared by the tasks of one thread.
+use everynode_common::random::Random;
+
+/// A generator that is shared by the tasks of one thread.
 #[derive(Debug)]
-pub(crate) struct Dice(Mutex<u64>);
+pub(crate) struct Dice(Mutex<Random>);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Dice {
         // Neighbouring seeds begin far apart.
-        let dice = Dice(Mutex::new(seed ^ 0x5DEE_CE66_D1CE_CAFE));
+        let dice = Dice(Mutex::new(Random::new(seed ^ 0x5DEE_CE66_D1CE_CAFE)));
         dice.next();
         dice
     }
 
     pub(crate) fn next(&self) -> u64 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
     /// A number below `bound`, which must not be zero.

@@ -2,8 +2,10 @@
 //! revision on a node, unless the server is a foreign one. Also counts what went wrong, and how often.
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use everynode_common::fnv::Fnv64;
 use everynode_runtime::Env;
 use everynode_store::{
     BoxFuture, KeyValue, MemoryStore, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch, Write,
@@ -22,7 +24,8 @@ pub(crate) struct Ledger {
 
 #[derive(Default)]
 struct State {
-    trace: Trace,
+    /// Over everything that was written, and when.
+    trace: Fnv64,
     pods: BTreeMap<String, Option<Place>>,
     writes: u64,
     /// Of pods.
@@ -62,23 +65,6 @@ pub const FAULTS: &[&str] = &[
     "write conflict",
 ];
 
-/// FNV-1a over everything that was written, and when.
-struct Trace(u64);
-
-impl Default for Trace {
-    fn default() -> Trace {
-        Trace(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Trace {
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
 /// Where a live daemon pod is: its set's uid, its node, its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
@@ -97,7 +83,7 @@ impl Ledger {
     }
 
     pub(crate) fn trace(&self) -> u64 {
-        self.state().trace.0
+        self.state().trace.finish()
     }
 
     pub(crate) fn writes(&self) -> u64 {
@@ -139,16 +125,16 @@ impl Ledger {
     fn committed(&self, transaction: &Transaction, revision: Revision) {
         let now_ms = self.env.now().as_millisecond();
         let mut state = self.state();
-        state.trace.add(&revision.0.to_le_bytes());
-        state.trace.add(&now_ms.to_le_bytes());
+        state.trace.write(&revision.0.to_le_bytes());
+        state.trace.write(&now_ms.to_le_bytes());
         state.writes += 1;
         for write in &transaction.writes {
             let (key, value) = match write {
                 Write::Put { key, value, .. } => (key, &value[..]),
                 Write::Delete { key } => (key, &[][..]),
             };
-            state.trace.add(key.as_bytes());
-            state.trace.add(value);
+            state.trace.write(key.as_bytes());
+            state.trace.write(value);
             if let Some(name) = key.strip_prefix(PODS) {
                 let now = self.env.now();
                 let told = state.pod(name, value).unwrap_or_else(|failure| {

@@ -27,8 +27,6 @@ pub mod memory;
 mod stage;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
-#[cfg(test)]
-mod testing;
 mod tree;
 mod view;
 mod watch;

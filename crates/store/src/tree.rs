@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn behaves_like_a_sorted_map() {
         for seed in 1..=4u64 {
-            let mut random = crate::testing::Random::new(seed);
+            let mut random = everynode_common::random::Random::new(seed);
             let (mut tree, mut model) = (Tree::default(), BTreeMap::new());
             let mut kept = None;
             for step in 0..24_000u64 {

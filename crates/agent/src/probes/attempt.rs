@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use everynode_common::go_duration;
 use k8s_openapi::api::core::v1::Probe;
 
 use super::check::{Check, HttpGet};
@@ -83,32 +84,18 @@ fn judge_exec(output: Result<ExecOutput, RuntimeError>, command: &[String], time
         }
         Err(error) if error.kind == ErrorKind::Timeout => {
             let command = command.join(" ");
-            Outcome::Failed(format!("command timed out: {command:?} timed out after {}", go_duration(timeout)))
+            Outcome::Failed(format!(
+                "command timed out: {command:?} timed out after {}",
+                go_duration::whole_seconds(timeout)
+            ))
         }
         Err(error) => Outcome::Errored(error.message),
-    }
-}
-
-/// Whole seconds as Go writes them: `1s`, `1m30s`, `1h0m0s`.
-pub(super) fn go_duration(duration: Duration) -> String {
-    let (seconds, minutes) = (duration.as_secs() % 60, duration.as_secs() / 60);
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        for (seconds, text) in [(1, "1s"), (90, "1m30s"), (3600, "1h0m0s")] {
-            assert_eq!(go_duration(Duration::from_secs(seconds)), text);
-        }
-    }
 
     #[test]
     fn commands() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use everynode_common::go_duration;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -40,7 +41,7 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
     };
     match tokio::time::timeout_at(limit, check(channel, service)).await {
         Err(_) => {
-            let timeout = super::attempt::go_duration(timeout);
+            let timeout = go_duration::whole_seconds(timeout);
             Outcome::Failed(format!("timeout: health rpc did not complete within {timeout}"))
         }
         Ok(Ok(SERVING)) => Outcome::Passed,
@@ -50,7 +51,7 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
 }
 
 fn no_connection(address: &str, timeout: Duration) -> Outcome {
-    let timeout = super::attempt::go_duration(timeout);
+    let timeout = go_duration::whole_seconds(timeout);
     Outcome::Failed(format!(
         "timeout: failed to connect service \"{address}\" within {timeout}: context deadline exceeded"
     ))

@@ -43,17 +43,10 @@ impl Backoff {
     }
 }
 
-/// As Go prints durations in back-off messages: `10s`, `1m20s`, `5m0s`.
-pub(super) fn go_seconds(delay: SignedDuration) -> String {
-    let seconds = delay.as_secs();
-    match (seconds / 60, seconds % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use everynode_common::go_duration;
+
     use super::*;
 
     /// DS-H10: 10 s doubling to 300 s, anew after ten good minutes.
@@ -64,7 +57,7 @@ mod tests {
         let mut printed = Vec::new();
         for step in 0..7 {
             backoff = Some(Backoff::next(backoff, at(step * 300), at(step * 300), CRASH));
-            printed.push(go_seconds(backoff.unwrap().delay));
+            printed.push(go_duration::whole_seconds(backoff.unwrap().delay.unsigned_abs()));
         }
         assert_eq!(printed, ["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"]);
         let late = at(6 * 300 + 601);

@@ -1,6 +1,7 @@
 //! Small questions to a pod's spec.
 
 use everynode_api::quantity::Quantity;
+use everynode_common::fnv;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use crate::cri;
@@ -46,9 +47,8 @@ pub fn container_named<'a>(spec: &'a PodSpec, name: &str) -> Option<(&'a Contain
 /// of a running pod's container may change (DS-H22); leaving everything else out keeps containers
 /// running when a newer agent knows more fields.
 pub fn container_spec_hash(container: &Container) -> String {
-    let bytes = container.name.bytes().chain([0]).chain(container.image.as_deref().unwrap_or_default().bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let image = container.image.as_deref().unwrap_or_default();
+    let hash = fnv::hash_64(format!("{}\0{image}", container.name).as_bytes());
     format!("{hash:016x}")
 }
 

@@ -1,9 +1,10 @@
 //! Starting one container: back-offs, image, start.
 
+use everynode_common::go_duration;
 use k8s_openapi::api::core::v1::Container;
 
 use super::action::Action;
-use super::backoff::{Backoff, CRASH, go_seconds};
+use super::backoff::{Backoff, CRASH};
 use super::memory::{Waiting, prior_status};
 use super::planner::Planner;
 use crate::cri::ContainerState;
@@ -51,8 +52,11 @@ impl Planner<'_> {
             return false;
         }
         let pod = PodRef::of(&self.seen.pod);
-        let message =
-            format!("back-off {} restarting failed container={} pod={pod}", go_seconds(backoff.delay), container.name);
+        let message = format!(
+            "back-off {} restarting failed container={} pod={pod}",
+            go_duration::whole_seconds(backoff.delay.unsigned_abs()),
+            container.name
+        );
         self.entry(&container.name).waiting = Some(Waiting { reason: "CrashLoopBackOff".into(), message });
         self.tell_backoff(container, until, Severity::Warning, || {
             format!("Back-off restarting failed container {} in pod {pod}", container.name)

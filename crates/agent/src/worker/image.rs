@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use everynode_common::go_duration;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::Context;
@@ -80,8 +81,8 @@ async fn pull(
             let found = context.runtime.image_status(image).await.ok().flatten();
             let message = format!(
                 "Successfully pulled image \"{image}\" in {} ({} including waiting). Image size: {} bytes.",
-                go_duration(begun.elapsed()),
-                go_duration(asked.elapsed()),
+                go_duration::milliseconds(begun.elapsed()),
+                go_duration::milliseconds(asked.elapsed()),
                 found.as_ref().map_or(0, |found| found.bytes),
             );
             context.emit_container(pod, name, Severity::Normal, "Pulled", message);
@@ -111,14 +112,6 @@ async fn pull_with_credentials(context: &Context, pod: &Pod, image: &str) -> Res
         }
     }
     Err(failure)
-}
-
-/// As Go prints short durations: `812ms`, `1.204s`.
-fn go_duration(duration: std::time::Duration) -> String {
-    match duration.as_millis() {
-        millis if millis < 1000 => format!("{millis}ms"),
-        millis => format!("{}.{:03}s", millis / 1000, millis % 1000),
-    }
 }
 
 /// Whether this can be an image reference: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, the path in lower

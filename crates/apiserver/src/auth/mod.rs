@@ -10,6 +10,7 @@ pub(crate) mod authorize;
 pub(crate) mod escalation;
 pub(crate) mod issuer_discovery;
 pub(crate) mod join;
+mod jwt;
 pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod rbac;

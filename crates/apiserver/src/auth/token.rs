@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+
+use super::jwt::{JwtError, SigningKey};
 
 /// Checked signatures that are remembered: one per pod of a large node set, 1 KiB each.
 const CACHE_MAX: usize = 8192;
@@ -15,8 +16,7 @@ const LEEWAY_SECONDS: i64 = 30;
 /// Makes and checks tokens.
 pub(crate) struct Issuer {
     issuer: String,
-    encoding: EncodingKey,
-    decoding: DecodingKey,
+    key: SigningKey,
     key_id: String,
     /// Tokens whose signature was found good: checking costs far more than looking up.
     checked: Mutex<HashMap<String, Claims>>,
@@ -81,24 +81,24 @@ pub(crate) struct Checked {
 }
 
 impl Issuer {
-    /// `private` and `public` are PEM; `key_id` tells keys apart after a rotation.
-    pub(crate) fn new(
-        issuer: &str,
-        private: &str,
-        public: &str,
-        key_id: &str,
-    ) -> Result<Issuer, jsonwebtoken::errors::Error> {
+    /// `private` is PEM; `key_id` tells keys apart after a rotation.
+    ///
+    /// # Errors
+    /// The key is no private key of P-256.
+    pub(crate) fn new(issuer: &str, private: &str, key_id: &str) -> Result<Issuer, JwtError> {
         Ok(Issuer {
             issuer: issuer.to_owned(),
-            encoding: EncodingKey::from_ec_pem(private.as_bytes())?,
-            decoding: DecodingKey::from_ec_pem(public.as_bytes())?,
+            key: SigningKey::from_pem(private)?,
             key_id: key_id.to_owned(),
             checked: Mutex::default(),
         })
     }
 
     /// Makes a token.
-    pub(crate) fn issue(&self, wanted: Wanted, now: Timestamp) -> Result<Issued, jsonwebtoken::errors::Error> {
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub(crate) fn issue(&self, wanted: Wanted, now: Timestamp) -> Result<Issued, JwtError> {
         let audiences = if wanted.audiences.is_empty() { vec![self.issuer.clone()] } else { wanted.audiences };
         let expires = now + SignedDuration::from_secs(wanted.seconds);
         let account = &wanted.bound.serviceaccount.name;
@@ -112,9 +112,7 @@ impl Issuer {
             jti: wanted.id,
             bound: wanted.bound,
         };
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key_id.clone());
-        let token = jsonwebtoken::encode(&header, &claims, &self.encoding)?;
+        let token = self.key.sign(&claims, &self.key_id)?;
         Ok(Issued { token, audiences, expires })
     }
 
@@ -149,12 +147,7 @@ impl Issuer {
         if let Some(claims) = self.lock().get(token) {
             return Some(claims.clone());
         }
-        // Times and audiences are compared with our own clock, in `check`.
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).ok()?.claims;
+        let claims: Claims = self.key.verify(token)?;
         let mut checked = self.lock();
         if checked.len() >= CACHE_MAX {
             checked.clear();
@@ -169,6 +162,11 @@ impl Issuer {
 
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// The coordinates of the public key that checks tokens.
+    pub(crate) fn coordinates(&self) -> (&[u8], &[u8]) {
+        self.key.coordinates()
     }
 
     pub(crate) fn key_id(&self) -> &str {

@@ -1,8 +1,8 @@
 //! The documents of discovery: `APIVersions`, `APIGroupList`, `APIResourceList`, and `APIGroupDiscoveryList`.
 
+use everynode_common::{base64, fnv};
 use serde_json::{Map, Value, json};
 
-use super::fnv;
 use super::resources::{Body, GroupVersion, Resource, Subresource};
 
 /// The two aggregated documents.
@@ -87,7 +87,7 @@ fn names(entry: &mut Value, resource: &Resource) {
 /// Opaque to clients: it only has to differ between kinds.
 fn storage_hash(body: Body) -> String {
     let text = format!("{}/{}/{}", body.group, body.version, body.kind);
-    crate::base64::encode(&fnv(0xcbf2_9ce4_8422_2325, text.as_bytes()).to_be_bytes())
+    base64::encode(&fnv::hash_64(text.as_bytes()).to_be_bytes())
 }
 
 /// The aggregated documents in one version of their own API.

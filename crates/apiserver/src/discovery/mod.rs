@@ -5,9 +5,11 @@ mod forms;
 pub(crate) mod resources;
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use everynode_common::fnv::{self, Fnv64};
 use serde_json::Value;
 
 use self::forms::Aggregated;
@@ -91,12 +93,9 @@ fn answers() -> &'static BTreeMap<(String, Form), Answer> {
 
 /// A hash for ETags and the like: 128 bits of FNV-1a in two halves, not meant against malice.
 pub(crate) fn content_hash(bytes: &[u8]) -> String {
-    format!("{:016X}{:016X}", fnv(0xcbf2_9ce4_8422_2325, bytes), fnv(0x9ae1_6a3b_2f90_404f, bytes))
-}
-
-/// 64-bit FNV-1a from a starting value.
-pub(crate) fn fnv(start: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut second = Fnv64::from_start(0x9ae1_6a3b_2f90_404f);
+    second.write(bytes);
+    format!("{:016X}{:016X}", fnv::hash_64(bytes), second.finish())
 }
 
 #[cfg(test)]

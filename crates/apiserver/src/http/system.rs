@@ -80,7 +80,7 @@ fn issuer(server: &ApiServer) -> Answer {
 }
 
 fn issuer_keys(server: &ApiServer) -> Answer {
-    let body = issuer_discovery::keys(&server.registry.tokens, server.pki.account_key().1);
+    let body = issuer_discovery::keys(&server.registry.tokens);
     answer::bytes(200, "application/jwk-set+json", body.to_string().into())
 }
 

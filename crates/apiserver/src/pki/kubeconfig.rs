@@ -1,7 +1,7 @@
 //! Kubeconfig files.
 
 use super::Credentials;
-use crate::base64;
+use everynode_common::base64;
 
 /// A kubeconfig with one cluster, one user and one context, credentials embedded.
 pub(super) fn text(server: &str, ca: &str, user: &str, credentials: &Credentials) -> String {

@@ -139,8 +139,9 @@ impl Pki {
         self.admin.credentials()
     }
 
-    pub(crate) fn account_key(&self) -> (&str, &str) {
-        (&self.accounts.0, &self.accounts.1)
+    /// The private key that signs service-account tokens, as PEM.
+    pub(crate) fn account_key(&self) -> &str {
+        &self.accounts.0
     }
 
     /// Tells the service-account key apart from later ones.

@@ -112,7 +112,7 @@ mod tests {
         let der = CertificateSigningRequestDer::from_pem_slice(good.as_bytes()).unwrap();
         let mut bytes = der.to_vec();
         *bytes.last_mut().unwrap() ^= 1;
-        let text: Vec<String> = crate::base64::encode(&bytes)
+        let text: Vec<String> = everynode_common::base64::encode(&bytes)
             .as_bytes()
             .chunks(64)
             .map(|line| String::from_utf8_lossy(line).into_owned())

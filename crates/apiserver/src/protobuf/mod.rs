@@ -124,7 +124,7 @@ fn map_entry(bytes: &[u8], kind: &Kind, depth: usize) -> Result<(String, Value),
 fn value(kind: Kind, content: &Content<'_>, depth: usize) -> Result<Value, String> {
     match (kind, content) {
         (Kind::Text, Content::Bytes(bytes)) => Ok(utf8(bytes)?.into()),
-        (Kind::Bytes, Content::Bytes(bytes)) => Ok(crate::base64::encode(bytes).into()),
+        (Kind::Bytes, Content::Bytes(bytes)) => Ok(everynode_common::base64::encode(bytes).into()),
         (Kind::Number, Content::Number(number)) => Ok(number.cast_signed().into()),
         (Kind::Flag, Content::Number(number)) => Ok((*number != 0).into()),
         (Kind::Message(fields), Content::Bytes(bytes)) => Ok(Value::Object(message(bytes, fields, depth)?)),

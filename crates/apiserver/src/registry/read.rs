@@ -11,7 +11,8 @@ use everynode_store::{Key, Range, Revision, prefix_range};
 
 use super::{Registry, Reply, Target, events, store_failure};
 use crate::hub::{Filter, Item, Start, Topic, WatchOptions, Watcher};
-use crate::{base64, stored};
+use crate::stored;
+use everynode_common::base64;
 
 /// Pages that a client may ask for are never larger than this (0 asks for everything).
 const LIMIT_MAX: usize = 100_000;

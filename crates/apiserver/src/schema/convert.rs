@@ -3,7 +3,7 @@
 use everynode_api::kinds::Kind;
 use serde_json::{Map, Value};
 
-use crate::base64;
+use everynode_common::base64;
 
 /// The annotation that carries the template generation (DS-A11).
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::types::{Definition, Emission, Field, Type, Types};
-use crate::base64;
+use everynode_common::base64;
 
 /// Most unknown fields that are reported, as in Kubernetes.
 const FINDINGS_MAX: usize = 100;

@@ -11,37 +11,13 @@ use everynode_api::ports::PatchType;
 use everynode_api::reconcile::{Action, Reconciler};
 use everynode_api::time::rfc3339;
 use everynode_api::view::{Item, Pod, View};
+use everynode_common::random::Random;
 use everynode_daemonset::{DaemonSetController, Memory, Options, Plan, Seen};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 pub const NAMESPACE: &str = "x";
 pub const HASH: &str = "controller-revision-hash";
-
-/// splitmix64
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn pick<'t, T>(&mut self, items: &'t [T]) -> Option<&'t T> {
-        if items.is_empty() { None } else { items.get(self.below(items.len() as u64) as usize) }
-    }
-}
 
 pub struct World {
     pub random: Random,
@@ -60,7 +36,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, options: Options, set: Value) -> World {
         let mut world = World {
-            random: Random(seed),
+            random: Random::new(seed),
             controller: DaemonSetController::new(options),
             memory: Memory::default(),
             now: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(500_000),
@@ -160,12 +136,12 @@ impl World {
         assert!(violations.is_empty(), "{}\n{violations:#?}", self.story());
         self.memory = plan.memory.clone();
         for action in &plan.actions {
-            if !(lossy && self.random.chance(10)) {
+            if !(lossy && self.random.percent(10)) {
                 self.carry_out(action);
             }
         }
         self.assert_sums(&plan);
-        if let Some(write) = plan.status.clone().filter(|_| !(lossy && self.random.chance(20))) {
+        if let Some(write) = plan.status.clone().filter(|_| !(lossy && self.random.percent(20))) {
             let key = self.set_key();
             self.change(&kinds::DAEMON_SET, &key, |set| set["status"] = write.status);
         }
@@ -216,7 +192,7 @@ impl World {
     /// Agents, scheduler, node lifecycle and pod garbage collection do some of their work.
     pub fn live(&mut self, percent: u64) {
         for key in self.keys(&kinds::POD) {
-            if self.random.chance(percent) {
+            if self.random.percent(percent) {
                 self.live_pod(&key);
             }
         }

@@ -43,7 +43,7 @@ pub fn disturb(world: &mut World) {
         (8, Some(pod)) => world.change(&kinds::POD, &pod, |pod| pod["metadata"]["labels"][HASH] = "odd".into()),
         (9, _) => taint(world, &at),
         (10, _) => {
-            let labels = if world.random.chance(50) { json!({ "disk": "ssd" }) } else { json!({}) };
+            let labels = if world.random.percent(50) { json!({ "disk": "ssd" }) } else { json!({}) };
             world.change(&kinds::NODE, &at, |node| node["metadata"]["labels"] = labels);
         }
         (11 | 12, _) => silence(world, &at),
@@ -54,7 +54,7 @@ pub fn disturb(world: &mut World) {
         }
         (16, _) => cordon(world, &at),
         (17, _) => {
-            let respects = world.random.chance(50);
+            let respects = world.random.percent(50);
             world.change(&kinds::DAEMON_SET, &set, |set| {
                 set["metadata"]["annotations"]["everynode.dev/respect-cordon"] = respects.to_string().into();
             });
@@ -68,7 +68,7 @@ pub fn disturb(world: &mut World) {
 }
 
 fn cordon(world: &mut World, at: &Key) {
-    let is = world.random.chance(50);
+    let is = world.random.percent(50);
     let taint = json!([{ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }]);
     world.change(&kinds::NODE, at, |node| {
         node["spec"] = json!({ "unschedulable": is, "taints": if is { taint } else { json!([]) } });
@@ -95,10 +95,10 @@ fn silence(world: &mut World, at: &Key) {
 
 fn update(world: &mut World, set: &Key) {
     let image = format!("img:{}", world.random.below(5));
-    if world.random.chance(30) {
+    if world.random.percent(30) {
         world.bad_images.push(image.clone());
     }
-    let selects = world.random.chance(20);
+    let selects = world.random.percent(20);
     world.log(format!("template {image}, bad {:?}", world.bad_images));
     world.change(&kinds::DAEMON_SET, set, |set| {
         set["spec"]["template"] = template(&image);

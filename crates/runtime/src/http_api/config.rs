@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use everynode_common::base64;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
@@ -81,11 +82,11 @@ impl HttpApi {
 fn kubeconfig_of(config: &ServerConfig) -> Value {
     let mut cluster = json!({"server": config.server});
     let mut user = json!({});
-    set(&mut cluster, "certificate-authority-data", config.ca_pem.as_deref().map(base64));
+    set(&mut cluster, "certificate-authority-data", config.ca_pem.as_deref().map(base64::encode));
     set(&mut cluster, "tls-server-name", config.tls_server_name.clone());
     if let Some((certificate, key)) = &config.client_pem {
-        set(&mut user, "client-certificate-data", Some(base64(certificate)));
-        set(&mut user, "client-key-data", Some(base64(key)));
+        set(&mut user, "client-certificate-data", Some(base64::encode(certificate)));
+        set(&mut user, "client-key-data", Some(base64::encode(key)));
     }
     set(&mut user, "token", config.token.clone());
     set(&mut user, "tokenFile", config.token_file.as_ref().map(|path| path.to_string_lossy().into_owned()));
@@ -105,33 +106,9 @@ fn set(object: &mut Value, name: &str, value: Option<String>) {
     }
 }
 
-/// Standard base64 with padding (RFC 4648, 4).
-fn base64(data: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(data.len().div_ceil(3) * 4);
-    for chunk in data.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            match place <= chunk.len() {
-                true => out.push(ALPHABET[(word >> (18 - 6 * place) & 63) as usize].into()),
-                false => out.push('='),
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_as_the_rfc_has_it() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
 
     #[test]
     fn the_parts_make_a_kubeconfig() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use everynode_api::ports::ApiError;
 use everynode_api::view::Item;
+use everynode_common::backoff;
 
 /// First pause after a failure; doubles with each further one in a row.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
@@ -165,8 +166,7 @@ impl Machine {
     }
 
     fn fail(&mut self) {
-        let doubled = PAUSE_FIRST.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        self.pause = Some(doubled.min(PAUSE_MAX));
+        self.pause = Some(backoff::doubled(PAUSE_FIRST, self.failures, PAUSE_MAX));
         self.failures = self.failures.saturating_add(1);
     }
 }

@@ -42,7 +42,7 @@ impl Strategy for Secrets {
         let parts = [("token", issued.token.as_bytes()), ("ca.crt", authority), ("namespace", namespace.as_bytes())];
         let data = object::object_mut(value, "data");
         for (key, part) in parts {
-            data.insert(key.into(), crate::base64::encode(part).into());
+            data.insert(key.into(), everynode_common::base64::encode(part).into());
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use everynode_api::names;
 use serde_json::Value;
 
 use super::check::{Errors, entries, flag, invalid_each, present, text};
-use crate::base64;
+use everynode_common::base64;
 
 /// Total size of a ConfigMap's or Secret's data.
 const DATA_BYTES_MAX: usize = 1 << 20;

@@ -2,8 +2,11 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// The bytes of a base64 text; line breaks are skipped. The error is the offset of the first bad character.
-pub(crate) fn decode(text: &str) -> Result<Vec<u8>, usize> {
+/// The bytes of a base64 text; line breaks are skipped.
+///
+/// # Errors
+/// The offset of the first bad character.
+pub fn decode(text: &str) -> Result<Vec<u8>, usize> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len() / 4 * 3);
     let mut quad: Vec<u32> = Vec::with_capacity(4);
@@ -53,7 +56,8 @@ fn sextet(byte: u8) -> Option<u32> {
 }
 
 /// The base64 text of some bytes.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
@@ -64,6 +68,25 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// The text of some bytes in the alphabet for URLs, without padding (RFC 4648, section 5).
+#[must_use]
+pub fn encode_url(bytes: &[u8]) -> String {
+    encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
+/// The bytes of a text in the alphabet for URLs, without padding; `None` if it is none. A text of
+/// the other alphabet, with padding or line breaks is none, so that bytes have one text only.
+#[must_use]
+pub fn decode_url(text: &str) -> Option<Vec<u8>> {
+    if text.contains(['+', '/', '=', '\r', '\n']) {
+        return None;
+    }
+    let padding = ["", "===", "==", "="][text.len() % 4];
+    let bytes = decode(&(text.replace('-', "+").replace('_', "/") + padding)).ok()?;
+    // The last symbol may hold bits that stand for nothing.
+    (encode_url(&bytes) == text).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -78,6 +101,17 @@ mod tests {
         }
         assert_eq!(encode(&[0xfb, 0xff]), "+/8=");
         assert_eq!(decode("Zm\n9v\r\n").unwrap(), b"foo");
+    }
+
+    #[test]
+    fn urls_have_an_alphabet_of_their_own_and_no_padding() {
+        for (plain, text) in [(&b""[..], ""), (b"f", "Zg"), (b"fo", "Zm8"), (&[0xfb, 0xff, 0xbe], "-_--")] {
+            assert_eq!(encode_url(plain), text);
+            assert_eq!(decode_url(text).as_deref(), Some(plain));
+        }
+        for text in ["Zg==", "+/++", "Z", "Zh", "Zg\n", "Z!", "Zm9v\r\n"] {
+            assert_eq!(decode_url(text), None, "{text:?}");
+        }
     }
 
     #[test]
