@@ -55,8 +55,8 @@ build() {
     else
         need_cargo
         with_progress "building everynode (the first time takes minutes)" "$dir/build.log" \
-            cargo build --manifest-path "$top/Cargo.toml" -p everynode || exit 1
-        everynode=${CARGO_TARGET_DIR:-$top/target}/debug/everynode
+            cargo build --manifest-path "$top/Cargo.toml" --locked --profile demo -p everynode || exit 1
+        everynode=${CARGO_TARGET_DIR:-$top/target}/demo/everynode
     fi
     [ -x "$everynode" ] || die "$everynode is missing"
     echo "$everynode" >"$dir/binary"
@@ -127,6 +127,10 @@ read_metrics() {
     fi
 }
 
+size_of() { # FILE: its size in MB
+    echo $((($(stat -c %s "$1") + 999999) / 1000000))
+}
+
 "$top/scripts/install-deps.sh"
 build
 running || ! port_in_use "$exporter_port" ||
@@ -152,8 +156,12 @@ It runs. To try next:
     kubectl get daemonsets -A
     kubectl describe daemonset node-exporter -n monitoring
     kubectl logs -n monitoring -l app.kubernetes.io/name=node-exporter
-    kubectl label node $node example=yes
-    $everynode status --kubeconfig $kubeconfig
 More services are in examples/; their images: scripts/images.sh --socket $(containerd_socket "$dir/data").
 Stop it and remove everything: make demo-stop
+The program itself, $(size_of "$everynode") MB and all of it in one file:
+    $everynode status
+    $everynode why node-exporter -n monitoring
+    $everynode rollout restart node-exporter -n monitoring
+    $everynode plan
+    $everynode --help
 TEXT
