@@ -29,7 +29,8 @@ fn cited_files(page: &str) -> impl Iterator<Item = &str> {
     quoted(page).filter(is_path)
 }
 
-/// Whether a source has this function as a test: a function below an attribute that ends in `test`, with or without arguments.
+/// Whether a source has this function as a test: a function below an attribute that ends in `test`,
+/// with or without arguments.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
@@ -81,7 +82,20 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_told_from_other_functions() {
+    fn the_glossary_names_places_that_exist() {
+        let top = crate::requirements::top();
+        let page = read(&top, "docs/glossary.md").unwrap();
+        let rows: Vec<&str> = page.lines().filter(|line| line.ends_with("` |")).collect();
+        assert!(rows.len() >= 40, "{rows:?}");
+        for row in rows {
+            let place = quoted(row).last().unwrap();
+            let exists = top.join(place).exists() || top.join("crates").join(place).exists();
+            assert!(exists, "docs/glossary.md: {place} is not there");
+        }
+    }
+
+    #[test]
+    fn tests_are_found_among_other_functions() {
         let source = "#[test]\nfn a() {}\n#[tokio::test(flavor = \"x\")]\n    #[allow(x)]\n    async fn b() {}\nfn c() {}\n// fn d() {}\n";
         assert!(has_test(source, "a") && has_test(source, "b"));
         assert!(!has_test(source, "c") && !has_test(source, "d") && !has_test(source, "aa") && !has_test("", "a"));

@@ -2,11 +2,16 @@
 //!
 //! - `cargo run -p xtask -- deps` checks the dependency table of ARCHITECTURE.md
 //! - `cargo run -p xtask -- cited-tests` checks that the tests that pages of docs/ name exist
+//! - `cargo run -p xtask -- lock` checks licences, sources and double versions of other people's
+//!   code
+//! - `cargo run -p xtask -- names` checks that no name has a word that was given up
 //! - `cargo run -p xtask -- requirements` makes docs/requirements.md: each requirement and where it
 //!   is shown; and checks it
 
 mod cited_tests;
 mod deps;
+mod lock;
+mod names;
 mod requirements;
 
 use std::process::ExitCode;
@@ -15,10 +20,14 @@ fn main() -> ExitCode {
     let found = match std::env::args().nth(1).as_deref() {
         Some("deps") => deps::workspace().map(|packages| deps::violations(&packages)),
         Some("cited-tests") => cited_tests::violations(&requirements::top()),
+        Some("lock") => lock::violations(&requirements::top()),
+        Some("names") => names::violations(&requirements::top()),
         Some("requirements") => renew_requirements(),
         _ => {
             eprintln!("usage: xtask deps           check who depends on whom");
             eprintln!("       xtask cited-tests    check the tests that pages of docs/ name");
+            eprintln!("       xtask lock           check licences, sources and double versions");
+            eprintln!("       xtask names          check for words that were given up");
             eprintln!("       xtask requirements   write down where each requirement is shown");
             return ExitCode::from(2);
         }
