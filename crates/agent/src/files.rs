@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// So many names at the end of a log's path are the agent's: `pods/POD/CONTAINER/FILE`. What is above them was there
+/// Names at the end of a log's path that are the agent's: `pods/POD/CONTAINER/FILE`. What is above them was there
 /// before it, may hold links, and belongs to the machine.
 pub(crate) const LOG_NAMES: usize = 4;
 /// The same of a pod's hosts file: `pods/UID/etc-hosts`.

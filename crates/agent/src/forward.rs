@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_says_nothing_keeps_nobody_out_and_never_reaches_the_server() {
+    async fn silent_connections_block_no_others_and_never_reach_the_server() {
         const MAX: usize = 8;
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let servers = vec![server.local_addr().unwrap()];

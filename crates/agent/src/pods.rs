@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pods_are_listed_again_although_the_watch_goes_on() {
+    async fn pods_are_listed_again_although_the_watch_continues() {
         let (updates, mut heard) = mpsc::channel(4);
         let source = tokio::spawn(PodSource::new(Arc::new(Silent::default()), "n1", updates).run());
         let mut names = Vec::new();

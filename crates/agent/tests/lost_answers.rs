@@ -78,7 +78,7 @@ impl State {
 impl Server {
     fn new(seed: u64, pods: impl Iterator<Item = Pod>) -> Arc<Server> {
         let pods = pods.map(|pod| (PodRef::of(&pod).uid, pod)).collect();
-        let state = State { pods, revision: 1, random: Random(seed), faults: true, untold: Vec::new() };
+        let state = State { pods, revision: 1, random: Random::new(seed), faults: true, untold: Vec::new() };
         Arc::new(Server(Mutex::new(state)))
     }
 
@@ -182,7 +182,7 @@ async fn run(seed: u64) {
 
 /// No pod is left terminating, whatever happened to the server in between.
 #[tokio::test(start_paused = true)]
-async fn deleted_pods_go_and_all_others_are_told_as_they_are() {
+async fn deleted_pods_end_and_all_others_are_reported_as_they_are() {
     for seed in 0..SEEDS {
         run(seed).await;
     }

@@ -11,7 +11,7 @@ use everynode_agent::node::machine::Machine;
 use everynode_api::kinds;
 use everynode_api::meta::Key;
 use everynode_runtime::Env;
-use everynode_runtime::testing::{Fault, MemoryApi, Trouble};
+use everynode_runtime::testing::{Fault, MemoryApi, RequestFault};
 use serde_json::{Value, json};
 use support::fakes::{TokioClock, config};
 use tokio::sync::watch;
@@ -84,7 +84,7 @@ fn world() -> World {
 
 /// DS-G03, DS-H61: a runtime that hangs keeps nobody from hearing of its node, and that is not ready then.
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_hangs_is_told_and_the_lease_is_renewed() {
+async fn a_runtime_that_hangs_is_reported_and_the_lease_is_renewed() {
     let world = world();
     let renewals = || {
         let is = |line: &&String| line.contains("leases");
@@ -120,7 +120,7 @@ async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(posts(&api), before, "a node that is heard of says nothing twice");
 
-    api.fault(Fault { verb: "", kind: None, times: usize::MAX, trouble: Trouble::Unreachable });
+    api.fault(Fault { verb: "", kind: None, times: usize::MAX, trouble: RequestFault::Unreachable });
     tokio::time::sleep(Duration::from_secs(60)).await;
     declare_lost(&api);
     api.heal();

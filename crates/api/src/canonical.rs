@@ -1,15 +1,17 @@
 //! The bytes of a stored object.
 //!
-//! A store value never contains its own resourceVersion: the store's revision is it. On the way out the version is
-//! spliced in by copying, without parsing. That works because [`encode_stored`] fixes the layout:
+//! A store value never contains its own resourceVersion: the store's revision is it. On the way out
+//! the version is spliced in by copying, without parsing. That works because [`encode_stored`]
+//! fixes the layout:
 //!
 //! ```text
 //! {"kind":"…","apiVersion":"…","metadata":{ members, sorted },"spec":…  everything else, sorted }
 //!                                          ^ here goes "resourceVersion":"N",
 //! ```
 //!
-//! Only string members `kind` and `apiVersion` may precede `metadata`. Inside a JSON string the quotes of the
-//! marker would be escaped, so its first occurrence is always the right one. Equal objects give equal bytes.
+//! Only string members `kind` and `apiVersion` may precede `metadata`. Inside a JSON string the
+//! quotes of the marker would be escaped, so its first occurrence is always the right one. Equal
+//! objects give equal bytes.
 
 use std::io::Write;
 
@@ -18,8 +20,9 @@ use serde_json::{Map, Value};
 const MARKER: &[u8] = b"\"metadata\":{";
 const VERSION_KEY: &str = "resourceVersion";
 
-/// The bytes to store for `object`: deterministic, `metadata` near the front and without resourceVersion.
-/// `metadata` that is absent or no object is stored as `{}`; something that is no object at all is stored as if empty.
+/// The bytes to store for `object`: deterministic, `metadata` near the front and without
+/// resourceVersion. `metadata` that is absent or no object is stored as `{}`; something that is no
+/// object at all is stored as if empty.
 pub fn encode_stored(object: &Value) -> Vec<u8> {
     let empty = Map::new();
     let members = object.as_object().unwrap_or(&empty);
@@ -50,8 +53,9 @@ pub fn splice_resource_version(stored: &[u8], revision: u64) -> Vec<u8> {
     out
 }
 
-/// As [`splice_resource_version`], appended to `out`: lists are assembled without intermediate copies.
-/// Bytes that [`encode_stored`] did not make and that lack its marker are appended unchanged.
+/// As [`splice_resource_version`], appended to `out`: lists are assembled without intermediate
+/// copies. Bytes that [`encode_stored`] did not make and that lack its marker are appended
+/// unchanged.
 pub fn splice_resource_version_into(out: &mut Vec<u8>, stored: &[u8], revision: u64) {
     let Some(at) = metadata_start(stored) else {
         return out.extend_from_slice(stored);
@@ -158,7 +162,8 @@ mod tests {
         assert_eq!(out, br#"[{"metadata":{"resourceVersion":"1"}}"#);
     }
 
-    /// Determinism rests on serde_json's map being sorted, that is, on no crate asking for `preserve_order`.
+    /// Determinism rests on serde_json's map being sorted, that is, on no crate asking for
+    /// `preserve_order`.
     #[test]
     fn json_maps_are_sorted() {
         let value: Value = serde_json::from_str(r#"{"b":1,"a":2}"#).unwrap();

@@ -1,7 +1,8 @@
 //! Reading JSON from a client: bounded, and remembering every member that was given twice.
 //!
-//! The last of several members of one name wins, as in Kubernetes; whether the duplicates are an error, a warning or
-//! nothing is for `fieldValidation` to say (DS-I40). Unknown fields are found elsewhere: they need the schema.
+//! The last of several members of one name wins, as in Kubernetes; whether the duplicates are an
+//! error, a warning or nothing is for `fieldValidation` to say (DS-I40). Unknown fields are found
+//! elsewhere: they need the schema.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -18,7 +19,8 @@ const DUPLICATES_MAX: usize = 100;
 #[derive(Debug, PartialEq)]
 pub struct Decoded {
     pub value: Value,
-    /// One text per field given more than once, in the form `duplicate field "spec.foo"`, in document order.
+    /// One text per field given more than once, in the form `duplicate field "spec.foo"`, in
+    /// document order.
     pub duplicates: Vec<String>,
 }
 

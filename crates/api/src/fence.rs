@@ -1,9 +1,9 @@
 //! The fence of a leader: writes that count only while their sender holds its lease.
 //!
-//! A leader that was paused, or whose network was slow, may go on writing after another one has taken over. On our own
-//! server it cannot: its writes name the lease that they depend on, and the server compares it in the transaction that
-//! writes the object. Other servers do not know the header and ignore it; there, preconditions and colliding names
-//! are what is left.
+//! A leader that was paused, or whose network was slow, may go on writing after another one has
+//! taken over. On our own server it cannot: its writes name the lease that they depend on, and the
+//! server compares it in the transaction that writes the object. Other servers do not know the
+//! header and ignore it; there, preconditions and colliding names are what is left.
 //!
 //! The header's form is `NAMESPACE/NAME; transitions=N; holder=IDENTITY`.
 
@@ -15,10 +15,12 @@ pub const HEADER: &str = "Everynode-Lease";
 pub const LOST: &str = "LeaseLost";
 /// The longest identity: a host name and a random number are under 100.
 pub const HOLDER_BYTES_MAX: usize = 253;
-/// The longest header: namespace (63), name (253), number (20), identity (253), and the words between.
+/// The longest header: namespace (63), name (253), number (20), identity (253), and the words
+/// between.
 pub const HEADER_BYTES_MAX: usize = 640;
 
-/// Which leadership a write was made under. It ends with the next holder or the next transition, never with a renewal.
+/// Which leadership a write was made under. It ends with the next holder or the next transition,
+/// never with a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
     namespace: String,

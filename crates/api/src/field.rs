@@ -1,8 +1,8 @@
 //! Field paths and field errors: how Kubernetes says which part of an object is wrong.
 //!
-//! A validator walks an object with a [`Path`] and collects [`FieldError`]s. Each error becomes one cause of a
-//! 422 `Invalid` status and one piece of its message, word for word as Kubernetes prints it (DS-I42, DS-I43):
-//! clients rely on the reasons, scripts on the text.
+//! A validator walks an object with a [`Path`] and collects [`FieldError`]s. Each error becomes one
+//! cause of a 422 `Invalid` status and one piece of its message, word for word as Kubernetes prints
+//! it (DS-I42, DS-I43): clients rely on the reasons, scripts on the text.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -194,7 +194,8 @@ impl FieldError {
         Self::make(ErrorKind::TypeInvalid, path, value.into(), detail)
     }
 
-    /// A value outside an enumeration; `supported` is printed in the order given, which Kubernetes sorts.
+    /// A value outside an enumeration; `supported` is printed in the order given, which Kubernetes
+    /// sorts.
     pub fn not_supported<S: AsRef<str>>(path: &Path, value: impl Into<BadValue>, supported: &[S]) -> FieldError {
         let quoted: Vec<String> = supported.iter().map(|s| go_quote(s.as_ref())).collect();
         let detail = match quoted.is_empty() {
@@ -275,7 +276,8 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// The message of several errors together: nothing, the one, or `[a, b]` with repetitions left out (DS-I42).
+/// The message of several errors together: nothing, the one, or `[a, b]` with repetitions left out
+/// (DS-I42).
 pub fn aggregate(errors: &[FieldError]) -> String {
     let mut seen = BTreeSet::new();
     let all = errors.iter().map(FieldError::to_string);

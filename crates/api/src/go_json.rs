@@ -1,8 +1,9 @@
-//! JSON as Go's encoder writes it: `<`, `>`, `&` and the two separators U+2028 and U+2029 are escaped.
+//! JSON as Go's encoder writes it: `<`, `>`, `&` and the two separators U+2028 and U+2029 are
+//! escaped.
 //!
-//! It matters where bytes are compared: the original controller takes a ControllerRevision for the newest only if its
-//! `data` has the very bytes that it would write itself (DS-D47), so a set that is handed back would otherwise roll when
-//! its template holds such a character.
+//! It matters where bytes are compared: the original controller takes a ControllerRevision for the
+//! newest only if its `data` has the very bytes that it would write itself (DS-D47), so a set that
+//! is handed back would otherwise roll when its template holds such a character.
 
 use std::io;
 

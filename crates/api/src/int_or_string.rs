@@ -1,5 +1,5 @@
-//! A field that is a number or a percentage: `maxUnavailable: 1`, `maxSurge: 25%` (DS-A31, DS-A32), or a number or
-//! a name: a probe's port.
+//! A field that is a number or a percentage: `maxUnavailable: 1`, `maxSurge: 25%` (DS-A31, DS-A32),
+//! or a number or a name: a probe's port.
 
 use std::fmt;
 
@@ -50,7 +50,8 @@ impl IntOrString {
         }
     }
 
-    /// The absolute number this stands for when the whole is `total`. A string that is no percentage is an error.
+    /// The absolute number this stands for when the whole is `total`. A string that is no
+    /// percentage is an error.
     pub fn scaled(&self, total: i64, round: Round) -> Result<i64, String> {
         match self {
             IntOrString::Int(number) => Ok((*number).into()),

@@ -68,7 +68,8 @@ impl Kind {
     /// The URL path of a collection, or of one object when `name` is given.
     ///
     /// `namespace` is ignored for cluster-scoped kinds; `None` for a namespaced kind means all
-    /// namespaces (lists and watches only). Each part stays one segment, whatever characters it has.
+    /// namespaces (lists and watches only). Each part stays one segment, whatever characters it
+    /// has.
     pub fn path(&self, namespace: Option<&str>, name: Option<&str>, subresource: Option<&str>) -> String {
         let mut path = match self.group.as_ref() {
             "" => "/api".to_owned(),

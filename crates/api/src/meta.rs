@@ -42,8 +42,9 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// A small sorted map of strings: labels, annotations, selectors. Compact in memory (all text is in one place), and cheap
-/// to share: the pods of one revision have the same labels, and what was found out about one is known of all.
+/// A small sorted map of strings: labels, annotations, selectors. Compact in memory (all text is in
+/// one place), and cheap to share: the pods of one revision have the same labels, and what was
+/// found out about one is known of all.
 #[derive(Clone, Default)]
 pub struct Labels(Option<Arc<Entries>>);
 
@@ -109,7 +110,8 @@ impl Labels {
         }
     }
 
-    /// The same in memory: a cheap way to know that they are equal. The other way round it tells nothing.
+    /// The same in memory: a cheap way to know that they are equal. The other way round it tells
+    /// nothing.
     pub fn is_shared_with(&self, other: &Labels) -> bool {
         match (&self.0, &other.0) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -249,8 +251,9 @@ pub struct Meta {
     pub owner_references: Arc<[OwnerReference]>,
     #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<Box<str>>,
-    /// When somebody other than everynode and kubectl last wrote more of the status than conditions, which are for
-    /// everybody, as far as `managedFields` tells; `None` on servers that keep none.
+    /// When another program than everynode and kubectl last wrote more of the status than
+    /// conditions, which are for everybody, as far as `managedFields` tells; `None` on servers that
+    /// keep none.
     #[serde(rename = "managedFields", deserialize_with = "others_status_write")]
     pub others_status_write: Option<Timestamp>,
 }
@@ -295,7 +298,8 @@ pub fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(de
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The latest time in `managedFields` at which a stranger wrote subresource `status`, conditions left aside.
+/// The latest time in `managedFields` at which a stranger wrote subresource `status`, conditions
+/// left aside.
 fn others_status_write<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     #[derive(Default, Deserialize)]
     #[serde(default)]

@@ -1,7 +1,8 @@
 //! Which strings may be names, and Kubernetes' words for those that may not.
 //!
 //! Every check returns its complaints, none when the string is fine. The texts are those of
-//! `k8s.io/apimachinery/pkg/util/validation` at 1.36: they appear in `Invalid` answers that scripts read.
+//! `k8s.io/apimachinery/pkg/util/validation` at 1.36: they appear in `Invalid` answers that scripts
+//! read.
 
 /// Longest DNS-1123 label, label value and name part of a label key, in bytes.
 pub const LABEL_BYTES_MAX: usize = 63;
@@ -263,8 +264,8 @@ pub fn absolute_path(value: &str) -> Vec<String> {
     }
 }
 
-/// The name as it will begin when the server appends its suffix to a `generateName`: a trailing dash is
-/// replaced by a letter before the name's own rule is applied (DS-A20).
+/// The name as it will begin when the server appends its suffix to a `generateName`: a trailing
+/// dash is replaced by a letter before the name's own rule is applied (DS-A20).
 pub fn masked_generate_name(value: &str) -> String {
     match value.len() > 1 && value.ends_with('-') {
         true => format!("{}a", &value[..value.len() - 1]),

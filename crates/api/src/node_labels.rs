@@ -1,7 +1,8 @@
 //! Which labels a machine may give its own node.
 //!
-//! Labels steer pods: a machine that could label itself as it likes could call secrets and privileged pods to itself.
-//! Those of Kubernetes' own domains are an administrator's, but for the few that only a machine knows.
+//! Labels steer pods: a machine that could label itself as it likes could call secrets and
+//! privileged pods to itself. Those of Kubernetes' own domains are an administrator's, but for the
+//! few that only a machine knows.
 
 /// Labels of Kubernetes' domains that a machine may set.
 pub const OWN: [&str; 11] = [

@@ -1,7 +1,8 @@
 //! The three patch languages of the API (DS-I13), as pure functions on JSON values.
 //!
-//! [`json`] is RFC 6902, [`merge`] RFC 7386, [`strategic`] Kubernetes' own, which knows from a schema how each list
-//! merges and whose differ computes what `kubectl apply` sends. Server-side apply is not here.
+//! [`json`] is RFC 6902, [`merge`] RFC 7386, [`strategic`] Kubernetes' own, which knows from a
+//! schema how each list merges and whose differ computes what `kubectl apply` sends. Server-side
+//! apply is not here.
 
 pub mod json;
 pub mod merge;
@@ -9,8 +10,8 @@ pub mod strategic;
 
 use serde_json::Value;
 
-/// Deepest nesting that a patched object may reach, counted in maps and lists; the reader's own bound.
-/// Every recursion over values relies on it.
+/// Deepest nesting that a patched object may reach, counted in maps and lists; the reader's own
+/// bound. Every recursion over values relies on it.
 pub const DEPTH_MAX: usize = 128;
 
 /// Why a patch was not applied. The variants say which answer the client gets.
@@ -25,7 +26,8 @@ pub enum PatchError {
     /// The patch is well-formed and does not fit the object: 422.
     #[error("{0}")]
     Unprocessable(String),
-    /// A strategic merge patch that Kubernetes does not understand; it takes that for a failure of its own: 500.
+    /// A strategic merge patch that Kubernetes does not understand; it takes that for a failure of
+    /// its own: 500.
     #[error("{0}")]
     NotUnderstood(String),
 }

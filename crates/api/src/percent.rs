@@ -1,10 +1,11 @@
-//! Percent-encoding of paths and queries (RFC 3986): what is put into a URL is encoded, what comes out of one is decoded
-//! strictly.
+//! Percent-encoding of paths and queries (RFC 3986): what is put into a URL is encoded, what comes
+//! out of one is decoded strictly.
 
 use std::borrow::Cow;
 
-/// A text as one segment of a path or one part of a query: everything but letters, digits and `-._~:` is encoded. A
-/// segment of dots only, which would be resolved by some on the way, is encoded too.
+/// A text as one segment of a path or one part of a query: everything but letters, digits and
+/// `-._~:` is encoded. A segment of dots only, which would be resolved by some on the way, is
+/// encoded too.
 pub fn encode(text: &str) -> Cow<'_, str> {
     let dots = matches!(text, "." | "..");
     let stays =
@@ -22,7 +23,8 @@ pub fn encode(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Undoes percent-encoding of a part of a path. `None`: an escape is broken, or the bytes are not UTF-8.
+/// Undoes percent-encoding of a part of a path. `None`: an escape is broken, or the bytes are not
+/// UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     decoded(text, false)
 }

@@ -153,7 +153,8 @@ pub enum Request {
     },
     /// Any GET by absolute path (`/version`, `/apis/apps/v1`, `/openapi/v2` …).
     Raw { path: String },
-    /// A write that counts only while its sender leads. Servers other than ours carry it out in any case.
+    /// A write that counts only while its sender leads. Servers other than ours carry it out in any
+    /// case.
     Fenced { fence: Arc<Fence>, request: Box<Request> },
 }
 

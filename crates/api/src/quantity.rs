@@ -1,11 +1,12 @@
 //! Amounts of resources: `500m`, `0.5Gi`, `2`, `1e3`.
 //!
-//! A [`Quantity`] is an exact number of nano-units and the family of suffixes it was written in. Reading rounds
-//! anything finer than nano away from zero, arithmetic saturates, and printing gives the one canonical form that
-//! Kubernetes gives (`0.5Gi` is `512Mi`, `1.5` is `1500m`): no fraction, the largest suffix that loses nothing.
+//! A [`Quantity`] is an exact number of nano-units and the family of suffixes it was written in.
+//! Reading rounds anything finer than nano away from zero, arithmetic saturates, and printing gives
+//! the one canonical form that Kubernetes gives (`0.5Gi` is `512Mi`, `1.5` is `1500m`): no
+//! fraction, the largest suffix that loses nothing.
 //!
-//! Magnitudes above about 1.7·10^29 saturate, where Kubernetes keeps any number of digits; binary amounts are capped
-//! at 2^63 − 1 on reading, as there.
+//! Magnitudes above about 1.7·10^29 saturate, where Kubernetes keeps any number of digits; binary
+//! amounts are capped at 2^63 − 1 on reading, as there.
 
 mod format;
 mod parse;

@@ -1,9 +1,9 @@
 //! The reconcile contract: every controller is a [`Reconciler`], every decision a [`Plan`].
 //!
 //! ```text
-//! see(view, key)             -> Option<Seen>   gather, decide nothing
-//! plan(&Seen, &Memory, now)  -> Plan           decide, gather nothing; no clock, no randomness, no I/O
-//! audit(&Seen, &Plan)        -> [Violation]    an independent check; runs in tests and debug builds
+//! gather(view, key)           -> Option<Input>  collect, decide nothing
+//! plan(&Input, &Memory, now)  -> Plan           decide, collect nothing; no clock, no randomness, no I/O
+//! audit(&Input, &Plan)        -> [Violation]    an independent check; runs in tests and debug builds
 //! ```
 //! The driver (crate `runtime`) executes plans and makes no choices. A wake-up carries no input:
 //! correctness never depends on what woke a key.
@@ -19,7 +19,7 @@ use crate::view::{Change, View};
 /// One controller: pure decisions over a [`View`].
 pub trait Reconciler: Send + Sync + 'static {
     /// What one key's decision is made from; owned or shared, never borrowed from the view.
-    type Seen: Send + Sync;
+    type Input: Send + Sync;
     /// What one key remembers between plans: back-offs, predecessors, observations over time.
     /// It is a plain value and is lost with the process.
     type Memory: Clone + Default + Send + Sync;
@@ -32,7 +32,8 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The kinds that must be in the view before the first key is planned.
     fn watches(&self) -> Vec<Kind>;
 
-    /// Whether it also works on all kinds that discovery finds ([`View::served`]), which come and go.
+    /// Whether it also works on all kinds that discovery finds ([`View::served`]), which come and
+    /// go.
     fn follows_served(&self) -> bool {
         false
     }
@@ -45,13 +46,13 @@ pub trait Reconciler: Send + Sync + 'static {
     fn all(&self, view: &View) -> Vec<Key>;
 
     /// Gathers what the decision about `key` needs; `None` forgets the key's memory.
-    fn see(&self, view: &View, key: &Key) -> Option<Self::Seen>;
+    fn gather(&self, view: &View, key: &Key) -> Option<Self::Input>;
 
     /// Decides.
-    fn plan(&self, seen: &Self::Seen, memory: &Self::Memory, now: Timestamp) -> Plan<Self::Note, Self::Memory>;
+    fn plan(&self, seen: &Self::Input, memory: &Self::Memory, now: Timestamp) -> Plan<Self::Note, Self::Memory>;
 
     /// Judges a plan without trusting the planner.
-    fn audit(&self, _seen: &Self::Seen, _plan: &Plan<Self::Note, Self::Memory>) -> Vec<Violation> {
+    fn audit(&self, _seen: &Self::Input, _plan: &Plan<Self::Note, Self::Memory>) -> Vec<Violation> {
         Vec::new()
     }
 }

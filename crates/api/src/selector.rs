@@ -1,8 +1,9 @@
 //! Label and field selectors: which objects a request or a controller speaks of.
 //!
-//! [`Selector`] is the working form: a conjunction of [`Requirement`]s. It is parsed from the query-string syntax
-//! (DS-I37) or made from the structured [`LabelSelector`] of a spec (DS-A21 to DS-A24), and prints as kubectl
-//! prints it. [`FieldSelector`] is the other, smaller language of `fieldSelector=` (DS-I36).
+//! [`Selector`] is the working form: a conjunction of [`Requirement`]s. It is parsed from the
+//! query-string syntax (DS-I37) or made from the structured [`LabelSelector`] of a spec (DS-A21 to
+//! DS-A24), and prints as kubectl prints it. [`FieldSelector`] is the other, smaller language of
+//! `fieldSelector=` (DS-I36).
 
 mod fields;
 mod parse;
@@ -20,8 +21,8 @@ pub use structured::{LabelSelector, LabelSelectorRequirement};
 use crate::field::{FieldError, Path};
 use crate::names;
 
-/// How a requirement compares a label. `Equals`, `DoubleEquals` and `In` differ in spelling only, as do
-/// `NotEquals` and `NotIn`.
+/// How a requirement compares a label. `Equals`, `DoubleEquals` and `In` differ in spelling only,
+/// as do `NotEquals` and `NotIn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     Equals,
@@ -36,7 +37,8 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// The operator of a structured requirement: label selectors know the first four, node selectors all six.
+    /// The operator of a structured requirement: label selectors know the first four, node
+    /// selectors all six.
     pub fn from_word(word: &str) -> Option<Operator> {
         match word {
             "In" => Some(Operator::In),
@@ -88,8 +90,9 @@ impl Requirement {
         self.values.iter().map(|v| &**v)
     }
 
-    /// Whether a label of value `label` (`None`: absent) fulfils this. Absence fulfils the negative operators
-    /// only (DS-I37, DS-B13); a label or operand that is no int64 never fulfils Gt or Lt (DS-B14).
+    /// Whether a label of value `label` (`None`: absent) fulfils this. Absence fulfils the negative
+    /// operators only (DS-I37, DS-B13); a label or operand that is no int64 never fulfils Gt or Lt
+    /// (DS-B14).
     pub fn matches(&self, label: Option<&str>) -> bool {
         use Operator::*;
         match (self.operator, label) {
@@ -193,7 +196,8 @@ impl Selector {
         parse::requirements(text).map(Selector::all)
     }
 
-    /// Matches exactly the given labels (a Service's selector, a node selector). Nothing is checked.
+    /// Matches exactly the given labels (a Service's selector, a node selector). Nothing is
+    /// checked.
     pub fn from_labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Selector {
         let equals = |(key, value)| Requirement::unchecked(key, Operator::Equals, &[value]);
         Selector::all(labels.into_iter().map(equals).collect())

@@ -140,7 +140,8 @@ impl Status {
         status
     }
 
-    /// The same where the name of the resource stands for that of the kind, as in preconditions of a write.
+    /// The same where the name of the resource stands for that of the kind, as in preconditions of
+    /// a write.
     pub fn invalid_resource(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
         let resource = Kind { kind: kind.plural.clone(), ..kind.clone() };
         Status::invalid(&resource, name, errors)

@@ -1,7 +1,7 @@
 //! What controllers see of the cluster: typed, compact views of objects, and an index over them.
 //!
 //! Views keep only what decisions read. Everything is shared (`Arc`) and immutable once parsed,
-//! so that `see` can hold on to it without copying and without a lock.
+//! so that `gather` can hold on to it without copying and without a lock.
 
 mod condition;
 mod daemon_set;

@@ -6,8 +6,9 @@ use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A short text that takes no memory of its own if it is one of [`KNOWN`]. Every pod says `Ready` and `True`; thousands of
-/// them would have it in thousands of places, and a pass over them would fetch each from memory.
+/// A short text that takes no memory of its own if it is one of [`KNOWN`]. Every pod says `Ready`
+/// and `True`; thousands of them would have it in thousands of places, and a pass over them would
+/// fetch each from memory.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Word(Cow<'static, str>);
 

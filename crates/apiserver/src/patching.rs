@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_as_a_patch() {
+    fn what_cannot_be_read_is_reported_as_a_patch() {
         let refusal = Status::bad_request("DaemonSet in version \"v1\" cannot be handled as a DaemonSet: odd: text");
         let told = unreadable(PatchType::Strategic, &json!({"spec": []}), "", refusal);
         assert_eq!(told.message, " \"\" is invalid: patch: Invalid value: \"map[spec:[]]\": odd: text");

@@ -12,19 +12,19 @@ impl Random {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed(self.0)
     }
 
     /// From 0 up to, but never, 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A number below `bound`; 0 if that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.bits() % bound.max(1)
     }
 
     /// An index of a list of this length; 0 if it is empty.
@@ -60,7 +60,7 @@ mod tests {
     fn numbers_follow_the_seed_and_stay_in_range() {
         let mut random = Random::new(1_234_567);
         // The reference sequence of splitmix64 for this seed.
-        let first = [random.next(), random.next(), random.next()];
+        let first = [random.bits(), random.bits(), random.bits()];
         assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
         assert!((0..1000).all(|_| random.below(3) < 3 && random.index(2) < 2));
         assert!((0..1000).all(|_| (0.0..1.0).contains(&random.unit())));

@@ -25,7 +25,7 @@ pub struct Accounts {
 
 /// What a namespace has of the two.
 #[derive(Debug)]
-pub struct Seen {
+pub struct AccountInput {
     namespace: Box<str>,
     terminating: bool,
     has_account: bool,
@@ -34,18 +34,18 @@ pub struct Seen {
 
 /// This controller never waits.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {}
+pub enum AccountNote {}
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for AccountNote {
     fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {}
     }
 }
 
 impl Reconciler for Accounts {
-    type Seen = Seen;
+    type Input = AccountInput;
     type Memory = ();
-    type Note = Note;
+    type Note = AccountNote;
 
     fn name(&self) -> &'static str {
         "serviceaccount-controller"
@@ -69,9 +69,9 @@ impl Reconciler for Accounts {
         view.objects(&kinds::NAMESPACE).map(|namespace| namespace.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<AccountInput> {
         let namespace = view.object(&kinds::NAMESPACE, key)?;
-        Some(Seen {
+        Some(AccountInput {
             namespace: key.name.as_ref().into(),
             terminating: namespace.meta.is_terminating(),
             has_account: view.object(&kinds::SERVICE_ACCOUNT, &Key::new(&key.name, ACCOUNT)).is_some(),
@@ -79,7 +79,7 @@ impl Reconciler for Accounts {
         })
     }
 
-    fn plan(&self, seen: &Seen, _memory: &(), _now: Timestamp) -> Plan<Note, ()> {
+    fn plan(&self, seen: &AccountInput, _memory: &(), _now: Timestamp) -> Plan<AccountNote, ()> {
         if seen.terminating {
             return Plan::default();
         }
@@ -89,7 +89,7 @@ impl Reconciler for Accounts {
 }
 
 impl Accounts {
-    fn publish(&self, seen: &Seen) -> Option<Action> {
+    fn publish(&self, seen: &AccountInput) -> Option<Action> {
         let data = json!({ "ca.crt": self.ca_pem });
         match &seen.root_ca {
             None => {
@@ -122,11 +122,11 @@ fn create(kind: &Kind, namespace: &str, name: &str, mut body: Value) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     #[test]
     fn a_namespace_gets_its_account_and_ca_and_keeps_them() {
-        let mut bed = Bed::new(Accounts { ca_pem: "PEM".into() });
+        let mut bed = TestBed::new(Accounts { ca_pem: "PEM".into() });
         bed.put(&kinds::NAMESPACE, r#"{"metadata":{"name":"x"}}"#);
         let both = ["create serviceaccounts/x/default", "create configmaps/x/kube-root-ca.crt"];
         assert_eq!(bed.run("x", at(0)), both);

@@ -52,13 +52,13 @@ fn selector(value: &Value) -> Option<Selector> {
 
 /// The numbers of a budget's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
+pub(crate) struct BudgetNumbers {
     pub(crate) expected: i64,
     pub(crate) desired: i64,
     pub(crate) healthy: i64,
 }
 
-impl Numbers {
+impl BudgetNumbers {
     /// How many pods may be disrupted now.
     pub(crate) fn allowed(&self) -> i64 {
         if self.expected <= 0 { 0 } else { (self.healthy - self.desired).max(0) }

@@ -22,25 +22,25 @@ pub struct ClusterRoles;
 
 /// An aggregated role, and the others that it is made of, in the order of their names.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ClusterRoleInput {
     role: Arc<Object>,
     chosen: Vec<Arc<Object>>,
 }
 
 /// This controller never waits.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {}
+pub enum ClusterRoleNote {}
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for ClusterRoleNote {
     fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {}
     }
 }
 
 impl Reconciler for ClusterRoles {
-    type Seen = Seen;
+    type Input = ClusterRoleInput;
     type Memory = ();
-    type Note = Note;
+    type Note = ClusterRoleNote;
 
     fn name(&self) -> &'static str {
         "clusterrole-aggregation-controller"
@@ -59,7 +59,7 @@ impl Reconciler for ClusterRoles {
         view.objects(&kinds::CLUSTER_ROLE).filter(|role| is_aggregated(role)).map(|role| role.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<ClusterRoleInput> {
         let role = view.object(&kinds::CLUSTER_ROLE, key).filter(|role| is_aggregated(role))?.clone();
         let selectors = selectors(&role);
         let chosen = |other: &&Arc<Object>| {
@@ -67,10 +67,10 @@ impl Reconciler for ClusterRoles {
         };
         let mut chosen: Vec<Arc<Object>> = view.objects(&kinds::CLUSTER_ROLE).filter(chosen).cloned().collect();
         chosen.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
-        Some(Seen { role, chosen })
+        Some(ClusterRoleInput { role, chosen })
     }
 
-    fn plan(&self, seen: &Seen, _memory: &(), _now: Timestamp) -> Plan<Note, ()> {
+    fn plan(&self, seen: &ClusterRoleInput, _memory: &(), _now: Timestamp) -> Plan<ClusterRoleNote, ()> {
         let mut wanted: Vec<&Value> = Vec::new();
         for rule in seen.chosen.iter().flat_map(|role| rules(role)) {
             if !wanted.contains(&rule) {
@@ -117,7 +117,7 @@ fn chooses(selector: &Selector, role: &Object) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     fn role(name: &str, label: &str, verbs: &[&str], aggregates: Option<&str>) -> String {
         let rules: Vec<Value> =
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_role_has_the_rules_of_those_that_it_chooses() {
-        let mut bed = Bed::new(ClusterRoles);
+        let mut bed = TestBed::new(ClusterRoles);
         let mut put = |text: String| bed.put(&kinds::CLUSTER_ROLE, &text);
         put(role("view", "to-edit", &[], Some("to-view")));
         put(role("b", "to-view", &["list", "get"], None));

@@ -21,7 +21,7 @@ use everynode_api::view::{Change, DaemonSet, Item, Object, Pod, View};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::budget::{Budget, Numbers, conditions, is_healthy};
+use crate::budget::{Budget, BudgetNumbers, conditions, is_healthy};
 use crate::common::{pod_event, regarding, target, unchanged};
 
 /// How long a granted eviction may take to show; then the pod counts again.
@@ -33,36 +33,36 @@ pub struct Disruption;
 
 /// A budget, its pods, and how many pods their controllers want.
 #[derive(Debug)]
-pub struct Seen {
+pub struct DisruptionInput {
     object: Arc<Object>,
     budget: Budget,
     pods: Vec<Arc<Pod>>,
-    /// By the controller's uid; `None` for one whose count nobody knows.
+    /// By the controller's uid; `None` for one whose count is not known.
     wanted: BTreeMap<Box<str>, Option<i64>>,
 }
 
 /// Why a budget allows what it allows.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum DisruptionNote {
     Spent { budget: Key, desired: i64, healthy: i64 },
     Unknown { budget: Key, why: Box<str> },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for DisruptionNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Spent { budget, desired, healthy } => {
+            DisruptionNote::Spent { budget, desired, healthy } => {
                 write!(f, "budget {budget} allows no disruption: it needs {desired} healthy pods and has {healthy}")
             }
-            Note::Unknown { budget, why } => write!(f, "budget {budget} allows no disruption: {why}"),
+            DisruptionNote::Unknown { budget, why } => write!(f, "budget {budget} allows no disruption: {why}"),
         }
     }
 }
 
 impl Reconciler for Disruption {
-    type Seen = Seen;
+    type Input = DisruptionInput;
     type Memory = ();
-    type Note = Note;
+    type Note = DisruptionNote;
 
     fn name(&self) -> &'static str {
         "disruption-controller"
@@ -96,17 +96,17 @@ impl Reconciler for Disruption {
         view.objects(&kinds::POD_DISRUPTION_BUDGET).map(|budget| budget.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<DisruptionInput> {
         let object = view.object(&kinds::POD_DISRUPTION_BUDGET, key)?.clone();
         let budget = Budget::read(&object);
         let pods = view.pods().in_namespace(&key.namespace).filter(|pod| budget.covers(&pod.meta));
         let pods: Vec<_> = pods.cloned().collect();
         let owners = pods.iter().filter_map(|pod| pod.meta.controller());
         let wanted = owners.map(|owner| (owner.uid.clone(), pods_wanted(view, &owner.uid))).collect();
-        Some(Seen { object, budget, pods, wanted })
+        Some(DisruptionInput { object, budget, pods, wanted })
     }
 
-    fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
+    fn plan(&self, seen: &DisruptionInput, _memory: &(), now: Timestamp) -> Plan<DisruptionNote, ()> {
         let mut plan = Plan::default();
         let disrupted = still_disrupted(seen, now, &mut plan);
         match numbers(seen, &disrupted) {
@@ -116,7 +116,7 @@ impl Reconciler for Disruption {
         plan
     }
 
-    fn audit(&self, seen: &Seen, plan: &Plan<Note, ()>) -> Vec<Violation> {
+    fn audit(&self, seen: &DisruptionInput, plan: &Plan<DisruptionNote, ()>) -> Vec<Violation> {
         let bodies = plan.actions.iter().filter_map(|action| match action {
             Action::Patch { body, .. } => Some(&body["status"]),
             _ => None,
@@ -151,7 +151,11 @@ fn pods_wanted(view: &View, uid: &str) -> Option<i64> {
 }
 
 /// Pods whose granted eviction may still show; tells of those for which it did not.
-fn still_disrupted(seen: &Seen, now: Timestamp, plan: &mut Plan<Note, ()>) -> BTreeMap<Box<str>, Timestamp> {
+fn still_disrupted(
+    seen: &DisruptionInput,
+    now: Timestamp,
+    plan: &mut Plan<DisruptionNote, ()>,
+) -> BTreeMap<Box<str>, Timestamp> {
     let mut disrupted = BTreeMap::new();
     for pod in seen.pods.iter().filter(|pod| !pod.is_terminating()) {
         let Some((name, since)) = seen.budget.disrupted.get_key_value(pod.meta.name.as_ref()) else { continue };
@@ -167,7 +171,7 @@ fn still_disrupted(seen: &Seen, now: Timestamp, plan: &mut Plan<Note, ()>) -> BT
     disrupted
 }
 
-fn numbers(seen: &Seen, disrupted: &BTreeMap<Box<str>, Timestamp>) -> Result<Numbers, String> {
+fn numbers(seen: &DisruptionInput, disrupted: &BTreeMap<Box<str>, Timestamp>) -> Result<BudgetNumbers, String> {
     use everynode_api::int_or_string::IntOrString::Int;
     let pods = i64::try_from(seen.pods.len()).unwrap_or(i64::MAX);
     let (expected, desired) = match (&seen.budget.max_unavailable, &seen.budget.min_available) {
@@ -183,11 +187,11 @@ fn numbers(seen: &Seen, disrupted: &BTreeMap<Box<str>, Timestamp>) -> Result<Num
         (None, None) => (pods, 0),
     };
     let healthy = seen.pods.iter().filter(|pod| is_healthy(pod, disrupted)).count();
-    Ok(Numbers { expected, desired, healthy: i64::try_from(healthy).unwrap_or(i64::MAX) })
+    Ok(BudgetNumbers { expected, desired, healthy: i64::try_from(healthy).unwrap_or(i64::MAX) })
 }
 
 /// What all controllers of the pods want together. Pods without one count for nothing.
-fn wanted(seen: &Seen) -> Result<i64, String> {
+fn wanted(seen: &DisruptionInput) -> Result<i64, String> {
     let count = |pod: &Arc<Pod>| {
         let known = seen.wanted.get(&pod.meta.controller()?.uid)?;
         known.is_none().then(|| format!("found no controllers for pod \"{}\"", pod.meta.name))
@@ -199,11 +203,11 @@ fn wanted(seen: &Seen) -> Result<i64, String> {
 }
 
 fn promise(
-    seen: &Seen,
-    numbers: &Numbers,
+    seen: &DisruptionInput,
+    numbers: &BudgetNumbers,
     disrupted: &BTreeMap<Box<str>, Timestamp>,
     now: Timestamp,
-    plan: &mut Plan<Note, ()>,
+    plan: &mut Plan<DisruptionNote, ()>,
 ) {
     let allowed = numbers.allowed();
     let reason = if allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
@@ -216,7 +220,7 @@ fn promise(
     });
     if allowed == 0 {
         let (desired, healthy) = (numbers.desired, numbers.healthy);
-        plan.notes.push(Note::Spent { budget: seen.object.meta.key(), desired, healthy });
+        plan.notes.push(DisruptionNote::Spent { budget: seen.object.meta.key(), desired, healthy });
     }
     let Some(write) = write(seen, status) else { return };
     plan.actions.push(write);
@@ -225,9 +229,9 @@ fn promise(
     }
 }
 
-/// Nobody knows how many pods there should be: nothing may be disrupted.
-fn refuse(seen: &Seen, why: &str, now: Timestamp, plan: &mut Plan<Note, ()>) {
-    plan.notes.push(Note::Unknown { budget: seen.object.meta.key(), why: why.into() });
+/// It is not known how many pods there should be: nothing may be disrupted.
+fn refuse(seen: &DisruptionInput, why: &str, now: Timestamp, plan: &mut Plan<DisruptionNote, ()>) {
+    plan.notes.push(DisruptionNote::Unknown { budget: seen.object.meta.key(), why: why.into() });
     let status = json!({
         "observedGeneration": seen.object.meta.generation, "disruptionsAllowed": 0,
         "conditions": conditions(&seen.object, false, "SyncFailed", why, now),
@@ -239,7 +243,7 @@ fn refuse(seen: &Seen, why: &str, now: Timestamp, plan: &mut Plan<Note, ()>) {
 }
 
 /// As a merge patch has it: entries that are over are `null`.
-fn disrupted_patch(seen: &Seen, disrupted: &BTreeMap<Box<str>, Timestamp>) -> Value {
+fn disrupted_patch(seen: &DisruptionInput, disrupted: &BTreeMap<Box<str>, Timestamp>) -> Value {
     let old = seen.object.at(&["status", "disruptedPods"]).as_object().into_iter().flatten();
     let entry = |name: &str| disrupted.get(name).map(|since| json!(rfc3339(*since)));
     old.map(|(name, _)| (name.clone(), entry(name).unwrap_or(Value::Null))).collect()
@@ -247,7 +251,7 @@ fn disrupted_patch(seen: &Seen, disrupted: &BTreeMap<Box<str>, Timestamp>) -> Va
 
 /// The patch that makes the status so, if it is not so already, and if the budget is still the one that was seen:
 /// an eviction that was granted meanwhile must not be overwritten.
-fn write(seen: &Seen, status: Value) -> Option<Action> {
+fn write(seen: &DisruptionInput, status: Value) -> Option<Action> {
     let old = seen.object.at(&["status"]);
     let same = |(name, value): (&String, &Value)| match value {
         Value::Object(entries) => entries.values().all(|entry| !entry.is_null()),
@@ -266,7 +270,7 @@ fn write(seen: &Seen, status: Value) -> Option<Action> {
     })
 }
 
-fn event(seen: &Seen, kind: EventType, reason: &str, message: String) -> Action {
+fn event(seen: &DisruptionInput, kind: EventType, reason: &str, message: String) -> Action {
     Action::Emit(Event {
         regarding: regarding(&kinds::POD_DISRUPTION_BUDGET, &seen.object.meta),
         kind,
@@ -277,7 +281,7 @@ fn event(seen: &Seen, kind: EventType, reason: &str, message: String) -> Action 
 }
 
 /// After all disruptions that a status allows, at least as many pods as it needs are ready and stay.
-fn broken_promise(seen: &Seen, status: &Value) -> Option<String> {
+fn broken_promise(seen: &DisruptionInput, status: &Value) -> Option<String> {
     let number = |name: &str| status[name].as_i64().unwrap_or(0);
     let granted = |pod: &Pod| status["disruptedPods"][pod.meta.name.as_ref()].is_string();
     let stay = seen.pods.iter().filter(|pod| pod.is_ready() && !pod.is_terminating() && !granted(pod)).count();

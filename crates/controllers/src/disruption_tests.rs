@@ -1,5 +1,5 @@
 use super::*;
-use crate::testkit::{Bed, at};
+use crate::testkit::{TestBed, at};
 
 fn budget(spec: &str, status: &str) -> String {
     format!(
@@ -27,8 +27,8 @@ fn set(desired: i64, misscheduled: i64) -> String {
 }
 
 /// Three ready pods of a set that wants `desired`, and a budget.
-fn bed(desired: i64, spec: &str) -> Bed<Disruption> {
-    let mut bed = Bed::new(Disruption);
+fn bed(desired: i64, spec: &str) -> TestBed<Disruption> {
+    let mut bed = TestBed::new(Disruption);
     bed.put(&kinds::DAEMON_SET, &set(desired, 0));
     for name in ["a", "b", "c"] {
         bed.put(&kinds::POD, &pod(name, "s", "True", ""));
@@ -38,7 +38,7 @@ fn bed(desired: i64, spec: &str) -> Bed<Disruption> {
 }
 
 /// `expected desired healthy allowed`, as written.
-fn written(bed: &Bed<Disruption>, index: usize) -> String {
+fn written(bed: &TestBed<Disruption>, index: usize) -> String {
     let body: Value = serde_json::from_str(&bed.last_body(index)).unwrap();
     let names = ["expectedPods", "desiredHealthy", "currentHealthy", "disruptionsAllowed"];
     names.map(|name| body["status"][name].to_string()).join(" ")
@@ -149,7 +149,7 @@ fn wakes_for_what_matters_to_it() {
 
 #[test]
 fn a_budget_without_pods_says_so() {
-    let mut bed = Bed::new(Disruption);
+    let mut bed = TestBed::new(Disruption);
     bed.put(&kinds::POD_DISRUPTION_BUDGET, &budget(r#""minAvailable":1"#, ""));
     assert_eq!(bed.run("x/keep", at(0)), ["patch poddisruptionbudgets/x/keep status", "emit NoPods"]);
     assert_eq!(written(&bed, 0), "0 1 0 0");
@@ -157,7 +157,7 @@ fn a_budget_without_pods_says_so() {
 
 #[test]
 fn a_zero_that_the_server_leaves_out_is_a_zero() {
-    let mut bed = Bed::new(Disruption);
+    let mut bed = TestBed::new(Disruption);
     bed.put(&kinds::POD_DISRUPTION_BUDGET, &budget(r#""minAvailable":1"#, ""));
     bed.run("x/keep", at(0));
     let mut body: Value = serde_json::from_str(&bed.last_body(0)).unwrap();

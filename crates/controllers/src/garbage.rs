@@ -49,7 +49,7 @@ enum Owner {
 
 /// An owner and those that name it.
 #[derive(Debug)]
-pub struct Seen {
+pub struct GarbageInput {
     uid: Box<str>,
     owner: Owner,
     dependents: Vec<Dependent>,
@@ -82,7 +82,7 @@ enum Link {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct GarbageMemory {
     /// Dependents whose unsound references have been told.
     told: BTreeSet<Arc<str>>,
     /// At which revision, and when, the owner was first seen to wait for its dependents.
@@ -91,28 +91,32 @@ pub struct Memory {
 
 /// What the collector waits for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum GarbageNote {
     Unsure { uid: Box<str> },
     Unknown { uid: Box<str> },
     CatchingUp { owner: Key },
     Blocked { owner: Key, dependents: usize },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for GarbageNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Unsure { uid } => write!(f, "owner {uid} is not known yet; nothing is collected"),
-            Note::Unknown { uid } => write!(f, "owner {uid} is of a kind that is not served; nothing is collected"),
-            Note::CatchingUp { owner } => write!(f, "{owner} waits until every kind is known up to its deletion"),
-            Note::Blocked { owner, dependents } => write!(f, "{owner} waits for {dependents} dependents to end"),
+            GarbageNote::Unsure { uid } => write!(f, "owner {uid} is not known yet; nothing is collected"),
+            GarbageNote::Unknown { uid } => {
+                write!(f, "owner {uid} is of a kind that is not served; nothing is collected")
+            }
+            GarbageNote::CatchingUp { owner } => {
+                write!(f, "{owner} waits until every kind is known up to its deletion")
+            }
+            GarbageNote::Blocked { owner, dependents } => write!(f, "{owner} waits for {dependents} dependents to end"),
         }
     }
 }
 
 impl Reconciler for Garbage {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = GarbageInput;
+    type Memory = GarbageMemory;
+    type Note = GarbageNote;
 
     fn name(&self) -> &'static str {
         "garbage-collector"
@@ -156,7 +160,7 @@ impl Reconciler for Garbage {
         uids.into_iter().map(Key::cluster).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<GarbageInput> {
         let uid = key.name.as_ref();
         let dependents: Vec<Dependent> =
             view.dependents(uid).filter_map(|(kind, key)| self.dependent(view, uid, kind, key)).collect();
@@ -167,23 +171,23 @@ impl Reconciler for Garbage {
             None if dependents.iter().any(|one| self.may_become_sure(view, one, uid)) => Owner::Unsure,
             None => Owner::Unknown,
         };
-        Some(Seen { uid: uid.into(), owner, dependents, known_up_to: known_up_to(view) })
+        Some(GarbageInput { uid: uid.into(), owner, dependents, known_up_to: known_up_to(view) })
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(&self, seen: &GarbageInput, memory: &GarbageMemory, now: Timestamp) -> Plan<GarbageNote, GarbageMemory> {
         let mut plan = match &seen.owner {
             Owner::Present(kind, meta) if is_ending(meta) => end_owner(kind, meta, seen, memory, now),
             Owner::Present(..) | Owner::Unknown => Plan::default(),
             Owner::Absent => Plan { actions: release_all(seen, |link| link == Link::Sound), ..Plan::default() },
             Owner::Unsure => {
                 let wake_at = Some(now + SignedDuration::from_secs(1));
-                Plan { notes: vec![Note::Unsure { uid: seen.uid.clone() }], wake_at, ..Plan::default() }
+                Plan { notes: vec![GarbageNote::Unsure { uid: seen.uid.clone() }], wake_at, ..Plan::default() }
             }
         };
         let unsound = || seen.dependents.iter().filter(|one| one.link != Link::Sound);
         // It is planned again when the kinds change, and with every full pass.
         if seen.owner == Owner::Unknown {
-            plan.notes.push(Note::Unknown { uid: seen.uid.clone() });
+            plan.notes.push(GarbageNote::Unknown { uid: seen.uid.clone() });
         }
         let untold = unsound().filter(|one| !memory.told.contains(&one.meta.uid));
         plan.actions.extend(untold.filter_map(|one| one.complaint(&seen.uid)));
@@ -276,7 +280,7 @@ fn is_ending(meta: &Meta) -> bool {
     meta.is_terminating() && (has_finalizer(meta, ORPHAN) || has_finalizer(meta, FOREGROUND))
 }
 
-fn release_all(seen: &Seen, which: impl Fn(Link) -> bool) -> Vec<Action> {
+fn release_all(seen: &GarbageInput, which: impl Fn(Link) -> bool) -> Vec<Action> {
     seen.dependents.iter().filter(|one| which(one.link)).filter_map(|one| one.release(&seen.uid)).collect()
 }
 
@@ -319,10 +323,16 @@ fn has_finalizer(meta: &Meta, name: &str) -> bool {
 }
 
 /// A terminating owner: orphan its dependents, or delete them before it (DS-C81, DS-C82).
-fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+fn end_owner(
+    kind: &Kind,
+    meta: &Meta,
+    seen: &GarbageInput,
+    memory: &GarbageMemory,
+    now: Timestamp,
+) -> Plan<GarbageNote, GarbageMemory> {
     let orphan = has_finalizer(meta, ORPHAN);
     let ending = memory.ending.unwrap_or((meta.resource_version, now));
-    let memory = Memory { ending: Some(ending), ..Memory::default() };
+    let memory = GarbageMemory { ending: Some(ending), ..GarbageMemory::default() };
     let sound = || seen.dependents.iter().filter(|one| one.link == Link::Sound);
     let blocking = sound().filter(|one| orphan || one.blocks(&seen.uid));
     let mut actions: Vec<Action> = match orphan {
@@ -336,14 +346,14 @@ fn end_owner(kind: &Kind, meta: &Meta, seen: &Seen, memory: &Memory, now: Timest
     let dependents = blocking.count();
     let is_patient = orphan || now < ending.1 + PATIENCE;
     if dependents == 0 && seen.known_up_to < ending.0 && is_patient {
-        let notes = vec![Note::CatchingUp { owner: meta.key() }];
+        let notes = vec![GarbageNote::CatchingUp { owner: meta.key() }];
         return Plan { actions, notes, wake_at: Some(now + SignedDuration::from_secs(1)), memory, ..Plan::default() };
     }
     if dependents == 0 {
         actions.push(drop_finalizer(kind, meta, if orphan { ORPHAN } else { FOREGROUND }));
         return Plan { actions, memory, ..Plan::default() };
     }
-    Plan { actions, notes: vec![Note::Blocked { owner: meta.key(), dependents }], memory, ..Plan::default() }
+    Plan { actions, notes: vec![GarbageNote::Blocked { owner: meta.key(), dependents }], memory, ..Plan::default() }
 }
 
 fn drop_finalizer(kind: &Kind, meta: &Meta, name: &str) -> Action {

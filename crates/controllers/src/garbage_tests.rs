@@ -1,10 +1,10 @@
 use super::*;
-use crate::testkit::{Bed, at};
+use crate::testkit::{TestBed, at};
 use everynode_api::kinds;
 use everynode_api::view::{Item, Served};
 
-fn bed() -> Bed<Garbage> {
-    let mut bed = Bed::new(Garbage);
+fn bed() -> TestBed<Garbage> {
+    let mut bed = TestBed::new(Garbage);
     bed.serve(&[kinds::POD, kinds::DAEMON_SET, kinds::NODE], 6);
     bed
 }
@@ -52,7 +52,7 @@ fn only_a_change_of_owners_or_of_life_wakes() {
 #[test]
 fn an_owner_that_the_view_may_not_know_yet_is_not_absent() {
     // DS-C84
-    let mut bed = Bed::new(Garbage);
+    let mut bed = TestBed::new(Garbage);
     bed.serve(&[kinds::POD, kinds::DAEMON_SET], 5);
     bed.put(&kinds::POD, &pod(""));
     assert!(bed.run("s1", at(0)).is_empty());
@@ -137,7 +137,7 @@ const WIDGETS_POD: &str = r#"{"metadata":{"name":"p","namespace":"x","uid":"p1",
     {"apiVersion":"example.com/v1","kind":"Widget","name":"w","uid":"w1"}]}}"#;
 
 #[test]
-fn owners_of_a_kind_that_goes_are_not_gone() {
+fn owners_of_a_kind_that_is_dropped_are_not_gone() {
     let mut bed = bed();
     bed.serve(&[kinds::POD, widget()], 6);
     bed.put(&widget(), WIDGET);
@@ -183,7 +183,7 @@ fn an_owner_waits_until_every_kind_is_known_up_to_its_deletion() {
     // DS-C81, DS-C82: a dependent that was not heard of yet is neither forgotten nor collected
     let orphan = r#","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["orphan"]"#;
     for (ending, late) in [(orphan, "patch pods/x/p"), (FOREGROUND, "delete pods/x/p")] {
-        let mut bed = Bed::new(Garbage);
+        let mut bed = TestBed::new(Garbage);
         bed.serve(&[kinds::POD, kinds::DAEMON_SET], 4);
         bed.put(&kinds::DAEMON_SET, &set(ending));
         assert!(bed.run("s1", at(0)).is_empty());
@@ -252,7 +252,7 @@ fn an_owner_in_another_namespace_is_absent() {
 }
 
 #[test]
-fn an_owner_in_another_namespace_waits_for_nobody_and_keeps_nobody() {
+fn an_owner_in_another_namespace_waits_for_no_dependent_and_keeps_none() {
     let mut bed = bed();
     bed.put(&kinds::DAEMON_SET, &set(FOREGROUND));
     bed.put(&kinds::DAEMON_SET, r#"{"metadata":{"name":"here","namespace":"y","uid":"s2","resourceVersion":"5"}}"#);

@@ -29,7 +29,7 @@ pub struct Namespaces;
 
 /// A terminating namespace and what is left in it.
 #[derive(Debug)]
-pub struct Seen {
+pub struct NamespaceInput {
     namespace: Arc<Object>,
     content: Vec<(Kind, Meta)>,
     /// Up to where each kind is known, and in the end, up to where the kinds are.
@@ -39,7 +39,7 @@ pub struct Seen {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct NamespaceMemory {
     /// The revision at which the namespace was first seen terminating: nothing is created in it any more.
     since: Option<u64>,
     /// When its conditions were written, or might have been.
@@ -50,22 +50,22 @@ pub struct Memory {
 
 /// What a terminating namespace waits for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum NamespaceNote {
     Remaining { namespace: Box<str>, objects: usize },
     CatchingUp { namespace: Box<str>, kinds: usize },
     Undiscovered { namespace: Box<str>, parts: usize },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for NamespaceNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Remaining { namespace, objects } => {
+            NamespaceNote::Remaining { namespace, objects } => {
                 write!(f, "namespace {namespace} waits for {objects} objects to end")
             }
-            Note::CatchingUp { namespace, kinds } => {
+            NamespaceNote::CatchingUp { namespace, kinds } => {
                 write!(f, "namespace {namespace} waits until {kinds} kinds are known up to its deletion")
             }
-            Note::Undiscovered { namespace, parts } => {
+            NamespaceNote::Undiscovered { namespace, parts } => {
                 write!(f, "namespace {namespace} waits until {parts} parts of discovery can be read")
             }
         }
@@ -73,9 +73,9 @@ impl std::fmt::Display for Note {
 }
 
 impl Reconciler for Namespaces {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = NamespaceInput;
+    type Memory = NamespaceMemory;
+    type Note = NamespaceNote;
 
     fn name(&self) -> &'static str {
         "namespace-controller"
@@ -103,7 +103,7 @@ impl Reconciler for Namespaces {
         namespaces.filter(|namespace| namespace.meta.is_terminating()).map(|namespace| namespace.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<NamespaceInput> {
         let namespace = view.object(&kinds::NAMESPACE, key)?;
         if !namespace.meta.is_terminating() {
             return None;
@@ -112,15 +112,20 @@ impl Reconciler for Namespaces {
         let namespaced = || served.kinds.iter().filter(|kind| kind.namespaced);
         let content = namespaced().flat_map(|kind| inside(view, kind, &key.name)).collect();
         let known = namespaced().map(|kind| view.seen_revision(kind)).chain([served.as_of]).collect();
-        Some(Seen { namespace: namespace.clone(), content, known, failed: served.failed.clone() })
+        Some(NamespaceInput { namespace: namespace.clone(), content, known, failed: served.failed.clone() })
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(
+        &self,
+        seen: &NamespaceInput,
+        memory: &NamespaceMemory,
+        now: Timestamp,
+    ) -> Plan<NamespaceNote, NamespaceMemory> {
         let since = memory.since.unwrap_or(seen.namespace.meta.resource_version);
         let staying = || seen.content.iter().filter(|(_, meta)| !meta.is_terminating());
         let asked_at = |meta: &Meta| memory.asked.get(&meta.uid).copied().unwrap_or(now);
         let asked = staying().map(|(_, meta)| (meta.uid.clone(), asked_at(meta))).collect();
-        let memory = Memory { since: Some(since), asked, ..memory.clone() };
+        let memory = NamespaceMemory { since: Some(since), asked, ..memory.clone() };
         match seen.waits_for(since) {
             Some(note) => {
                 let mut plan = Plan { actions: staying().map(delete).collect(), notes: vec![note], ..Plan::default() };
@@ -134,21 +139,21 @@ impl Reconciler for Namespaces {
     }
 }
 
-impl Seen {
-    fn waits_for(&self, since: u64) -> Option<Note> {
+impl NamespaceInput {
+    fn waits_for(&self, since: u64) -> Option<NamespaceNote> {
         let namespace: Box<str> = self.namespace.meta.name.as_ref().into();
         let behind = self.known.iter().filter(|known| **known < since).count();
         match () {
-            () if !self.content.is_empty() => Some(Note::Remaining { namespace, objects: self.content.len() }),
-            () if behind > 0 => Some(Note::CatchingUp { namespace, kinds: behind }),
-            () if !self.failed.is_empty() => Some(Note::Undiscovered { namespace, parts: self.failed.len() }),
+            () if !self.content.is_empty() => Some(NamespaceNote::Remaining { namespace, objects: self.content.len() }),
+            () if behind > 0 => Some(NamespaceNote::CatchingUp { namespace, kinds: behind }),
+            () if !self.failed.is_empty() => Some(NamespaceNote::Undiscovered { namespace, parts: self.failed.len() }),
             () => None,
         }
     }
 }
 
 /// Puts the conditions into the plan, once in a while.
-fn tell(seen: &Seen, now: Timestamp, plan: &mut Plan<Note, Memory>) {
+fn tell(seen: &NamespaceInput, now: Timestamp, plan: &mut Plan<NamespaceNote, NamespaceMemory>) {
     let due = *plan.memory.told.get_or_insert(now) + TELL_EVERY;
     let asked = &plan.memory.asked;
     let is_refused = |meta: &Meta| asked.get(&meta.uid).is_some_and(|at| *at + REFUSED_AFTER <= now);
@@ -220,13 +225,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     const TERMINATING: &str = r#"{"metadata":{"name":"x","resourceVersion":"7","deletionTimestamp":"2026-01-01T00:00:00Z"},
         "spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}}"#;
 
-    fn bed() -> Bed<Namespaces> {
-        let mut bed = Bed::new(Namespaces);
+    fn bed() -> TestBed<Namespaces> {
+        let mut bed = TestBed::new(Namespaces);
         bed.view.set_served(Served::always([kinds::POD, kinds::CONFIG_MAP, kinds::NODE]));
         bed
     }
@@ -269,7 +274,7 @@ mod tests {
         assert_eq!(bed.run("x", at(0)), ["patch namespaces/x finalize"]);
     }
 
-    fn said(bed: &Bed<Namespaces>) -> Vec<String> {
+    fn said(bed: &TestBed<Namespaces>) -> Vec<String> {
         let Some(status) = bed.last_status() else { return Vec::new() };
         assert_eq!(status["phase"], "Terminating");
         let conditions = status["conditions"].as_array().unwrap().iter();

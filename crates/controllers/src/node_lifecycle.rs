@@ -37,8 +37,8 @@ impl Default for NodeLifecycle {
 
 /// What one node's decision is made from.
 #[derive(Debug)]
-pub enum Seen {
-    Here(Here),
+pub enum NodeLifecycleInput {
+    KnownNode(KnownNode),
     /// The node object was deleted. Its lease is there a little longer: time to say so, and to forget it afterwards.
     Gone {
         name: Arc<str>,
@@ -47,7 +47,7 @@ pub enum Seen {
 
 /// A node and what is known of it.
 #[derive(Debug)]
-pub struct Here {
+pub struct KnownNode {
     node: Arc<Node>,
     /// The lease's revision: it changes with every renewal.
     lease_revision: u64,
@@ -58,14 +58,14 @@ pub struct Here {
 
 /// When the node was last heard of, by our clock.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
-    heard: Option<Heard>,
+pub struct NodeLifecycleMemory {
+    heard: Option<LastHeartbeat>,
     was_ready: bool,
     registered: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Heard {
+struct LastHeartbeat {
     lease_revision: u64,
     heartbeat: Option<Timestamp>,
     at: Timestamp,
@@ -73,22 +73,24 @@ struct Heard {
 
 /// What this controller says besides its writes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum NodeLifecycleNote {
     Silent { node: Box<str>, since: Timestamp },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for NodeLifecycleNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Silent { node, since } => write!(f, "node {node} has not been heard of since {}", rfc3339(*since)),
+            NodeLifecycleNote::Silent { node, since } => {
+                write!(f, "node {node} has not been heard of since {}", rfc3339(*since))
+            }
         }
     }
 }
 
 impl Reconciler for NodeLifecycle {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = NodeLifecycleInput;
+    type Memory = NodeLifecycleMemory;
+    type Note = NodeLifecycleNote;
 
     fn name(&self) -> &'static str {
         "node-controller"
@@ -111,28 +113,38 @@ impl Reconciler for NodeLifecycle {
         view.nodes().map(|node| node.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<NodeLifecycleInput> {
         let lease = view.object(&kinds::LEASE, &Key::new(LEASE_NAMESPACE, &key.name));
         let Some(node) = view.node(&key.name).cloned() else {
-            return lease.map(|_| Seen::Gone { name: key.name.clone() });
+            return lease.map(|_| NodeLifecycleInput::Gone { name: key.name.clone() });
         };
         let pods =
             view.pods().on_node(&key.name).filter(|pod| pod.spec.node_name.as_ref() == key.name.as_ref()).cloned();
         let lease_revision = lease.map_or(0, |lease| lease.meta.resource_version);
         let renewed_at = lease.map(|lease| lease.heard_at);
-        Some(Seen::Here(Here { lease_revision, renewed_at, pods: pods.collect(), node }))
+        Some(NodeLifecycleInput::KnownNode(KnownNode { lease_revision, renewed_at, pods: pods.collect(), node }))
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(
+        &self,
+        seen: &NodeLifecycleInput,
+        memory: &NodeLifecycleMemory,
+        now: Timestamp,
+    ) -> Plan<NodeLifecycleNote, NodeLifecycleMemory> {
         match seen {
-            Seen::Here(here) => self.watch_over(here, memory, now),
-            Seen::Gone { name } => part_with(name, memory),
+            NodeLifecycleInput::KnownNode(here) => self.watch_over(here, memory, now),
+            NodeLifecycleInput::Gone { name } => part_with(name, memory),
         }
     }
 }
 
 impl NodeLifecycle {
-    fn watch_over(&self, seen: &Here, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn watch_over(
+        &self,
+        seen: &KnownNode,
+        memory: &NodeLifecycleMemory,
+        now: Timestamp,
+    ) -> Plan<NodeLifecycleNote, NodeLifecycleMemory> {
         let heard = hear(seen, memory, now);
         let deadline = self.deadline(seen, &heard);
         let silent = now >= deadline;
@@ -149,14 +161,15 @@ impl NodeLifecycle {
             actions.push(mark_unknown(&seen.node, now));
         }
         if silent {
-            notes.push(Note::Silent { node: seen.node.meta.name.as_ref().into(), since: heard.at });
+            notes.push(NodeLifecycleNote::Silent { node: seen.node.meta.name.as_ref().into(), since: heard.at });
         }
         if memory.was_ready && readiness != Readiness::True {
             actions.extend(not_ready_events(seen, silent, now));
         }
         actions.extend(retaint(&seen.node, readiness, now));
         let wake_at = (!silent).then_some(deadline);
-        let memory = Memory { heard: Some(heard), was_ready: readiness == Readiness::True, registered: true };
+        let memory =
+            NodeLifecycleMemory { heard: Some(heard), was_ready: readiness == Readiness::True, registered: true };
         Plan { actions, status: None, notes, wake_at, memory }
     }
 
@@ -171,20 +184,20 @@ impl NodeLifecycle {
         pause.is_some_and(|pause| pause < self.monitor_grace)
     }
 
-    fn deadline(&self, seen: &Here, heard: &Heard) -> Timestamp {
+    fn deadline(&self, seen: &KnownNode, heard: &LastHeartbeat) -> Timestamp {
         let never_posted = seen.node.condition("Ready").is_none();
         heard.at + if never_posted { self.startup_grace } else { self.monitor_grace }
     }
 }
 
 /// DS-G06: said once, of nodes that were known.
-fn part_with(name: &str, memory: &Memory) -> Plan<Note, Memory> {
+fn part_with(name: &str, memory: &NodeLifecycleMemory) -> Plan<NodeLifecycleNote, NodeLifecycleMemory> {
     let message = format!("Node {name} event: Removing Node {name} from Controller");
     let event = || node_event(name, EventType::Normal, "RemovingNode", message);
     Plan { actions: memory.registered.then(event).into_iter().collect(), ..Plan::default() }
 }
 
-fn hear(seen: &Here, memory: &Memory, now: Timestamp) -> Heard {
+fn hear(seen: &KnownNode, memory: &NodeLifecycleMemory, now: Timestamp) -> LastHeartbeat {
     let heartbeat = seen.node.condition("Ready").and_then(|condition| condition.last_heartbeat_time);
     let lease_revision = seen.lease_revision;
     let at = match &memory.heard {
@@ -195,7 +208,7 @@ fn hear(seen: &Here, memory: &Memory, now: Timestamp) -> Heard {
         },
         _ => now,
     };
-    Heard { lease_revision, heartbeat, at }
+    LastHeartbeat { lease_revision, heartbeat, at }
 }
 
 /// DS-G03: every condition that the agent owns becomes Unknown.
@@ -227,7 +240,7 @@ fn mark_unknown(node: &Node, now: Timestamp) -> Action {
 
 /// DS-G06: everybody hears of it, and the pods of a node that fell silent are no longer ready. An agent that reports
 /// that its node is not ready goes on reporting its pods: those that serve go on.
-fn not_ready_events(seen: &Here, silent: bool, now: Timestamp) -> Vec<Action> {
+fn not_ready_events(seen: &KnownNode, silent: bool, now: Timestamp) -> Vec<Action> {
     let name = &seen.node.meta.name;
     let message = format!("Node {name} status is now: NodeNotReady");
     let mut actions = vec![node_event(name, EventType::Normal, "NodeNotReady", message)];
@@ -295,7 +308,7 @@ fn lifecycle_taints(node: &Node, readiness: Readiness) -> Vec<(&'static str, Eff
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     const READY: &str = r#"{"metadata":{"name":"a","uid":"n1","resourceVersion":"3"},
         "status":{"conditions":[{"type":"Ready","status":"True","lastHeartbeatTime":"2026-01-01T00:00:00Z"}]}}"#;
@@ -305,7 +318,7 @@ mod tests {
     #[test]
     fn a_silent_node_becomes_unknown_and_its_pods_unready() {
         // DS-G02, DS-G03, DS-G04, DS-G06
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.put(&kinds::POD, POD);
         assert_eq!(bed.run("a", at(0)), ["emit RegisteredNode"]);
@@ -328,7 +341,7 @@ mod tests {
     #[test]
     fn pods_of_a_node_that_says_that_it_is_not_ready_stay_ready() {
         // DS-G06; recorded from the original: only its own Unknown makes pods unready.
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.put(&kinds::POD, POD);
         bed.run("a", at(0));
@@ -341,7 +354,7 @@ mod tests {
     #[test]
     fn a_node_that_never_reported_has_a_minute() {
         // DS-G02, DS-G03
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, r#"{"metadata":{"name":"a","uid":"n1"}}"#);
         bed.run("a", at(0));
         assert_eq!(bed.wake_at(), Some(at(60)));
@@ -362,7 +375,7 @@ mod tests {
     #[test]
     fn the_eviction_taint_follows_the_condition() {
         // DS-G05: the other one is removed
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         let node = |status: &str| {
             format!(
                 r#"{{"metadata":{{"name":"a","uid":"n1"}},"spec":{{"taints":[{{"key":"node.kubernetes.io/unreachable",
@@ -380,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_lease_renewal_counts_as_hearing() {
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.run("a", at(0));
         let lease = r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"9"}}"#;
@@ -391,13 +404,13 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_in_time_moves_the_deadline_and_wakes_nobody() {
+    fn a_renewal_in_time_moves_the_deadline_and_wakes_no_controller() {
         let lease = |version: u32| {
             format!(
                 r#"{{"metadata":{{"name":"a","namespace":"kube-node-lease","uid":"l","resourceVersion":"{version}"}}}}"#
             )
         };
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         assert_eq!(bed.woken_at(&kinds::LEASE, &lease(9), at(0)), ["a"], "a new lease");
         bed.run("a", at(0));
@@ -416,10 +429,10 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_come_and_go_are_told_of_once() {
+    fn nodes_that_come_and_go_are_reported_once() {
         // DS-G06
         const LEASE: &str = r#"{"metadata":{"name":"a","namespace":"kube-node-lease","uid":"l"}}"#;
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(&kinds::NODE, READY);
         bed.put(&kinds::LEASE, LEASE);
         assert_eq!(bed.run("a", at(0)), ["emit RegisteredNode"]);
@@ -440,7 +453,7 @@ mod tests {
     #[test]
     fn conditions_and_cordon_become_taints_and_go_again() {
         // DS-G04, DS-B25
-        let mut bed = Bed::new(NodeLifecycle::default());
+        let mut bed = TestBed::new(NodeLifecycle::default());
         bed.put(
             &kinds::NODE,
             r#"{"metadata":{"name":"a","uid":"n1"},"spec":{"unschedulable":true,"taints":[{"key":"mine","effect":"NoSchedule"},

@@ -1,4 +1,4 @@
-//! Pod GC: pods that nobody will ever end are ended here (DS-G10 to DS-G13).
+//! Pod GC: pods that no agent will ever end are ended here (DS-G10 to DS-G13).
 //!
 //! Four reasons, and a key for each: a node's name, for pods of a node that is gone, or that an operator has declared
 //! out of service; a pod's own key, where it was never bound; and one for pods that ended long ago.
@@ -40,7 +40,7 @@ impl Default for PodGc {
 
 /// Pods that may have to go, and why.
 #[derive(Debug)]
-pub enum Seen {
+pub enum PodGcInput {
     /// Their node is not there.
     Gone { node: Box<str>, pods: Vec<Arc<Pod>> },
     /// Being deleted on a node that is out of service.
@@ -53,20 +53,20 @@ pub enum Seen {
 
 /// Since when the node has been missing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct PodGcMemory {
     missing_since: Option<Timestamp>,
 }
 
 /// What this controller waits for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum PodGcNote {
     Quarantine { node: Box<str>, until: Timestamp },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for PodGcNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Quarantine { node, until } => {
+            PodGcNote::Quarantine { node, until } => {
                 write!(f, "node {node} is gone; its pods are kept until {until} in case it comes back")
             }
         }
@@ -74,9 +74,9 @@ impl std::fmt::Display for Note {
 }
 
 impl Reconciler for PodGc {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = PodGcInput;
+    type Memory = PodGcMemory;
+    type Note = PodGcNote;
 
     fn name(&self) -> &'static str {
         "pod-garbage-collector"
@@ -117,62 +117,62 @@ impl Reconciler for PodGc {
         nodes.chain(unbound).chain([Key::cluster(ENDED)]).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<PodGcInput> {
         match (key.namespace.as_ref(), key.name.as_ref()) {
             ("", ENDED) => self.ended(view),
             ("", node) => lost(view, node),
             _ => {
                 let pod = view.pods().get(key)?;
                 let stuck = pod.spec.node_name.is_empty() && pod.is_terminating();
-                stuck.then(|| Seen::Unbound { pod: pod.clone() })
+                stuck.then(|| PodGcInput::Unbound { pod: pod.clone() })
             }
         }
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(&self, seen: &PodGcInput, memory: &PodGcMemory, now: Timestamp) -> Plan<PodGcNote, PodGcMemory> {
         let (pods, why) = match seen {
-            Seen::Gone { node, pods } => {
+            PodGcInput::Gone { node, pods } => {
                 let since = memory.missing_since.unwrap_or(now);
-                let (memory, until) = (Memory { missing_since: Some(since) }, since + self.quarantine);
+                let (memory, until) = (PodGcMemory { missing_since: Some(since) }, since + self.quarantine);
                 if now < until {
-                    let notes = vec![Note::Quarantine { node: node.clone(), until }];
+                    let notes = vec![PodGcNote::Quarantine { node: node.clone(), until }];
                     return Plan { notes, wake_at: Some(until), memory, ..Plan::default() };
                 }
                 let why = Some("PodGC: node no longer exists");
                 let actions = pods.iter().flat_map(|pod| collect(pod, why, now)).collect();
                 return Plan { actions, memory, ..Plan::default() };
             }
-            Seen::OutOfService { pods } => (pods.as_slice(), None),
-            Seen::Unbound { pod } => (std::slice::from_ref(pod), None),
-            Seen::Ended { pods } => (pods.as_slice(), None),
+            PodGcInput::OutOfService { pods } => (pods.as_slice(), None),
+            PodGcInput::Unbound { pod } => (std::slice::from_ref(pod), None),
+            PodGcInput::Ended { pods } => (pods.as_slice(), None),
         };
         Plan { actions: pods.iter().flat_map(|pod| collect(pod, why, now)).collect(), ..Plan::default() }
     }
 }
 
 impl PodGc {
-    fn ended(&self, view: &View) -> Option<Seen> {
+    fn ended(&self, view: &View) -> Option<PodGcInput> {
         let ended = view.pods().terminal();
         let many = ended.len().checked_sub(self.ended_pods_max).filter(|many| *many > 0)?;
         let mut pods: Vec<_> = ended.cloned().collect();
         pods.sort_by_key(|pod| (pod.meta.creation_timestamp, pod.meta.key()));
         pods.truncate(many);
-        Some(Seen::Ended { pods })
+        Some(PodGcInput::Ended { pods })
     }
 }
 
 /// Pods of a node that is gone or out of service.
-fn lost(view: &View, name: &str) -> Option<Seen> {
+fn lost(view: &View, name: &str) -> Option<PodGcInput> {
     let bound = |pod: &&Arc<Pod>| pod.spec.node_name.as_ref() == name;
     let pods = || view.pods().on_node(name).filter(bound).cloned();
     let seen = match view.node(name) {
-        None => Seen::Gone { node: name.into(), pods: pods().collect() },
+        None => PodGcInput::Gone { node: name.into(), pods: pods().collect() },
         Some(node) if is_out_of_service(node) => {
-            Seen::OutOfService { pods: pods().filter(|pod| pod.is_terminating()).collect() }
+            PodGcInput::OutOfService { pods: pods().filter(|pod| pod.is_terminating()).collect() }
         }
         Some(_) => return None,
     };
-    let (Seen::Gone { pods, .. } | Seen::OutOfService { pods }) = &seen else { return None };
+    let (PodGcInput::Gone { pods, .. } | PodGcInput::OutOfService { pods }) = &seen else { return None };
     (!pods.is_empty()).then_some(seen)
 }
 
@@ -195,7 +195,7 @@ fn collect(pod: &Pod, disrupted: Option<&str>, now: Timestamp) -> Vec<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     const NODE: &str = r#"{"metadata":{"name":"a"}}"#;
     const POD: &str = r#"{"metadata":{"name":"p","namespace":"x","uid":"u"},"spec":{"nodeName":"a"}}"#;
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn pods_of_a_gone_node_go_after_the_quarantine() {
         // DS-G10, DS-G13
-        let mut bed = Bed::new(PodGc::default());
+        let mut bed = TestBed::new(PodGc::default());
         bed.put(&kinds::NODE, NODE);
         bed.put(&kinds::POD, POD);
         assert_eq!(bed.run("a", at(0)), ["forget"]);
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_node_that_comes_back_keeps_its_pods() {
         // DS-G12, DS-K25: also under another uid
-        let mut bed = Bed::new(PodGc::default());
+        let mut bed = TestBed::new(PodGc::default());
         bed.put(&kinds::POD, POD);
         assert!(bed.run("a", at(0)).is_empty());
         bed.put(&kinds::NODE, r#"{"metadata":{"name":"a","uid":"another"}}"#);
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_terminating_pod_without_a_node_ends_at_once() {
         // DS-G11
-        let mut bed = Bed::new(PodGc::default());
+        let mut bed = TestBed::new(PodGc::default());
         let unbound = POD.replace(r#""nodeName":"a""#, "");
         assert!(bed.woken(&kinds::POD, &unbound).is_empty());
         assert_eq!(bed.woken(&kinds::POD, &terminating(&unbound)), ["x/p"]);
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn out_of_service_ends_what_is_terminating_there() {
         // DS-G11
-        let mut bed = Bed::new(PodGc::default());
+        let mut bed = TestBed::new(PodGc::default());
         bed.put(&kinds::POD, POD);
         let down = r#"{"metadata":{"name":"a"},"spec":{"taints":[{"key":"node.kubernetes.io/out-of-service",
             "effect":"NoExecute"}]},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}"#;
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn the_oldest_of_too_many_ended_pods_go() {
         // DS-G11
-        let mut bed = Bed::new(PodGc { ended_pods_max: 2, ..PodGc::default() });
+        let mut bed = TestBed::new(PodGc { ended_pods_max: 2, ..PodGc::default() });
         let ended = |name: &str, minute: u8| {
             format!(
                 r#"{{"metadata":{{"name":"{name}","namespace":"x","creationTimestamp":"2026-01-01T00:0{minute}:00Z"}},

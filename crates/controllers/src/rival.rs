@@ -35,7 +35,7 @@ pub struct Rivals {
 
 /// One of our sets, and the pods with names that the original could have given them.
 #[derive(Debug)]
-pub struct Seen {
+pub struct RivalInput {
     set: Arc<DaemonSet>,
     /// uid, name, and whether the set controls the pod.
     pods: Vec<(Arc<str>, Arc<str>, bool)>,
@@ -43,7 +43,7 @@ pub struct Seen {
 
 /// What was there when we first looked, or came by ways that are no evidence.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct RivalMemory {
     /// Of the set; empty before the first look.
     uid: Arc<str>,
     status_write: Option<Timestamp>,
@@ -52,16 +52,16 @@ pub struct Memory {
 
 /// What gave another controller away.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum RivalNote {
     Created { set: Key, pod: Arc<str> },
     WroteStatus { set: Key, at: Timestamp },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for RivalNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Created { set, pod } => write!(f, "another controller has created pod {pod} of DaemonSet {set}"),
-            Note::WroteStatus { set, at } => {
+            RivalNote::Created { set, pod } => write!(f, "another controller has created pod {pod} of DaemonSet {set}"),
+            RivalNote::WroteStatus { set, at } => {
                 write!(f, "another controller has written the status of DaemonSet {set} at {at}")
             }
         }
@@ -69,9 +69,9 @@ impl std::fmt::Display for Note {
 }
 
 impl Reconciler for Rivals {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = RivalInput;
+    type Memory = RivalMemory;
+    type Note = RivalNote;
 
     fn name(&self) -> &'static str {
         "rival-watch"
@@ -96,7 +96,7 @@ impl Reconciler for Rivals {
         view.daemon_sets().map(|set| set.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<RivalInput> {
         let set = view.daemon_set(key)?;
         if set.meta.annotations.get(self.class_annotation) != self.class.as_deref() {
             return None;
@@ -108,21 +108,21 @@ impl Reconciler for Rivals {
             let ours = pod.meta.controller().is_some_and(|owner| *owner.uid == *set.meta.uid);
             (pod.meta.uid.clone(), pod.meta.name.clone(), ours)
         };
-        Some(Seen { set: set.clone(), pods: alike.map(fact).collect() })
+        Some(RivalInput { set: set.clone(), pods: alike.map(fact).collect() })
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, _now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(&self, seen: &RivalInput, memory: &RivalMemory, _now: Timestamp) -> Plan<RivalNote, RivalMemory> {
         let meta = &seen.set.meta;
         let mut notes = Vec::new();
         if memory.uid == meta.uid {
             let set = meta.key();
             let strange = seen.pods.iter().filter(|(uid, _, ours)| *ours && !memory.pods.contains(uid));
-            notes.extend(strange.map(|(_, pod, _)| Note::Created { set: set.clone(), pod: pod.clone() }));
+            notes.extend(strange.map(|(_, pod, _)| RivalNote::Created { set: set.clone(), pod: pod.clone() }));
             let written = meta.others_status_write.filter(|at| memory.status_write.is_none_or(|known| known < *at));
-            notes.extend(written.map(|at| Note::WroteStatus { set, at }));
+            notes.extend(written.map(|at| RivalNote::WroteStatus { set, at }));
         }
         let pods = seen.pods.iter().map(|(uid, ..)| uid.clone()).collect();
-        let memory = Memory { uid: meta.uid.clone(), status_write: meta.others_status_write, pods };
+        let memory = RivalMemory { uid: meta.uid.clone(), status_write: meta.others_status_write, pods };
         Plan { notes, memory, ..Plan::default() }
     }
 }
@@ -140,10 +140,10 @@ fn is_generated(set: &str, pod: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
-    fn bed() -> Bed<Rivals> {
-        Bed::new(Rivals { class_annotation: "everynode.dev/class", class: None })
+    fn bed() -> TestBed<Rivals> {
+        TestBed::new(Rivals { class_annotation: "everynode.dev/class", class: None })
     }
 
     fn set(uid: &str, written: &str, extra: &str) -> String {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_of_somebody_else_is_not_a_rival() {
+    fn a_condition_of_another_program_is_not_a_rival() {
         let with = |fields: &str| {
             format!(
                 r#"{{"metadata":{{"name":"web","namespace":"x","uid":"s","managedFields":[

@@ -29,7 +29,7 @@ pub struct Scheduler;
 
 /// All unbound pods and everything that they could be put on.
 #[derive(Debug)]
-pub struct Seen {
+pub struct SchedulerInput {
     /// Most important first.
     pending: Vec<Arc<Pod>>,
     nodes: Vec<Arc<Node>>,
@@ -41,18 +41,18 @@ pub struct Seen {
 
 /// Why a pod has no node.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum SchedulerNote {
     NoFit { pod: Key, message: Box<str> },
     Gated { pod: Key },
     WaitsForVictims { pod: Key, node: Box<str> },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for SchedulerNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::NoFit { pod, message } => write!(f, "pod {pod}: {message}"),
-            Note::Gated { pod } => write!(f, "pod {pod} is held back by its scheduling gates"),
-            Note::WaitsForVictims { pod, node } => {
+            SchedulerNote::NoFit { pod, message } => write!(f, "pod {pod}: {message}"),
+            SchedulerNote::Gated { pod } => write!(f, "pod {pod} is held back by its scheduling gates"),
+            SchedulerNote::WaitsForVictims { pod, node } => {
                 write!(f, "pod {pod} waits until less important pods have left node {node}")
             }
         }
@@ -60,9 +60,9 @@ impl std::fmt::Display for Note {
 }
 
 impl Reconciler for Scheduler {
-    type Seen = Seen;
+    type Input = SchedulerInput;
     type Memory = ();
-    type Note = Note;
+    type Note = SchedulerNote;
 
     fn name(&self) -> &'static str {
         NAME
@@ -73,7 +73,7 @@ impl Reconciler for Scheduler {
     }
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
-        // Without anything to place, a change of the cluster concerns nobody.
+        // Without anything to place, a change of the cluster concerns no pod.
         let relevant = change.kind == kinds::NODE || change.kind == kinds::POD;
         if relevant && view.pods().unbound().len() > 0 { self.all(view) } else { Vec::new() }
     }
@@ -82,7 +82,7 @@ impl Reconciler for Scheduler {
         vec![Key::cluster("pending")]
     }
 
-    fn see(&self, view: &View, _key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, _key: &Key) -> Option<SchedulerInput> {
         let ours = |pod: &&Arc<Pod>| matches!(pod.spec.scheduler_name.as_ref(), "" | NAME);
         let live = |pod: &&Arc<Pod>| !pod.is_terminating() && !pod.is_terminal();
         let mut pending: Vec<_> = view.pods().unbound().filter(ours).filter(live).cloned().collect();
@@ -103,15 +103,15 @@ impl Reconciler for Scheduler {
         }
         let budgets = view.objects(&kinds::POD_DISRUPTION_BUDGET);
         let budgets = budgets.map(|budget| (budget.meta.key(), Budget::read(budget))).collect();
-        Some(Seen { pending, nodes: view.nodes().cloned().collect(), bound, budgets })
+        Some(SchedulerInput { pending, nodes: view.nodes().cloned().collect(), bound, budgets })
     }
 
-    fn plan(&self, seen: &Seen, _memory: &(), now: Timestamp) -> Plan<Note, ()> {
+    fn plan(&self, seen: &SchedulerInput, _memory: &(), now: Timestamp) -> Plan<SchedulerNote, ()> {
         let mut ledger = Ledger { seen, taken: BTreeMap::new() };
         let mut plan = Plan::default();
         for pod in &seen.pending {
             if pod.spec.scheduling_gates > 0 {
-                plan.notes.push(Note::Gated { pod: pod.meta.key() });
+                plan.notes.push(SchedulerNote::Gated { pod: pod.meta.key() });
                 continue;
             }
             match ledger.choose(pod) {
@@ -128,7 +128,7 @@ impl Reconciler for Scheduler {
 
 /// What is taken on each node, including what this pass gave away.
 struct Ledger<'a> {
-    seen: &'a Seen,
+    seen: &'a SchedulerInput,
     taken: BTreeMap<Box<str>, Occupancy>,
 }
 
@@ -190,16 +190,16 @@ fn scheduling_event(pod: &Pod, kind: EventType, reason: &str, action: &str, mess
 
 type Refused = [(Arc<Node>, Vec<Reason>)];
 
-fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut Plan<Note, ()>) {
+fn refuse(seen: &SchedulerInput, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut Plan<SchedulerNote, ()>) {
     if let Some(node) = waiting_for_victims(seen, pod) {
-        plan.notes.push(Note::WaitsForVictims { pod: pod.meta.key(), node: node.into() });
+        plan.notes.push(SchedulerNote::WaitsForVictims { pod: pod.meta.key(), node: node.into() });
         return;
     }
     let nomination = preempt(pod, refused, &seen.bound, &seen.budgets);
     let hopeless = preemption_texts(refused);
     let preemption = if nomination.is_some() { &[][..] } else { &hopeless };
     let message = failure_message(seen.nodes.len(), all_reasons(seen, refused).iter().map(Vec::as_slice), preemption);
-    plan.notes.push(Note::NoFit { pod: pod.meta.key(), message: message.as_str().into() });
+    plan.notes.push(SchedulerNote::NoFit { pod: pod.meta.key(), message: message.as_str().into() });
     let told = pod.condition("PodScheduled").is_some_and(|condition| condition.message.as_ref() == message);
     if !told || nomination.is_some() {
         let nominated = nomination.as_ref().map(|(node, _)| json!({ "nominatedNodeName": node.name() }));
@@ -212,7 +212,7 @@ fn refuse(seen: &Seen, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut 
 }
 
 /// A pinned pod is only tried on its node; all others count as not matching (DS-B42).
-fn all_reasons(seen: &Seen, refused: &Refused) -> Vec<Vec<Reason>> {
+fn all_reasons(seen: &SchedulerInput, refused: &Refused) -> Vec<Vec<Reason>> {
     let untried = seen.nodes.len() - refused.len().min(seen.nodes.len());
     let elsewhere = std::iter::repeat_n(vec![Reason::NoAffinityTerm], untried);
     refused.iter().map(|(_, reasons)| reasons.clone()).chain(elsewhere).collect()
@@ -240,7 +240,7 @@ fn preemption_texts(refused: &Refused) -> Vec<(usize, &'static str)> {
 }
 
 /// The node that the pod was promised, while pods that made room for it are still ending there.
-fn waiting_for_victims<'a>(seen: &'a Seen, pod: &'a Pod) -> Option<&'a str> {
+fn waiting_for_victims<'a>(seen: &'a SchedulerInput, pod: &'a Pod) -> Option<&'a str> {
     let node = pod.status.nominated_node_name.as_ref();
     let priority = pod.spec.priority.unwrap_or(0);
     let on_node = seen.bound.get(node)?;
@@ -251,7 +251,7 @@ fn waiting_for_victims<'a>(seen: &'a Seen, pod: &'a Pod) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     fn node(name: &str, cpu: &str) -> String {
         format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"{cpu}","pods":"10"}}}}}}"#)
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn pods_get_room_once() {
         // DS-B43, DS-B45, DS-B46
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::NODE, &node("a", "1"));
         bed.put(&kinds::POD, &pod("p", "", "1"));
         bed.put(&kinds::POD, &pod("q", "", "1"));
@@ -281,9 +281,9 @@ mod tests {
     }
 
     #[test]
-    fn the_same_refusal_is_told_once() {
+    fn the_same_refusal_is_reported_once() {
         // DS-B47
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::POD, &pod("p", "", "1"));
         assert_eq!(bed.run("pending", at(0)).len(), 2);
         assert_eq!(bed.last_body(1), "no nodes available to schedule pods");
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_pod_without_a_node_is_tried_again_when_something_changes() {
         // DS-B51: at once; the periodic full pass tries it, too
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         assert!(bed.woken(&kinds::NODE, &node("a", "1")).is_empty(), "there is nothing to place");
         assert_eq!(bed.woken(&kinds::POD, &pod("p", "", "2")), ["pending"]);
         assert_eq!(bed.run("pending", at(0)).len(), 2);
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn gates_and_other_schedulers_are_respected() {
         // DS-B40
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::NODE, &node("a", "4"));
         bed.put(&kinds::POD, &pod("p", r#""schedulingGates":[{"name":"g"}],"#, "1"));
         bed.put(&kinds::POD, &pod("q", r#""schedulerName":"mine","#, "1"));
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn an_important_pod_makes_room() {
         // DS-B52
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::NODE, &node("a", "1"));
         bed.put(&kinds::POD, &pod("low", r#""nodeName":"a","#, "1"));
         bed.put(&kinds::POD, &pod("high", r#""priority":1000,"#, "1"));
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn room_is_made_where_no_budget_breaks() {
         // DS-B52
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         for (name, app) in [("a", "web"), ("b", "db")] {
             bed.put(&kinds::NODE, &node(name, "1"));
             let bound = pod(&format!("low-{name}"), &format!(r#""nodeName":"{name}","#), "1");
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn a_pinned_pod_is_only_tried_on_its_node() {
         // DS-B42
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::NODE, &node("a", "4"));
         bed.put(&kinds::NODE, &node("b", "0"));
         let pin = r#""affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":

@@ -18,14 +18,14 @@ pub struct TaintEviction;
 
 /// A bound pod and the NoExecute taints of its node.
 #[derive(Debug)]
-pub struct Seen {
+pub struct TaintEvictionInput {
     pod: Arc<Pod>,
     taints: Vec<Taint>,
 }
 
 /// What was decided so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct TaintEvictionMemory {
     /// Since when the node has been tainted, as first seen here (for taints without `timeAdded`).
     since: Option<Timestamp>,
     /// An eviction is due at some time.
@@ -35,14 +35,14 @@ pub struct Memory {
 
 /// This controller says all it has to say in events.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum TaintEvictionNote {
     WillEvict { pod: Key, at: Timestamp },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for TaintEvictionNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::WillEvict { pod, at } => write!(f, "pod {pod} tolerates its node's taints until {at}"),
+            TaintEvictionNote::WillEvict { pod, at } => write!(f, "pod {pod} tolerates its node's taints until {at}"),
         }
     }
 }
@@ -57,9 +57,9 @@ enum Verdict {
 }
 
 impl Reconciler for TaintEviction {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = TaintEvictionInput;
+    type Memory = TaintEvictionMemory;
+    type Note = TaintEvictionNote;
 
     fn name(&self) -> &'static str {
         "taint-eviction-controller"
@@ -87,14 +87,19 @@ impl Reconciler for TaintEviction {
         tainted.flat_map(|node| view.pods().on_node(node.name()).map(|pod| pod.meta.key())).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<TaintEvictionInput> {
         let pod = view.pods().get(key)?;
         let node = view.node(&pod.spec.node_name)?;
         let taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| is_no_execute(taint)).cloned().collect();
-        Some(Seen { pod: pod.clone(), taints })
+        Some(TaintEvictionInput { pod: pod.clone(), taints })
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(
+        &self,
+        seen: &TaintEvictionInput,
+        memory: &TaintEvictionMemory,
+        now: Timestamp,
+    ) -> Plan<TaintEvictionNote, TaintEvictionMemory> {
         if seen.pod.is_terminating() {
             return Plan { memory: memory.clone(), ..Plan::default() };
         }
@@ -105,27 +110,27 @@ impl Reconciler for TaintEviction {
             Verdict::After(delay) if now < start + delay => {
                 let at = start + delay;
                 Plan {
-                    notes: vec![Note::WillEvict { pod: seen.pod.meta.key(), at }],
+                    notes: vec![TaintEvictionNote::WillEvict { pod: seen.pod.meta.key(), at }],
                     wake_at: Some(at),
-                    memory: Memory { since: Some(since), scheduled: true, announced: false },
+                    memory: TaintEvictionMemory { since: Some(since), scheduled: true, announced: false },
                     ..Plan::default()
                 }
             }
             Verdict::After(_) | Verdict::Now => {
-                evict(&seen.pod, Memory { since: Some(since), scheduled: true, ..memory.clone() }, now)
+                evict(&seen.pod, TaintEvictionMemory { since: Some(since), scheduled: true, ..memory.clone() }, now)
             }
         }
     }
 }
 
 /// Nothing makes the pod leave, or not any more: if it was to be evicted, that is called off.
-fn stay(pod: &Pod, memory: &Memory) -> Plan<Note, Memory> {
+fn stay(pod: &Pod, memory: &TaintEvictionMemory) -> Plan<TaintEvictionNote, TaintEvictionMemory> {
     let message = format!("Cancelling deletion of Pod {}", pod.meta.key());
     let event = || pod_event(pod, EventType::Normal, "TaintManagerEviction", message);
     Plan { actions: memory.scheduled.then(event).into_iter().collect(), ..Plan::default() }
 }
 
-fn evict(pod: &Pod, memory: Memory, now: Timestamp) -> Plan<Note, Memory> {
+fn evict(pod: &Pod, memory: TaintEvictionMemory, now: Timestamp) -> Plan<TaintEvictionNote, TaintEvictionMemory> {
     let mut actions = Vec::new();
     if !memory.announced {
         let condition =
@@ -135,7 +140,7 @@ fn evict(pod: &Pod, memory: Memory, now: Timestamp) -> Plan<Note, Memory> {
         actions.push(pod_event(pod, EventType::Normal, "TaintManagerEviction", message));
     }
     actions.push(delete_pod(pod, None));
-    Plan { actions, memory: Memory { announced: true, ..memory }, ..Plan::default() }
+    Plan { actions, memory: TaintEvictionMemory { announced: true, ..memory }, ..Plan::default() }
 }
 
 /// The minimum over the tolerations that are needed; ignored where all are without a limit.
@@ -171,10 +176,10 @@ fn no_execute_of(item: Option<&Item>) -> Vec<&Taint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
-    fn bed(tolerations: &str) -> Bed<TaintEviction> {
-        let mut bed = Bed::new(TaintEviction);
+    fn bed(tolerations: &str) -> TestBed<TaintEviction> {
+        let mut bed = TestBed::new(TaintEviction);
         bed.put(
             &kinds::NODE,
             r#"{"metadata":{"name":"a"},"spec":{"taints":[{"key":"k","effect":"NoExecute","timeAdded":"2026-01-01T00:00:00Z"}]}}"#,
@@ -260,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_untainted_nodes_wake_nobody() {
+    fn pods_of_untainted_nodes_wake_no_controller() {
         let mut bed = bed("[]");
         bed.put(&kinds::NODE, r#"{"metadata":{"name":"b"}}"#);
         assert_eq!(

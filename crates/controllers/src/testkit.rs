@@ -11,16 +11,16 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(seconds)
 }
 
-pub(crate) struct Bed<R: Reconciler> {
+pub(crate) struct TestBed<R: Reconciler> {
     reconciler: R,
     pub(crate) view: View,
     memory: std::collections::BTreeMap<Key, R::Memory>,
     last: Option<Plan<R::Note, R::Memory>>,
 }
 
-impl<R: Reconciler> Bed<R> {
+impl<R: Reconciler> TestBed<R> {
     pub(crate) fn new(reconciler: R) -> Self {
-        Bed { reconciler, view: View::default(), memory: Default::default(), last: None }
+        TestBed { reconciler, view: View::default(), memory: Default::default(), last: None }
     }
 
     /// Exactly these kinds are served, and known up to `revision`.
@@ -57,7 +57,7 @@ impl<R: Reconciler> Bed<R> {
     /// Plans one key and returns each action as `verb resource/namespace/name subresource`.
     pub(crate) fn run(&mut self, key: &str, now: Timestamp) -> Vec<String> {
         let key = parse_key(key);
-        let Some(seen) = self.reconciler.see(&self.view, &key) else {
+        let Some(seen) = self.reconciler.gather(&self.view, &key) else {
             self.memory.remove(&key);
             self.last = None;
             return vec!["forget".into()];

@@ -38,7 +38,7 @@ impl Default for Zones {
 
 /// How a zone fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ZoneState {
     Normal,
     /// Many nodes are not ready; `large` as [`LARGE_ZONE`] says.
     Partial {
@@ -52,9 +52,9 @@ enum State {
 
 /// One zone and its nodes that are not ready.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ZoneInput {
     zone: Box<str>,
-    state: State,
+    state: ZoneState,
     /// They have reported, are not ready and have no `NoExecute` taint for it; the longest ailing first.
     waiting: Vec<Arc<Node>>,
     /// Those that have it.
@@ -63,7 +63,7 @@ pub struct Seen {
 
 /// The zone's rate, as a memory of what was given out.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct ZoneMemory {
     last: Option<Timestamp>,
     /// Nodes whose turn has come; if the write failed, they need not queue again.
     granted: BTreeSet<Arc<str>>,
@@ -71,25 +71,25 @@ pub struct Memory {
 
 /// Why nodes that are not ready keep their pods for now.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum ZoneNote {
     Slow { zone: Box<str>, nodes: usize, next: Timestamp },
     Stopped { zone: Box<str>, nodes: usize },
     Everywhere { zone: Box<str>, nodes: usize },
 }
 
-impl std::fmt::Display for Note {
+impl std::fmt::Display for ZoneNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Note::Slow { zone, nodes, next } => {
+            ZoneNote::Slow { zone, nodes, next } => {
                 write!(
                     f,
                     "zone {zone}: {nodes} nodes that are not ready keep their pods for now; the next is due at {next}"
                 )
             }
-            Note::Stopped { zone, nodes } => {
+            ZoneNote::Stopped { zone, nodes } => {
                 write!(f, "zone {zone}: too many nodes are not ready; {nodes} of them keep their pods")
             }
-            Note::Everywhere { zone, nodes } => {
+            ZoneNote::Everywhere { zone, nodes } => {
                 write!(f, "zone {zone}: no node is ready anywhere; {nodes} nodes keep their pods")
             }
         }
@@ -97,9 +97,9 @@ impl std::fmt::Display for Note {
 }
 
 impl Reconciler for Zones {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = ZoneInput;
+    type Memory = ZoneMemory;
+    type Note = ZoneNote;
 
     fn name(&self) -> &'static str {
         "zone-controller"
@@ -126,7 +126,7 @@ impl Reconciler for Zones {
         view.zones().iter().map(|(name, _)| Key::cluster(name)).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<ZoneInput> {
         let zone = view.zones().get(&key.name)?;
         let nodes = zone.ailing().filter_map(|name| view.node(name).cloned());
         let reported = nodes.filter(|node| readiness(node) != Readiness::Absent);
@@ -134,36 +134,41 @@ impl Reconciler for Zones {
             reported.partition(|node| node.spec.taints.iter().any(is_eviction));
         waiting.sort_by_key(|node| (since(node), node.meta.name.clone()));
         let everywhere = view.zones().iter().all(|(_, zone)| zone.ready() == 0);
-        let state = if everywhere { State::Everywhere } else { state_of(zone) };
-        Some(Seen { zone: key.name.as_ref().into(), state, waiting, tainted })
+        let state = if everywhere { ZoneState::Everywhere } else { state_of(zone) };
+        Some(ZoneInput { zone: key.name.as_ref().into(), state, waiting, tainted })
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan<Note, Memory> {
+    fn plan(&self, seen: &ZoneInput, memory: &ZoneMemory, now: Timestamp) -> Plan<ZoneNote, ZoneMemory> {
         let memory = memory.still(seen);
         let (zone, nodes) = (seen.zone.clone(), seen.waiting.len());
         let interval = match seen.state {
-            State::Everywhere => return spare(seen, memory),
+            ZoneState::Everywhere => return spare(seen, memory),
             _ if nodes == 0 => return Plan { memory, ..Plan::default() },
-            State::Partial { large: false } => {
-                return Plan { notes: vec![Note::Stopped { zone, nodes }], memory, ..Plan::default() };
+            ZoneState::Partial { large: false } => {
+                return Plan { notes: vec![ZoneNote::Stopped { zone, nodes }], memory, ..Plan::default() };
             }
-            State::Partial { large: true } => self.slow_interval,
-            State::Normal | State::Full => self.interval,
+            ZoneState::Partial { large: true } => self.slow_interval,
+            ZoneState::Normal | ZoneState::Full => self.interval,
         };
         give_out(seen, memory, interval, now)
     }
 }
 
-impl Memory {
+impl ZoneMemory {
     /// Without the nodes that have got their taint or need none any more.
-    fn still(&self, seen: &Seen) -> Memory {
+    fn still(&self, seen: &ZoneInput) -> ZoneMemory {
         let waits = |name: &&Arc<str>| seen.waiting.iter().any(|node| node.meta.name == **name);
-        Memory { last: self.last, granted: self.granted.iter().filter(waits).cloned().collect() }
+        ZoneMemory { last: self.last, granted: self.granted.iter().filter(waits).cloned().collect() }
     }
 }
 
 /// Taints the next node if the rate allows it, and those again whose turn has come before.
-fn give_out(seen: &Seen, mut memory: Memory, interval: SignedDuration, now: Timestamp) -> Plan<Note, Memory> {
+fn give_out(
+    seen: &ZoneInput,
+    mut memory: ZoneMemory,
+    interval: SignedDuration,
+    now: Timestamp,
+) -> Plan<ZoneNote, ZoneMemory> {
     let due = memory.last.is_none_or(|last| last + interval <= now);
     let next = seen.waiting.iter().find(|node| due && !memory.granted.contains(&node.meta.name));
     if let Some(node) = next {
@@ -173,14 +178,14 @@ fn give_out(seen: &Seen, mut memory: Memory, interval: SignedDuration, now: Time
     let (turn, rest): (Vec<_>, Vec<_>) = seen.waiting.iter().partition(|node| memory.granted.contains(&node.meta.name));
     let actions = turn.into_iter().map(|node| taint(node, now)).collect();
     let next = memory.last.map(|last| last + interval).filter(|_| !rest.is_empty());
-    let note = |next| Note::Slow { zone: seen.zone.clone(), nodes: rest.len(), next };
+    let note = |next| ZoneNote::Slow { zone: seen.zone.clone(), nodes: rest.len(), next };
     Plan { actions, notes: next.map(note).into_iter().collect(), wake_at: next, memory, ..Plan::default() }
 }
 
 /// Takes back what was given out: nothing is evicted while it is us who are cut off.
-fn spare(seen: &Seen, memory: Memory) -> Plan<Note, Memory> {
+fn spare(seen: &ZoneInput, memory: ZoneMemory) -> Plan<ZoneNote, ZoneMemory> {
     let nodes = seen.waiting.len() + seen.tainted.len();
-    let note = Note::Everywhere { zone: seen.zone.clone(), nodes };
+    let note = ZoneNote::Everywhere { zone: seen.zone.clone(), nodes };
     Plan {
         actions: seen.tainted.iter().map(|node| untaint(node)).collect(),
         notes: (nodes > 0).then_some(note).into_iter().collect(),
@@ -200,15 +205,15 @@ fn untaint(node: &Node) -> Action {
     write_taints(node, &taints)
 }
 
-fn state_of(zone: &Zone) -> State {
+fn state_of(zone: &Zone) -> ZoneState {
     let (ready, not_ready) = (zone.ready(), zone.not_ready());
     let nodes = ready + not_ready;
     match ready {
-        0 if not_ready > 0 => State::Full,
+        0 if not_ready > 0 => ZoneState::Full,
         _ if not_ready >= PARTIAL_NODES_MIN && not_ready * 100 >= nodes * PARTIAL_PERCENT => {
-            State::Partial { large: nodes > LARGE_ZONE }
+            ZoneState::Partial { large: nodes > LARGE_ZONE }
         }
-        _ => State::Normal,
+        _ => ZoneState::Normal,
     }
 }
 
@@ -224,7 +229,7 @@ fn since(node: &Node) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Bed, at};
+    use crate::testkit::{TestBed, at};
 
     fn node(name: &str, zone: &str, ready: &str, taint: &str) -> String {
         let taints = match taint {
@@ -238,8 +243,8 @@ mod tests {
     }
 
     /// `ready` nodes a… and `ill` nodes z… in zone `z`.
-    fn bed(ready: usize, ill: usize) -> Bed<Zones> {
-        let mut bed = Bed::new(Zones::default());
+    fn bed(ready: usize, ill: usize) -> TestBed<Zones> {
+        let mut bed = TestBed::new(Zones::default());
         for index in 0..ready {
             bed.put(&kinds::NODE, &node(&format!("a{index:03}"), "z", "True", ""));
         }
@@ -281,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_zone_that_is_partly_disrupted_goes_slowly() {
+    fn a_large_zone_that_is_partly_disrupted_is_tainted_slowly() {
         // DS-G05: 0.01 nodes a second in zones of more than 50 nodes
         let mut bed = bed(20, 31);
         assert_eq!(bed.run(":z", at(0)), ["patch nodes/z000"]);

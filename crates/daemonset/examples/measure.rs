@@ -17,7 +17,7 @@ use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::reconcile::Reconciler;
 use everynode_api::view::{Item, View};
-use everynode_daemonset::{Bind, DaemonSetController, Memory, Options};
+use everynode_daemonset::{Bind, DaemonSetController, DaemonSetMemory, Options};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -101,21 +101,21 @@ struct Bench<'a> {
     controller: DaemonSetController,
     view: &'a mut View,
     key: Key,
-    memory: Memory,
+    memory: DaemonSetMemory,
 }
 
 impl<'a> Bench<'a> {
     fn new(options: Options, view: &'a mut View) -> Self {
         let controller = DaemonSetController::new(options);
         let key = controller.all(view).remove(0);
-        Bench { controller, view, key, memory: Memory::default() }
+        Bench { controller, view, key, memory: DaemonSetMemory::default() }
     }
 
     /// Milliseconds to gather and to plan, and the number of actions.
     fn pass(&mut self) -> (f64, f64, usize) {
         let now: Timestamp = "2026-02-01T00:00:00Z".parse().expect("a time");
         let start = Instant::now();
-        let seen = self.controller.see(self.view, &self.key).expect("the set");
+        let seen = self.controller.gather(self.view, &self.key).expect("the set");
         let gathered = start.elapsed();
         let plan = self.controller.plan(&seen, &self.memory, now);
         let planned = start.elapsed() - gathered;
@@ -216,8 +216,8 @@ fn many_sets(sets: usize, nodes: usize) {
     let now: Timestamp = "2026-02-01T00:00:00Z".parse().expect("a time");
     let mut memories = BTreeMap::new();
     for key in controller.all(&view) {
-        let seen = controller.see(&view, &key).expect("the set");
-        memories.insert(key, controller.plan(&seen, &Memory::default(), now).memory);
+        let seen = controller.gather(&view, &key).expect("the set");
+        memories.insert(key, controller.plan(&seen, &DaemonSetMemory::default(), now).memory);
     }
     let (mut woken, mut waking, mut passes) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -231,7 +231,7 @@ fn many_sets(sets: usize, nodes: usize) {
         woken.push(keys.len() as f64);
         for key in keys {
             let start = Instant::now();
-            let seen = controller.see(&view, &key).expect("the set");
+            let seen = controller.gather(&view, &key).expect("the set");
             let plan = controller.plan(&seen, &memories[&key], now);
             passes.push(start.elapsed().as_secs_f64() * 1e3);
             memories.insert(key, plan.memory);

@@ -58,7 +58,7 @@ pub(crate) fn delete_pod(set: &DaemonSet, pod: &Pod) -> Action {
     delete(&kinds::POD, &pod.meta, same_object(&pod.meta), Some(report))
 }
 
-/// Deletes a revision that nobody changed meanwhile.
+/// Deletes a revision that was not changed meanwhile.
 pub(crate) fn delete_revision(revision: &Meta) -> Action {
     let resource_version = Some(revision.resource_version).filter(|version| *version > 0);
     let preconditions = Preconditions { resource_version, ..same_object(revision) };

@@ -1,6 +1,6 @@
-//! An independent judge of plans: from (Seen, Plan), with its own, slow and plain, reading of the rules.
+//! An independent judge of plans: from (DaemonSetInput, Plan), with its own, slow and plain, reading of the rules.
 //!
-//! It judges the plan and not the world: what was already wrong is nobody's fault here. Per node, counting neither
+//! It judges the plan and not the world: what was already wrong is not the plan's fault. Per node, counting neither
 //! terminal nor terminating pods, a plan never leads to two pods of one revision or to three in all; it
 //! never takes down more than the budget; it never takes an available pod while an unavailable outdated one could go
 //! first; it touches nothing outside the selector; its status is a recount.
@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use everynode_api::kinds;
 use everynode_api::reconcile::{Action, Violation};
 
-use crate::{Note, Options, Plan, Seen, normal, revision};
+use crate::{DaemonSetInput, DaemonSetNote, Options, Plan, normal, revision};
 use facts::{Facts, NodeFacts, PodFacts};
 
 /// Everything that is wrong with a plan.
-pub fn audit(options: &Options, seen: &Seen, plan: &Plan) -> Vec<Violation> {
+pub fn audit(options: &Options, seen: &DaemonSetInput, plan: &Plan) -> Vec<Violation> {
     let mut audit = Audit { options, seen, plan, facts: Facts::new(options, seen, plan), violations: Vec::new() };
     audit.ownership();
     audit.identity();
@@ -31,7 +31,7 @@ pub fn audit(options: &Options, seen: &Seen, plan: &Plan) -> Vec<Violation> {
 
 struct Audit<'a> {
     options: &'a Options,
-    seen: &'a Seen,
+    seen: &'a DaemonSetInput,
     plan: &'a Plan,
     facts: Facts<'a>,
     violations: Vec<Violation>,
@@ -170,8 +170,8 @@ impl Audit<'_> {
         };
         let before = self.facts.nodes.iter().filter(doubled).count() as i64;
         let staying = |node: &NodeFacts<'_>| node.pods.iter().any(|pod| pod.lives() && !pod.deleted && serves(pod));
-        let beside = |node: &&NodeFacts<'_>| !node.creates.is_empty() && staying(node);
-        let started = self.facts.nodes.iter().filter(beside).count() as i64;
+        let surging = |node: &&NodeFacts<'_>| !node.creates.is_empty() && staying(node);
+        let started = self.facts.nodes.iter().filter(surging).count() as i64;
         let allowed = self.facts.max_surge;
         if started > 0 && before + started > allowed {
             self.blame(format!("{before} nodes surge and {started} more are started; {allowed} are allowed"));
@@ -203,7 +203,8 @@ impl Audit<'_> {
     /// The status is a recount (DS-E02 to DS-E09).
     fn status(&mut self) {
         let Some(write) = &self.plan.status else { return };
-        let uncounted = |note: &Note| matches!(note, Note::Collision { .. } | Note::NameTooLong { .. });
+        let uncounted =
+            |note: &DaemonSetNote| matches!(note, DaemonSetNote::Collision { .. } | DaemonSetNote::NameTooLong { .. });
         if self.plan.notes.iter().any(uncounted) {
             return;
         }
@@ -238,7 +239,7 @@ impl Audit<'_> {
         let is_newest = |data| normal::same_template(template, normal::template_of(data));
         let (newest, old): (Vec<_>, Vec<_>) =
             self.seen.revisions.iter().partition(|revision| is_newest(&revision.data));
-        // None is ours where one under somebody else's care serves as the newest (DS-D51).
+        // None is ours where one of another owner serves as the newest (DS-D51).
         if !newest.is_empty() && newest.iter().all(|revision| deleted.contains(&*revision.meta.name)) {
             self.blame("the newest revision is deleted".into());
         }

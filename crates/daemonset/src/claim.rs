@@ -5,7 +5,7 @@ use everynode_api::selector::Selector;
 use everynode_api::view::Pod;
 use std::sync::Arc;
 
-use crate::seen::{Seen, matches};
+use crate::input::{DaemonSetInput, matches};
 
 /// What an object is to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Claim {
     Ignore,
 }
 
-pub(crate) fn claim(meta: &Meta, selector: &Selector, seen: &Seen) -> Claim {
+pub(crate) fn claim(meta: &Meta, selector: &Selector, seen: &DaemonSetInput) -> Claim {
     let set = &seen.set.meta;
     match (meta.controller(), matches(selector, meta)) {
         (Some(owner), _) if *owner.uid != *set.uid => Claim::Ignore, // DS-C12
@@ -41,7 +41,7 @@ pub(crate) struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    pub fn new(seen: &'a Seen, selector: &'a Selector) -> Self {
+    pub fn new(seen: &'a DaemonSetInput, selector: &'a Selector) -> Self {
         let mut claims = Claims { selector, adopt: Vec::new(), wait: Vec::new() };
         for pod in &seen.orphans {
             match claim(&pod.meta, selector, seen) {
@@ -64,7 +64,7 @@ impl<'a> Claims<'a> {
     }
 
     /// Every pod of the set, those that are being adopted included.
-    pub fn pods(&self, seen: &'a Seen) -> impl Iterator<Item = &'a Arc<Pod>> {
+    pub fn pods(&self, seen: &'a DaemonSetInput) -> impl Iterator<Item = &'a Arc<Pod>> {
         seen.owned.values().filter(|pod| self.selects(pod)).chain(self.adopting())
     }
 }

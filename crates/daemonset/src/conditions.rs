@@ -23,7 +23,7 @@ pub(crate) struct Facts {
     pub max_unavailable: i64,
     pub on_delete: bool,
     /// Orphans to adopt once it is certain that the set still exists. That the message tells their number makes the
-    /// status change, and its write is what brings the certainty (see `Seen::sets_known_to`).
+    /// status change, and its write is what brings the certainty (see `DaemonSetInput::sets_known_to`).
     pub adoptions_waiting: usize,
     /// Nodes where a pod is in back-off, or has not been ready for a while though it was started.
     pub failing: Vec<Arc<str>>,

@@ -11,7 +11,7 @@ use crate::revision::NAME_BYTES_MAX;
 
 /// One thing that a plan has to say.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum DaemonSetNote {
     /// The set is being deleted: nothing is done (DS-C03).
     SetTerminating,
     /// The selector is `{}` (DS-C02).
@@ -51,19 +51,19 @@ pub enum Note {
     Create {
         node: Arc<str>,
         pod: Arc<str>,
-        why: Want,
+        why: CreateReason,
         bound: bool,
     },
     Delete {
         pod: Arc<str>,
         node: Arc<str>,
-        why: Why,
+        why: DeleteReason,
     },
     /// A pod that stays for now though it is not what is wanted.
     Hold {
         pod: Arc<str>,
         node: Arc<str>,
-        why: Hold,
+        why: WaitReason,
     },
     /// No pod here.
     Skip {
@@ -102,7 +102,7 @@ pub enum Note {
 
 /// Why a pod is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum CreateReason {
     Missing,
     /// Beside the outdated pod (DS-D26).
     Surge,
@@ -112,7 +112,7 @@ pub enum Want {
 
 /// Why a pod is deleted.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Why {
+pub enum DeleteReason {
     /// The node must not run it (DS-C24).
     NotEligible {
         reasons: Vec<Reason>,
@@ -148,7 +148,7 @@ pub enum Why {
 
 /// Why a pod stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum WaitReason {
     /// Outdated; the budget is spent.
     Budget { unavailable: i64, allowed: i64 },
     /// Outdated; the surge is spent.
@@ -159,7 +159,7 @@ pub enum Hold {
     NeededElsewhere,
     /// It failed or ended; it is replaced when the back-off ends.
     BackOff { until: Timestamp },
-    /// Outdated under `OnDelete`: it is replaced when somebody deletes it (DS-D01).
+    /// Outdated under `OnDelete`: it is replaced when it was deleted (DS-D01).
     OnDelete,
     /// It was only adopted in this pass.
     Adopting,
@@ -169,17 +169,17 @@ pub enum Hold {
     PortHeld { port: u16, protocol: Box<str> },
 }
 
-impl Note {
+impl DaemonSetNote {
     /// The node that the note is about.
     pub fn node(&self) -> Option<&str> {
         match self {
-            Note::Create { node, .. }
-            | Note::Delete { node, .. }
-            | Note::Hold { node, .. }
-            | Note::Skip { node, .. }
-            | Note::Stays { node, .. }
-            | Note::Leaving { node, .. }
-            | Note::NameTaken { node, .. } => Some(node),
+            DaemonSetNote::Create { node, .. }
+            | DaemonSetNote::Delete { node, .. }
+            | DaemonSetNote::Hold { node, .. }
+            | DaemonSetNote::Skip { node, .. }
+            | DaemonSetNote::Stays { node, .. }
+            | DaemonSetNote::Leaving { node, .. }
+            | DaemonSetNote::NameTaken { node, .. } => Some(node),
             _ => None,
         }
     }
@@ -187,112 +187,118 @@ impl Note {
     /// The pod that the note is about.
     pub fn pod(&self) -> Option<&str> {
         match self {
-            Note::Create { pod, .. }
-            | Note::Delete { pod, .. }
-            | Note::Hold { pod, .. }
-            | Note::Stays { pod, .. }
-            | Note::Leaving { pod, .. }
-            | Note::Relabel { pod, .. }
-            | Note::NameTaken { pod, .. } => Some(pod),
+            DaemonSetNote::Create { pod, .. }
+            | DaemonSetNote::Delete { pod, .. }
+            | DaemonSetNote::Hold { pod, .. }
+            | DaemonSetNote::Stays { pod, .. }
+            | DaemonSetNote::Leaving { pod, .. }
+            | DaemonSetNote::Relabel { pod, .. }
+            | DaemonSetNote::NameTaken { pod, .. } => Some(pod),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for DaemonSetNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Note::SetTerminating => f.write_str("the set is being deleted: its pods are left to garbage collection"),
-            Note::SelectingAll => f.write_str("the selector selects all pods: nothing is done"),
-            Note::SelectsNothing => f.write_str("the selector is missing or cannot be read: nothing is done"),
-            Note::NoTemplateLabels => f.write_str("unable to create pods, no labels"),
-            Note::CreatingRevision { name, revision } => {
+            DaemonSetNote::SetTerminating => {
+                f.write_str("the set is being deleted: its pods are left to garbage collection")
+            }
+            DaemonSetNote::SelectingAll => f.write_str("the selector selects all pods: nothing is done"),
+            DaemonSetNote::SelectsNothing => f.write_str("the selector is missing or cannot be read: nothing is done"),
+            DaemonSetNote::NoTemplateLabels => f.write_str("unable to create pods, no labels"),
+            DaemonSetNote::CreatingRevision { name, revision } => {
                 write!(f, "recording the template as revision {revision}, {name}")
             }
-            Note::Collision { name, count } => {
+            DaemonSetNote::Collision { name, count } => {
                 write!(f, "revision name {name} is taken by another template: collision count becomes {count}")
             }
-            Note::NameTooLong { bytes } => write!(
+            DaemonSetNote::NameTooLong { bytes } => write!(
                 f,
                 "no revision can be made, and no pod: its name would have {bytes} characters, {NAME_BYTES_MAX} are \
                  allowed; the set needs a shorter name"
             ),
-            Note::Adopt { object } => write!(f, "adopting {object}, which matches the selector and has no controller"),
-            Note::Release { object } => write!(f, "releasing {object}, which no longer matches the selector"),
-            Note::AdoptionWaits { object } => {
+            DaemonSetNote::Adopt { object } => {
+                write!(f, "adopting {object}, which matches the selector and has no controller")
+            }
+            DaemonSetNote::Release { object } => write!(f, "releasing {object}, which no longer matches the selector"),
+            DaemonSetNote::AdoptionWaits { object } => {
                 write!(
                     f,
                     "{object} matches the selector and has no controller; adopted once it is certain that the set still exists"
                 )
             }
-            Note::Relabel { pod, revision } => write!(f, "{pod} is relabelled: its revision is the same as {revision}"),
-            Note::Create { node, pod, why, bound } => {
+            DaemonSetNote::Relabel { pod, revision } => {
+                write!(f, "{pod} is relabelled: its revision is the same as {revision}")
+            }
+            DaemonSetNote::Create { node, pod, why, bound } => {
                 let bound = if *bound { ", bound" } else { "" };
                 write!(f, "creating {pod} for node {node}: {why}{bound}")
             }
-            Note::Delete { pod, node, why } => write!(f, "deleting {pod} on node {node}: {why}"),
-            Note::Hold { pod, node, why } => write!(f, "{pod} on node {node} stays: {why}"),
-            Note::Skip { node, reasons } => write!(f, "no pod on node {node}: {}", join(reasons)),
-            Note::Stays { pod, node, reasons } => {
+            DaemonSetNote::Delete { pod, node, why } => write!(f, "deleting {pod} on node {node}: {why}"),
+            DaemonSetNote::Hold { pod, node, why } => write!(f, "{pod} on node {node} stays: {why}"),
+            DaemonSetNote::Skip { node, reasons } => write!(f, "no pod on node {node}: {}", join(reasons)),
+            DaemonSetNote::Stays { pod, node, reasons } => {
                 write!(f, "{pod} may stay on node {node}, which would get no pod now: {}", join(reasons))
             }
-            Note::Leaving { pod, node } => write!(f, "node {node} gets a pod when {pod} has ended"),
-            Note::NameTaken { node, pod } => {
+            DaemonSetNote::Leaving { pod, node } => write!(f, "node {node} gets a pod when {pod} has ended"),
+            DaemonSetNote::NameTaken { node, pod } => {
                 write!(f, "no pod for node {node}: the name {pod} is taken by another pod")
             }
-            Note::Stalled { nodes, more, unavailable, allowed, since } => {
+            DaemonSetNote::Stalled { nodes, more, unavailable, allowed, since } => {
                 write!(f, "the rollout waits since {}: ", rfc3339(*since))?;
                 write!(f, "{unavailable} unavailable, {allowed} allowed, because of {}", names(nodes, *more))
             }
-            Note::Truncated { left } => write!(f, "{left} more in the next pass"),
+            DaemonSetNote::Truncated { left } => write!(f, "{left} more in the next pass"),
         }
     }
 }
 
-impl fmt::Display for Want {
+impl fmt::Display for CreateReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Want::Missing => "it has none",
-            Want::Surge => "beside the outdated one",
-            Want::Replace => "the outdated one is not available",
+            CreateReason::Missing => "it has none",
+            CreateReason::Surge => "beside the outdated one",
+            CreateReason::Replace => "the outdated one is not available",
         })
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for DeleteReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::NotEligible { reasons } => write!(f, "it must not run there: {}", join(reasons)),
-            Why::NodeGone => f.write_str("its node does not exist"),
-            Why::NodeReplaced => f.write_str("its node was replaced by another of the same name"),
-            Why::Failed => f.write_str("it failed"),
-            Why::Succeeded => f.write_str("it ended"),
-            Why::Duplicate { of } => write!(f, "{of} is there already"),
-            Why::Replaced { by } => write!(f, "its replacement {by} is available"),
-            Why::Superseded { by } => write!(f, "it is not ready and its replacement {by} is there"),
-            Why::Outdated { number, allowed } => write!(f, "outdated, budget {number} of {allowed}"),
-            Why::OutdatedUnavailable => f.write_str("outdated and not ready"),
-            Why::OutdatedMisplaced => f.write_str("outdated, and its node would get no pod now"),
+            DeleteReason::NotEligible { reasons } => write!(f, "it must not run there: {}", join(reasons)),
+            DeleteReason::NodeGone => f.write_str("its node does not exist"),
+            DeleteReason::NodeReplaced => f.write_str("its node was replaced by another of the same name"),
+            DeleteReason::Failed => f.write_str("it failed"),
+            DeleteReason::Succeeded => f.write_str("it ended"),
+            DeleteReason::Duplicate { of } => write!(f, "{of} is there already"),
+            DeleteReason::Replaced { by } => write!(f, "its replacement {by} is available"),
+            DeleteReason::Superseded { by } => write!(f, "it is not ready and its replacement {by} is there"),
+            DeleteReason::Outdated { number, allowed } => write!(f, "outdated, budget {number} of {allowed}"),
+            DeleteReason::OutdatedUnavailable => f.write_str("outdated and not ready"),
+            DeleteReason::OutdatedMisplaced => f.write_str("outdated, and its node would get no pod now"),
         }
     }
 }
 
-impl fmt::Display for Hold {
+impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Hold::Budget { unavailable, allowed } => {
+            WaitReason::Budget { unavailable, allowed } => {
                 write!(f, "outdated; waiting for the budget: {unavailable} unavailable, {allowed} allowed")
             }
-            Hold::Surge { surging, allowed } => {
+            WaitReason::Surge { surging, allowed } => {
                 write!(f, "outdated; waiting for the surge: {surging} surging, {allowed} allowed")
             }
-            Hold::NodeSilent => f.write_str("outdated; its node is silent and is caught up when it is back"),
-            Hold::NeededElsewhere => f.write_str("outdated; it goes when enough other pods are available"),
-            Hold::BackOff { until } => write!(f, "in back-off; replaced at {}", rfc3339(*until)),
-            Hold::OnDelete => f.write_str("outdated; replaced when somebody deletes it (OnDelete)"),
-            Hold::Adopting => f.write_str("it is being adopted"),
-            Hold::AwaitingReplacement => f.write_str("its replacement is not available yet"),
-            Hold::PortHeld { port, protocol } => write!(
+            WaitReason::NodeSilent => f.write_str("outdated; its node is silent and is caught up when it is back"),
+            WaitReason::NeededElsewhere => f.write_str("outdated; it goes when enough other pods are available"),
+            WaitReason::BackOff { until } => write!(f, "in back-off; replaced at {}", rfc3339(*until)),
+            WaitReason::OnDelete => f.write_str("outdated; replaced when somebody deletes it (OnDelete)"),
+            WaitReason::Adopting => f.write_str("it is being adopted"),
+            WaitReason::AwaitingReplacement => f.write_str("its replacement is not available yet"),
+            WaitReason::PortHeld { port, protocol } => write!(
                 f,
                 "its replacement cannot come beside it: it holds host port {port}/{protocol}, which both need \
                  (maxUnavailable instead of maxSurge lets it go first)"

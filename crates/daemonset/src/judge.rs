@@ -52,7 +52,7 @@ pub(crate) fn pod_spec(template: &PodSpec, respect_cordon: bool) -> PodSpec {
     spec
 }
 
-/// Likewise with nothing but what the verdict on a node reads.
+/// The same with nothing but what the verdict on a node reads.
 pub(crate) fn verdict_spec(template: &PodSpec, respect_cordon: bool) -> PodSpec {
     let needed = PodSpec {
         node_name: template.node_name.clone(),
@@ -169,7 +169,7 @@ impl PodState {
     }
 
     /// Ended and being deleted: nothing but a name that is still taken (DS-C20).
-    pub fn is_ghost(&self) -> bool {
+    pub fn is_finished_and_terminating(&self) -> bool {
         self.pod.is_terminating() && self.pod.is_terminal()
     }
 

@@ -1,14 +1,14 @@
 //! The heart: from one DaemonSet, its nodes, pods and revisions to a plan.
 //!
 //! # The story
-//! A DaemonSet wants one pod on every node that it fits. [`see`](seen) gathers everything that the decision about
+//! A DaemonSet wants one pod on every node that it fits. [`gather`](input) gathers everything that the decision about
 //! one set is made from; [`plan`](mod@plan) decides, without clock, randomness or I/O; [`audit`](mod@audit) judges the
 //! plan without trusting it. Executing is the driver's work, in another crate.
 //!
 //! One pass, in order: *guard* (a set that is being deleted is left alone), *history* (which revision is the newest;
 //! a new one is recorded first, and nothing is taken down in that pass), *claim* (which pods are ours), *nodes* (per node: missing, failed,
 //! doubled, no longer wanted), *rollout* (which outdated pods go next within the budget), *cleanup* of old revisions,
-//! *status*. Every "not now" and "not here" is a [`Note`].
+//! *status*. Every "not now" and "not here" is a [`DaemonSetNote`].
 //!
 //! # Reading order
 //! `plan`, `node`, `rollout`, one file of `tests/cases/`, then the rest: `claim`, `revision`, `pod`, `backoff`, `status`.
@@ -21,6 +21,7 @@ mod backoff;
 mod claim;
 mod conditions;
 mod explain;
+pub mod input;
 mod judge;
 mod memory;
 mod names;
@@ -30,7 +31,6 @@ pub mod plan;
 mod pod;
 mod revision;
 mod rollout;
-pub mod seen;
 mod sites;
 mod status;
 pub mod testkit;
@@ -42,12 +42,12 @@ use everynode_api::reconcile::{self, Reconciler, Violation};
 use everynode_api::view::{Change, View};
 use jiff::Timestamp;
 
-pub use explain::{Hold, Note, Why};
-pub use memory::Memory;
-pub use seen::Seen;
+pub use explain::{DaemonSetNote, DeleteReason, WaitReason};
+pub use input::DaemonSetInput;
+pub use memory::DaemonSetMemory;
 
 /// A plan for one DaemonSet.
-pub type Plan = reconcile::Plan<Note, Memory>;
+pub type Plan = reconcile::Plan<DaemonSetNote, DaemonSetMemory>;
 
 /// The annotation that names the controller a set belongs to (see [`Options::class`]).
 pub const CLASS_ANNOTATION: &str = "everynode.dev/class";
@@ -81,13 +81,13 @@ impl Options {
     }
 }
 
-/// Who decides that a pod may run on the node that it is for.
+/// What decides that a pod may run on the node that it is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bind {
     /// The scheduler, always.
     #[default]
     Off,
-    /// The plan, where nobody else has a say and the pod fits; else the scheduler. Right where the API server
+    /// The plan, where no other rule has a say and the pod fits; else the scheduler. Right where the API server
     /// checks the fit again (our own).
     WhereFits,
 }
@@ -105,18 +105,18 @@ impl DaemonSetController {
 }
 
 impl DaemonSetController {
-    /// Why nodes are left alone that the plan's notes say nothing about: a [`Note::Skip`] for each that has no claim to a
-    /// pod, and a [`Note::Hold`] for each whose outdated pod waits for its turn, each kind in the order of names. Made
-    /// only when somebody asks: a set that selects ten nodes of 5,000 has 4,990 of them.
-    pub fn at_rest(&self, seen: &Seen, plan: &Plan) -> Vec<Note> {
+    /// Why nodes are left alone that the plan's notes say nothing about: a [`DaemonSetNote::Skip`] for each that has no claim to a
+    /// pod, and a [`DaemonSetNote::Hold`] for each whose outdated pod waits for its turn, each kind in the order of names. Made
+    /// only when asked for: a set that selects ten nodes of 5,000 has 4,990 of them.
+    pub fn at_rest(&self, seen: &DaemonSetInput, plan: &Plan) -> Vec<DaemonSetNote> {
         plan::at_rest(seen, &plan.memory)
     }
 }
 
 impl Reconciler for DaemonSetController {
-    type Seen = Seen;
-    type Memory = Memory;
-    type Note = Note;
+    type Input = DaemonSetInput;
+    type Memory = DaemonSetMemory;
+    type Note = DaemonSetNote;
 
     fn name(&self) -> &'static str {
         "daemonset"
@@ -132,19 +132,19 @@ impl Reconciler for DaemonSetController {
     }
 
     fn all(&self, view: &View) -> Vec<Key> {
-        let ours = view.daemon_sets().filter(|set| seen::is_ours(&self.options, set));
+        let ours = view.daemon_sets().filter(|set| input::is_ours(&self.options, set));
         ours.map(|set| set.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
-        seen::see(&self.options, view, key)
+    fn gather(&self, view: &View, key: &Key) -> Option<DaemonSetInput> {
+        input::gather(&self.options, view, key)
     }
 
-    fn plan(&self, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan {
+    fn plan(&self, seen: &DaemonSetInput, memory: &DaemonSetMemory, now: Timestamp) -> Plan {
         plan::plan(&self.options, seen, memory, now)
     }
 
-    fn audit(&self, seen: &Seen, plan: &Plan) -> Vec<Violation> {
+    fn audit(&self, seen: &DaemonSetInput, plan: &Plan) -> Vec<Violation> {
         audit::audit(&self.options, seen, plan)
     }
 }

@@ -12,7 +12,7 @@ use crate::sites::Sites;
 
 /// The memory of one set.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct DaemonSetMemory {
     /// The set that this is the memory of.
     pub(crate) set_uid: Arc<str>,
     pub(crate) back_offs: BackOffs,
@@ -27,11 +27,11 @@ pub struct Memory {
     pub(crate) bound: BTreeSet<Box<str>>,
 }
 
-impl Memory {
+impl DaemonSetMemory {
     /// The same without the shortcuts: a plan that is made from it judges every node anew, and must be the same.
     #[must_use]
-    pub fn without_shortcuts(&self) -> Memory {
-        Memory { sites: self.sites.without_basis(), ..self.clone() }
+    pub fn without_shortcuts(&self) -> DaemonSetMemory {
+        DaemonSetMemory { sites: self.sites.without_basis(), ..self.clone() }
     }
 }
 

@@ -5,17 +5,17 @@ use everynode_placement::contested_port;
 use jiff::Timestamp;
 
 use crate::backoff::BackOffs;
-use crate::explain::{Hold, Want, Why};
+use crate::explain::{CreateReason, DeleteReason, WaitReason};
+use crate::input::DaemonSetInput;
 use crate::judge::{Judge, PodState};
-use crate::seen::Seen;
 use crate::sites::{Site, node_of};
 
 /// What to do on one node, before any rollout.
 #[derive(Default)]
 pub(crate) struct Managed<'p> {
-    pub create: Option<Want>,
-    pub deletes: Vec<(&'p PodState, Why)>,
-    pub holds: Vec<(&'p PodState, Hold)>,
+    pub create: Option<CreateReason>,
+    pub deletes: Vec<(&'p PodState, DeleteReason)>,
+    pub holds: Vec<(&'p PodState, WaitReason)>,
     /// The end of a back-off.
     pub wake_at: Option<Timestamp>,
 }
@@ -29,7 +29,7 @@ impl Managed<'_> {
 /// Decides about one node. `surge`: the strategy lets a second pod start beside the first (DS-C32).
 pub(crate) fn manage<'p>(
     judge: &Judge<'_>,
-    seen: &Seen,
+    seen: &DaemonSetInput,
     back_offs: &mut BackOffs,
     surge: bool,
     site: &'p Site,
@@ -41,13 +41,13 @@ pub(crate) fn manage<'p>(
         return managed;
     }
     if pods.is_empty() {
-        managed.create = site.eligibility.should_run.then_some(Want::Missing); // DS-C21
+        managed.create = site.eligibility.should_run.then_some(CreateReason::Missing); // DS-C21
         return managed;
     }
     let running = sort_out(judge, seen, back_offs, site, &mut managed);
     let waiting = !judge.terms.strict && !managed.holds.is_empty();
     if surge && running.is_empty() && site.eligibility.should_run && !waiting {
-        managed.create = Some(Want::Missing); // DS-C29
+        managed.create = Some(CreateReason::Missing); // DS-C29
     }
     match surge {
         true if running.len() > 1 => settle_surge(judge, site, &running, &mut managed),
@@ -57,16 +57,16 @@ pub(crate) fn manage<'p>(
     managed
 }
 
-fn evict<'p>(judge: &Judge<'_>, seen: &Seen, site: &'p Site, managed: &mut Managed<'p>) {
+fn evict<'p>(judge: &Judge<'_>, seen: &DaemonSetInput, site: &'p Site, managed: &mut Managed<'p>) {
     let leaving = site.pods().iter().filter(|state| !state.is_terminating() && !state.adopting);
     let reasons = || node_of(seen, site).map_or_else(Vec::new, |node| judge.reasons(node));
-    managed.deletes = leaving.map(|state| (state, Why::NotEligible { reasons: reasons() })).collect();
+    managed.deletes = leaving.map(|state| (state, DeleteReason::NotEligible { reasons: reasons() })).collect();
 }
 
 /// Takes out what is failed, ended or from another machine (DS-C25); returns the running set.
 fn sort_out<'p>(
     judge: &Judge<'_>,
-    seen: &Seen,
+    seen: &DaemonSetInput,
     back_offs: &mut BackOffs,
     site: &'p Site,
     managed: &mut Managed<'p>,
@@ -74,9 +74,9 @@ fn sort_out<'p>(
     let mut running = Vec::new();
     for state in site.pods().iter().filter(|state| !state.is_terminating()) {
         let ended = match state.phase() {
-            PodPhase::Failed => Some(Why::Failed),
-            PodPhase::Succeeded => Some(Why::Succeeded),
-            _ if is_of_former_node(judge, seen, site, state) => Some(Why::NodeReplaced),
+            PodPhase::Failed => Some(DeleteReason::Failed),
+            PodPhase::Succeeded => Some(DeleteReason::Succeeded),
+            _ if is_of_former_node(judge, seen, site, state) => Some(DeleteReason::NodeReplaced),
             _ => None,
         };
         match ended {
@@ -93,17 +93,17 @@ fn replace<'p>(
     back_offs: &mut BackOffs,
     site: &Site,
     state: &'p PodState,
-    why: Why,
+    why: DeleteReason,
     managed: &mut Managed<'p>,
 ) {
     // The original replaces ended pods without delay (DS-K18).
-    let backs_off = why == Why::Failed || (why == Why::Succeeded && !judge.terms.strict);
+    let backs_off = why == DeleteReason::Failed || (why == DeleteReason::Succeeded && !judge.terms.strict);
     if !backs_off {
         return managed.deletes.push((state, why));
     }
     match back_offs.until(&site.name, judge.now) {
         Some(until) => {
-            managed.holds.push((state, Hold::BackOff { until }));
+            managed.holds.push((state, WaitReason::BackOff { until }));
             managed.wake_at = Some(managed.wake_at.map_or(until, |at| at.min(until)));
         }
         None => {
@@ -115,8 +115,8 @@ fn replace<'p>(
 
 /// A bound pod that is older than the node object which replaced its own (DS-K25). Only a replacement that was
 /// witnessed counts: a takeover restarts nothing.
-pub(crate) fn is_of_former_node(judge: &Judge<'_>, seen: &Seen, site: &Site, state: &PodState) -> bool {
-    let replaced = site.seat.as_ref().is_some_and(|seat| Some(&seat.node_uid) != site.node_uid.as_ref());
+pub(crate) fn is_of_former_node(judge: &Judge<'_>, seen: &DaemonSetInput, site: &Site, state: &PodState) -> bool {
+    let replaced = site.occupant.as_ref().is_some_and(|occupant| Some(&occupant.node_uid) != site.node_uid.as_ref());
     let is_older = || {
         let node = node_of(seen, site);
         node.is_some_and(|node| state.pod.meta.creation_timestamp <= node.meta.creation_timestamp)
@@ -133,7 +133,7 @@ fn keep_first<'p>(running: &[&'p PodState], managed: &mut Managed<'p>) {
 
 fn delete_duplicates<'p>(kept: &PodState, others: &[&'p PodState], managed: &mut Managed<'p>) {
     for state in others.iter().filter(|state| !state.adopting) {
-        managed.deletes.push((state, Why::Duplicate { of: kept.name() }));
+        managed.deletes.push((state, DeleteReason::Duplicate { of: kept.name() }));
     }
 }
 
@@ -148,9 +148,9 @@ fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], ma
     };
     let why = match () {
         () if old.adopting => return,
-        () if new.available => Why::Replaced { by: new.name() },
+        () if new.available => DeleteReason::Replaced { by: new.name() },
         // What a silent node does is not known; its old pod may well be serving.
-        () if !old.ready && (site.heard || judge.terms.strict) => Why::Superseded { by: new.name() },
+        () if !old.ready && (site.heard || judge.terms.strict) => DeleteReason::Superseded { by: new.name() },
         () => return managed.holds.push((old, held_back(new, old))),
     };
     managed.deletes.push((old, why));
@@ -158,7 +158,10 @@ fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], ma
 
 /// Why the old pod stays beside a new one. A new one that has no node yet because the old one holds its host port
 /// never gets one: that is for the set's author to mend.
-fn held_back(new: &PodState, old: &PodState) -> Hold {
+fn held_back(new: &PodState, old: &PodState) -> WaitReason {
     let contested = contested_port(&new.pod.spec, &old.pod.spec).filter(|_| new.pod.spec.node_name.is_empty());
-    contested.map_or(Hold::AwaitingReplacement, |port| Hold::PortHeld { port: port.host_port, protocol: port.protocol })
+    contested.map_or(WaitReason::AwaitingReplacement, |port| WaitReason::PortHeld {
+        port: port.host_port,
+        protocol: port.protocol,
+    })
 }

@@ -13,45 +13,45 @@ use everynode_api::selector::Selector;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::claim::Claims;
-use crate::explain::Note;
+use crate::explain::DaemonSetNote;
 use crate::judge::{self, Judge, PodState, Terms};
-use crate::memory::Memory;
+use crate::memory::DaemonSetMemory;
 use crate::node::{self, Managed};
 use crate::pod;
 use crate::revision::{self, History, Newest};
 use crate::rollout::{self, Queue, Rollout, Strategy};
 use crate::sites::{Site, Sites};
 use crate::status;
-use crate::{Options, Plan, Seen, actions, conditions, seen};
+use crate::{DaemonSetInput, Options, Plan, actions, conditions, input};
 
 /// How soon a set is looked at again while orphans wait to be adopted.
 const ADOPTION_RETRY: SignedDuration = SignedDuration::from_secs(1);
 
 /// Decides what to do for one set.
-pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timestamp) -> Plan {
+pub(crate) fn plan(options: &Options, seen: &DaemonSetInput, memory: &DaemonSetMemory, now: Timestamp) -> Plan {
     let set = &seen.set;
-    let fresh = Memory::default();
+    let fresh = DaemonSetMemory::default();
     // DS-C59: a set that was made anew under the same name starts clean.
     let memory = if memory.set_uid == set.meta.uid { memory } else { &fresh };
-    let selector = seen::selector(set);
-    let silent = |note: Note| Plan { notes: vec![note], memory: memory.clone(), ..Plan::default() };
+    let selector = input::selector(set);
+    let silent = |note: DaemonSetNote| Plan { notes: vec![note], memory: memory.clone(), ..Plan::default() };
     if set.meta.is_terminating() {
-        return silent(Note::SetTerminating); // DS-C03
+        return silent(DaemonSetNote::SetTerminating); // DS-C03
     }
     if selector.is_everything() {
         return selecting_all(seen, memory); // DS-C02
     }
     if selector.is_nothing() {
-        return silent(Note::SelectsNothing);
+        return silent(DaemonSetNote::SelectsNothing);
     }
     match revision::newest(seen, &selector, options.strict, now) {
         Newest::Known(history) => Pass::new(options, seen, memory, now, &selector, history).run(),
         Newest::Taken { name, count } => {
             let status = everynode_api::view::DaemonSetStatus { collision_count: Some(count), ..set.status.clone() };
-            Plan { status: status::write(set, status), ..silent(Note::Collision { name, count }) }
+            Plan { status: status::write(set, status), ..silent(DaemonSetNote::Collision { name, count }) }
         }
         Newest::NameTooLong { name } => {
-            let note = Note::NameTooLong { bytes: name.len() };
+            let note = DaemonSetNote::NameTooLong { bytes: name.len() };
             let event = actions::emit(set, EventType::Warning, "FailedCreate", note.to_string());
             let mut status = set.status.clone();
             if !options.strict {
@@ -62,16 +62,16 @@ pub(crate) fn plan(options: &Options, seen: &Seen, memory: &Memory, now: Timesta
     }
 }
 
-/// Why nodes are left alone that are not lively: they have no claim to a pod, or their pod waits for its turn.
-pub(crate) fn at_rest(seen: &Seen, memory: &Memory) -> Vec<Note> {
+/// Why nodes are left alone that are not active: they have no claim to a pod, or their pod waits for its turn.
+pub(crate) fn at_rest(seen: &DaemonSetInput, memory: &DaemonSetMemory) -> Vec<DaemonSetNote> {
     let Some(terms) = memory.sites.terms() else { return Vec::new() };
     let reasons = |name: &str| seen.node(name).map_or_else(Vec::new, |node| terms.reasons(node));
-    let skip = |node: &Arc<str>| Note::Skip { node: node.clone(), reasons: reasons(node) };
+    let skip = |node: &Arc<str>| DaemonSetNote::Skip { node: node.clone(), reasons: reasons(node) };
     let queued = |Queue { from, why }: &Queue| {
         let waiting = memory.sites.waiting().filter(|(_, site)| site.name >= *from);
         let hold = |(state, site): (&PodState, &Site)| {
             let (pod, node) = (state.name(), site.name.clone());
-            Note::Hold { pod, node, why: why.clone() }
+            DaemonSetNote::Hold { pod, node, why: why.clone() }
         };
         waiting.map(hold).collect::<Vec<_>>()
     };
@@ -79,22 +79,22 @@ pub(crate) fn at_rest(seen: &Seen, memory: &Memory) -> Vec<Note> {
     skipped.chain(memory.queue.iter().flat_map(queued)).collect()
 }
 
-fn selecting_all(seen: &Seen, memory: &Memory) -> Plan {
+fn selecting_all(seen: &DaemonSetInput, memory: &DaemonSetMemory) -> Plan {
     let message = "This daemon set is selecting all pods. A non-empty selector is required.";
     let event = actions::emit(&seen.set, EventType::Warning, "SelectingAll", message.into());
-    Plan { actions: vec![event], notes: vec![Note::SelectingAll], memory: memory.clone(), ..Plan::default() }
+    Plan { actions: vec![event], notes: vec![DaemonSetNote::SelectingAll], memory: memory.clone(), ..Plan::default() }
 }
 
 /// One pass over a set whose newest revision is known.
 struct Pass<'a> {
     options: &'a Options,
-    seen: &'a Seen,
-    memory: &'a Memory,
+    seen: &'a DaemonSetInput,
+    memory: &'a DaemonSetMemory,
     now: Timestamp,
     history: History<'a>,
     claims: Claims<'a>,
     respect_cordon: bool,
-    next: Memory,
+    next: DaemonSetMemory,
     out: Plan,
     creates: usize,
     deletes: usize,
@@ -105,7 +105,7 @@ struct Pass<'a> {
 struct Decided<'p> {
     judge: &'p Judge<'p>,
     sites: &'p Sites,
-    /// By lively site.
+    /// By active site.
     managed: &'p [Managed<'p>],
     rollout: &'p Rollout<'p>,
     strategy: Strategy,
@@ -114,8 +114,8 @@ struct Decided<'p> {
 impl<'a> Pass<'a> {
     fn new(
         options: &'a Options,
-        seen: &'a Seen,
-        memory: &'a Memory,
+        seen: &'a DaemonSetInput,
+        memory: &'a DaemonSetMemory,
         now: Timestamp,
         selector: &'a Selector,
         history: History<'a>,
@@ -128,7 +128,7 @@ impl<'a> Pass<'a> {
             history,
             claims: Claims::new(seen, selector),
             respect_cordon: judge::respects_cordon(options, &seen.set.meta),
-            next: Memory {
+            next: DaemonSetMemory {
                 back_offs: memory.back_offs.at(seen.set.meta.generation, now),
                 sites: Sites::default(),
                 queue: None,
@@ -176,7 +176,7 @@ impl<'a> Pass<'a> {
         drop((managed, rollout));
         self.next.sites = sites.settle(&judge, self.seen);
         if self.left > 0 {
-            self.out.notes.push(Note::Truncated { left: self.left });
+            self.out.notes.push(DaemonSetNote::Truncated { left: self.left });
             self.wake_at(self.now);
         }
         self.out.memory = self.next;
@@ -209,14 +209,14 @@ impl<'a> Pass<'a> {
         out.notes.append(&mut self.history.notes);
         for pod in sites.released() {
             out.actions.push(actions::release(&kinds::POD, &pod.meta, set));
-            out.notes.push(Note::Release { object: pod.meta.name.clone() });
+            out.notes.push(DaemonSetNote::Release { object: pod.meta.name.clone() });
         }
         for pod in &self.claims.adopt {
             out.actions.push(actions::adopt(&kinds::POD, &pod.meta, set));
-            out.notes.push(Note::Adopt { object: pod.meta.name.clone() });
+            out.notes.push(DaemonSetNote::Adopt { object: pod.meta.name.clone() });
         }
         for pod in &self.claims.wait {
-            out.notes.push(Note::AdoptionWaits { object: pod.meta.name.clone() });
+            out.notes.push(DaemonSetNote::AdoptionWaits { object: pod.meta.name.clone() });
         }
         let pods = self.claims.pods(self.seen);
         let merged = self.history.merge_duplicates(self.options.strict, pods, &mut out.notes);
@@ -231,7 +231,7 @@ impl<'a> Pass<'a> {
     fn manage<'p>(&mut self, judge: &Judge<'_>, sites: &'p Sites, surge: bool) -> Vec<Managed<'p>> {
         let mut back_offs = std::mem::take(&mut self.next.back_offs);
         let one = |site| node::manage(judge, self.seen, &mut back_offs, surge, site);
-        let managed: Vec<_> = sites.lively().map(one).collect();
+        let managed: Vec<_> = sites.active().map(one).collect();
         self.next.back_offs = back_offs;
         for at in managed.iter().filter_map(|managed| managed.wake_at) {
             self.wake_at(at);

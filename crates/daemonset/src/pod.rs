@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::actions;
+use crate::input::DaemonSetInput;
 use crate::judge::PodState;
 use crate::names;
-use crate::seen::Seen;
 
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 pub(crate) const GENERATION_LABEL: &str = "pod-template-generation";
@@ -19,8 +19,8 @@ const GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 const NAME_ATTEMPTS: usize = 8;
 
 /// Makes the bodies of one pass: what all of them share is built once.
-pub(crate) struct Maker<'a> {
-    seen: &'a Seen,
+pub(crate) struct PodBuilder<'a> {
+    seen: &'a DaemonSetInput,
     revision: &'a str,
     prefix: String,
     base: Value,
@@ -35,13 +35,13 @@ pub(crate) struct Made {
     pub bound: bool,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> PodBuilder<'a> {
     /// `spec` is the template's with all tolerations; `binds`: pods are created bound where they fit.
-    pub fn new(seen: &'a Seen, revision: &'a str, spec: &'a PodSpec, cordon: bool, binds: bool) -> Self {
+    pub fn new(seen: &'a DaemonSetInput, revision: &'a str, spec: &'a PodSpec, cordon: bool, binds: bool) -> Self {
         let prefix = names::prefix(&seen.set.meta.name);
         let base = base(seen, revision, &prefix, cordon);
         let binds = binds && may_bind(&seen.set.spec.template);
-        Maker { seen, revision, prefix, base, spec, binds }
+        PodBuilder { seen, revision, prefix, base, spec, binds }
     }
 
     /// The pod for a node whose last pod had the uid `predecessor`; `Err` is the last name that was taken.
@@ -86,7 +86,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Whether nobody but placement has a say in where pods of this template run.
+/// Whether placement alone decides where pods of this template run.
 pub(crate) fn may_bind(template: &PodTemplate) -> bool {
     let spec = &template.spec;
     let affinity = spec.affinity.as_deref();
@@ -99,7 +99,7 @@ pub(crate) fn may_bind(template: &PodTemplate) -> bool {
         && template.raw["spec"]["runtimeClassName"].is_null()
 }
 
-fn base(seen: &Seen, revision: &str, prefix: &str, cordon: bool) -> Value {
+fn base(seen: &DaemonSetInput, revision: &str, prefix: &str, cordon: bool) -> Value {
     let set = &seen.set;
     let template = &set.spec.template;
     let mut metadata = json!({
@@ -132,7 +132,7 @@ fn base(seen: &Seen, revision: &str, prefix: &str, cordon: bool) -> Value {
 }
 
 /// DS-C61
-fn labels(seen: &Seen, revision: &str) -> Value {
+fn labels(seen: &DaemonSetInput, revision: &str) -> Value {
     let mut labels = seen.set.spec.template.labels.with(HASH_LABEL, revision);
     if let Some(generation) = template_generation(seen) {
         labels = labels.with(GENERATION_LABEL, generation);
@@ -141,7 +141,7 @@ fn labels(seen: &Seen, revision: &str) -> Value {
 }
 
 /// The template generation, while the set has it and it is a number (DS-A11, DS-A12).
-pub(crate) fn template_generation(seen: &Seen) -> Option<&str> {
+pub(crate) fn template_generation(seen: &DaemonSetInput) -> Option<&str> {
     let text = seen.set.meta.annotations.get(GENERATION_ANNOTATION)?;
     text.parse::<i64>().is_ok().then_some(text)
 }

@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::claim::{Claim, claim};
-use crate::explain::Note;
+use crate::explain::DaemonSetNote;
+use crate::input::DaemonSetInput;
 use crate::pod::HASH_LABEL;
-use crate::seen::Seen;
 use crate::{actions, names, normal};
 
 /// On a revision that a rollback made the newest again: when that was. A new revision has its creation time.
@@ -40,7 +40,7 @@ pub(crate) struct History<'a> {
     /// Those that are only being adopted: nothing else is done to them in this pass.
     fresh: BTreeSet<&'a str>,
     pub actions: Vec<Action>,
-    pub notes: Vec<Note>,
+    pub notes: Vec<DaemonSetNote>,
 }
 
 /// What a pass knows of the newest revision.
@@ -58,7 +58,7 @@ pub(crate) enum Newest<'a> {
 }
 
 /// Finds the newest revision, and puts labels and numbers right.
-pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector, strict: bool, now: Timestamp) -> Newest<'a> {
+pub(crate) fn newest<'a>(seen: &'a DaemonSetInput, selector: &Selector, strict: bool, now: Timestamp) -> Newest<'a> {
     let mut claimed: Vec<&Arc<ControllerRevision>> = Vec::new();
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
     let mut fresh = BTreeSet::new();
@@ -93,11 +93,11 @@ pub(crate) fn newest<'a>(seen: &'a Seen, selector: &Selector, strict: bool, now:
 
 /// Claims one revision (DS-D45, DS-D46).
 fn claim_one(
-    seen: &Seen,
+    seen: &DaemonSetInput,
     selector: &Selector,
     revision: &ControllerRevision,
     actions: &mut Vec<Action>,
-    notes: &mut Vec<Note>,
+    notes: &mut Vec<DaemonSetNote>,
 ) -> Claim {
     let (meta, set) = (&revision.meta, &seen.set.meta);
     let object = || meta.name.clone();
@@ -109,12 +109,12 @@ fn claim_one(
         }
         Claim::Own | Claim::Ignore => {}
         Claim::Adopt => {
-            notes.push(Note::Adopt { object: object() });
+            notes.push(DaemonSetNote::Adopt { object: object() });
             actions.push(actions::adopt(&kinds::CONTROLLER_REVISION, meta, set));
         }
-        Claim::Wait => notes.push(Note::AdoptionWaits { object: object() }),
+        Claim::Wait => notes.push(DaemonSetNote::AdoptionWaits { object: object() }),
         Claim::Release => {
-            notes.push(Note::Release { object: object() });
+            notes.push(DaemonSetNote::Release { object: object() });
             actions.push(actions::release(&kinds::CONTROLLER_REVISION, meta, set));
         }
     }
@@ -127,12 +127,12 @@ fn is_same(revision: &ControllerRevision, template: &Value) -> bool {
 
 /// Records the template (DS-D48).
 fn missing<'a>(
-    seen: &'a Seen,
+    seen: &'a DaemonSetInput,
     revision: i64,
     old: Vec<&'a Arc<ControllerRevision>>,
     fresh: BTreeSet<&'a str>,
     mut actions: Vec<Action>,
-    mut notes: Vec<Note>,
+    mut notes: Vec<DaemonSetNote>,
 ) -> Newest<'a> {
     let set = &seen.set;
     let data = normal::revision_data(&set.spec.template.raw);
@@ -144,7 +144,7 @@ fn missing<'a>(
     }
     let mut others = seen.foreign_revisions.iter().chain(old.iter().copied());
     match others.find(|other| *other.meta.name == *name) {
-        // DS-D51: the same template under somebody else's care serves as well.
+        // DS-D51: the same template of another owner serves as well.
         Some(same) if is_same(same, &set.spec.template.raw) => {
             let (label, started) = (label(&same.meta).to_owned(), started(&same.meta));
             let duplicates = Vec::new();
@@ -159,13 +159,13 @@ fn missing<'a>(
     let target = Target::new(kinds::CONTROLLER_REVISION, &set.meta.namespace, &name);
     let body = body(seen, &name, &hash, revision, data);
     actions.push(Action::Create { target, body, report: None });
-    notes.push(Note::CreatingRevision { name, revision });
+    notes.push(DaemonSetNote::CreatingRevision { name, revision });
     let (label, duplicates) = (hash, Vec::new());
     Newest::Known(History { label, started: None, is_new: true, duplicates, old, fresh, actions, notes })
 }
 
 /// DS-D42
-fn body(seen: &Seen, name: &str, hash: &str, revision: i64, data: Value) -> Value {
+fn body(seen: &DaemonSetInput, name: &str, hash: &str, revision: i64, data: Value) -> Value {
     let set = &seen.set;
     let labels = set.spec.template.labels.with(HASH_LABEL, hash);
     let mut metadata = json!({
@@ -210,7 +210,7 @@ impl<'a> History<'a> {
         &self,
         all: bool,
         pods: impl Iterator<Item = &'p Arc<Pod>>,
-        notes: &mut Vec<Note>,
+        notes: &mut Vec<DaemonSetNote>,
     ) -> Vec<Action> {
         let kept = self.label.as_str();
         if self.duplicates.is_empty() {
@@ -225,7 +225,7 @@ impl<'a> History<'a> {
             if carried != kept && (all || doubled.contains(carried)) {
                 let body = json!({ "metadata": { "labels": { HASH_LABEL: kept } } });
                 actions.push(actions::merge(&kinds::POD, &pod.meta, body));
-                notes.push(Note::Relabel { pod: pod.meta.name.clone(), revision: kept.into() });
+                notes.push(DaemonSetNote::Relabel { pod: pod.meta.name.clone(), revision: kept.into() });
             }
         }
         let free = self.duplicates.iter().filter(|revision| !in_use.contains(label(&revision.meta)));

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use everynode_api::int_or_string::{IntOrString, Round};
 use everynode_api::view::DaemonSetSpec;
 
-use crate::explain::{Hold, Want, Why};
+use crate::explain::{CreateReason, DeleteReason, WaitReason};
+use crate::input::DaemonSetInput;
 use crate::judge::{Judge, PodState, fell_silent_after};
-use crate::seen::Seen;
 use crate::sites::{Site, Sites, node_of};
 
 /// The strategy, with its numbers resolved.
@@ -52,9 +52,9 @@ impl Strategy {
 /// What a rollout does in one pass.
 #[derive(Default)]
 pub(crate) struct Rollout<'p> {
-    pub deletes: Vec<(&'p PodState, Why)>,
-    pub creates: Vec<(&'p Site, Want)>,
-    pub holds: Vec<(&'p Site, &'p PodState, Hold)>,
+    pub deletes: Vec<(&'p PodState, DeleteReason)>,
+    pub creates: Vec<(&'p Site, CreateReason)>,
+    pub holds: Vec<(&'p Site, &'p PodState, WaitReason)>,
     /// Those of the [waiting](Sites::waiting) pods whose turn has not come.
     pub queue: Option<Queue>,
     /// Nodes that take up the budget or the surge.
@@ -68,46 +68,47 @@ pub(crate) struct Rollout<'p> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queue {
     pub from: Arc<str>,
-    pub why: Hold,
+    pub why: WaitReason,
 }
 
 impl<'p> Rollout<'p> {
-    /// No rollout: pods are updated when somebody deletes them (DS-D01).
+    /// No rollout: pods are updated when a user deletes them (DS-D01).
     pub fn on_delete(sites: &Sites) -> Self {
-        let queue = sites.waiting().next().map(|(_, site)| Queue { from: site.name.clone(), why: Hold::OnDelete });
+        let queue =
+            sites.waiting().next().map(|(_, site)| Queue { from: site.name.clone(), why: WaitReason::OnDelete });
         Rollout { queue, ..Rollout::default() }
     }
 
     /// Something outdated waits for the budget and nothing moves.
     pub fn is_blocked(&self) -> bool {
         let holds = self.holds.iter().map(|(_, _, why)| why).chain(self.queue.as_ref().map(|queue| &queue.why));
-        let mut holds = holds.filter(|why| matches!(why, Hold::Budget { .. } | Hold::Surge { .. }));
+        let mut holds = holds.filter(|why| matches!(why, WaitReason::Budget { .. } | WaitReason::Surge { .. }));
         self.deletes.is_empty() && self.creates.is_empty() && holds.next().is_some()
     }
 
     /// Candidates take their turns, in the order of names, while there is room. `taken` is how much is taken before, the
     /// result how much is then. `go` gets a candidate and the place that it takes.
-    fn take_turns(
+    fn spend_budget(
         &mut self,
         mut taken: i64,
-        lively: Vec<Candidate<'p>>,
+        active: Vec<Candidate<'p>>,
         waiting: impl Iterator<Item = Candidate<'p>>,
         go: impl Fn(&mut Self, Candidate<'p>, i64),
-        hold: impl Fn(i64) -> Hold,
+        hold: impl Fn(i64) -> WaitReason,
     ) -> i64 {
-        let (mut lively, mut waiting) = (lively.into_iter().peekable(), waiting.peekable());
+        let (mut active, mut waiting) = (active.into_iter().peekable(), waiting.peekable());
         while taken < self.allowed {
-            let next = match (lively.peek(), waiting.peek()) {
-                (Some((_, one)), Some((_, other))) if one.name < other.name => lively.next(),
+            let next = match (active.peek(), waiting.peek()) {
+                (Some((_, one)), Some((_, other))) if one.name < other.name => active.next(),
                 (_, Some(_)) => waiting.next(),
-                (_, None) => lively.next(),
+                (_, None) => active.next(),
             };
             let Some(candidate) = next else { break };
             taken += 1;
             go(self, candidate, taken);
         }
         let why = hold(taken);
-        self.holds.extend(lively.map(|(old, site)| (site, old, why.clone())));
+        self.holds.extend(active.map(|(old, site)| (site, old, why.clone())));
         if let Some((_, site)) = waiting.next() {
             self.queue = Some(Queue { from: site.name.clone(), why });
         }
@@ -115,11 +116,11 @@ impl<'p> Rollout<'p> {
     }
 }
 
-/// The next steps. `busy` says of a lively node (by its number) that it is being worked on already. What is not lively
+/// The next steps. `busy` says of an active node (by its number) that it is being worked on already. What is not active
 /// has one available pod: it counts as that, and if it [waits](Sites::waiting) it is a candidate.
 pub(crate) fn roll<'p>(
     judge: &Judge<'_>,
-    seen: &Seen,
+    seen: &DaemonSetInput,
     strategy: Strategy,
     sites: &'p Sites,
     busy: impl Fn(usize) -> bool,
@@ -141,7 +142,7 @@ struct Pair<'p> {
     counts: bool,
 }
 
-fn pair<'p>(judge: &Judge<'_>, seen: &Seen, site: &'p Site) -> Pair<'p> {
+fn pair<'p>(judge: &Judge<'_>, seen: &DaemonSetInput, site: &'p Site) -> Pair<'p> {
     let pods = site.pods();
     let staying = || pods.iter().filter(|state| !state.is_terminating());
     let new = || staying().filter(|state| state.updated);
@@ -161,13 +162,13 @@ fn pair<'p>(judge: &Judge<'_>, seen: &Seen, site: &'p Site) -> Pair<'p> {
 }
 
 /// Nodes that the rollout looks at: those that have pods or should (DS-D07).
-fn pairs<'p>(judge: &Judge<'_>, seen: &Seen, sites: &'p Sites) -> impl Iterator<Item = (usize, Pair<'p>)> {
-    let entries = sites.lively().enumerate();
+fn pairs<'p>(judge: &Judge<'_>, seen: &DaemonSetInput, sites: &'p Sites) -> impl Iterator<Item = (usize, Pair<'p>)> {
+    let entries = sites.active().enumerate();
     let entries = entries.filter(|(_, site)| site.eligibility.should_run || !site.pods().is_empty());
     entries.map(|(number, site)| (number, pair(judge, seen, site)))
 }
 
-/// Candidates among the lively, in two classes; each class is in name order.
+/// Candidates among the active, in two classes; each class is in name order.
 #[derive(Default)]
 struct Candidates<'p> {
     /// Serving, but not long enough to be available: first.
@@ -182,7 +183,7 @@ type Candidate<'p> = (&'p PodState, &'p Site);
 /// maxUnavailable (DS-D10 to DS-D16).
 fn in_place<'p>(
     judge: &Judge<'_>,
-    seen: &Seen,
+    seen: &DaemonSetInput,
     strategy: Strategy,
     sites: &'p Sites,
     busy: impl Fn(usize) -> bool,
@@ -214,14 +215,14 @@ fn outdated<'p>(
     candidates: &mut Candidates<'p>,
 ) -> bool {
     match () {
-        () if old.adopting => rollout.holds.push((pair.site, old, Hold::Adopting)),
-        () if !pair.site.heard && !judge.terms.strict => rollout.holds.push((pair.site, old, Hold::NodeSilent)),
+        () if old.adopting => rollout.holds.push((pair.site, old, WaitReason::Adopting)),
+        () if !pair.site.heard && !judge.terms.strict => rollout.holds.push((pair.site, old, WaitReason::NodeSilent)),
         () if old.available => candidates.available.push((old, pair.site)),
         () if old.ready && !judge.terms.strict => {
             candidates.ready.push((old, pair.site));
             return false; // counted as a candidate, below
         }
-        () => rollout.deletes.push((old, Why::OutdatedUnavailable)), // DS-D13
+        () => rollout.deletes.push((old, DeleteReason::OutdatedUnavailable)), // DS-D13
     }
     !old.available
 }
@@ -230,20 +231,20 @@ fn outdated<'p>(
 fn spend<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>, waiting: impl Iterator<Item = Candidate<'p>>) {
     let allowed = rollout.allowed;
     let go = |rollout: &mut Rollout<'p>, (old, _): Candidate<'p>, number| {
-        rollout.deletes.push((old, Why::Outdated { number, allowed }));
+        rollout.deletes.push((old, DeleteReason::Outdated { number, allowed }));
     };
-    let hold = |unavailable| Hold::Budget { unavailable, allowed };
+    let hold = |unavailable| WaitReason::Budget { unavailable, allowed };
     // Those that are not available spend the budget whether they go or stay.
     let spent = rollout.spent + candidates.ready.len() as i64;
-    rollout.take_turns(rollout.spent, candidates.ready, std::iter::empty(), go, hold);
-    rollout.take_turns(spent, candidates.available, waiting, go, hold); // DS-D14
+    rollout.spend_budget(rollout.spent, candidates.ready, std::iter::empty(), go, hold);
+    rollout.spend_budget(spent, candidates.available, waiting, go, hold); // DS-D14
     rollout.spent = spent;
 }
 
 /// maxSurge (DS-D20 to DS-D29).
 fn surge<'p>(
     judge: &Judge<'_>,
-    seen: &Seen,
+    seen: &DaemonSetInput,
     strategy: Strategy,
     sites: &'p Sites,
     busy: impl Fn(usize) -> bool,
@@ -259,17 +260,17 @@ fn surge<'p>(
             _ if busy(number) => pair.new.is_some() && pair.old.is_some(),
             (_, None) => false, // DS-D22
             (Some(new), Some(old)) => {
-                beside(new, old, &mut rollout);
+                with_both_pods(new, old, &mut rollout);
                 !new.available
             }
             (None, Some(old)) => {
-                match alone(judge, &pair, old) {
-                    Alone::Hold(hold) => rollout.holds.push((pair.site, old, hold)),
-                    Alone::Delete => rollout.deletes.push((old, Why::OutdatedUnavailable)),
-                    Alone::Create => rollout.creates.push((pair.site, Want::Replace)),
-                    Alone::Misplaced => misplaced.push((old, pair.site)),
-                    Alone::Ready => candidates.ready.push((old, pair.site)),
-                    Alone::Available => candidates.available.push((old, pair.site)),
+                match surge_step(judge, &pair, old) {
+                    SurgeStep::Hold(hold) => rollout.holds.push((pair.site, old, hold)),
+                    SurgeStep::Delete => rollout.deletes.push((old, DeleteReason::OutdatedUnavailable)),
+                    SurgeStep::Create => rollout.creates.push((pair.site, CreateReason::Replace)),
+                    SurgeStep::Misplaced => misplaced.push((old, pair.site)),
+                    SurgeStep::Ready => candidates.ready.push((old, pair.site)),
+                    SurgeStep::Available => candidates.available.push((old, pair.site)),
                 }
                 false
             }
@@ -285,15 +286,15 @@ fn surge<'p>(
 }
 
 /// DS-D25
-fn beside<'p>(new: &'p PodState, old: &'p PodState, rollout: &mut Rollout<'p>) {
+fn with_both_pods<'p>(new: &'p PodState, old: &'p PodState, rollout: &mut Rollout<'p>) {
     if new.available && !old.adopting {
-        rollout.deletes.push((old, Why::Replaced { by: new.name() }));
+        rollout.deletes.push((old, DeleteReason::Replaced { by: new.name() }));
     }
 }
 
 /// What a node with only an outdated pod waits for under surge.
-enum Alone {
-    Hold(Hold),
+enum SurgeStep {
+    Hold(WaitReason),
     Delete,
     Create,
     Misplaced,
@@ -301,35 +302,35 @@ enum Alone {
     Available,
 }
 
-fn alone(judge: &Judge<'_>, pair: &Pair<'_>, old: &PodState) -> Alone {
+fn surge_step(judge: &Judge<'_>, pair: &Pair<'_>, old: &PodState) -> SurgeStep {
     let serving = old.available || (old.ready && !judge.terms.strict);
     match pair.site.eligibility.should_run {
-        _ if old.adopting => Alone::Hold(Hold::Adopting),
-        _ if !pair.site.heard && !judge.terms.strict => Alone::Hold(Hold::NodeSilent),
-        false if serving => Alone::Misplaced, // DS-D24
-        false => Alone::Delete,               // DS-D23
-        true if old.available => Alone::Available,
-        true if serving => Alone::Ready,
-        true => Alone::Create,
+        _ if old.adopting => SurgeStep::Hold(WaitReason::Adopting),
+        _ if !pair.site.heard && !judge.terms.strict => SurgeStep::Hold(WaitReason::NodeSilent),
+        false if serving => SurgeStep::Misplaced, // DS-D24
+        false => SurgeStep::Delete,               // DS-D23
+        true if old.available => SurgeStep::Available,
+        true if serving => SurgeStep::Ready,
+        true => SurgeStep::Create,
     }
 }
 
 /// Starts new pods beside the first candidates (DS-D26).
 fn start<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>, waiting: impl Iterator<Item = Candidate<'p>>) {
     let allowed = rollout.allowed;
-    let go = |rollout: &mut Rollout<'p>, (_, site): Candidate<'p>, _| rollout.creates.push((site, Want::Surge));
-    let hold = |surging| Hold::Surge { surging, allowed };
-    let surging = rollout.take_turns(rollout.spent, candidates.ready, std::iter::empty(), go, hold);
-    rollout.take_turns(surging, candidates.available, waiting, go, hold);
+    let go = |rollout: &mut Rollout<'p>, (_, site): Candidate<'p>, _| rollout.creates.push((site, CreateReason::Surge));
+    let hold = |surging| WaitReason::Surge { surging, allowed };
+    let surging = rollout.spend_budget(rollout.spent, candidates.ready, std::iter::empty(), go, hold);
+    rollout.spend_budget(surging, candidates.available, waiting, go, hold);
 }
 
 /// Outdated pods on nodes that should not run any go only while enough others are available (DS-D27).
 fn remove_misplaced<'p>(rollout: &mut Rollout<'p>, misplaced: Vec<Candidate<'p>>, spare: i64) {
     for ((old, site), number) in misplaced.into_iter().zip(0..) {
         if number < spare {
-            rollout.deletes.push((old, Why::OutdatedMisplaced));
+            rollout.deletes.push((old, DeleteReason::OutdatedMisplaced));
         } else {
-            rollout.holds.push((site, old, Hold::NeededElsewhere));
+            rollout.holds.push((site, old, WaitReason::NeededElsewhere));
         }
     }
 }

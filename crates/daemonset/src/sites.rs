@@ -1,11 +1,11 @@
 //! Each node with its verdict and its pods, judged once and kept until something about it changes.
 //!
 //! A set on 5,000 nodes is nearly everywhere as it should be, or waits for its turn in a rollout. Sites lie in blocks; a
-//! block without a [lively](Standing::Lively) site is told by its totals and not looked into again until one of its
+//! block without an [active](SiteActivity::Active) site is told by its totals and not looked into again until one of its
 //! nodes or pods changes, or its turn has come. So a pass costs what changed and what moves, plus a look at each
 //! block. [`gather`] brings the blocks up to date.
 //!
-//! Sites are also what is remembered of a node between passes: its last pod, and which machine it was (see [`Seat`]).
+//! Sites are also what is remembered of a node between passes: its last pod, and which machine it was (see [`PreviousOccupant`]).
 
 mod gather;
 
@@ -15,9 +15,9 @@ use everynode_api::view::{Mark, Node, Place, Pod, Sorted};
 use everynode_placement::Eligibility;
 use jiff::Timestamp;
 
+use crate::input::DaemonSetInput;
 use crate::judge::{Judge, PodState, Terms};
 use crate::node;
-use crate::seen::Seen;
 use crate::status::Counts;
 
 /// A node, its verdict, and where its pods are.
@@ -33,9 +33,9 @@ pub(crate) struct Site {
     /// The node's agent is heard of. One that reports itself as not ready is.
     pub heard: bool,
     /// What was remembered of the node when the pass began. Not kept where it goes without saying (see [`Site::left`]).
-    pub seat: Option<Box<Seat>>,
+    pub occupant: Option<Box<PreviousOccupant>>,
     pods: Pods,
-    standing: Standing,
+    activity: SiteActivity,
 }
 
 /// The pods of a node in the order of DS-C28; those that have ended and are being deleted (DS-C20) at the end.
@@ -63,9 +63,9 @@ impl Pods {
 
 /// How much of a pass a node is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SiteActivity {
     /// Something may be to do here, or to say.
-    Lively,
+    Active,
     /// No pod should be here and none is.
     Empty,
     /// The only pod is available and of the newest revision.
@@ -76,7 +76,7 @@ enum Standing {
 
 /// A node's machine and the last pod of the set that was seen there.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Seat {
+pub(crate) struct PreviousOccupant {
     /// The node object's uid at that time: a node that comes back under its name with another uid is another machine.
     pub node_uid: Arc<str>,
     pub pod_uid: Arc<str>,
@@ -90,28 +90,28 @@ impl Site {
             node_version: node.meta.resource_version,
             eligibility,
             heard,
-            seat: None,
+            occupant: None,
             pods,
-            standing: Standing::Lively,
+            activity: SiteActivity::Active,
         }
     }
 
     /// Pods for a node that does not exist.
-    fn astray(name: Arc<str>, pods: Pods) -> Site {
+    fn without_node(name: Arc<str>, pods: Pods) -> Site {
         let (eligibility, heard) = (Eligibility::LEAVE, false);
-        let (node_uid, node_version, seat) = (None, 0, None);
-        Site { name, node_uid, node_version, eligibility, heard, seat, pods, standing: Standing::Lively }
+        let (node_uid, node_version, occupant) = (None, 0, None);
+        Site { name, node_uid, node_version, eligibility, heard, occupant, pods, activity: SiteActivity::Active }
     }
 
     /// The node's pods in the order of DS-C28, without those that have ended and are being deleted (DS-C20).
     pub fn pods(&self) -> &[PodState] {
         let all = self.pods.all();
-        let ghosts = all.iter().rev().take_while(|state| state.is_ghost()).count();
-        &all[..all.len() - ghosts]
+        let finished = all.iter().rev().take_while(|state| state.is_finished_and_terminating()).count();
+        &all[..all.len() - finished]
     }
 
-    /// Likewise with them.
-    pub fn pods_and_ghosts(&self) -> &[PodState] {
+    /// The same with those.
+    pub fn all_pods(&self) -> &[PodState] {
         self.pods.all()
     }
 
@@ -121,54 +121,56 @@ impl Site {
         version != 0 && self.node_version == version && self.node_uid.as_ref() == Some(&node.meta.uid)
     }
 
-    fn standing(&self, judge: &Judge<'_>, seen: &Seen) -> Standing {
+    fn activity(&self, judge: &Judge<'_>, seen: &DaemonSetInput) -> SiteActivity {
         let calm = |state: &PodState| {
             let busy = state.adopting || state.is_terminating() || state.pod.is_terminal();
             let serving = self.eligibility.should_run && !busy && state.available;
             serving && !node::is_of_former_node(judge, seen, self, state)
         };
         match &self.pods {
-            _ if self.node_uid.is_none() => Standing::Lively,
-            Pods::None if !self.eligibility.should_run => Standing::Empty,
-            Pods::One(only) if only.newest_hash && calm(only) => Standing::Serves,
-            Pods::One(only) if !only.updated && self.heard && calm(only) => Standing::Waits,
-            _ => Standing::Lively,
+            _ if self.node_uid.is_none() => SiteActivity::Active,
+            Pods::None if !self.eligibility.should_run => SiteActivity::Empty,
+            Pods::One(only) if only.newest_hash && calm(only) => SiteActivity::Serves,
+            Pods::One(only) if !only.updated && self.heard && calm(only) => SiteActivity::Waits,
+            _ => SiteActivity::Active,
         }
     }
 
     /// Remembers what was left of the node, as far as that is needed, and finds out how it stands.
-    fn take_seat(&mut self, former: Option<&Site>, standing: impl Fn(&Site) -> Standing) {
+    fn keep_previous_occupant(&mut self, former: Option<&Site>, activity: impl Fn(&Site) -> SiteActivity) {
         let left = former.and_then(Site::left);
-        let seat = || left.map(|(node_uid, pod_uid)| Seat { node_uid: node_uid.clone(), pod_uid: pod_uid.clone() });
+        let occupant = || {
+            left.map(|(node_uid, pod_uid)| PreviousOccupant { node_uid: node_uid.clone(), pod_uid: pod_uid.clone() })
+        };
         let is_replaced = left.is_some_and(|(node_uid, _)| Some(node_uid) != self.node_uid.as_ref());
-        self.seat = if is_replaced { seat().map(Box::new) } else { None };
-        self.standing = standing(self);
-        if matches!(self.standing, Standing::Lively | Standing::Empty) {
-            self.seat = seat().map(Box::new);
+        self.occupant = if is_replaced { occupant().map(Box::new) } else { None };
+        self.activity = activity(self);
+        if matches!(self.activity, SiteActivity::Active | SiteActivity::Empty) {
+            self.occupant = occupant().map(Box::new);
         }
     }
 
     /// What the next pass remembers of the node, when this one has ended: the uids of node and pod.
     fn left(&self) -> Option<(&Arc<str>, &Arc<str>)> {
-        let seat = self.seat.as_deref();
-        match (&self.node_uid, &self.pods, self.standing) {
+        let occupant = self.occupant.as_deref();
+        match (&self.node_uid, &self.pods, self.activity) {
             (None, ..) => None,
-            (Some(node_uid), Pods::One(only), Standing::Serves | Standing::Waits) => {
+            (Some(node_uid), Pods::One(only), SiteActivity::Serves | SiteActivity::Waits) => {
                 Some((node_uid, &only.pod.meta.uid))
             }
-            (Some(node_uid), _, Standing::Empty) => seat.map(|seat| (node_uid, &seat.pod_uid)),
-            _ => seat.map(|seat| (&seat.node_uid, &seat.pod_uid)),
+            (Some(node_uid), _, SiteActivity::Empty) => occupant.map(|occupant| (node_uid, &occupant.pod_uid)),
+            _ => occupant.map(|occupant| (&occupant.node_uid, &occupant.pod_uid)),
         }
     }
 
-    /// What is remembered of a lively node for the next pass.
-    fn next_seat(&self, judge: &Judge<'_>, seen: &Seen) -> Option<Seat> {
+    /// What is remembered of an active node for the next pass.
+    fn occupant_to_remember(&self, judge: &Judge<'_>, seen: &DaemonSetInput) -> Option<PreviousOccupant> {
         let node_uid = self.node_uid.as_ref()?;
-        let old = self.seat.as_deref();
+        let old = self.occupant.as_deref();
         let pod_uid = last_pod(self.pods.all()).or_else(|| old.map(|old| old.pod_uid.clone()))?;
         let former = self.pods().iter().any(|state| node::is_of_former_node(judge, seen, self, state));
         let node_uid = old.filter(|_| former).map_or(node_uid, |old| &old.node_uid).clone();
-        Some(Seat { node_uid, pod_uid })
+        Some(PreviousOccupant { node_uid, pod_uid })
     }
 }
 
@@ -190,8 +192,8 @@ struct Block {
     /// How many sites serve, and how many wait: each has one available pod.
     serving: i64,
     waiting: i64,
-    /// At least one site is lively.
-    is_lively: bool,
+    /// At least one site is active.
+    is_active: bool,
 }
 
 /// Sites in a block at most.
@@ -203,9 +205,9 @@ impl Block {
     fn new(sites: Vec<Site>) -> Block {
         let mut counts = Counts::default();
         sites.iter().filter(|site| site.node_uid.is_some()).for_each(|site| counts.add(site));
-        let number = |standing| sites.iter().filter(|site| site.standing == standing).count() as i64;
-        let (serving, waiting) = (number(Standing::Serves), number(Standing::Waits));
-        Block { counts, serving, waiting, is_lively: number(Standing::Lively) > 0, sites }
+        let number = |activity| sites.iter().filter(|site| site.activity == activity).count() as i64;
+        let (serving, waiting) = (number(SiteActivity::Serves), number(SiteActivity::Waits));
+        Block { counts, serving, waiting, is_active: number(SiteActivity::Active) > 0, sites }
     }
 }
 
@@ -271,30 +273,30 @@ impl Sites {
 
     /// Nodes where something may be to do or to say, in the order of names. Nodes without a pod and without a claim to
     /// one, and those whose only pod is available, are not among them.
-    pub fn lively(&self) -> impl Iterator<Item = &Site> {
-        let blocks = self.blocks.iter().filter(|block| block.is_lively);
+    pub fn active(&self) -> impl Iterator<Item = &Site> {
+        let blocks = self.blocks.iter().filter(|block| block.is_active);
         let sites = blocks.flat_map(|block| &block.sites);
-        sites.filter(|site| site.standing == Standing::Lively && site.node_uid.is_some())
+        sites.filter(|site| site.activity == SiteActivity::Active && site.node_uid.is_some())
     }
 
     /// Outdated pods that are available, each the only one on its node, with nothing to do about it but to update it: in
     /// the order of the nodes' names.
     pub fn waiting(&self) -> impl Iterator<Item = (&PodState, &Site)> {
         let blocks = self.blocks.iter().filter(|block| block.waiting > 0);
-        let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.standing == Standing::Waits);
+        let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.activity == SiteActivity::Waits);
         sites.filter_map(|site| Some((site.pods.all().first()?, site)))
     }
 
     /// The names of nodes that get no pod and have none, in order.
     pub fn skipped(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.all().filter(|site| site.standing == Standing::Empty).map(|site| &site.name)
+        self.all().filter(|site| site.activity == SiteActivity::Empty).map(|site| &site.name)
     }
 
     /// Pods for nodes that do not exist, in the order of their names.
-    pub fn astray(&self) -> Vec<&PodState> {
-        let blocks = self.blocks.iter().filter(|block| block.is_lively);
+    pub fn without_node(&self) -> Vec<&PodState> {
+        let blocks = self.blocks.iter().filter(|block| block.is_active);
         let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.node_uid.is_none());
-        let mut pods: Vec<_> = sites.flat_map(Site::pods_and_ghosts).collect();
+        let mut pods: Vec<_> = sites.flat_map(Site::all_pods).collect();
         pods.sort_by(|a, b| a.pod.meta.name.cmp(&b.pod.meta.name));
         pods
     }
@@ -309,25 +311,25 @@ impl Sites {
         self.blocks.iter().map(|block| block.counts.desired).sum()
     }
 
-    /// How many nodes have an available pod and are not [lively](Sites::lively).
+    /// How many nodes have an available pod and are not [active](Sites::active).
     pub fn serving(&self) -> i64 {
         self.blocks.iter().map(|block| block.serving + block.waiting).sum()
     }
 
     /// Ends the pass: what it has seen is what the next one remembers.
-    pub fn settle(mut self, judge: &Judge<'_>, seen: &Seen) -> Sites {
+    pub fn settle(mut self, judge: &Judge<'_>, seen: &DaemonSetInput) -> Sites {
         for index in std::mem::take(&mut self.fresh) {
-            // Made in this pass, so nobody else has it.
+            // Made in this pass, so it is not shared.
             let Some(block) = self.blocks.get_mut(index).and_then(Arc::get_mut) else { continue };
-            for site in block.sites.iter_mut().filter(|site| site.standing == Standing::Lively) {
-                site.seat = site.next_seat(judge, seen).map(Box::new);
+            for site in block.sites.iter_mut().filter(|site| site.activity == SiteActivity::Active) {
+                site.occupant = site.occupant_to_remember(judge, seen).map(Box::new);
             }
         }
         self
     }
 }
 
-/// The node of a lively site.
-pub(crate) fn node_of<'a>(seen: &'a Seen, site: &Site) -> Option<&'a Arc<Node>> {
+/// The node of an active site.
+pub(crate) fn node_of<'a>(seen: &'a DaemonSetInput, site: &Site) -> Option<&'a Arc<Node>> {
     seen.node(&site.name)
 }

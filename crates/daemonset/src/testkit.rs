@@ -1,4 +1,4 @@
-//! Cluster text to [`Seen`](crate::Seen), plans to text: the language of `tests/cases/*.txt`.
+//! Cluster text to [`DaemonSetInput`](crate::DaemonSetInput), plans to text: the language of `tests/cases/*.txt`.
 //!
 //! A case is a title line `## …`, statements, `---`, and what the plan says. Further steps follow after a line
 //! `+++ 5s` (the time that passes): statements that change the cluster, `---`, the next plan; memory is carried over.
@@ -20,7 +20,7 @@ mod print;
 
 use everynode_api::reconcile::Reconciler;
 
-use crate::{DaemonSetController, Memory};
+use crate::{DaemonSetController, DaemonSetMemory};
 use cluster::Cluster;
 
 /// One case of a file: its title and its steps.
@@ -94,7 +94,7 @@ fn push_line(text: &mut String, line: &str) {
 /// Runs a case; returns it with what the plans really said. The error names the statement that cannot be read.
 pub fn run(case: &Case) -> Result<Case, String> {
     let mut cluster = Cluster::default();
-    let mut memory = Memory::default();
+    let mut memory = DaemonSetMemory::default();
     let mut steps = Vec::new();
     for step in &case.steps {
         cluster.pass_time(step.opening.trim_start_matches('+').trim())?;
@@ -107,12 +107,12 @@ pub fn run(case: &Case) -> Result<Case, String> {
     Ok(Case { title: case.title.clone(), steps })
 }
 
-fn plan(cluster: &Cluster, memory: &mut Memory) -> String {
+fn plan(cluster: &Cluster, memory: &mut DaemonSetMemory) -> String {
     let controller = DaemonSetController::new(cluster.options.clone());
     let view = cluster.view();
     let mut text = String::new();
     for key in controller.all(&view) {
-        let Some(seen) = controller.see(&view, &key) else { continue };
+        let Some(seen) = controller.gather(&view, &key) else { continue };
         let plan = controller.plan(&seen, memory, cluster.now);
         let violations = controller.audit(&seen, &plan);
         text += &print::plan(cluster, &plan, &controller.at_rest(&seen, &plan), &violations);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::Options;
 use crate::actions::OWNER;
+use crate::input::{is_ours, matches, selector};
 use crate::judge::{eligibility, respects_cordon, verdict_spec};
-use crate::seen::{is_ours, matches, selector};
 
 pub(crate) fn wake(options: &Options, view: &View, change: &Change) -> Vec<Key> {
     let mut keys = BTreeSet::new();
@@ -25,7 +25,7 @@ pub(crate) fn wake(options: &Options, view: &View, change: &Change) -> Vec<Key> 
     keys.into_iter().filter(ours).collect()
 }
 
-/// Nothing of the set is under way: a revision that appears can only be somebody else's, which nobody need act on
+/// Nothing of the set is under way: a revision that appears can only be another owner's, which needs no action
 /// (DS-F11). Its own is waited for.
 fn is_at_rest(set: &DaemonSet) -> bool {
     let status = &set.status;

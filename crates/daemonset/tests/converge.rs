@@ -37,7 +37,7 @@ fn settle(world: &mut World) {
 
 /// Exactly one ready pod of the newest revision on every eligible node; elsewhere only what may stay (DS-B04).
 fn assert_converged(world: &World) {
-    let seen = world.see();
+    let seen = world.gather();
     let selects = seen.set.spec.template.spec.node_selector.clone();
     for node in seen.nodes.values() {
         let on: Vec<&Pod> =
@@ -64,12 +64,12 @@ fn assert_converged(world: &World) {
     assert_eq!(status.observed_generation, seen.set.meta.generation);
 }
 
-fn respects(seen: &everynode_daemonset::Seen, world: &World) -> bool {
+fn respects(seen: &everynode_daemonset::DaemonSetInput, world: &World) -> bool {
     let asks = seen.set.meta.annotations.get("everynode.dev/respect-cordon") == Some("true");
     asks && !world.controller.options.strict
 }
 
-fn newest_hash(seen: &everynode_daemonset::Seen) -> String {
+fn newest_hash(seen: &everynode_daemonset::DaemonSetInput) -> String {
     let newest = seen.revisions.iter().max_by_key(|revision| revision.revision).expect("a revision");
     newest.meta.labels.get(HASH).unwrap_or_default().to_owned()
 }
@@ -131,7 +131,7 @@ fn many_nodes_are_judged_as_one_by_one() {
         world.pass(true);
         world.live(if round % 10 == 0 { 50 } else { 3 });
     }
-    assert!(world.see().owned.len() > 100, "{}", world.story());
+    assert!(world.gather().owned.len() > 100, "{}", world.story());
 }
 
 #[test]

@@ -7,32 +7,32 @@ use std::collections::BTreeSet;
 
 use everynode_api::kinds;
 use everynode_api::reconcile::Action;
-use everynode_daemonset::{Note, Options, Plan};
-use model::{Deeds, Model};
+use everynode_daemonset::{DaemonSetNote, Options, Plan};
+use model::{Model, PassActions};
 use serde_json::json;
 use world::trouble::{NODES, disturb};
 use world::{World, node, set};
 
-fn deeds(plan: &Plan) -> Deeds {
-    let mut deeds = Deeds::default();
+fn pass_actions(plan: &Plan) -> PassActions {
+    let mut pass_actions = PassActions::default();
     for action in &plan.actions {
         match action {
             Action::Create { target, body, .. } if target.kind == kinds::POD => {
                 let pod: everynode_api::view::Pod = serde_json::from_value(body.clone()).unwrap();
-                deeds.creates.insert(pod.target_node().unwrap_or_default().to_owned());
+                pass_actions.creates.insert(pod.target_node().unwrap_or_default().to_owned());
             }
             Action::Delete { target, .. } if target.kind == kinds::POD => {
-                deeds.deletes.insert(target.name.clone());
+                pass_actions.deletes.insert(target.name.clone());
             }
             _ => {}
         }
     }
-    deeds
+    pass_actions
 }
 
 /// A plan that only puts labels or revisions right is not compared: the model knows nothing of those.
 fn is_preparing(plan: &Plan) -> bool {
-    let waits_for_a_name = plan.notes.iter().any(|note| matches!(note, Note::NameTaken { .. }));
+    let waits_for_a_name = plan.notes.iter().any(|note| matches!(note, DaemonSetNote::NameTaken { .. }));
     waits_for_a_name
         || plan.actions.iter().any(|action| match action {
             Action::Create { target, .. } => target.kind == kinds::CONTROLLER_REVISION,
@@ -55,7 +55,7 @@ fn compare(seed: u64, options: Options) {
         let (seen, plan) = world.pass(true);
         let expected = model.pass(&seen, now);
         if let (Some(expected), false) = (expected, is_preparing(&plan)) {
-            assert_eq!(deeds(&plan), expected, "{}", world.story());
+            assert_eq!(pass_actions(&plan), expected, "{}", world.story());
         }
         world.live(50);
         world.log(format!("now {}", world.now));

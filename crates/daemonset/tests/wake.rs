@@ -101,7 +101,7 @@ fn a_node_that_falls_silent_wakes_the_sets_with_pods_there() {
 }
 
 #[test]
-fn a_node_that_goes_wakes_the_sets_that_ran_there() {
+fn a_deleted_node_wakes_the_sets_that_ran_there() {
     // deviation: DS-K24; DS-F13 for the original
     let mut cluster = Cluster::new(Options::default());
     cluster.put(&kinds::NODE, node(json!({}), json!([]), "True"));
@@ -157,7 +157,7 @@ fn revisions_wake_their_owner() {
     // The set waits for its own.
     assert_eq!(cluster.put(&kinds::CONTROLLER_REVISION, revision(1)), ["all"]);
     assert_eq!(cluster.remove(&kinds::CONTROLLER_REVISION, &Key::new("x", "r")), ["all"]);
-    // One that somebody else makes while nothing is under way is merged when something happens.
+    // One that another client makes while nothing is under way is merged when something happens.
     all["status"] = json!({ "observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2,
         "numberAvailable": 2 });
     cluster.put(&kinds::DAEMON_SET, all);

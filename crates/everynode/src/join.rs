@@ -149,7 +149,7 @@ mod tests {
     use crate::exit::Exit;
 
     #[tokio::test]
-    async fn wrong_words_are_told() {
+    async fn wrong_words_are_reported() {
         let directory = tempfile::tempdir().unwrap();
         let attempt = |server: &'static str, token: &'static str| join(directory.path(), server, token, "a");
         assert!(attempt("https://127.0.0.1:1", "nonsense").await.unwrap_err().to_string().contains("not a join token"));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use everynode_api::meta::Key;
 use everynode_api::reconcile::{Action, Reconciler};
-use everynode_daemonset::{DaemonSetController, Memory, Note, Plan};
+use everynode_daemonset::{DaemonSetController, DaemonSetMemory, DaemonSetNote, Plan};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -58,8 +58,14 @@ pub(crate) fn rehearse(
 }
 
 /// A plan with everything that it has to say.
-fn pass(controller: &DaemonSetController, cluster: &Stage, key: &Key, memory: &Memory, now: Timestamp) -> Option<Plan> {
-    let seen = controller.see(cluster.view(), key)?;
+fn pass(
+    controller: &DaemonSetController,
+    cluster: &Stage,
+    key: &Key,
+    memory: &DaemonSetMemory,
+    now: Timestamp,
+) -> Option<Plan> {
+    let seen = controller.gather(cluster.view(), key)?;
     let mut plan = controller.plan(&seen, memory, now);
     plan.notes.extend(controller.at_rest(&seen, &plan));
     Some(plan)
@@ -103,16 +109,22 @@ impl Forecast {
 }
 
 fn nodes_of(plan: &Plan) -> BTreeSet<String> {
-    let moved = |note: &&Note| matches!(note, Note::Create { .. } | Note::Delete { .. });
-    plan.notes.iter().filter(moved).filter_map(Note::node).map(str::to_owned).collect()
+    let moved = |note: &&DaemonSetNote| matches!(note, DaemonSetNote::Create { .. } | DaemonSetNote::Delete { .. });
+    plan.notes.iter().filter(moved).filter_map(DaemonSetNote::node).map(str::to_owned).collect()
 }
 
 fn waits(plan: &Plan) -> bool {
-    plan.notes.iter().any(|note| matches!(note, Note::Hold { .. } | Note::Leaving { .. }))
+    plan.notes.iter().any(|note| matches!(note, DaemonSetNote::Hold { .. } | DaemonSetNote::Leaving { .. }))
 }
 
-fn is_left(note: &Note) -> bool {
-    matches!(note, Note::Hold { .. } | Note::Stays { .. } | Note::Leaving { .. } | Note::NameTaken { .. })
+fn is_left(note: &DaemonSetNote) -> bool {
+    matches!(
+        note,
+        DaemonSetNote::Hold { .. }
+            | DaemonSetNote::Stays { .. }
+            | DaemonSetNote::Leaving { .. }
+            | DaemonSetNote::NameTaken { .. }
+    )
 }
 
 #[cfg(test)]
@@ -164,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_goes_node_by_node() {
+    fn an_update_proceeds_node_by_node() {
         // DS-D14
         let rehearsal = rehearsed(&updated(json!({}), ""));
         assert!(rehearsal.has_work());

@@ -37,7 +37,7 @@ fn broken(name: &str) -> Option<String> {
     corpus.iter().enumerate().find_map(|(number, (path, bytes))| {
         let mut random = Random::new(number as u64);
         let mutations = (0..mutations()).map(|_| {
-            let other = random.below(corpus.len());
+            let other = random.index(corpus.len());
             mutate(bytes, &corpus[other].1, &mut random)
         });
         let inputs = std::iter::once(bytes.clone()).chain(mutations.collect::<Vec<_>>());

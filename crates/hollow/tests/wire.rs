@@ -50,7 +50,7 @@ async fn a_server_that_throttles_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_is_waited_for_and_the_watch_goes_on() {
+async fn a_server_that_dies_is_waited_for_and_the_watch_continues() {
     let server = Server::start(Manners::default()).await;
     let mut stage = 0;
     let report = run_until(&server, |progress| {
@@ -80,7 +80,7 @@ async fn a_server_that_dies_is_waited_for_and_the_watch_goes_on() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_is_told_of_and_asked_again() {
+async fn a_server_that_refuses_is_reported_and_asked_again() {
     for (code, kind) in [(401, "401 Unauthorized"), (403, "403 Forbidden")] {
         let server = Server::start(Manners { refuse: Some(code), ..Manners::default() }).await;
         let report = run_until(&server, |progress| {

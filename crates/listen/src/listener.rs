@@ -1,5 +1,5 @@
-//! Accepting connections: at once, whatever else is busy, so that the kernel's short queue does not overflow. What it drops
-//! comes back after seconds only.
+//! Accepting connections: at once, whatever else is busy, so that the kernel's short queue does not
+//! overflow. What it drops comes back after seconds only.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use crate::descriptors::keep_alive;
 use crate::table::{Id, Table};
 
-/// Connections that the kernel keeps until they are accepted; it has a bound of its own (`net.core.somaxconn`).
+/// Connections that the kernel keeps until they are accepted; it has a bound of its own
+/// (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
 /// Out of file descriptors: give the connections that end a moment.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -120,7 +121,7 @@ impl Drop for Entry {
     }
 }
 
-/// A bound address whose connections are accepted from now on; they are served once somebody takes them.
+/// A bound address whose connections are accepted from now on; they are served once they are taken.
 pub struct Listener {
     address: SocketAddr,
     connections: Arc<Connections>,
@@ -137,7 +138,8 @@ pub struct Accepted {
 }
 
 impl Listener {
-    /// Listens on an address, for at most so many connections at once. Call it inside a tokio runtime.
+    /// Listens on an address, for at most so many connections at once. Call it inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// The address cannot be had.
@@ -167,7 +169,7 @@ impl Listener {
         self.accepted.recv().await
     }
 
-    /// Gives the address free; connections that nobody took are closed.
+    /// Gives the address free; connections that were not taken are closed.
     pub async fn close(mut self) {
         self.accepting.shutdown().await;
     }

@@ -1,8 +1,9 @@
 //! Which connections are kept. Pure.
 //!
-//! Anybody can connect. As long as there is room all connections are kept; then a new one takes the place of one that
-//! has shown less: first of those from which nothing was heard, then of those that have not said who they are, each time the
-//! oldest one of the address that has most of them. Connections whose client is known are never closed for others.
+//! Anybody can connect. As long as there is room all connections are kept; then a new one takes the
+//! place of one that has shown less: first of those from which nothing was heard, then of those
+//! that have not said who they are, each time the oldest one of the address that has most of them.
+//! Connections whose client is known are never closed for others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -132,7 +133,8 @@ impl Strangers {
     }
 }
 
-/// Where a connection comes from: who has an IPv6 address has all those that differ in the last half only.
+/// Where a connection comes from: who has an IPv6 address has all those that differ in the last
+/// half only.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_goes_first_then_who_is_not_known() {
+    fn silent_clients_are_dropped_first_then_unknown_ones() {
         let mut table = Table::new(4);
         let ids: Vec<Id> = (0..4).map(|_| opened(&mut table, "10.0.0.1")).collect();
         table.heard(ids[0]);

@@ -34,11 +34,13 @@ pub(crate) enum Delta {
 pub struct Cache {
     view: RwLock<View>,
     kinds: RwLock<BTreeMap<Kind, Arc<Lists>>>,
-    /// They hold the cache, and not the other way round: a driver that has ended is told nothing more.
+    /// They hold the cache, and not the other way round: a driver that has ended is told nothing
+    /// more.
     subscribers: RwLock<Vec<Weak<dyn Subscriber>>>,
     /// Counts batches, so that waiters can look again.
     progress: watch::Sender<u64>,
-    /// Likewise for waiters in this crate: wakes them in the order in which they came, which a watch channel does not.
+    /// The same for waiters in this crate: wakes them in the order in which they came, which a
+    /// watch channel does not.
     advanced: Notify,
 }
 
@@ -51,7 +53,7 @@ pub(crate) struct Lists {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct ListCounts {
-    /// The number of the newest list that somebody asks for; the informer's first one is 1.
+    /// The number of the newest list that was asked for; the informer's first one is 1.
     wanted: u64,
     /// The number of the newest list that was begun.
     begun: u64,
@@ -75,7 +77,7 @@ impl Lists {
         wanted
     }
 
-    /// Returns when somebody has asked for a list since the last one began. Cancel-safe.
+    /// Returns when a list was asked for since the last one began. Cancel-safe.
     pub async fn asked(&self) {
         loop {
             let ListCounts { wanted, begun, .. } = *self.counts();
@@ -146,7 +148,7 @@ impl Cache {
         kinds.entry(kind.clone()).or_default().clone()
     }
 
-    /// `subscriber` is told of changes as long as somebody holds it.
+    /// `subscriber` is told of changes as long as it is held.
     pub(crate) fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         self.subscribers.write().unwrap_or_else(PoisonError::into_inner).push(subscriber);
     }
@@ -165,7 +167,8 @@ impl Cache {
         self.lists(kind).is_none_or(|lists| lists.counts().taken >= number)
     }
 
-    /// What discovery told; what belongs to `gone` kinds, which nobody feeds any more, is forgotten.
+    /// What discovery told; what belongs to `gone` kinds, which have no informer any more, is
+    /// forgotten.
     pub(crate) fn set_served(&self, served: Served, gone: &[Kind]) {
         let mut view = self.write();
         let (old, new) = (view.served(), &served);

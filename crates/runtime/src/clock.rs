@@ -81,7 +81,7 @@ impl Env {
 
     /// 64 random bits; not for secrets.
     pub fn random(&self) -> u64 {
-        self.0.random.lock().unwrap_or_else(PoisonError::into_inner).next()
+        self.0.random.lock().unwrap_or_else(PoisonError::into_inner).bits()
     }
 
     /// A duration between half and one and a half of `around`, so that many clients spread out.

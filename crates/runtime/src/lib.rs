@@ -6,8 +6,9 @@
 //! It knows an API server only through the port [`everynode_api::ports::Api`]; [`HttpApi`] is that
 //! port over HTTP.
 //!
-//! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], `informer`, `discovery`,
-//! [`http_api`]; beside them [`clock`], [`events`], [`lease`], [`metrics`], [`shutdown`].
+//! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], `informer`,
+//! `discovery`, [`http_api`]; beside them [`clock`], [`events`], [`lease`], [`metrics`],
+//! [`shutdown`].
 
 mod awaited;
 pub mod cache;

@@ -1,7 +1,7 @@
 //! The manager: several reconcilers on one cache, one informer per kind, one queue of events.
 //!
-//! The kinds that reconcilers ask for are followed from the beginning to the end; those that discovery finds come
-//! and go ([`Manager::discover`]).
+//! The kinds that reconcilers ask for are followed from the beginning to the end; those that
+//! discovery finds come and go ([`Manager::discover`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::clock::Env;
-use crate::discovery::{Asked, Discovery, Wanted};
+use crate::discovery::{Discovery, DiscoveryRequests, Wanted};
 use crate::driver::{Driver, Handle, Options};
 use crate::events::{EventWriter, Events};
 use crate::execute::Executor;
@@ -31,7 +31,7 @@ pub const WRITES_IN_FLIGHT: usize = 64;
 const LIST_EVERY: Duration = Duration::from_secs(600);
 
 type Start = Box<dyn FnOnce(Shutdown) -> BoxFuture<'static, ()> + Send>;
-type Numbers = Arc<dyn Fn() -> QueueNumbers + Send + Sync>;
+type QueueNumbersSource = Arc<dyn Fn() -> QueueNumbers + Send + Sync>;
 
 /// Reconcilers, ready to run.
 pub struct Manager {
@@ -45,7 +45,7 @@ pub struct Manager {
     kinds: BTreeMap<Kind, Selection>,
     discovered: Option<Wanted>,
     drivers: Vec<Start>,
-    queues: Vec<(&'static str, Numbers)>,
+    queues: Vec<(&'static str, QueueNumbersSource)>,
     list_every: Option<Duration>,
     stop_writes: (Trigger, Shutdown),
 }
@@ -53,7 +53,7 @@ pub struct Manager {
 /// The numbers of a manager and its drivers; outlives [`Manager::run`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    queues: Vec<(&'static str, Numbers)>,
+    queues: Vec<(&'static str, QueueNumbersSource)>,
     counters: Arc<Counters>,
 }
 
@@ -107,8 +107,9 @@ impl Manager {
         self.kinds.insert(kind, selection);
     }
 
-    /// Follows discovery: every kind that is served, can be listed, watched and deleted, and that `wanted` accepts, is
-    /// in the view as long as it is served, for reconcilers that follow what is served.
+    /// Follows discovery: every kind that is served, can be listed, watched and deleted, and that
+    /// `wanted` accepts, is in the view as long as it is served, for reconcilers that follow what
+    /// is served.
     pub fn discover(&mut self, wanted: impl Fn(&Kind) -> bool + Send + Sync + 'static) {
         self.discovered = Some(Box::new(wanted));
     }
@@ -152,8 +153,9 @@ impl Manager {
         Metrics { queues: self.queues.clone(), counters: self.counters.clone() }
     }
 
-    /// Runs until shutdown, or until a part of it ends by itself, which it never should: then no further write is begun, those in flight are waited for, the
-    /// last events are written, and everything has ended when this returns.
+    /// Runs until shutdown, or until a part of it ends by itself, which it never should: then no
+    /// further write is begun, those in flight are waited for, the last events are written, and
+    /// everything has ended when this returns.
     pub async fn run(self, shutdown: Shutdown) {
         let (stop_rest, rest_stopped) = Shutdown::new();
         let (stop_drivers, drivers_stopped) = Shutdown::new();
@@ -171,7 +173,7 @@ impl Manager {
             rest.spawn(Informer { kind, selection, ..template.clone() }.run(rest_stopped.clone()));
         }
         if let Some(wanted) = self.discovered {
-            let asked = Arc::new(Asked::default());
+            let asked = Arc::new(DiscoveryRequests::default());
             let subscriber = Arc::downgrade(&asked);
             template.cache.subscribe(subscriber);
             let discovery = Discovery { template, wanted, fixed: self.kinds, asked };

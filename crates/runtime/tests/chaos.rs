@@ -11,7 +11,7 @@ use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::status::Status;
 use everynode_runtime::Options;
-use everynode_runtime::testing::{Fault, Spread, Trouble};
+use everynode_runtime::testing::{Fault, RequestFault, Spread};
 use serde_json::Value;
 
 const NODES: u64 = 6;
@@ -112,14 +112,14 @@ fn make_trouble(cluster: &Running, names: Names) {
     }
 }
 
-fn trouble(which: u64, time: Duration) -> Trouble {
+fn trouble(which: u64, time: Duration) -> RequestFault {
     match which {
-        0 => Trouble::Unreachable,
-        1 => Trouble::LoseRequest,
-        2 => Trouble::LoseAnswer,
-        3 => Trouble::Delay(time),
-        4 => Trouble::Refuse(Box::new(Status::too_many_requests("later", 1))),
-        _ => Trouble::Late(time),
+        0 => RequestFault::Unreachable,
+        1 => RequestFault::LoseRequest,
+        2 => RequestFault::LoseAnswer,
+        3 => RequestFault::Delay(time),
+        4 => RequestFault::Refuse(Box::new(Status::too_many_requests("later", 1))),
+        _ => RequestFault::Late(time),
     }
 }
 

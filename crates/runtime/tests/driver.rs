@@ -8,11 +8,11 @@ use common::{Cluster, node};
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::status::Status;
-use everynode_runtime::testing::{Fault, Spread, Trouble};
+use everynode_runtime::testing::{Fault, RequestFault, Spread};
 use everynode_runtime::{Options, manager};
 use serde_json::json;
 
-fn fault(verb: &'static str, kind: Kind, times: usize, trouble: Trouble) -> Fault {
+fn fault(verb: &'static str, kind: Kind, times: usize, trouble: RequestFault) -> Fault {
     Fault { verb, kind: Some(kind), times, trouble }
 }
 
@@ -35,7 +35,7 @@ async fn every_node_gets_its_pod_and_the_status_and_events_tell() {
 async fn creates_start_slowly_and_stay_within_the_bound() {
     // DS-C52
     let cluster = Cluster::with_nodes(200);
-    cluster.api.fault(fault("create", kinds::POD, usize::MAX, Trouble::Delay(Duration::from_millis(100))));
+    cluster.api.fault(fault("create", kinds::POD, usize::MAX, RequestFault::Delay(Duration::from_millis(100))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(350)).await; // batches of 1, 2 and 4 are through
     assert_eq!(cluster.count("create pods"), 1 + 2 + 4 + 8);
@@ -52,7 +52,7 @@ async fn a_failed_create_stops_its_batches_and_is_tried_again_later() {
     // DS-C52, DS-C53, DS-C07
     let cluster = Cluster::with_nodes(8);
     let refused = Status::forbidden(&kinds::POD, "", "exceeded quota");
-    cluster.api.fault(fault("create", kinds::POD, 3, Trouble::Refuse(Box::new(refused))));
+    cluster.api.fault(fault("create", kinds::POD, 3, RequestFault::Refuse(Box::new(refused))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(1)).await;
     assert_eq!(cluster.count("create pods"), 1, "the first one failed, no further ones were tried");
@@ -71,7 +71,7 @@ async fn a_terminating_namespace_is_not_worth_a_word() {
     let cluster = Cluster::with_nodes(8);
     let refused = Status::forbidden(&kinds::POD, "", "the namespace is being terminated");
     let refused = refused.with_cause("NamespaceTerminating", "", "metadata.namespace");
-    cluster.api.fault(fault("create", kinds::POD, usize::MAX, Trouble::Refuse(Box::new(refused))));
+    cluster.api.fault(fault("create", kinds::POD, usize::MAX, RequestFault::Refuse(Box::new(refused))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.settle().await;
     assert_eq!(cluster.count("create pods"), 1);
@@ -141,7 +141,7 @@ async fn a_stale_cache_never_doubles() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_makes_no_second_pod() {
-    for trouble in [Trouble::LoseAnswer, Trouble::LoseRequest] {
+    for trouble in [RequestFault::LoseAnswer, RequestFault::LoseRequest] {
         let cluster = Cluster::with_nodes(3);
         cluster.api.fault(fault("create", kinds::POD, 2, trouble.clone()));
         let cluster = cluster.run(Spread::default(), Options::default()).await;
@@ -154,7 +154,7 @@ async fn a_lost_answer_makes_no_second_pod() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_a_nameless_create_waits_for_a_list() {
     let cluster = Cluster::with_nodes(3);
-    cluster.api.fault(fault("create", kinds::POD, 1, Trouble::LoseAnswer));
+    cluster.api.fault(fault("create", kinds::POD, 1, RequestFault::LoseAnswer));
     cluster.api.hold_watches(&kinds::POD);
     let spread = Spread { generate_names: true, ..Spread::default() };
     let cluster = cluster.run(spread, Options::default()).await;
@@ -233,12 +233,12 @@ async fn deletions_are_awaited_by_uid_and_a_missing_pod_is_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_follows_a_set_that_somebody_else_changes() {
+async fn a_status_follows_a_set_that_another_client_changes() {
     let cluster = Cluster::with_nodes(2);
     cluster.api.hold_watches(&kinds::DAEMON_SET);
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(10)).await;
-    // Somebody else labels the set and the controller does not see it.
+    // Another client labels the set and the controller does not see it.
     let mut set = cluster.set();
     set["metadata"]["labels"] = json!({"a": "b"});
     cluster.api.put(&kinds::DAEMON_SET, set);
@@ -255,7 +255,7 @@ async fn a_status_conflict_is_read_once_and_written_again() {
     for (conflicts, reads) in [(1, 1), (2, 1)] {
         let cluster = Cluster::with_nodes(2);
         let conflict = Status::modified(&kinds::DAEMON_SET, "web");
-        cluster.api.fault(fault("patch", kinds::DAEMON_SET, conflicts, Trouble::Refuse(Box::new(conflict))));
+        cluster.api.fault(fault("patch", kinds::DAEMON_SET, conflicts, RequestFault::Refuse(Box::new(conflict))));
         let cluster = cluster.run(Spread::default(), Options::default()).await;
         cluster.settle().await;
         assert_eq!(cluster.set()["status"]["numberReady"], 2);
@@ -299,7 +299,7 @@ async fn watches_resume_and_lists_follow_a_410() {
 #[tokio::test(start_paused = true)]
 async fn an_unreachable_server_is_waited_for() {
     let cluster = Cluster::with_nodes(2);
-    cluster.api.fault(Fault { verb: "", kind: None, times: 12, trouble: Trouble::Unreachable });
+    cluster.api.fault(Fault { verb: "", kind: None, times: 12, trouble: RequestFault::Unreachable });
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_secs(60)).await;
     assert_eq!(cluster.pods().len(), 2);
@@ -309,7 +309,7 @@ async fn an_unreachable_server_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_after_shutdown() {
     let cluster = Cluster::with_nodes(100);
-    cluster.api.fault(fault("create", kinds::POD, usize::MAX, Trouble::Delay(Duration::from_millis(100))));
+    cluster.api.fault(fault("create", kinds::POD, usize::MAX, RequestFault::Delay(Duration::from_millis(100))));
     let cluster = cluster.run(Spread::default(), Options::default()).await;
     cluster.env.sleep(Duration::from_millis(350)).await;
     let api = cluster.api.clone();

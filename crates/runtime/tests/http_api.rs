@@ -111,7 +111,7 @@ async fn a_busy_server_is_asked_again_only_where_that_is_harmless() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_told_from_a_lost_answer() {
+async fn a_refused_connection_is_distinguished_from_a_lost_answer() {
     let server = Server::start(vec![String::new()]).await;
     let client = server.client().await;
     let lost = client.call(create()).await.unwrap_err();

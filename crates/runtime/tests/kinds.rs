@@ -1,4 +1,5 @@
-//! Kinds that come and go while the garbage collector and the namespace controller run, in simulated time.
+//! Kinds that come and go while the garbage collector and the namespace controller run, in
+//! simulated time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +84,7 @@ fn owned(name: &str, kind: &Kind, owner: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kind_that_goes_and_comes_back_costs_nobody_his_dependents() {
+async fn a_kind_that_is_dropped_and_comes_back_costs_no_owner_its_dependents() {
     // DS-C84
     let env = env();
     let api = server(&env, &[widget()]);

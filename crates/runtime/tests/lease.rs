@@ -6,8 +6,8 @@ use std::time::Duration;
 use everynode_api::kinds;
 use everynode_api::meta::Key;
 use everynode_api::ports::{Request, Target};
-use everynode_runtime::lease::{Election, End, Seat, Timing};
-use everynode_runtime::testing::{Fault, MemoryApi, Spread, Trouble};
+use everynode_runtime::lease::{Election, End, LeaseCandidate, Timing};
+use everynode_runtime::testing::{Fault, MemoryApi, RequestFault, Spread};
 use everynode_runtime::{Env, Manager, Options, Shutdown, Trigger};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ fn env() -> Env {
 
 fn election(api: &MemoryApi, env: &Env, identity: &str) -> Election {
     let [namespace, name, identity] = ["kube-system", "everynode-controller", identity].map(str::to_owned);
-    let lease = Seat { namespace, name, identity };
+    let lease = LeaseCandidate { namespace, name, identity };
     Election::new(Arc::new(api.clone()), env.clone(), lease, Timing::default()).unwrap()
 }
 
@@ -69,8 +69,8 @@ async fn a_leader_that_cannot_renew_gives_up_before_another_takes_over() {
     let first = stand(&api, &env, "first");
     env.sleep(Duration::from_secs(5)).await;
     assert!(*first.leading.borrow());
-    // The first one is cut off: all that it asks gets lost. Nobody else asks yet.
-    api.fault(Fault { verb: "", kind: Some(kinds::LEASE), times: usize::MAX, trouble: Trouble::Unreachable });
+    // The first one is cut off: all that it asks gets lost. No other candidate asks yet.
+    api.fault(Fault { verb: "", kind: Some(kinds::LEASE), times: usize::MAX, trouble: RequestFault::Unreachable });
     let cut_off = env.now();
     assert_eq!(first.task.await.unwrap(), End::Lost);
     let seconds = env.now().duration_since(cut_off).as_secs();
@@ -158,7 +158,7 @@ async fn a_controller_that_is_fenced_out_stops() {
     let (_trigger, task) = controller(&api, &env).await;
     assert_eq!(api.list(&kinds::POD).len(), 1, "a leader's writes are taken");
     // It does not hear of its end: nothing that it asks about the lease is answered.
-    api.fault(Fault { verb: "", kind: Some(kinds::LEASE), times: usize::MAX, trouble: Trouble::Unreachable });
+    api.fault(Fault { verb: "", kind: Some(kinds::LEASE), times: usize::MAX, trouble: RequestFault::Unreachable });
     take_over(&api);
     let begun = env.now();
     (1..9).for_each(|index| drop(api.put(&kinds::NODE, node(&format!("n{index}")))));
@@ -175,7 +175,7 @@ async fn a_leader_that_is_asked_to_stop_finishes_before_it_gives_the_lease_up() 
     let api = MemoryApi::new(env.clone());
     api.put(&kinds::DAEMON_SET, json!({"metadata": {"name": "web", "namespace": "x"}}));
     let (trigger, task) = controller(&api, &env).await;
-    let trouble = Trouble::Delay(Duration::from_secs(20));
+    let trouble = RequestFault::Delay(Duration::from_secs(20));
     api.fault(Fault { verb: "create", kind: Some(kinds::POD), times: 1, trouble });
     api.put(&kinds::NODE, node("n0"));
     env.sleep(Duration::from_secs(1)).await;

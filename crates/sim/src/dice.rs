@@ -17,7 +17,7 @@ impl Dice {
     }
 
     pub(crate) fn next(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).bits()
     }
 
     /// A number below `bound`, which must not be zero.

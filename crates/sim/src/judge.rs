@@ -1,4 +1,5 @@
-//! What must be true when everything has healed: told from the server's objects alone, by plain rules.
+//! What must be true when everything has healed: told from the server's objects alone, by plain
+//! rules.
 
 mod budgets;
 mod placement;
@@ -12,12 +13,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use self::value::{array, is_ready, is_terminal, is_terminating, name, owner};
-use crate::scenario::{Deed, Scenario, Who};
+use crate::scenario::{Participant, Scenario, ScenarioEvent};
 use crate::user::{SPACE, TAINT, User};
 
 /// Everything that is not as it has to be, one sentence each.
 pub(crate) async fn judge(user: &User, scenario: &Scenario, now: Timestamp) -> Result<Vec<String>, ApiError> {
-    let world = World {
+    let world = FinalState {
         sets: user.list(DAEMON_SET).await?,
         nodes: user.list(NODE).await?,
         pods: user.list(POD).await?,
@@ -35,12 +36,12 @@ pub(crate) async fn judge(user: &User, scenario: &Scenario, now: Timestamp) -> R
     found.extend(world.plain_pods_run());
     found.extend(world.budgets_are_recounts());
     if found.is_empty() && scenario.tells_all_events() {
-        found.extend(world.bindings_are_told(&user.list(EVENT).await?));
+        found.extend(world.bindings_are_reported(&user.list(EVENT).await?));
     }
     Ok(found)
 }
 
-struct World {
+struct FinalState {
     sets: Vec<Value>,
     nodes: Vec<Value>,
     pods: Vec<Value>,
@@ -51,7 +52,7 @@ struct World {
     now: Timestamp,
 }
 
-impl World {
+impl FinalState {
     fn nodes_are_well(&self, machines: usize) -> Vec<String> {
         let mut found = Vec::new();
         if self.nodes.len() != machines {
@@ -105,7 +106,7 @@ impl World {
     }
 
     /// DS-B46, also for pods that were created bound.
-    fn bindings_are_told(&self, events: &[Value]) -> Vec<String> {
+    fn bindings_are_reported(&self, events: &[Value]) -> Vec<String> {
         let told = |pod: &&Value| {
             let text = format!("Successfully assigned {SPACE}/{} to {}", name(pod), string(&pod["spec"]["nodeName"]));
             let of_pod = |event: &&Value| event["involvedObject"]["uid"] == pod["metadata"]["uid"];
@@ -122,16 +123,19 @@ fn string(value: &Value) -> &str {
 }
 
 impl Scenario {
-    /// Whether nothing keeps the controllers from telling what they do: events are written once, by a process that
-    /// may die before, and are dropped where the server does not take them.
+    /// Whether nothing keeps the controllers from telling what they do: events are written once, by
+    /// a process that may die before, and are dropped where the server does not take them.
     fn tells_all_events(&self) -> bool {
-        let harmless = |deed: &Deed| match deed {
-            Deed::Crash { .. } | Deed::Kill { .. } | Deed::TwoLeaders { .. } | Deed::CrashServer {} => false,
+        let harmless = |scenario_event: &ScenarioEvent| match scenario_event {
+            ScenarioEvent::Crash { .. }
+            | ScenarioEvent::Kill { .. }
+            | ScenarioEvent::TwoLeaders { .. }
+            | ScenarioEvent::CrashServer {} => false,
             // Events are in the namespace, too.
-            Deed::DeleteNamespace { .. } => false,
-            Deed::Cut { who, .. } | Deed::Trouble { who, .. } => !matches!(who, Who::First),
+            ScenarioEvent::DeleteNamespace { .. } => false,
+            ScenarioEvent::Cut { who, .. } | ScenarioEvent::Trouble { who, .. } => !matches!(who, Participant::First),
             _ => true,
         };
-        self.steps.iter().all(|step| harmless(&step.deed))
+        self.steps.iter().all(|step| harmless(&step.scenario_event))
     }
 }

@@ -1,5 +1,6 @@
-//! The store, watched: every commit goes into the trace, and no write may make two live pods of one set and
-//! revision on a node, unless the server is a foreign one. Also counts what went wrong, and how often.
+//! The store, watched: every commit goes into the trace, and no write may make two live pods of one
+//! set and revision on a node, unless the server is a foreign one. Also counts what went wrong, and
+//! how often.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -19,14 +20,14 @@ pub(crate) struct Ledger {
     env: Env,
     /// The server does not keep a second live pod from a place.
     foreign: bool,
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LedgerState {
     /// Over everything that was written, and when.
     trace: Fnv64,
-    pods: BTreeMap<String, Option<Place>>,
+    pods: BTreeMap<String, Option<PodPlace>>,
     writes: u64,
     /// Of pods.
     changes: u64,
@@ -36,10 +37,10 @@ struct State {
     counts: Counts,
 }
 
-/// How often each deed was done and each fault hit.
+/// How often each event was done and each fault hit.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// What is counted beside deeds: faults that hit, and what came of errands.
+/// What is counted beside events: faults that hit, and what came of errands.
 pub const FAULTS: &[&str] = &[
     "answer lost",
     "crash after a request",
@@ -67,7 +68,7 @@ pub const FAULTS: &[&str] = &[
 
 /// Where a live daemon pod is: its set's uid, its node, its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct PodPlace {
     set: String,
     node: String,
     revision: String,
@@ -78,7 +79,7 @@ impl Ledger {
         Arc::new(Ledger { env, foreign, state: Mutex::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -150,7 +151,7 @@ impl Ledger {
     }
 }
 
-impl State {
+impl LedgerState {
     /// Takes in a write to a pod; tells it, or what is wrong with it.
     fn pod(&mut self, name: &str, value: &[u8]) -> Result<String, String> {
         self.changes += 1;
@@ -161,9 +162,9 @@ impl State {
         let pod: Value = serde_json::from_slice(value).map_err(|error| format!("pod {name}: {error}"))?;
         let place = place(&pod);
         let is_new = self.pods.insert(name.to_owned(), place.clone()).is_none();
-        let told = told(&pod, is_new);
+        let told = described(&pod, is_new);
         let Some(place) = place.filter(|_| is_new) else { return Ok(told) };
-        let same = |(other, at): &(&String, &Option<Place>)| *other != name && at.as_ref() == Some(&place);
+        let same = |(other, at): &(&String, &Option<PodPlace>)| *other != name && at.as_ref() == Some(&place);
         match self.pods.iter().find(same) {
             Some((other, _)) => Err(format!("two live pods at one place: {name} beside {other}: {place:?}")),
             None => Ok(told),
@@ -171,7 +172,7 @@ impl State {
     }
 }
 
-fn told(pod: &Value, is_new: bool) -> String {
+fn described(pod: &Value, is_new: bool) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let ready = pod["status"]["conditions"].as_array().into_iter().flatten();
     let mut ready = ready.filter(|condition| condition["type"] == "Ready").map(|condition| text(&condition["status"]));
@@ -187,7 +188,7 @@ fn told(pod: &Value, is_new: bool) -> String {
 }
 
 /// The place of a daemon pod that is neither ended nor ending.
-fn place(pod: &Value) -> Option<Place> {
+fn place(pod: &Value) -> Option<PodPlace> {
     let is_over = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
     if is_over || !pod["metadata"]["deletionTimestamp"].is_null() {
         return None;
@@ -195,7 +196,7 @@ fn place(pod: &Value) -> Option<Place> {
     let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
     let owner = owners.into_iter().find(|owner| owner["controller"] == true && owner["kind"] == "DaemonSet")?;
     let revision = pod["metadata"]["labels"]["controller-revision-hash"].as_str()?;
-    Some(Place { set: owner["uid"].as_str()?.to_owned(), node: target_node(pod)?, revision: revision.to_owned() })
+    Some(PodPlace { set: owner["uid"].as_str()?.to_owned(), node: target_node(pod)?, revision: revision.to_owned() })
 }
 
 /// The node that a pod is bound or pinned to.

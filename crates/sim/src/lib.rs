@@ -1,23 +1,24 @@
 //! The whole cluster in one thread from one seed.
 //!
-//! API server, store, every controller, the scheduler's part and the nodes' agents run as tasks of one
-//! thread on a clock that only passes while all of them wait. A [`Scenario`] is drawn from a seed: what
-//! users, machines, networks and bad luck do, and when. [`run`] plays it, then lets everything heal, and
-//! the cluster has to converge:
+//! API server, store, every controller, the scheduler's part and the nodes' agents run as tasks of
+//! one thread on a clock that only passes while all of them wait. A [`Scenario`] is drawn from a
+//! seed: what users, machines, networks and bad luck do, and when. [`run`] plays it, then lets
+//! everything heal, and the cluster has to converge:
 //!
-//! * never, at no write, are there two live pods of one set and revision on a node (on our own server; on a
-//!   foreign one they are gone in the end);
+//! * never, at no write, are there two live pods of one set and revision on a node (on our own
+//!   server; on a foreign one they are gone in the end);
 //! * no audit finds fault with a plan, and nothing panics;
-//! * in the end every eligible node has exactly one pod of each set: with `RollingUpdate` it is ready and of
-//!   the newest revision; elsewhere are only pods that may stay (DS-B04);
-//! * in the end the status of every set and budget equals a recount, conditions say what is so, history is as
-//!   long as it may be, bindings have been told, and nothing is left of what was deleted.
+//! * in the end every eligible node has exactly one pod of each set: with `RollingUpdate` it is
+//!   ready and of the newest revision; elsewhere are only pods that may stay (DS-B04);
+//! * in the end the status of every set and budget equals a recount, conditions say what is so,
+//!   history is as long as it may be, bindings have been told, and nothing is left of what was
+//!   deleted.
 //!
-//! The same scenario gives the same run, write for write: [`Report::trace`]. A scenario that fails is made
-//! small, see [`shrink`], and becomes a file in `tests/cases/`.
+//! The same scenario gives the same run, write for write: [`Report::trace`]. A scenario that fails
+//! is made small, see [`shrink`], and becomes a file in `tests/cases/`.
 //!
 //! # Faults, and where they come in
-//! | fault (issue 3) | deed | where |
+//! | fault (issue 3) | event | where |
 //! |---|---|---|
 //! | silently lost watch events | `lose` | `wire`: the event is dropped, its watch goes on, bookmarks included |
 //! | duplicated watch events | `twice` | `wire` |
@@ -27,8 +28,8 @@
 //! | write conflicts | `trouble` | `wire`: 409 although nothing changed; real ones come from two leaders and users |
 //! | timeouts, carried out or not or later | `trouble` | `wire` |
 //! | refusals, server errors, slow answers | `trouble` | `wire` |
-//! | controller crash at a request, carried out or not | `crash` | `wire` counts requests, `brain` ends and restarts |
-//! | controller crash wherever its tasks wait | `kill` | `brain` |
+//! | controller crash at a request, carried out or not | `crash` | `wire` counts requests, `controller_process` ends and restarts |
+//! | controller crash wherever its tasks wait | `kill` | `controller_process` |
 //! | server crash, losing what was not fsynced | `crash-server` | `world` |
 //! | two leaders | `two-leaders` | `world`: the second process runs beside the first |
 //! | clock jumps | `jump` | `world`: of one process's clock |
@@ -38,18 +39,17 @@
 //! | users editing, deleting, relabelling sets, pods, revisions | `template`, `relabel`, `delete-revision`, … | `user` |
 //! | disruption budgets that come and go, evictions | `budget`, `drop-budget`, `evict`, `drain` | `user` |
 //! | the namespace deleted and made again | `delete-namespace` | `user` |
-//! | `--strict` | `strict` of the cluster | `brain` |
+//! | `--strict` | `strict` of the cluster | `controller_process` |
 //! | a foreign server with stale caches | `foreign` of the cluster | `world`: places are not claimed, nothing is bound |
 //!
 //! `tests/seeds.rs` asserts that each of them really happens in what CI runs.
 //!
-//! Reading order: `scenario` and `deed` (what happens), `draw` (how it is drawn), `world` (one run), `judge` (what must
-//! be true), then the parts: `wire` (the network), `ledger` (the store, watched), `brain` (controllers), `machine`
-//! (nodes), `user`.
+//! Reading order: `scenario` and `scenario_event` (what happens), `draw` (how it is drawn), `world`
+//! (one run), `judge` (what must be true), then the parts: `wire` (the network), `ledger` (the
+//! store, watched), `controller_process` (controllers), `machine` (nodes), `user`.
 
-mod brain;
 mod clock;
-mod deed;
+mod controller_process;
 mod dice;
 mod draw;
 mod judge;
@@ -57,6 +57,7 @@ mod ledger;
 mod machine;
 mod many;
 pub mod scenario;
+mod scenario_event;
 mod shrink;
 mod text;
 mod user;

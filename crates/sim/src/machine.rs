@@ -24,8 +24,8 @@ use crate::wire::{Client, Wire};
 
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 const STATUS_EVERY: Duration = Duration::from_secs(20);
-/// How often the pods are listed although nothing is amiss (see `brain`).
-const LIST_EVERY: Duration = crate::brain::LIST_EVERY;
+/// How often the pods are listed although nothing is amiss (see `controller_process`).
+const LIST_EVERY: Duration = crate::controller_process::LIST_EVERY;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Images whose name contains this cannot be pulled.
 pub(crate) const BAD: &str = "bad";

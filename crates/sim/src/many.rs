@@ -44,7 +44,7 @@ pub struct Sum {
     pub failed: u64,
     /// The longest time that a cluster took to converge, simulated, and its seed.
     pub slowest: (Duration, u64),
-    /// How often each deed was done and each fault hit.
+    /// How often each event was done and each fault hit.
     pub counts: Counts,
 }
 
@@ -59,8 +59,8 @@ impl fmt::Display for Sum {
     }
 }
 
-/// Runs `count` seeds from `first`; `told` hears of each that failed, shrunk, as it is found. Threads keep their
-/// keys below `directory`.
+/// Runs `count` seeds from `first`; `told` hears of each that failed, shrunk, as it is found.
+/// Threads keep their keys below `directory`.
 pub fn many(first: u64, count: u64, directory: &Path, told: impl Fn(&Failed) + Send + Sync) -> Sum {
     let (next, sum, told) = (AtomicU64::new(first), Mutex::new(Sum::default()), Mutex::new(told));
     let work = |pki: PathBuf| {

@@ -1,6 +1,7 @@
-//! What happens in one run: drawn from a seed, read from a case file, or what is left of one after shrinking.
+//! What happens in one run: drawn from a seed, read from a case file, or what is left of one after
+//! shrinking.
 
-pub use crate::deed::Deed;
+pub use crate::scenario_event::ScenarioEvent;
 
 /// The sets of a world, by number.
 pub const SETS: [&str; 2] = ["web", "log"];
@@ -20,9 +21,9 @@ pub enum Amount {
     Percent(u64),
 }
 
-/// Who speaks to the server: the two controller processes, or a machine.
+/// A client of the server: one of the two controller processes, or a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Participant {
     First,
     Second,
     Machine(usize),
@@ -50,18 +51,18 @@ pub enum Effect {
 
 /// Whose pods a disruption budget covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum BudgetScope {
     Set,
     /// Pods of no controller.
     Plain,
 }
 
-/// A deed at a time.
+/// An event at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Simulated milliseconds since the beginning.
     pub at_ms: u64,
-    pub deed: Deed,
+    pub scenario_event: ScenarioEvent,
 }
 
 /// Everything that a run is made of. Sets and machines that do not exist are counted round.
@@ -73,11 +74,13 @@ pub struct Scenario {
     /// By set.
     pub strategies: Vec<Strategy>,
     pub min_ready_seconds: u64,
-    /// Whether the DaemonSet controller binds pods where they fit, or leaves all of them to the scheduler.
+    /// Whether the DaemonSet controller binds pods where they fit, or leaves all of them to the
+    /// scheduler.
     pub binds: bool,
     /// The DaemonSet controller does as the original does.
     pub strict: bool,
-    /// The server does what any Kubernetes server does and no more: it does not refuse a second pod at a place.
+    /// The server does what any Kubernetes server does and no more: it does not refuse a second pod
+    /// at a place.
     pub foreign: bool,
     /// How many percent of containers crash in their first seconds.
     pub crash_percent: u64,
@@ -95,6 +98,6 @@ impl Scenario {
 
     /// Whether watch events get lost for good: only the next list tells of what they told.
     pub fn loses_events(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.deed, Deed::Lose { .. }))
+        self.steps.iter().any(|step| matches!(step.scenario_event, ScenarioEvent::Lose { .. }))
     }
 }

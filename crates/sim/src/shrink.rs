@@ -1,12 +1,13 @@
 //! From a scenario that fails to a small one that still does.
 
-use crate::deed::Deed;
 use crate::scenario::{Amount, Scenario, Strategy};
+use crate::scenario_event::ScenarioEvent;
 
 /// Most runs that making one scenario smaller may take.
 const RUNS_MAX: u32 = 600;
 
-/// Leaves out steps, halves first, then makes everything else plainer, as long as the run still `fails`.
+/// Leaves out steps, halves first, then makes everything else plainer, as long as the run still
+/// `fails`.
 pub fn shrink(scenario: &Scenario, mut fails: impl FnMut(&Scenario) -> bool) -> Scenario {
     let mut runs = 0;
     let mut fails = |smaller: &Scenario| {
@@ -67,7 +68,7 @@ fn plainer(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) {
     attempt(least, fails, calm_early);
     attempt(least, fails, whole_seconds);
     for index in 0..least.steps.len() {
-        let shorter = |scenario: &mut Scenario| shorten(&mut scenario.steps[index].deed);
+        let shorter = |scenario: &mut Scenario| shorten(&mut scenario.steps[index].scenario_event);
         attempt(least, fails, shorter);
     }
 }
@@ -81,19 +82,19 @@ fn attempt(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool, chan
 }
 
 /// Half as long, down to a second.
-fn shorten(deed: &mut Deed) {
-    if let Deed::PowerOff { for_ms, .. }
-    | Deed::Slow { for_ms, .. }
-    | Deed::Cut { for_ms, .. }
-    | Deed::Trouble { for_ms, .. }
-    | Deed::Lag { for_ms, .. }
-    | Deed::Skew { for_ms, .. }
-    | Deed::Twice { for_ms, .. }
-    | Deed::Lose { for_ms, .. }
-    | Deed::TwoLeaders { for_ms }
-    | Deed::Drain { for_ms, .. }
-    | Deed::Crash { down_ms: for_ms, .. }
-    | Deed::Kill { down_ms: for_ms, .. } = deed
+fn shorten(scenario_event: &mut ScenarioEvent) {
+    if let ScenarioEvent::PowerOff { for_ms, .. }
+    | ScenarioEvent::Slow { for_ms, .. }
+    | ScenarioEvent::Cut { for_ms, .. }
+    | ScenarioEvent::Trouble { for_ms, .. }
+    | ScenarioEvent::Lag { for_ms, .. }
+    | ScenarioEvent::Skew { for_ms, .. }
+    | ScenarioEvent::Twice { for_ms, .. }
+    | ScenarioEvent::Lose { for_ms, .. }
+    | ScenarioEvent::TwoLeaders { for_ms }
+    | ScenarioEvent::Drain { for_ms, .. }
+    | ScenarioEvent::Crash { down_ms: for_ms, .. }
+    | ScenarioEvent::Kill { down_ms: for_ms, .. } = scenario_event
     {
         *for_ms = (*for_ms / 2000 * 1000).max(1000).min(*for_ms);
     }
@@ -104,8 +105,11 @@ mod tests {
     use super::*;
     use crate::scenario::Step;
 
-    fn scenario(deeds: &[Deed]) -> Scenario {
-        let steps = deeds.iter().zip(1..).map(|(deed, number)| Step { at_ms: number * 1234, deed: deed.clone() });
+    fn scenario(scenario_events: &[ScenarioEvent]) -> Scenario {
+        let steps = scenario_events
+            .iter()
+            .zip(1..)
+            .map(|(scenario_event, number)| Step { at_ms: number * 1234, scenario_event: scenario_event.clone() });
         Scenario {
             seed: 1,
             machines: 5,
@@ -122,14 +126,15 @@ mod tests {
 
     #[test]
     fn what_makes_it_fail_is_left() {
-        let drain = Deed::Drain { node: 3, for_ms: 60_000 };
-        let noise = || Deed::Plain { number: 1 };
-        let whole = scenario(&[noise(), noise(), drain, noise(), Deed::CrashServer {}, noise()]);
+        let drain = ScenarioEvent::Drain { node: 3, for_ms: 60_000 };
+        let noise = || ScenarioEvent::Plain { number: 1 };
+        let whole = scenario(&[noise(), noise(), drain, noise(), ScenarioEvent::CrashServer {}, noise()]);
         let fails = |scenario: &Scenario| {
-            let drains = |step: &Step| matches!(step.deed, Deed::Drain { for_ms, .. } if for_ms > 20_000);
+            let drains =
+                |step: &Step| matches!(step.scenario_event, ScenarioEvent::Drain { for_ms, .. } if for_ms > 20_000);
             scenario.machines > 2
                 && scenario.steps.iter().any(drains)
-                && scenario.steps.iter().any(|step| step.deed == Deed::CrashServer {})
+                && scenario.steps.iter().any(|step| step.scenario_event == ScenarioEvent::CrashServer {})
         };
         let text = "\
 cluster seed=1 machines=3 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0
@@ -142,7 +147,7 @@ sets unavailable:1
 
     #[test]
     fn what_does_not_fail_smaller_stays() {
-        let whole = scenario(&[Deed::CrashServer {}]);
+        let whole = scenario(&[ScenarioEvent::CrashServer {}]);
         assert_eq!(shrink(&whole, |_| false), whole);
     }
 }

@@ -1,5 +1,5 @@
-//! Scenarios as text, for people to read and for case files: one line for the cluster, one for its sets, then a line
-//! per deed with its time.
+//! Scenarios as text, for people to read and for case files: one line for the cluster, one for its
+//! sets, then a line per event with its time.
 //!
 //! ```text
 //! # What it shows.
@@ -16,8 +16,8 @@ use std::str::FromStr;
 
 use everynode_api::ports::Propagation;
 
-use crate::deed::Deed;
-use crate::scenario::{Amount, Effect, Ending, Over, Scenario, Step, Strategy, Who};
+use crate::scenario::{Amount, BudgetScope, Effect, Ending, Participant, Scenario, Step, Strategy};
+use crate::scenario_event::ScenarioEvent;
 
 /// A value that is one word of a scenario's text.
 pub(crate) trait Word: Sized {
@@ -65,7 +65,7 @@ words! {
     Propagation { Background = "background" Foreground = "foreground" Orphan = "orphan" }
     Ending { Closed = "closed" Broken = "broken" Compacted = "compacted" }
     Effect { NoSchedule = "NoSchedule" NoExecute = "NoExecute" None = "none" }
-    Over { Set = "set" Plain = "plain" }
+    BudgetScope { Set = "set" Plain = "plain" }
 }
 
 impl Word for bool {
@@ -112,20 +112,20 @@ impl Word for Strategy {
     }
 }
 
-impl Word for Who {
+impl Word for Participant {
     fn write(&self) -> String {
         match self {
-            Who::First => "first".into(),
-            Who::Second => "second".into(),
-            Who::Machine(number) => format!("n{number}"),
+            Participant::First => "first".into(),
+            Participant::Second => "second".into(),
+            Participant::Machine(number) => format!("n{number}"),
         }
     }
 
     fn read(word: &str) -> Option<Self> {
         match word {
-            "first" => Some(Who::First),
-            "second" => Some(Who::Second),
-            _ => word.strip_prefix('n')?.parse().ok().map(Who::Machine),
+            "first" => Some(Participant::First),
+            "second" => Some(Participant::Second),
+            _ => word.strip_prefix('n')?.parse().ok().map(Participant::Machine),
         }
     }
 }
@@ -161,7 +161,7 @@ impl fmt::Display for Scenario {
         writeln!(f, "binds={binds} strict={strict} foreign={foreign} crash_percent={crash_percent}")?;
         writeln!(f, "sets {}", strategies.iter().map(Word::write).collect::<Vec<_>>().join(" "))?;
         for step in &self.steps {
-            writeln!(f, "{:>10}s {}", seconds(step.at_ms), step.deed)?;
+            writeln!(f, "{:>10}s {}", seconds(step.at_ms), step.scenario_event)?;
         }
         write!(f, "{:>10}s calm", seconds(self.calm_at_ms))
     }
@@ -196,8 +196,8 @@ impl FromStr for Scenario {
                 scenario.calm_at_ms = at_ms;
                 return Ok(scenario);
             }
-            let deed = deed(rest).map_err(|error| format!("line {number}: {error}"))?;
-            scenario.steps.push(Step { at_ms, deed });
+            let scenario_event = scenario_event(rest).map_err(|error| format!("line {number}: {error}"))?;
+            scenario.steps.push(Step { at_ms, scenario_event });
         }
     }
 }
@@ -234,13 +234,13 @@ fn timed(line: &str) -> Option<(u64, &str)> {
     Some((milliseconds(time)?, rest.trim()))
 }
 
-fn deed(line: &str) -> Result<Deed, String> {
+fn scenario_event(line: &str) -> Result<ScenarioEvent, String> {
     let mut words = line.split_whitespace();
     let word = words.next().unwrap_or_default();
     let mut fields = Fields::read(words)?;
-    let deed = Deed::read(word, &mut fields)?;
+    let scenario_event = ScenarioEvent::read(word, &mut fields)?;
     fields.end()?;
-    Ok(deed)
+    Ok(scenario_event)
 }
 
 #[cfg(test)]
@@ -254,15 +254,15 @@ mod tests {
         let mut words = BTreeSet::new();
         for seed in 0..2_000 {
             let scenario = Scenario::new(seed);
-            words.extend(scenario.steps.iter().map(|step| step.deed.word()));
+            words.extend(scenario.steps.iter().map(|step| step.scenario_event.word()));
             assert_eq!(scenario.to_string().parse(), Ok(scenario), "seed {seed}");
         }
-        let missing: Vec<_> = Deed::WORDS.iter().filter(|word| !words.contains(**word)).collect();
+        let missing: Vec<_> = ScenarioEvent::WORDS.iter().filter(|word| !words.contains(**word)).collect();
         assert_eq!(missing, [&""; 0], "never drawn");
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_line() {
+    fn a_mistake_is_reported_with_its_line() {
         let cluster = "cluster seed=1 machines=2 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0";
         let read = |steps: &str| format!("# a comment\n\n{cluster}\nsets on-delete\n{steps}").parse::<Scenario>();
         assert!(read("1.000s calm").is_ok());
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(told("1.000s kill second=maybe down_ms=1"), "line 5: second=maybe cannot be read");
         assert_eq!(told("1.000s kill second=no"), "line 5: down_ms is missing");
         assert_eq!(told("1.000s crash-server now=yes"), "line 5: now is not known here");
-        assert_eq!(told("1.000s dance"), "line 5: no deed is called \"dance\"");
+        assert_eq!(told("1.000s dance"), "line 5: no event is called \"dance\"");
         assert_eq!(told("1s calm"), "line 5: no time");
         assert_eq!(told("1.000s crash-server"), "the line \"calm\" is missing");
     }

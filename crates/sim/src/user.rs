@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::objects::{daemon_set, disruption_budget, plain_pod, pod_spec, update};
 use crate::ledger::Ledger;
 use crate::machine::BAD;
-use crate::scenario::{Deed, Effect, Over, SETS, Scenario, Strategy};
+use crate::scenario::{BudgetScope, Effect, SETS, Scenario, ScenarioEvent, Strategy};
 use crate::wire::Server;
 
 /// Where all sets and pods are.
@@ -104,55 +104,56 @@ impl User {
         Ok(())
     }
 
-    /// Does what a deed says if it is a user's that is done at once; what the server refuses is refused. Answers
-    /// whether there was anything to do it to.
-    pub(crate) async fn act(&self, deed: &Deed) -> Result<bool, ApiError> {
-        match deed {
-            Deed::Taint { .. } | Deed::Label { .. } | Deed::Cordon { .. } | Deed::DeleteNode { .. } => {
-                self.act_on_node(deed).await.map(|()| true)
-            }
-            Deed::DeleteRevision { .. }
-            | Deed::RelabelRevision { .. }
-            | Deed::RehashRevision { .. }
-            | Deed::OrphanRevision { .. }
-            | Deed::RenumberRevision { .. } => self.act_on_revision(deed).await,
-            Deed::DeletePod { .. }
-            | Deed::Relabel { .. }
-            | Deed::Rehash { .. }
-            | Deed::Orphan { .. }
-            | Deed::Fail { .. }
-            | Deed::Evict { .. } => self.act_on_pod(deed).await,
-            _ => self.act_on_set(deed).await.map(|()| true),
+    /// Does what a event says if it is a user's that is done at once; what the server refuses is
+    /// refused. Answers whether there was anything to do it to.
+    pub(crate) async fn act(&self, scenario_event: &ScenarioEvent) -> Result<bool, ApiError> {
+        match scenario_event {
+            ScenarioEvent::Taint { .. }
+            | ScenarioEvent::Label { .. }
+            | ScenarioEvent::Cordon { .. }
+            | ScenarioEvent::DeleteNode { .. } => self.act_on_node(scenario_event).await.map(|()| true),
+            ScenarioEvent::DeleteRevision { .. }
+            | ScenarioEvent::RelabelRevision { .. }
+            | ScenarioEvent::RehashRevision { .. }
+            | ScenarioEvent::OrphanRevision { .. }
+            | ScenarioEvent::RenumberRevision { .. } => self.act_on_revision(scenario_event).await,
+            ScenarioEvent::DeletePod { .. }
+            | ScenarioEvent::Relabel { .. }
+            | ScenarioEvent::Rehash { .. }
+            | ScenarioEvent::Orphan { .. }
+            | ScenarioEvent::Fail { .. }
+            | ScenarioEvent::Evict { .. } => self.act_on_pod(scenario_event).await,
+            _ => self.act_on_set(scenario_event).await.map(|()| true),
         }
     }
 
-    async fn act_on_set(&self, deed: &Deed) -> Result<(), ApiError> {
+    async fn act_on_set(&self, scenario_event: &ScenarioEvent) -> Result<(), ApiError> {
         let target = |set: usize| Target::new(DAEMON_SET, SPACE, self.set_name(set));
-        match *deed {
-            Deed::Template { set, image, bad, select, tolerate } => {
+        match *scenario_event {
+            ScenarioEvent::Template { set, image, bad, select, tolerate } => {
                 let image = format!("img:{image}{}", if bad { BAD } else { "" });
                 let body = json!({"spec": {"template": {"spec": pod_spec(&image, select, tolerate)}}});
                 self.patch(target(set), body).await
             }
-            Deed::Update { set, strategy } => {
+            ScenarioEvent::Update { set, strategy } => {
                 self.patch(target(set), json!({"spec": {"updateStrategy": update(strategy)}})).await
             }
-            Deed::Settings { set, min_ready_seconds, history } => {
+            ScenarioEvent::Settings { set, min_ready_seconds, history } => {
                 let spec = json!({"minReadySeconds": min_ready_seconds, "revisionHistoryLimit": history});
                 self.patch(target(set), json!({ "spec": spec })).await
             }
-            Deed::RespectCordon { set, on } => {
+            ScenarioEvent::RespectCordon { set, on } => {
                 let annotations = json!({ RESPECT_CORDON: if on { json!("true") } else { Value::Null } });
                 self.patch(target(set), json!({"metadata": {"annotations": annotations}})).await
             }
-            Deed::DeleteSet { set, propagation } => self.delete(target(set), None, Some(propagation)).await,
-            Deed::CreateSet { set } => self.create_set(set).await,
-            Deed::Plain { number } => self.create(POD, plain_pod(number)).await,
-            Deed::Budget { over, set, min_available, amount } => {
+            ScenarioEvent::DeleteSet { set, propagation } => self.delete(target(set), None, Some(propagation)).await,
+            ScenarioEvent::CreateSet { set } => self.create_set(set).await,
+            ScenarioEvent::Plain { number } => self.create(POD, plain_pod(number)).await,
+            ScenarioEvent::Budget { over, set, min_available, amount } => {
                 let app = self.covered(over, set);
                 self.create(POD_DISRUPTION_BUDGET, disruption_budget(app, min_available, amount)).await
             }
-            Deed::DropBudget { over, set } => {
+            ScenarioEvent::DropBudget { over, set } => {
                 self.delete(Target::new(POD_DISRUPTION_BUDGET, SPACE, self.covered(over, set)), None, None).await
             }
             _ => Ok(()),
@@ -164,16 +165,16 @@ impl User {
     }
 
     /// The `app` of the pods that a budget covers, and its name.
-    fn covered(&self, over: Over, set: usize) -> &'static str {
+    fn covered(&self, over: BudgetScope, set: usize) -> &'static str {
         match over {
-            Over::Set => self.set_name(set),
-            Over::Plain => "plain",
+            BudgetScope::Set => self.set_name(set),
+            BudgetScope::Plain => "plain",
         }
     }
 
-    async fn act_on_node(&self, deed: &Deed) -> Result<(), ApiError> {
-        match *deed {
-            Deed::Taint { node, effect } => {
+    async fn act_on_node(&self, scenario_event: &ScenarioEvent) -> Result<(), ApiError> {
+        match *scenario_event {
+            ScenarioEvent::Taint { node, effect } => {
                 let taints = match effect {
                     Effect::None => Value::Null,
                     Effect::NoSchedule => json!([{"key": TAINT, "effect": "NoSchedule"}]),
@@ -181,12 +182,12 @@ impl User {
                 };
                 self.patch(self.node(node), json!({"spec": {"taints": taints}})).await
             }
-            Deed::Label { node, ssd } => {
+            ScenarioEvent::Label { node, ssd } => {
                 let labels = json!({"disk": if ssd { "ssd" } else { "hdd" }});
                 self.patch(self.node(node), json!({"metadata": {"labels": labels}})).await
             }
-            Deed::Cordon { node, on } => self.cordon(node, on).await,
-            Deed::DeleteNode { node } => self.delete(self.node(node), None, None).await,
+            ScenarioEvent::Cordon { node, on } => self.cordon(node, on).await,
+            ScenarioEvent::DeleteNode { node } => self.delete(self.node(node), None, None).await,
             _ => Ok(()),
         }
     }
@@ -199,25 +200,27 @@ impl User {
         self.patch(self.node(node), json!({"spec": {"unschedulable": on}})).await
     }
 
-    async fn act_on_pod(&self, deed: &Deed) -> Result<bool, ApiError> {
-        let (Deed::DeletePod { pod, .. }
-        | Deed::Relabel { pod }
-        | Deed::Rehash { pod }
-        | Deed::Orphan { pod }
-        | Deed::Fail { pod, .. }
-        | Deed::Evict { pod }) = *deed
+    async fn act_on_pod(&self, scenario_event: &ScenarioEvent) -> Result<bool, ApiError> {
+        let (ScenarioEvent::DeletePod { pod, .. }
+        | ScenarioEvent::Relabel { pod }
+        | ScenarioEvent::Rehash { pod }
+        | ScenarioEvent::Orphan { pod }
+        | ScenarioEvent::Fail { pod, .. }
+        | ScenarioEvent::Evict { pod }) = *scenario_event
         else {
             return Ok(false);
         };
         let pods = self.list(POD).await?;
         let Some(found) = pods.get(pod % pods.len().max(1)) else { return Ok(false) };
         let target = object(POD, found);
-        match *deed {
-            Deed::DeletePod { force, .. } => self.delete(target, force.then_some(0), None).await,
-            Deed::Relabel { .. } => self.patch(target, json!({"metadata": {"labels": {"app": "other"}}})).await,
-            Deed::Rehash { .. } => self.patch(target, json!({"metadata": {"labels": {HASH: "odd"}}})).await,
-            Deed::Orphan { .. } => self.patch(target, json!({"metadata": {"ownerReferences": null}})).await,
-            Deed::Fail { succeeded, .. } => {
+        match *scenario_event {
+            ScenarioEvent::DeletePod { force, .. } => self.delete(target, force.then_some(0), None).await,
+            ScenarioEvent::Relabel { .. } => {
+                self.patch(target, json!({"metadata": {"labels": {"app": "other"}}})).await
+            }
+            ScenarioEvent::Rehash { .. } => self.patch(target, json!({"metadata": {"labels": {HASH: "odd"}}})).await,
+            ScenarioEvent::Orphan { .. } => self.patch(target, json!({"metadata": {"ownerReferences": null}})).await,
+            ScenarioEvent::Fail { succeeded, .. } => {
                 let phase = if succeeded { "Succeeded" } else { "Failed" };
                 self.patch(target.subresource("status"), json!({"status": {"phase": phase}})).await
             }
@@ -226,27 +229,29 @@ impl User {
         Ok(true)
     }
 
-    async fn act_on_revision(&self, deed: &Deed) -> Result<bool, ApiError> {
-        let (Deed::DeleteRevision { revision }
-        | Deed::RelabelRevision { revision }
-        | Deed::RehashRevision { revision }
-        | Deed::OrphanRevision { revision }
-        | Deed::RenumberRevision { revision, .. }) = *deed
+    async fn act_on_revision(&self, scenario_event: &ScenarioEvent) -> Result<bool, ApiError> {
+        let (ScenarioEvent::DeleteRevision { revision }
+        | ScenarioEvent::RelabelRevision { revision }
+        | ScenarioEvent::RehashRevision { revision }
+        | ScenarioEvent::OrphanRevision { revision }
+        | ScenarioEvent::RenumberRevision { revision, .. }) = *scenario_event
         else {
             return Ok(false);
         };
         let revisions = self.list(CONTROLLER_REVISION).await?;
         let Some(found) = revisions.get(revision % revisions.len().max(1)) else { return Ok(false) };
         let target = object(CONTROLLER_REVISION, found);
-        match *deed {
-            Deed::DeleteRevision { .. } => self.delete(target, None, None).await,
-            Deed::RelabelRevision { .. } => self.patch(target, json!({"metadata": {"labels": {"app": "other"}}})).await,
-            Deed::RehashRevision { .. } => {
+        match *scenario_event {
+            ScenarioEvent::DeleteRevision { .. } => self.delete(target, None, None).await,
+            ScenarioEvent::RelabelRevision { .. } => {
+                self.patch(target, json!({"metadata": {"labels": {"app": "other"}}})).await
+            }
+            ScenarioEvent::RehashRevision { .. } => {
                 // No two revisions get the same: whose a pod is would be anybody's guess.
                 let hash = format!("odd-{}", target.name);
                 self.patch(target, json!({"metadata": {"labels": {HASH: hash}}})).await
             }
-            Deed::RenumberRevision { number, .. } => self.patch(target, json!({ "revision": number })).await,
+            ScenarioEvent::RenumberRevision { number, .. } => self.patch(target, json!({ "revision": number })).await,
             _ => self.patch(target, json!({"metadata": {"ownerReferences": null}})).await,
         }?;
         Ok(true)

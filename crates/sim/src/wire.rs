@@ -1,8 +1,9 @@
-//! The network between one client and the server: late, lossy, cut; never against the API's promises.
+//! The network between one client and the server: late, lossy, cut; never against the API's
+//! promises.
 //!
-//! Requests may get no answer, carried out or not or later; they may be refused. Watches may lag, together or each by
-//! itself, end, break or expire, and events may come twice; within a watch nothing is reordered. What the API does
-//! not allow but happens is that events are lost silently.
+//! Requests may get no answer, carried out or not or later; they may be refused. Watches may lag,
+//! together or each by itself, end, break or expire, and events may come twice; within a watch
+//! nothing is reordered. What the API does not allow but happens is that events are lost silently.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(crate) struct Wire {
     server: Arc<Server>,
     dice: Dice,
     ledger: Arc<Ledger>,
-    state: Mutex<State>,
+    state: Mutex<NetworkFaults>,
     /// Open watches look again when it changes.
     changed: Notify,
     /// Fires when the client's process is to end.
@@ -37,7 +38,7 @@ pub(crate) struct Wire {
 
 /// What is wrong now.
 #[derive(Clone, Debug, Default)]
-struct State {
+struct NetworkFaults {
     cut: bool,
     lagging: bool,
     skewed: bool,
@@ -57,11 +58,11 @@ impl Wire {
         Arc::new(Wire { server, dice: Dice::new(seed), ledger, state: Mutex::default(), changed, crash })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NetworkFaults> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut NetworkFaults)) {
         change(&mut self.state());
         self.changed.notify_waiters();
     }
@@ -105,7 +106,7 @@ impl Wire {
 
     /// Everything is well from now on.
     pub(crate) fn heal(&self) {
-        self.change(|state| *state = State { generation: state.generation, ..State::default() });
+        self.change(|state| *state = NetworkFaults { generation: state.generation, ..NetworkFaults::default() });
     }
 
     fn server(&self) -> Arc<dyn Api> {
@@ -164,24 +165,24 @@ impl Wire {
         let lost = || ApiError::UnknownOutcome("the connection was reset".into());
         let guarded = matches!(request, Request::Update { .. } | Request::Patch { .. });
         let (wrong, fault) = match self.dice.below(8) {
-            0 => (Wrong::Refused, "request refused"),
-            1 => (Wrong::Lost, "request lost"),
-            2 => (Wrong::AnswerLost, "answer lost"),
-            3 => (Wrong::Late, "request carried out after its client gave up"),
-            4 if guarded => (Wrong::Conflict, "write conflict"),
-            4 | 5 => (Wrong::Failed, "server error"),
-            6 => (Wrong::TooMany, "too many requests"),
-            _ => (Wrong::Slow, "slow request"),
+            0 => (RequestFault::Refused, "request refused"),
+            1 => (RequestFault::Lost, "request lost"),
+            2 => (RequestFault::AnswerLost, "answer lost"),
+            3 => (RequestFault::Late, "request carried out after its client gave up"),
+            4 if guarded => (RequestFault::Conflict, "write conflict"),
+            4 | 5 => (RequestFault::Failed, "server error"),
+            6 => (RequestFault::TooMany, "too many requests"),
+            _ => (RequestFault::Slow, "slow request"),
         };
         self.ledger.count(fault);
         match wrong {
-            Wrong::Refused => Err(ApiError::Unreachable("connection refused".into())),
-            Wrong::Lost => Err(lost()),
-            Wrong::AnswerLost => {
+            RequestFault::Refused => Err(ApiError::Unreachable("connection refused".into())),
+            RequestFault::Lost => Err(lost()),
+            RequestFault::AnswerLost => {
                 let _lost = self.server().call(request).await;
                 Err(lost())
             }
-            Wrong::Late => {
+            RequestFault::Late => {
                 let (server, late) = (self.server(), Duration::from_millis(self.dice.between(1, 8_000)));
                 tokio::spawn(async move {
                     tokio::time::sleep(late).await;
@@ -189,10 +190,10 @@ impl Wire {
                 });
                 Err(lost())
             }
-            Wrong::Conflict => Err(Status::failure(409, "Conflict", "the object has been modified").into()),
-            Wrong::Failed => Err(Status::failure(500, "InternalError", "etcdserver: request timed out").into()),
-            Wrong::TooMany => Err(Status::failure(429, "TooManyRequests", "too many requests").into()),
-            Wrong::Slow => {
+            RequestFault::Conflict => Err(Status::failure(409, "Conflict", "the object has been modified").into()),
+            RequestFault::Failed => Err(Status::failure(500, "InternalError", "etcdserver: request timed out").into()),
+            RequestFault::TooMany => Err(Status::failure(429, "TooManyRequests", "too many requests").into()),
+            RequestFault::Slow => {
                 tokio::time::sleep(Duration::from_millis(self.dice.between(10, 5_000))).await;
                 self.server().call(request).await
             }
@@ -211,7 +212,7 @@ impl Wire {
 }
 
 /// What goes wrong with a request.
-enum Wrong {
+enum RequestFault {
     Refused,
     Lost,
     AnswerLost,
@@ -282,7 +283,7 @@ impl Events {
     fn arrive(
         &mut self,
         event: Option<Result<WatchEvent, ApiError>>,
-        state: &State,
+        state: &NetworkFaults,
     ) -> Option<Option<Result<WatchEvent, ApiError>>> {
         let (dice, ledger) = (&self.wire.dice, &self.wire.ledger);
         let Some(Ok(event)) = event else { return Some(event) };

@@ -14,17 +14,17 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::brain::{Brain, LIST_EVERY};
 use crate::clock::{ServerClock, environment, origin};
+use crate::controller_process::{ControllerProcess, LIST_EVERY};
 use crate::judge::judge;
 use crate::ledger::{Counts, Ledger, WatchedStore};
 use crate::machine::{Condition, Machine};
-use crate::scenario::{Deed, Scenario, Who};
+use crate::scenario::{Participant, Scenario, ScenarioEvent};
 use crate::user::User;
 use crate::wire::{Server, Wire};
 
-/// After so long without trouble, what is not as it has to be never will be: the longest back-offs (of pods: 15
-/// minutes) fit in.
+/// After so long without trouble, what is not as it has to be never will be: the longest back-offs
+/// (of pods: 15 minutes) fit in.
 const PATIENCE: Duration = Duration::from_secs(2_400);
 /// How much longer it may take where watch events were lost: everybody has listed again by then.
 pub const RESYNC_MAX: Duration = Duration::from_millis(LIST_EVERY.as_millis() as u64 * 3 / 2);
@@ -41,7 +41,7 @@ pub struct Report {
     /// How long after the trouble the cluster had converged, simulated.
     pub converged_after: Duration,
     pub failure: Option<String>,
-    /// How often each deed was done and each fault hit.
+    /// How often each event was done and each fault hit.
     pub counts: Counts,
     /// What happened to pods, and what users and bad luck did.
     pub story: Vec<String>,
@@ -52,7 +52,8 @@ thread_local! {
     static PANIC: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
 }
 
-/// Plays a scenario. `pki` is a directory for the server's keys; runs one after the other may share it.
+/// Plays a scenario. `pki` is a directory for the server's keys; runs one after the other may share
+/// it.
 pub fn run(scenario: &Scenario, pki: &Path) -> Report {
     catch_panics();
     make_keys(pki);
@@ -71,7 +72,8 @@ fn runtime() -> tokio::runtime::Runtime {
     runtime.unwrap_or_else(|error| panic!("no runtime: {error}"))
 }
 
-/// Keys are drawn from the same dice as everything else: they are made beforehand, so that all runs begin alike.
+/// Keys are drawn from the same dice as everything else: they are made beforehand, so that all runs
+/// begin alike.
 fn make_keys(pki: &Path) {
     if pki.join("pki").exists() {
         return;
@@ -131,7 +133,7 @@ struct Cluster {
     server: Arc<Server>,
     foreign: bool,
     user: Arc<User>,
-    brains: [Arc<Brain>; 2],
+    controller_processes: [Arc<ControllerProcess>; 2],
     second: Option<AbortHandle>,
     machines: Vec<(Arc<Wire>, Env, watch::Sender<Condition>)>,
     /// Everything that lives as long as the run.
@@ -152,10 +154,11 @@ impl Cluster {
         let opened = open(&store, &ledger, &clock, pki, !scenario.foreign).await?;
         let server: Arc<Server> = Arc::new(Mutex::new(opened));
         let wire = |number: u64| Wire::new(server.clone(), seed.wrapping_mul(31).wrapping_add(number), ledger.clone());
-        let brain = |number: u64, name| Brain::new(name, wire(number), env(number), scenario, ledger.clone());
-        let brains = [brain(1, "the first"), brain(2, "the second")];
+        let controller_process =
+            |number: u64, name| ControllerProcess::new(name, wire(number), env(number), scenario, ledger.clone());
+        let controller_processes = [controller_process(1, "the first"), controller_process(2, "the second")];
         let mut tasks = JoinSet::new();
-        tasks.spawn(brains[0].clone().run());
+        tasks.spawn(controller_processes[0].clone().run());
         let user = User::new(server.clone(), ledger.clone(), scenario);
         let mut machines = Vec::new();
         for number in 0..scenario.machines {
@@ -171,7 +174,21 @@ impl Cluster {
         let (pki, foreign) = (pki.to_owned(), scenario.foreign);
         let (ends, errands) = (JoinSet::new(), JoinSet::new());
         let second = None;
-        Ok(Cluster { ledger, clock, pki, store, server, foreign, user, brains, second, machines, tasks, ends, errands })
+        Ok(Cluster {
+            ledger,
+            clock,
+            pki,
+            store,
+            server,
+            foreign,
+            user,
+            controller_processes,
+            second,
+            machines,
+            tasks,
+            ends,
+            errands,
+        })
     }
 
     /// Plays the steps.
@@ -181,84 +198,86 @@ impl Cluster {
             if self.ledger.failure().is_some() {
                 return;
             }
-            self.ledger.tell(step.deed.to_string());
-            self.perform(&step.deed).await;
+            self.ledger.tell(step.scenario_event.to_string());
+            self.perform(&step.scenario_event).await;
         }
         tokio::time::sleep_until(began + Duration::from_millis(scenario.calm_at_ms)).await;
     }
 
-    async fn perform(&mut self, deed: &Deed) {
-        match *deed {
-            Deed::PowerOff { node, for_ms } => self.condition(node, for_ms, |condition, bad| condition.on = !bad),
-            Deed::Slow { node, factor, for_ms } => {
+    async fn perform(&mut self, scenario_event: &ScenarioEvent) {
+        match *scenario_event {
+            ScenarioEvent::PowerOff { node, for_ms } => {
+                self.condition(node, for_ms, |condition, bad| condition.on = !bad)
+            }
+            ScenarioEvent::Slow { node, factor, for_ms } => {
                 self.condition(node, for_ms, move |condition, bad| condition.slowness = if bad { factor } else { 1 });
             }
-            Deed::Cut { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.cut(bad)),
-            Deed::Trouble { who, percent, for_ms } => {
+            ScenarioEvent::Cut { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.cut(bad)),
+            ScenarioEvent::Trouble { who, percent, for_ms } => {
                 self.wire_for(who, for_ms, move |wire, bad| wire.trouble(if bad { percent } else { 0 }));
             }
-            Deed::Lag { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.lag(bad)),
-            Deed::Skew { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.skew(bad)),
-            Deed::Twice { who, percent, for_ms } => {
+            ScenarioEvent::Lag { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.lag(bad)),
+            ScenarioEvent::Skew { who, for_ms } => self.wire_for(who, for_ms, |wire, bad| wire.skew(bad)),
+            ScenarioEvent::Twice { who, percent, for_ms } => {
                 self.wire_for(who, for_ms, move |wire, bad| wire.twice(if bad { percent } else { 0 }));
             }
-            Deed::Lose { who, percent, for_ms } => {
+            ScenarioEvent::Lose { who, percent, for_ms } => {
                 self.wire_for(who, for_ms, move |wire, bad| wire.lose(if bad { percent } else { 0 }));
             }
-            Deed::EndWatches { who, ending } => self.wire(who).end_watches(ending),
-            Deed::Crash { second, calls, carried_out, down_ms } => {
-                self.brains[usize::from(second)].crash_in(calls, carried_out, down_ms);
+            ScenarioEvent::EndWatches { who, ending } => self.wire(who).end_watches(ending),
+            ScenarioEvent::Crash { second, calls, carried_out, down_ms } => {
+                self.controller_processes[usize::from(second)].crash_in(calls, carried_out, down_ms);
             }
-            Deed::Kill { second, down_ms } => self.brains[usize::from(second)].kill(down_ms),
-            Deed::TwoLeaders { for_ms } => self.two_leaders(for_ms),
-            Deed::Jump { who, by_ms } => self.env(who).jump(by_ms),
-            Deed::CrashServer {} => self.crash_server().await,
-            _ => return self.act(deed).await,
+            ScenarioEvent::Kill { second, down_ms } => self.controller_processes[usize::from(second)].kill(down_ms),
+            ScenarioEvent::TwoLeaders { for_ms } => self.two_leaders(for_ms),
+            ScenarioEvent::Jump { who, by_ms } => self.env(who).jump(by_ms),
+            ScenarioEvent::CrashServer {} => self.crash_server().await,
+            _ => return self.act(scenario_event).await,
         }
-        self.ledger.count(deed.word());
+        self.ledger.count(scenario_event.word());
     }
 
     /// What users do.
-    async fn act(&mut self, deed: &Deed) {
+    async fn act(&mut self, scenario_event: &ScenarioEvent) {
         let user = self.user.clone();
-        match *deed {
-            Deed::Drain { node, for_ms } => {
+        match *scenario_event {
+            ScenarioEvent::Drain { node, for_ms } => {
                 drop(self.errands.spawn(async move { user.drain(node, for_ms).await }));
             }
-            Deed::DeleteNamespace { again } => {
+            ScenarioEvent::DeleteNamespace { again } => {
                 drop(self.errands.spawn(async move { user.delete_namespace(again).await }));
             }
-            _ => match user.act(deed).await {
+            _ => match user.act(scenario_event).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return self.ledger.tell(format!("refused: {error}")),
             },
         }
-        self.ledger.count(deed.word());
+        self.ledger.count(scenario_event.word());
     }
 
     fn machine(&self, number: usize) -> &(Arc<Wire>, Env, watch::Sender<Condition>) {
         &self.machines[number % self.machines.len()]
     }
 
-    fn wire(&self, who: Who) -> Arc<Wire> {
+    fn wire(&self, who: Participant) -> Arc<Wire> {
         match who {
-            Who::First => self.brains[0].wire.clone(),
-            Who::Second => self.brains[1].wire.clone(),
-            Who::Machine(number) => self.machine(number).0.clone(),
+            Participant::First => self.controller_processes[0].wire.clone(),
+            Participant::Second => self.controller_processes[1].wire.clone(),
+            Participant::Machine(number) => self.machine(number).0.clone(),
         }
     }
 
-    fn env(&self, who: Who) -> Env {
+    fn env(&self, who: Participant) -> Env {
         match who {
-            Who::First => self.brains[0].env.clone(),
-            Who::Second => self.brains[1].env.clone(),
-            Who::Machine(number) => self.machine(number).1.clone(),
+            Participant::First => self.controller_processes[0].env.clone(),
+            Participant::Second => self.controller_processes[1].env.clone(),
+            Participant::Machine(number) => self.machine(number).1.clone(),
         }
     }
 
     /// Something is wrong with a wire for a while.
-    fn wire_for(&mut self, who: Who, for_ms: u64, change: impl Fn(&Wire, bool) + Send + 'static) {
+    fn wire_for(&mut self, who: Participant, for_ms: u64, change: impl Fn(&Wire, bool) + Send + 'static) {
         let wire = self.wire(who);
         change(&wire, true);
         self.ends.spawn(async move {
@@ -278,7 +297,7 @@ impl Cluster {
 
     fn two_leaders(&mut self, for_ms: u64) {
         self.end_second();
-        let handle = self.tasks.spawn(self.brains[1].clone().run());
+        let handle = self.tasks.spawn(self.controller_processes[1].clone().run());
         self.second = Some(handle.clone());
         self.ends.spawn(async move {
             tokio::time::sleep(Duration::from_millis(for_ms)).await;
@@ -308,7 +327,7 @@ impl Cluster {
             wire.heal();
             condition.send_replace(Condition { on: true, slowness: 1, crash_percent: 0 });
         }
-        self.brains.iter().for_each(|brain| brain.wire.heal());
+        self.controller_processes.iter().for_each(|controller_process| controller_process.wire.heal());
     }
 
     /// Everything heals; how long it took until all was well.

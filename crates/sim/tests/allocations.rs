@@ -1,8 +1,10 @@
-//! What a small cluster costs, in memory allocations: wall time depends on the machine and its mood, these do not.
+//! What a small cluster costs, in memory allocations: wall time depends on the machine and its
+//! mood, these do not.
 //!
-//! Two dozen machines, one DaemonSet: applied, updated, deleted; API server, controllers and agents of one simulated
-//! run are counted together. The figures are compared with the last recorded ones, `allocations.txt` beside this
-//! file. This is a test binary of its own, since the allocator counts for the whole process.
+//! Two dozen machines, one DaemonSet: applied, updated, deleted; API server, controllers and agents
+//! of one simulated run are counted together. The figures are compared with the last recorded ones,
+//! `allocations.txt` beside this file. This is a test binary of its own, since the allocator counts
+//! for the whole process.
 #![cfg(debug_assertions)] // What was recorded is the unoptimised build, with its audits.
 
 use std::alloc::System;
@@ -10,15 +12,15 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use everynode_api::ports::Propagation;
-use everynode_sim::scenario::{Amount, Deed, Scenario, Step, Strategy};
+use everynode_sim::scenario::{Amount, Scenario, ScenarioEvent, Step, Strategy};
 use everynode_sim::{Report, run};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// How much more than recorded is an error: runs on one machine do not differ at all (ten, under load); one
-/// clone of a pod too many in a controller is more.
+/// How much more than recorded is an error: runs on one machine do not differ at all (ten, under
+/// load); one clone of a pod too many in a controller is more.
 const MORE_PERCENT: f64 = 1.0;
 /// How much less has to be recorded, lest it is lost again unnoticed.
 const LESS_PERCENT: f64 = 5.0;
@@ -50,9 +52,9 @@ fn a_small_cluster_allocates_no_more_than_was_recorded() {
 }
 
 fn scenario() -> Scenario {
-    let at = |seconds: u64, deed| Step { at_ms: seconds * 1000, deed };
-    let template = Deed::Template { set: 0, image: 1, bad: false, select: false, tolerate: false };
-    let delete = Deed::DeleteSet { set: 0, propagation: Propagation::Background };
+    let at = |seconds: u64, scenario_event| Step { at_ms: seconds * 1000, scenario_event };
+    let template = ScenarioEvent::Template { set: 0, image: 1, bad: false, select: false, tolerate: false };
+    let delete = ScenarioEvent::DeleteSet { set: 0, propagation: Propagation::Background };
     Scenario {
         seed: 4,
         machines: MACHINES,

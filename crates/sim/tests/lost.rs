@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use everynode_sim::scenario::{Deed, Step, Who};
+use everynode_sim::scenario::{Participant, ScenarioEvent, Step};
 use everynode_sim::{RESYNC_MAX, Scenario, run};
 
 const SEEDS: u64 = 40;
-/// What users' deeds take to settle where nothing goes wrong.
+/// What users' events take to settle where nothing goes wrong.
 const NORMAL: Duration = Duration::from_secs(60);
 
 /// Only what users do, and none of it lasts.
@@ -14,7 +14,7 @@ fn only_users(seed: u64) -> Scenario {
     let mut scenario = Scenario { crash_percent: 0, foreign: false, ..Scenario::new(seed) };
     scenario.steps.retain(|step| {
         let words = ["template", "update", "settings", "delete-set", "create-set", "delete-pod", "taint", "label"];
-        words.contains(&step.deed.word())
+        words.contains(&step.scenario_event.word())
     });
     scenario.calm_at_ms = scenario.calm_at_ms.min(30_000);
     scenario.steps.iter_mut().for_each(|step| step.at_ms %= scenario.calm_at_ms);
@@ -22,10 +22,13 @@ fn only_users(seed: u64) -> Scenario {
     scenario
 }
 
-/// The same where nobody hears of anything from a while on.
+/// The same where no client hears of anything from a while on.
 fn deaf(scenario: &Scenario) -> Scenario {
-    let everybody = (0..scenario.machines).map(Who::Machine).chain([Who::First]);
-    let lose = |who| Step { at_ms: 5_000, deed: Deed::Lose { who, percent: 100, for_ms: scenario.calm_at_ms } };
+    let everybody = (0..scenario.machines).map(Participant::Machine).chain([Participant::First]);
+    let lose = |who| Step {
+        at_ms: 5_000,
+        scenario_event: ScenarioEvent::Lose { who, percent: 100, for_ms: scenario.calm_at_ms },
+    };
     let mut deaf = scenario.clone();
     deaf.steps.extend(everybody.map(lose));
     deaf.steps.sort_by_key(|step| step.at_ms);

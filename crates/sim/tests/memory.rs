@@ -1,12 +1,12 @@
-//! What the controllers' cache keeps of a pod: under 4 KB (issue 3), counted at the allocator. A test binary of its own,
-//! since the allocator counts for the whole process.
+//! What the controllers' cache keeps of a pod: under 4 KB (issue 3), counted at the allocator. A
+//! test binary of its own, since the allocator counts for the whole process.
 
 use std::alloc::System;
 
 use everynode_api::kinds::{self, Kind};
 use everynode_api::reconcile::Reconciler;
 use everynode_api::view::{Item, View};
-use everynode_daemonset::{DaemonSetController, Memory, Options};
+use everynode_daemonset::{DaemonSetController, DaemonSetMemory, Options};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -113,8 +113,8 @@ fn a_pod_in_the_cache_takes_less_than_4_kb() {
     let key = controller.all(&view).remove(0);
     let now: Timestamp = "2026-11-25T23:00:00Z".parse().unwrap();
     let memory = {
-        let seen = controller.see(&view, &key).unwrap();
-        controller.plan(&seen, &Memory::default(), now).memory
+        let seen = controller.gather(&view, &key).unwrap();
+        controller.plan(&seen, &DaemonSetMemory::default(), now).memory
     };
     let all = kept(&region);
     println!("{in_view} bytes of a pod in the view, {} in the plan's memory", all - in_view);

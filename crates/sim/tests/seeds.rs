@@ -1,16 +1,19 @@
-//! Seeds from 0 on: whatever goes wrong, the cluster converges, and a run is a function of its seed.
+//! Seeds from 0 on: whatever goes wrong, the cluster converges, and a run is a function of its
+//! seed.
 
-use everynode_sim::scenario::Deed;
+use everynode_sim::scenario::ScenarioEvent;
 use everynode_sim::{FAULTS, Scenario, many, run};
 
-/// Always the same ones, so that a red run is red again; `SIM_SEEDS=50000 SIM_FIRST=1000` runs others.
+/// Always the same ones, so that a red run is red again; `SIM_SEEDS=50000 SIM_FIRST=1000` runs
+/// others.
 const SEEDS: u64 = 3_000;
 
 fn asked(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// And everything that may happen does happen (issue 3): a deed or a fault that no seed meets proves nothing.
+/// And everything that may happen does happen (issue 3): a event or a fault that no seed meets
+/// proves nothing.
 #[test]
 fn every_seed_converges() {
     let keys = tempfile::tempdir().unwrap();
@@ -19,7 +22,7 @@ fn every_seed_converges() {
     println!("{sum}");
     assert_eq!(sum.failed, 0, "seeds failed; see above");
     let happened = |what: &&&str| sum.counts.get(**what).is_some_and(|number| *number > 0);
-    let missing: Vec<_> = Deed::WORDS.iter().chain(FAULTS).filter(|what| !happened(what)).collect();
+    let missing: Vec<_> = ScenarioEvent::WORDS.iter().chain(FAULTS).filter(|what| !happened(what)).collect();
     assert!(count < SEEDS || missing.is_empty(), "never happened: {missing:?}");
 }
 

@@ -51,7 +51,8 @@ async fn singles(store: &EmbeddedStore, durability: Durability) {
     show("slowest of them (a checkpoint)", 1, slowest);
 }
 
-/// Renewals of as many leases as 5,000 nodes have, until the log has been folded; the slowest waited for that.
+/// Renewals of as many leases as 5,000 nodes have, until the log has been folded; the slowest
+/// waited for that.
 async fn folding(store: &EmbeddedStore) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (begin, mut slowest, renewals) = (Instant::now(), Duration::ZERO, 50_000);
@@ -82,7 +83,7 @@ fn lists(store: &EmbeddedStore) {
 fn main() {
     let objects = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(25_000);
     let dir = tempfile::tempdir().expect("a directory");
-    // Renewals one after the other: not waiting for company.
+    // Renewals one after the other: not waiting for a batch.
     let options = || EmbeddedOptions { relaxed_gather: Duration::ZERO, ..Default::default() };
     let open = || EmbeddedStore::open(dir.path(), options()).expect("opens");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

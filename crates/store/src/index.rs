@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::{Clock, millis};
 use crate::history::{History, Suffix};
 use crate::limits::Limits;
-use crate::stage::{Commit, Deadline, Numbers, Stage};
+use crate::stage::{Commit, Deadline, IssuedNumbers, Stage};
 use crate::tree::{Entry, Tree};
 use crate::view::View;
 use crate::watch::{Group, Groups, Watcher};
@@ -21,13 +21,13 @@ const EXPIRE_BATCH_MAX: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    state: Mutex<State>,
+    state: Mutex<IndexState>,
     limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
-struct State {
+struct IndexState {
     tree: Tree,
     revision: Revision,
     history: History,
@@ -39,7 +39,7 @@ struct State {
 
 /// The commits that led to a loaded state.
 #[derive(Debug, Default)]
-pub(crate) struct Past {
+pub(crate) struct LoadedHistory {
     /// The state at this revision is the oldest that can be told.
     pub(crate) oldest: Revision,
     /// Everything after it, in order, with the time at which it was committed.
@@ -49,7 +49,7 @@ pub(crate) struct Past {
 impl Index {
     /// An index over a loaded state. Older revisions than `revision` are compacted.
     pub(crate) fn new(tree: Tree, revision: Revision, limits: Limits, clock: Arc<dyn Clock>) -> Index {
-        let past = Past { oldest: revision, commits: Vec::new() };
+        let past = LoadedHistory { oldest: revision, commits: Vec::new() };
         Index::with_past(tree, revision, past, limits, clock)
     }
 
@@ -57,7 +57,7 @@ impl Index {
     pub(crate) fn with_past(
         tree: Tree,
         revision: Revision,
-        past: Past,
+        past: LoadedHistory,
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Index {
@@ -70,12 +70,12 @@ impl Index {
         }
         history.trim(clock.now_ms());
         let (groups, next_progress_ms, closed) = Default::default();
-        let state = State { tree, revision, history, groups, deadlines, next_progress_ms, closed };
+        let state = IndexState { tree, revision, history, groups, deadlines, next_progress_ms, closed };
         Index { state: Mutex::new(state), limits, clock }
     }
 
     /// A private copy of the state to decide transactions on.
-    pub(crate) fn stage(&self, numbers: Numbers) -> Stage {
+    pub(crate) fn stage(&self, numbers: IssuedNumbers) -> Stage {
         let state = self.lock();
         Stage::begin(state.tree.clone(), state.revision, numbers)
     }
@@ -104,7 +104,7 @@ impl Index {
             state.groups.trim(state.history.oldest());
         }
         drop(state);
-        // Freeing memory and waking watchers is nobody's business to wait for.
+        // Freeing memory and waking watchers is nothing that a writer has to wait for.
         drop((old, forgotten));
         woken.iter().for_each(|group| group.wake_all());
     }
@@ -193,13 +193,13 @@ impl Index {
         Ok(View { tree: state.tree.clone(), revision, later })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, IndexState> {
         // No code under this lock leaves the state half-changed when it panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl IndexState {
     fn open(&self) -> Result<(), StoreError> {
         if self.closed { Err(StoreError::Closed) } else { Ok(()) }
     }

@@ -192,7 +192,8 @@ pub enum StoreError {
     /// The value, or all values of the transaction together, are larger than the store takes.
     #[error("value of {size} bytes is larger than the limit of {limit} bytes")]
     TooLarge { size: usize, limit: usize },
-    /// The disk has no room. Nothing was acknowledged; deletes and changes that add little may still be taken.
+    /// The disk has no room. Nothing was acknowledged; deletes and changes that add little may
+    /// still be taken.
     #[error("the store has no room: {0}")]
     Full(String),
     /// The disk refused (read-only, failing). Nothing was acknowledged.

@@ -11,8 +11,8 @@ pub const TRANSACTION_STEPS_MAX: usize = 128;
 /// All values of one transaction together.
 pub const TRANSACTION_BYTES_MAX: usize = 8 << 20;
 
-/// What is kept beyond the current values, in memory and on disk. All bounds hold at once; the first that is
-/// reached forgets the oldest history.
+/// What is kept beyond the current values, in memory and on disk. All bounds hold at once; the
+/// first that is reached forgets the oldest history.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Commits older than this are forgotten when new ones come. Five minutes is etcd's usual
@@ -26,8 +26,9 @@ pub struct Limits {
     /// Changes that a watcher may be behind before it gets [`Overrun`](crate::WatchItem::Overrun).
     /// A watcher is also overrun when it is behind the oldest history.
     pub watch_backlog_changes_max: usize,
-    /// Writes in the log on disk before the oldest half is folded into the rows, as soon as it is quiet. 5,000 nodes
-    /// renewing leases fold every row once in half a minute; reading so many at a start takes 50 ms.
+    /// Writes in the log on disk before the oldest half is folded into the rows, as soon as it is
+    /// quiet. 5,000 nodes renewing leases fold every row once in half a minute; reading so many at
+    /// a start takes 50 ms.
     pub log_writes_max: usize,
     /// Bytes of that log, likewise: a rollout over 5,000 nodes writes 20 MB.
     pub log_bytes_max: usize,
@@ -55,6 +56,6 @@ impl Default for Limits {
 pub(crate) const RELAXED_BLOCK: u64 = 100_000;
 /// Keys go up to this much after their deadline, so that one wake-up serves many.
 pub(crate) const EXPIRY_SLACK: Duration = Duration::from_secs(1);
-/// The log on disk may grow to this many times its limits while it is never quiet; from then on each
-/// commit also folds about as much as it writes.
+/// The log on disk may grow to this many times its limits while it is never quiet; from then on
+/// each commit also folds about as much as it writes.
 pub(crate) const LOG_GROWTH_MAX: usize = 4;

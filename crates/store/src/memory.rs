@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::index::Index;
 use crate::limits::Limits;
-use crate::stage::{Numbers, Stage, validate};
+use crate::stage::{IssuedNumbers, Stage, validate};
 use crate::tree::Tree;
 use crate::{
     BoxFuture, Durability, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch, Write,
@@ -35,7 +35,7 @@ struct Shared {
 /// What the one writer knows. Whoever holds it may publish.
 #[derive(Debug)]
 struct Writer {
-    numbers: Numbers,
+    numbers: IssuedNumbers,
     /// What a crash would leave: the state at the newest commit that needed an fsync.
     durable: (Tree, Revision),
     /// Relaxed revisions up to here are reserved: numbering continues beyond them after a crash.
@@ -113,7 +113,7 @@ impl Drop for MemoryStore {
 impl Shared {
     fn over(tree: Tree, revision: Revision, clock: Arc<dyn Clock>, limits: Limits) -> Arc<Shared> {
         let row = tree.iter_from("").map(|entry| entry.row).max().unwrap_or(0);
-        let numbers = Numbers { revision, row };
+        let numbers = IssuedNumbers { revision, row };
         let writer = Writer { numbers, durable: (tree.clone(), revision), reserved: Revision(0) };
         let index = Arc::new(Index::new(tree, revision, limits.clone(), clock));
         Arc::new(Shared { index, writer: Mutex::new(writer), limits })

@@ -19,7 +19,7 @@ pub(crate) type Commit = Arc<[Change]>;
 
 /// What has been issued so far, published or not.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Numbers {
+pub(crate) struct IssuedNumbers {
     pub(crate) revision: Revision,
     pub(crate) row: u64,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Stage {
     pub(crate) tree: Tree,
     /// The revision of the newest commit on `tree`.
     pub(crate) revision: Revision,
-    pub(crate) numbers: Numbers,
+    pub(crate) numbers: IssuedNumbers,
     pub(crate) commits: Vec<Commit>,
     pub(crate) deadlines: Vec<Deadline>,
     /// Every write of these commits, in order.
@@ -62,7 +62,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn begin(tree: Tree, revision: Revision, numbers: Numbers) -> Stage {
+    pub(crate) fn begin(tree: Tree, revision: Revision, numbers: IssuedNumbers) -> Stage {
         let (commits, deadlines, steps) = Default::default();
         Stage { tree, revision, numbers, commits, deadlines, steps }
     }

@@ -20,7 +20,7 @@ pub(crate) struct View {
 }
 
 /// Keys of a range that have changed since, and what they held.
-type Undone<'a> = BTreeMap<&'a Key, Option<&'a KeyValue>>;
+type EarlierValues<'a> = BTreeMap<&'a Key, Option<&'a KeyValue>>;
 
 impl View {
     pub(crate) fn get(&self, key: &str) -> Option<KeyValue> {
@@ -42,8 +42,8 @@ impl View {
         Page { items, revision: self.revision, remaining }
     }
 
-    fn undone(&self, range: &Range) -> Undone<'_> {
-        let mut undone = Undone::new();
+    fn undone(&self, range: &Range) -> EarlierValues<'_> {
+        let mut undone = EarlierValues::new();
         for change in self.later.commits().flat_map(|commit| commit.iter()) {
             if *change.key >= *range.start && range.holds_below_end(&change.key) {
                 undone.entry(&change.key).or_insert(change.previous.as_ref());
@@ -52,7 +52,7 @@ impl View {
         undone
     }
 
-    fn merged<'a>(&'a self, range: &'a Range, undone: &'a Undone<'a>) -> impl Iterator<Item = &'a KeyValue> {
+    fn merged<'a>(&'a self, range: &'a Range, undone: &'a EarlierValues<'a>) -> impl Iterator<Item = &'a KeyValue> {
         let current = self.tree.iter_from(&range.start).map(|entry| &entry.kv);
         let mut current = current.take_while(|kv| range.holds_below_end(&kv.key)).peekable();
         let mut undone = undone.iter().peekable();
@@ -70,7 +70,7 @@ impl View {
     }
 
     /// How many keys of the range come after `last`, a key of the view.
-    fn count_after(&self, last: &Key, range: &Range, undone: &Undone<'_>) -> u64 {
+    fn count_after(&self, last: &Key, range: &Range, undone: &EarlierValues<'_>) -> u64 {
         let end = if range.end.is_empty() { self.tree.len() } else { self.tree.rank(&range.end) };
         let upto = self.tree.rank(last) + usize::from(self.tree.get(last).is_some());
         let (mut gone, mut back) = (0, 0);

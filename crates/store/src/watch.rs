@@ -123,7 +123,7 @@ impl Groups {
 #[derive(Debug)]
 pub(crate) struct Group {
     prefix: Arc<str>,
-    ring: Mutex<Ring>,
+    ring: Mutex<CommitBuffer>,
     wake: Notify,
 }
 
@@ -132,13 +132,13 @@ impl Group {
         self.wake.notify_waiters();
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring> {
+    fn ring(&self) -> MutexGuard<'_, CommitBuffer> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Debug, Default)]
-struct Ring {
+struct CommitBuffer {
     commits: VecDeque<Commit>,
     /// The number of the first commit in `commits`, counted since the group was made.
     first: u64,
@@ -147,7 +147,7 @@ struct Ring {
     closed: bool,
 }
 
-impl Ring {
+impl CommitBuffer {
     fn push(&mut self, commit: Commit, changes_max: usize) {
         self.changes += commit.len();
         self.commits.push_back(commit);

@@ -110,7 +110,8 @@ fn inside_full() {
     assert_eq!(store.range(&prefix_range("/"), None, 0).expect("readable").items, before.items);
 }
 
-/// The way out of a full disk: what is there can be marked, changed and deleted, and then there is room.
+/// The way out of a full disk: what is there can be marked, changed and deleted, and then there is
+/// room.
 #[test]
 fn room_is_made_by_deleting() {
     on_tmpfs("inside_deleting");
@@ -137,7 +138,7 @@ fn inside_deleting() {
             commit(&store, &name, 16_300, fsync).expect("a small change");
             assert!(matches!(delete(&store, &name), Ok(Outcome::Committed(_))));
         }
-        // A stopped server gives the room of its log back, and somebody else takes it.
+        // A stopped server gives the room of its log back, and another program takes it.
         drop(store);
         fill();
         store = open(dir).expect("opens on a full disk");

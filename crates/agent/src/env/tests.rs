@@ -40,7 +40,7 @@ fn only_texts_of_a_config_map_become_environment() {
 }
 
 #[test]
-fn keys_that_are_no_names_are_skipped_and_told() {
+fn keys_that_are_no_names_are_skipped_and_reported() {
     let container = json!({"name": "c", "envFrom": [
         {"prefix": "P=", "configMapRef": {"name": "c"}}, {"secretRef": {"name": "s"}}]});
     let objects = [
@@ -58,7 +58,7 @@ fn keys_that_are_no_names_are_skipped_and_told() {
 }
 
 #[test]
-fn pull_secrets_that_cannot_be_had_are_told() {
+fn pull_secrets_that_cannot_be_read_are_reported() {
     let (api, events) = (Arc::new(FakeApi::default()), Arc::new(Events::default()));
     let login = json!({"data": {".dockercfg": "eyJyLmV4YW1wbGUiOnsidXNlcm5hbWUiOiJ1IiwicGFzc3dvcmQiOiJwIn19"}});
     api.put("/api/v1/namespaces/x/secrets/there", login);

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn only_readiness_goes_on_while_terminating() {
+    fn only_readiness_is_probed_while_terminating() {
         // DS-H06
         let next = |kind| Machine::new(settings(kind, 1, 1), Duration::ZERO).next(Duration::ZERO, TERMINATING);
         assert_eq!(next(ProbeKind::Readiness), Next::Probe);

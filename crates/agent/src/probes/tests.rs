@@ -167,7 +167,7 @@ async fn silent() -> u16 {
 }
 
 #[tokio::test]
-async fn nobody_answers() {
+async fn no_server_answers() {
     // DS-H17
     let closed = closed_port().await;
     let refused = format!("dial tcp 127.0.0.1:{closed}: connect: connection refused");
@@ -303,7 +303,7 @@ async fn startup_first_then_the_others_at_once() {
 }
 
 #[tokio::test]
-async fn a_failed_startup_is_told_and_nothing_else_runs() {
+async fn a_failed_startup_is_reported_and_nothing_else_runs() {
     // DS-H16, DS-H17
     let mut bench = Bench::new();
     let id = bench.container().await;

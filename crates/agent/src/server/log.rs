@@ -50,25 +50,25 @@ fn find(service: &Service, route: &LogRoute) -> Result<Container, Refusal> {
     let LogRoute { pod, container, previous, .. } = route;
     let name = &pod.name;
     let not_found = || (StatusCode::NOT_FOUND, format!("pod \"{name}_{}\" not found", pod.namespace));
-    let glance = service.find(pod).ok_or_else(not_found)?;
-    let spec = glance.pod.spec.clone().unwrap_or_default();
+    let snapshot = service.find(pod).ok_or_else(not_found)?;
+    let spec = snapshot.pod.spec.clone().unwrap_or_default();
     if crate::sync::container_named(&spec, container).is_none() {
         let message = format!("container {container:?} not found in pod {name:?}");
         return Err((StatusCode::BAD_REQUEST, message));
     }
-    let latest = glance.observed.latest(container);
+    let latest = snapshot.observed.latest(container);
     let waiting = || {
-        let reason = waiting_reason(&glance.pod, container).unwrap_or_else(|| "ContainerCreating".to_owned());
+        let reason = waiting_reason(&snapshot.pod, container).unwrap_or_else(|| "ContainerCreating".to_owned());
         (StatusCode::BAD_REQUEST, format!("container {container:?} in pod {name:?} is waiting to start: {reason}"))
     };
     if !*previous {
         return latest.cloned().ok_or_else(waiting);
     }
     // While a container backs off its last run is the previous one.
-    let backing_off = waiting_reason(&glance.pod, container).is_some();
+    let backing_off = waiting_reason(&snapshot.pod, container).is_some();
     let before = latest.and_then(|latest| match latest.state {
         ContainerState::Exited if backing_off => Some(latest),
-        _ => glance.observed.previous(latest),
+        _ => snapshot.observed.previous(latest),
     });
     let message = format!("previous terminated container {container:?} in pod {name:?} not found");
     before.cloned().ok_or((StatusCode::BAD_REQUEST, message))

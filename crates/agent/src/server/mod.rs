@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cri::Runtime;
-use crate::worker::{Context, Glance, Inspector};
+use crate::worker::{Context, Inspector, PodSnapshot};
 use request::{PodName, Route};
 
 /// Connections at the same time. Each follower of a log and each exec holds one; those of strangers make room.
@@ -68,7 +68,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// The pod that a request means; one of the same name with another uid is not that one.
-    fn find(&self, pod: &PodName) -> Option<Glance> {
+    fn find(&self, pod: &PodName) -> Option<PodSnapshot> {
         let found = self.inspector.find(&pod.namespace, &pod.name)?;
         let same = pod.uid.is_none() || pod.uid == found.pod.metadata.uid;
         same.then_some(found)

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::request::{StreamKind, StreamRoute, Streams};
 use super::{Answer, Service, text};
 use crate::cri::{ContainerState, RuntimeError, v1};
-use crate::worker::Glance;
+use crate::worker::PodSnapshot;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// What the runtime says instead of upgrading is passed on, up to this.
@@ -33,21 +33,21 @@ async fn url(service: &Service, route: &StreamRoute) -> Result<Uri, Refusal> {
     let StreamRoute { pod, kind } = route;
     let name = &pod.name;
     let not_found = || (StatusCode::NOT_FOUND, format!("pod \"{name}_{}\" does not exist", pod.namespace));
-    let glance = service.find(pod).ok_or_else(not_found)?;
+    let snapshot = service.find(pod).ok_or_else(not_found)?;
     let runtime = &service.runtime;
     let url = match kind {
         StreamKind::Exec { container, command, streams } => {
-            let (container_id, cmd) = (running(&glance, container)?, command.clone());
+            let (container_id, cmd) = (running(&snapshot, container)?, command.clone());
             let Streams { stdin, stdout, stderr, tty } = *streams;
             runtime.exec_url(v1::ExecRequest { container_id, cmd, tty, stdin, stdout, stderr }).await
         }
         StreamKind::Attach { container, streams } => {
-            let container_id = running(&glance, container)?;
+            let container_id = running(&snapshot, container)?;
             let Streams { stdin, stdout, stderr, tty } = *streams;
             runtime.attach_url(v1::AttachRequest { container_id, stdin, tty, stdout, stderr }).await
         }
         StreamKind::PortForward { ports } => {
-            let sandbox = glance.observed.sandbox().filter(|sandbox| sandbox.ready);
+            let sandbox = snapshot.observed.sandbox().filter(|sandbox| sandbox.ready);
             let sandbox = sandbox.ok_or_else(|| (StatusCode::NOT_FOUND, format!("pod {name:?} is not running")))?;
             let request = v1::PortForwardRequest { pod_sandbox_id: sandbox.id.clone(), port: ports.clone() };
             runtime.port_forward_url(request).await
@@ -58,10 +58,10 @@ async fn url(service: &Service, route: &StreamRoute) -> Result<Uri, Refusal> {
         .map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, format!("the runtime's streaming URL is invalid: {url}")))
 }
 
-fn running(glance: &Glance, container: &str) -> Result<String, Refusal> {
-    let latest = glance.observed.latest(container);
+fn running(snapshot: &PodSnapshot, container: &str) -> Result<String, Refusal> {
+    let latest = snapshot.observed.latest(container);
     let found = latest.filter(|found| found.state == ContainerState::Running);
-    let pod = glance.pod.metadata.name.clone().unwrap_or_default();
+    let pod = snapshot.pod.metadata.name.clone().unwrap_or_default();
     found
         .map(|found| found.id.clone())
         .ok_or((StatusCode::NOT_FOUND, format!("container not found ({container:?} of pod {pod:?} is not running)")))

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn who_uses_more_than_it_may_is_told_in_kubernetes_words() {
+    fn a_pod_over_its_limit_is_reported_in_kubernetes_words() {
         const MIB: u64 = 1 << 20;
         let said = |volume: u64, free: u64, container: u64| {
             let usage = Usage {

@@ -17,7 +17,7 @@ use crate::container::{self, NODE_LABEL};
 use crate::cri::Container;
 use crate::ports::PodRef;
 use crate::volumes;
-use crate::worker::{Context, Glance, Inspector, PodUpdate};
+use crate::worker::{Context, Inspector, PodSnapshot, PodUpdate};
 
 use limits::{Limits, Usage};
 
@@ -41,19 +41,19 @@ impl Storage {
     }
 
     async fn pass(&self) {
-        let glances = self.inspector.glances().into_iter();
-        let limited: Vec<(Glance, Limits)> = glances
-            .filter(|glance| glance.pod.metadata.deletion_timestamp.is_none())
-            .filter_map(|glance| limits::of(&glance.pod).map(|limits| (glance, limits)))
+        let snapshots = self.inspector.snapshots().into_iter();
+        let limited: Vec<(PodSnapshot, Limits)> = snapshots
+            .filter(|snapshot| snapshot.pod.metadata.deletion_timestamp.is_none())
+            .filter_map(|snapshot| limits::of(&snapshot.pod).map(|limits| (snapshot, limits)))
             .collect();
         if limited.is_empty() {
             return;
         }
         let layers = self.writable_layers().await;
-        for (glance, limits) in limited {
-            let usage = self.measure(&glance, &layers).await;
+        for (snapshot, limits) in limited {
+            let usage = self.measure(&snapshot, &layers).await;
             if let Some(message) = limits::exceeded(&limits, &usage) {
-                let uid = PodRef::of(&glance.pod).uid;
+                let uid = PodRef::of(&snapshot.pod).uid;
                 let _ = self.updates.send(PodUpdate::Evict { uid, message }).await;
             }
         }
@@ -76,10 +76,10 @@ impl Storage {
         stats.into_iter().filter_map(layer).collect()
     }
 
-    async fn measure(&self, glance: &Glance, layers: &BTreeMap<String, u64>) -> Usage {
-        let (config, pod) = (self.context.config.clone(), glance.pod.clone());
+    async fn measure(&self, snapshot: &PodSnapshot, layers: &BTreeMap<String, u64>) -> Usage {
+        let (config, pod) = (self.context.config.clone(), snapshot.pod.clone());
         let written = |found: &Container| (found.name.clone(), layers.get(&found.id).copied().unwrap_or(0));
-        let containers: Vec<(String, u64)> = glance.observed.containers.iter().map(written).collect();
+        let containers: Vec<(String, u64)> = snapshot.observed.containers.iter().map(written).collect();
         let measured = tokio::task::spawn_blocking(move || {
             let logs = container::log_directory(&config, &PodRef::of(&pod));
             let mut usage = Usage::default();

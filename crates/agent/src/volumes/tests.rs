@@ -125,8 +125,8 @@ fn what_is_missing_or_unsupported_is_named() {
 }
 
 #[test]
-fn a_config_map_appears_changes_and_goes() {
-    in_mount_namespace(module_path!(), "a_config_map_appears_changes_and_goes", || {
+fn a_config_map_appears_changes_and_is_deleted() {
+    in_mount_namespace(module_path!(), "a_config_map_appears_changes_and_is_deleted", || {
         run(async {
             let mut node = Node::new("config-map");
             let volume = json!([{"name": "v", "configMap": {"name": "c", "defaultMode": 0o600}}]);
@@ -198,8 +198,8 @@ fn something_is_mounted_below_each_kind_of_files() {
 }
 
 #[test]
-fn a_failed_refresh_keeps_the_files_and_is_told_once() {
-    in_mount_namespace(module_path!(), "a_failed_refresh_keeps_the_files_and_is_told_once", || {
+fn a_failed_refresh_keeps_the_files_and_is_reported_once() {
+    in_mount_namespace(module_path!(), "a_failed_refresh_keeps_the_files_and_is_reported_once", || {
         run(async {
             let node = Node::new("refresh");
             let pod = pod(

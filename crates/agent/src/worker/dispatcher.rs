@@ -10,8 +10,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::pod::{Glance, Look, PodWorker, Start, Told};
-use super::relist::{Looked, Relist, Resync};
+use super::pod::{DesiredPod, PodObservation, PodSnapshot, PodWorker, Start};
+use super::relist::{Relist, RelistResult, Resync};
 use super::{Context, PodUpdate};
 use crate::ports::{PodRef, Severity};
 use crate::sync::{Memory, Observed};
@@ -25,7 +25,7 @@ pub struct Dispatcher {
     workers: BTreeMap<String, Worker>,
     tasks: JoinSet<PodRef>,
     /// The latest look at every pod, with and without a worker.
-    observed: BTreeMap<String, Look>,
+    observed: BTreeMap<String, PodObservation>,
     resync: Resync,
     inspector: Inspector,
     /// Whether the pods of this node are known: only then can a sandbox be an orphan.
@@ -36,46 +36,46 @@ pub struct Dispatcher {
 }
 
 struct Worker {
-    told: watch::Sender<Told>,
-    looks: watch::Sender<Look>,
+    told: watch::Sender<DesiredPod>,
+    looks: watch::Sender<PodObservation>,
 }
 
 /// What the agent's server may know about pods.
 #[derive(Clone, Default)]
-pub struct Inspector(Arc<Mutex<BTreeMap<String, watch::Receiver<Glance>>>>);
+pub struct Inspector(Arc<Mutex<BTreeMap<String, watch::Receiver<PodSnapshot>>>>);
 
 impl Inspector {
     /// Every pod with a worker.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
-        self.glances().into_iter().map(|glance| glance.pod).collect()
+        self.snapshots().into_iter().map(|snapshot| snapshot.pod).collect()
     }
 
     /// The pod of this name, and what the runtime has of it.
-    pub fn find(&self, namespace: &str, name: &str) -> Option<Glance> {
-        let is = |glance: &Glance| {
-            let metadata = &glance.pod.metadata;
+    pub fn find(&self, namespace: &str, name: &str) -> Option<PodSnapshot> {
+        let is = |snapshot: &PodSnapshot| {
+            let metadata = &snapshot.pod.metadata;
             metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
         };
-        self.glances().into_iter().find(is)
+        self.snapshots().into_iter().find(is)
     }
 
     /// Every container of every pod.
     pub fn containers(&self) -> Vec<crate::cri::Container> {
-        self.glances().into_iter().flat_map(|glance| glance.observed.containers).collect()
+        self.snapshots().into_iter().flat_map(|snapshot| snapshot.observed.containers).collect()
     }
 
     /// One container by its id.
     pub fn container(&self, id: &str) -> Option<crate::cri::Container> {
-        self.glances().into_iter().find_map(|glance| glance.observed.container(id).cloned())
+        self.snapshots().into_iter().find_map(|snapshot| snapshot.observed.container(id).cloned())
     }
 
-    pub(crate) fn glances(&self) -> Vec<Glance> {
+    pub(crate) fn snapshots(&self) -> Vec<PodSnapshot> {
         let map = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        map.values().map(|glance| glance.borrow().clone()).collect()
+        map.values().map(|snapshot| snapshot.borrow().clone()).collect()
     }
 
-    fn set(&self, uid: &str, glance: watch::Receiver<Glance>) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(uid.to_owned(), glance);
+    fn set(&self, uid: &str, snapshot: watch::Receiver<PodSnapshot>) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(uid.to_owned(), snapshot);
     }
 
     fn remove(&self, uid: &str) {
@@ -135,10 +135,10 @@ impl Dispatcher {
         }
     }
 
-    fn looked(&mut self, looked: Looked) {
-        let Looked { begun, changed } = looked;
+    fn looked(&mut self, looked: RelistResult) {
+        let RelistResult { begun, changed } = looked;
         for (uid, observed) in changed {
-            let look = Look { begun, observed };
+            let look = PodObservation { begun, observed };
             if let Some(worker) = self.workers.get(&uid) {
                 worker.looks.send_replace(look.clone());
             }
@@ -172,7 +172,7 @@ impl Dispatcher {
             Some(worker) => worker.told.send_modify(|told| (told.pod, told.gone) = (pod, false)),
             None => {
                 let memory = self.first_memory(&pod, &uid);
-                self.spawn(&uid, Told { pod, gone: false, evicted: None }, memory);
+                self.spawn(&uid, DesiredPod { pod, gone: false, evicted: None }, memory);
             }
         }
     }
@@ -221,7 +221,7 @@ impl Dispatcher {
         for uid in orphans {
             let Some(pod) = self.observed.get(&uid).and_then(|look| orphan(&look.observed)) else { continue };
             tracing::info!(pod = %PodRef::of(&pod), "ending a pod that does not exist any more");
-            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
+            self.spawn(&uid, DesiredPod { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
         }
     }
 
@@ -234,23 +234,23 @@ impl Dispatcher {
             }
             let metadata = ObjectMeta { uid: Some(uid.clone()), ..ObjectMeta::default() };
             let pod = Pod { metadata, spec: Some(PodSpec::default()), status: None };
-            self.spawn(&uid, Told { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
+            self.spawn(&uid, DesiredPod { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
         }
     }
 
-    fn spawn(&mut self, uid: &str, told: Told, memory: Memory) {
+    fn spawn(&mut self, uid: &str, told: DesiredPod, memory: Memory) {
         let look = self.observed.get(uid).cloned();
-        let look = look.unwrap_or_else(|| Look { begun: Instant::now(), observed: Arc::default() });
+        let look = look.unwrap_or_else(|| PodObservation { begun: Instant::now(), observed: Arc::default() });
         let reference = PodRef::of(&told.pod);
-        let (glance_sender, glance) =
-            watch::channel(Glance { pod: told.pod.clone(), observed: Observed::clone(&look.observed) });
+        let (glance_sender, snapshot) =
+            watch::channel(PodSnapshot { pod: told.pod.clone(), observed: Observed::clone(&look.observed) });
         let (told_sender, told) = watch::channel(told);
         let (looks_sender, looks) = watch::channel(look);
         let worker = PodWorker::new(Start {
             context: self.context.clone(),
             told,
             looks,
-            glance: glance_sender,
+            snapshot: glance_sender,
             memory,
             resync: self.resync.clone(),
         });
@@ -258,7 +258,7 @@ impl Dispatcher {
             worker.run().await;
             reference
         });
-        self.inspector.set(uid, glance);
+        self.inspector.set(uid, snapshot);
         self.workers.insert(uid.to_owned(), Worker { told: told_sender, looks: looks_sender });
     }
 

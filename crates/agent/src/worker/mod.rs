@@ -37,7 +37,7 @@ use crate::ports::{
 use crate::sync::NodeFacts;
 
 pub use dispatcher::{Dispatcher, Inspector};
-pub use pod::Glance;
+pub use pod::PodSnapshot;
 
 /// What changed about the pods that are bound to this node.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ const PROBE_REPORTS_MAX: usize = 256;
 
 /// What the dispatcher tells a worker.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct DesiredPod {
     pub pod: Arc<Pod>,
     /// The object does not exist any more.
     pub gone: bool,
@@ -31,14 +31,14 @@ pub(super) struct Told {
 
 /// An observation of the pod.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
+pub(super) struct PodObservation {
     pub begun: Instant,
     pub observed: Arc<Observed>,
 }
 
 /// What others may know about a pod: for the agent's server.
 #[derive(Clone, Debug, Default)]
-pub struct Glance {
+pub struct PodSnapshot {
     pub pod: Arc<Pod>,
     pub observed: Observed,
 }
@@ -48,10 +48,10 @@ pub(super) struct PodWorker {
     context: Arc<Context>,
     seen: Seen,
     memory: Memory,
-    told: watch::Receiver<Told>,
-    looks: watch::Receiver<Look>,
+    told: watch::Receiver<DesiredPod>,
+    looks: watch::Receiver<PodObservation>,
     facts: watch::Receiver<Arc<crate::sync::NodeFacts>>,
-    glance: watch::Sender<Glance>,
+    snapshot: watch::Sender<PodSnapshot>,
     reports: mpsc::Receiver<ProbeReport>,
     report: ProbeReports,
     resync: Resync,
@@ -67,16 +67,16 @@ pub(super) struct PodWorker {
 /// What a worker is started with.
 pub(super) struct Start {
     pub context: Arc<Context>,
-    pub told: watch::Receiver<Told>,
-    pub looks: watch::Receiver<Look>,
-    pub glance: watch::Sender<Glance>,
+    pub told: watch::Receiver<DesiredPod>,
+    pub looks: watch::Receiver<PodObservation>,
+    pub snapshot: watch::Sender<PodSnapshot>,
     pub memory: Memory,
     pub resync: Resync,
 }
 
 impl PodWorker {
     pub fn new(start: Start) -> Self {
-        let Start { context, mut told, mut looks, glance, memory, resync } = start;
+        let Start { context, mut told, mut looks, snapshot, memory, resync } = start;
         let mut facts = context.facts.clone();
         let (sender, reports) = mpsc::channel(PROBE_REPORTS_MAX);
         let report: ProbeReports = Arc::new(move |report| {
@@ -97,7 +97,7 @@ impl PodWorker {
             told,
             looks,
             facts,
-            glance,
+            snapshot,
             reports,
             report,
             resync,
@@ -134,7 +134,7 @@ impl PodWorker {
         if !self.memory.is_gone() {
             self.status.offer(&self.seen.pod, status, now);
         }
-        self.glance.send_replace(Glance { pod: self.seen.pod.clone(), observed: self.seen.observed.clone() });
+        self.snapshot.send_replace(PodSnapshot { pod: self.seen.pod.clone(), observed: self.seen.observed.clone() });
         // What is gone has no status.
         let retry_at = self.status.retry_at().filter(|_| !self.memory.is_gone());
         let wake_at = [wake_at, retry_at].into_iter().flatten().min();

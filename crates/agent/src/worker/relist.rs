@@ -20,7 +20,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(250);
 
 /// What one look found new.
 #[derive(Debug)]
-pub(super) struct Looked {
+pub(super) struct RelistResult {
     pub begun: Instant,
     /// By pod uid; empty: nothing of the pod is left.
     pub changed: BTreeMap<String, Arc<Observed>>,
@@ -45,7 +45,7 @@ impl Relist {
 
     /// Looks every `relist_interval`, when `poke` says so, and when a container has ended, until
     /// nobody listens.
-    pub async fn run(mut self, poke: Arc<Notify>, out: mpsc::Sender<Looked>) {
+    pub async fn run(mut self, poke: Arc<Notify>, out: mpsc::Sender<RelistResult>) {
         let runtime = self.context.runtime.clone();
         let mut heard = false;
         loop {
@@ -72,14 +72,14 @@ impl Relist {
     }
 
     /// One look. On an error nothing is remembered, so that the next one reports it all.
-    pub async fn look(&mut self) -> Result<Looked, RuntimeError> {
+    pub async fn look(&mut self) -> Result<RelistResult, RuntimeError> {
         let begun = Instant::now();
         let again = std::mem::take(&mut *self.resync.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let result = self.look_at_changes(&again).await;
         if result.is_err() {
             self.resync.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(again);
         }
-        Ok(Looked { begun, changed: result? })
+        Ok(RelistResult { begun, changed: result? })
     }
 
     async fn look_at_changes(

@@ -57,7 +57,7 @@ pub struct Record {
     pub events: Mutex<Vec<Event>>,
     pub status: Mutex<BTreeMap<String, PodStatus>>,
     pub deleted: Mutex<Vec<String>>,
-    /// So many writes and deletions fail from now on.
+    /// How many writes and deletions fail from now on.
     pub failures: AtomicUsize,
     /// Of the newest status that was written.
     pub revision: AtomicU64,

@@ -1,7 +1,8 @@
 //! JSON patch (RFC 6902): a list of operations on paths, all or none (DS-I13).
 //!
-//! Beyond the RFC's rules three bounds hold: the number of operations, the bytes that `copy` may add, and the depth
-//! of the result; without the last two a short patch could build a huge object out of a small one.
+//! Beyond the RFC's rules three bounds hold: the number of operations, the bytes that `copy` may
+//! add, and the depth of the result; without the last two a short patch could build a huge object
+//! out of a small one.
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Strategic merge patch: Kubernetes' own patch language (DS-I14, DS-I15, DS-I17).
 //!
-//! Maps merge and null removes, as in a merge patch; but a schema tells for each list whether a patch replaces it or
-//! merges into it, and by which member the elements are matched. Directives inside the patch steer further:
+//! Maps merge and null removes, as in a merge patch; but a schema tells for each list whether a
+//! patch replaces it or merges into it, and by which member the elements are matched. Directives
+//! inside the patch steer further:
 //!
 //! | directive | where | meaning |
 //! |---|---|---|
@@ -12,8 +13,8 @@
 //! | `$setElementOrder/<list>` | beside a merging list | the order of the elements that the client knows |
 //! | `$deleteFromPrimitiveList/<list>` | beside a merging list of scalars | remove these |
 //!
-//! None of them is ever stored. Reading order: [`schema`](MergeSchema), `apply`, `order`, then `diff`, which makes
-//! patches: what `kubectl apply` sends is [`diff3`].
+//! None of them is ever stored. Reading order: [`schema`](MergeSchema), `apply`, `order`, then
+//! `diff`, which makes patches: what `kubectl apply` sends is [`diff3`].
 
 mod apply;
 mod builtin;

@@ -18,7 +18,8 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, nanos: i128, format: Format) -> 
     }
 }
 
-/// Binary suffixes are for whole numbers of 1024 and more; anything else keeps its precision in decimal.
+/// Binary suffixes are for whole numbers of 1024 and more; anything else keeps its precision in
+/// decimal.
 fn has_binary_form(nanos: i128) -> bool {
     nanos % NANO == 0 && (nanos / NANO).abs() >= 1024
 }

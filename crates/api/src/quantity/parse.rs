@@ -1,5 +1,5 @@
-//! Reading quantities: `[sign] digits [. digits] [suffix]`, with the leniencies of Kubernetes' scanner
-//! (`1.`, `.5`, `+1`, a bare sign or point as zero).
+//! Reading quantities: `[sign] digits [. digits] [suffix]`, with the leniencies of Kubernetes'
+//! scanner (`1.`, `.5`, `+1`, a bare sign or point as zero).
 
 use super::{Format, NANO, Quantity, QuantityError};
 
@@ -32,8 +32,9 @@ pub(super) fn quantity(text: &str) -> Result<Quantity, QuantityError> {
     Ok(make(&scanned, scale, format))
 }
 
-/// The text that Kubernetes gives back for `text` after reading and writing it once: nearly always the canonical
-/// form, but a short text that looks canonical to its scanner is kept as written (`+1`, `1.500`, `1E3`).
+/// The text that Kubernetes gives back for `text` after reading and writing it once: nearly always
+/// the canonical form, but a short text that looks canonical to its scanner is kept as written
+/// (`+1`, `1.500`, `1E3`).
 pub fn canonical_text(text: &str) -> Result<String, QuantityError> {
     let text = text.trim();
     let scanned = scan(text)?;
@@ -149,13 +150,15 @@ fn binary_nanos(scanned: &Scanned<'_>, exponent: u32) -> i128 {
     for digit in scanned.whole.bytes() {
         whole = (whole * 10 + i128::from(digit - b'0')).min(CAP);
     }
-    // What is beyond the cap is so by far: it does not matter that the product stops at the type's largest number.
+    // What is beyond the cap is so by far: it does not matter that the product stops at the type's
+    // largest number.
     let nanos = whole.saturating_mul(factor).saturating_mul(NANO);
     nanos.saturating_add(binary_fraction_nanos(scanned.fraction, factor)).min(CAP * NANO)
 }
 
-/// 0.fraction · factor in nano-units, rounded up. Going from the last digit to the first and rounding up at every
-/// step gives the exact result: ⌈(n + x) / 10⌉ = ⌈(n + ⌈x⌉) / 10⌉ for integer n.
+/// 0.fraction · factor in nano-units, rounded up. Going from the last digit to the first and
+/// rounding up at every step gives the exact result: ⌈(n + x) / 10⌉ = ⌈(n + ⌈x⌉) / 10⌉ for integer
+/// n.
 fn binary_fraction_nanos(fraction: &str, factor: i128) -> i128 {
     let step = |behind: i128, digit: u8| (i128::from(digit - b'0') * factor * NANO + behind + 9) / 10;
     fraction.bytes().rev().fold(0, step)

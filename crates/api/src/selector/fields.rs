@@ -1,6 +1,7 @@
 //! Field selectors: `metadata.name=a,spec.nodeName!=b` (DS-I36).
 //!
-//! In values `\`, `,` and `=` are escaped with a backslash. An absent field counts as the empty string.
+//! In values `\`, `,` and `=` are escaped with a backslash. An absent field counts as the empty
+//! string.
 
 use std::fmt;
 
@@ -31,8 +32,8 @@ impl FieldSelector {
         Ok(FieldSelector { terms })
     }
 
-    /// Refuses fields that the resource does not index: the 400 of DS-I36. Kinds that are selected by their own fields
-    /// say so in other words than those that are selected by metadata only.
+    /// Refuses fields that the resource does not index: the 400 of DS-I36. Kinds that are selected
+    /// by their own fields say so in other words than those that are selected by metadata only.
     pub fn check_supported(&self, supported: &[&str], of_its_own: bool) -> Result<(), String> {
         match self.terms.iter().find(|term| !supported.contains(&term.field.as_str())) {
             Some(term) if of_its_own => Err(format!("field label not supported: {}", term.field)),

@@ -6,7 +6,8 @@
 //! comparison  = "=" | "==" | "!=" | ">" | "<"
 //! ```
 //!
-//! `in` and `notin` are words of the grammar only where an operator is expected. Values may be empty.
+//! `in` and `notin` are words of the grammar only where an operator is expected. Values may be
+//! empty.
 
 use super::{Operator, Requirement};
 use crate::field::{FieldError, Path, aggregate};
@@ -144,7 +145,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Values up to and with the closing parenthesis; between two separators stands the empty value.
+    /// Values up to and with the closing parenthesis; between two separators stands the empty
+    /// value.
     fn value_list(&mut self) -> Result<Vec<&'a str>, String> {
         let mut values = Vec::new();
         loop {

@@ -126,7 +126,8 @@ fn requirement(key: &str, operator: Operator, values: &[&str]) -> Result<Require
     Requirement::new(key, operator, values, &Path::nil()).map_err(|errors| crate::field::aggregate(&errors))
 }
 
-/// As kubectl prints a selector column: `<none>` for the empty one, `<error>` for one that makes no sense.
+/// As kubectl prints a selector column: `<none>` for the empty one, `<error>` for one that makes no
+/// sense.
 impl fmt::Display for LabelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_selector() {

@@ -25,7 +25,8 @@ pub enum Item {
 }
 
 impl Item {
-    /// Decodes an object of `kind` that was heard of at some time before. The error names the offending field.
+    /// Decodes an object of `kind` that was heard of at some time before. The error names the
+    /// offending field.
     pub fn parse(kind: &Kind, json: &[u8]) -> Result<Item, serde_json::Error> {
         Item::heard(kind, json, Timestamp::MIN)
     }
@@ -102,7 +103,7 @@ pub struct View {
     ownership: Ownership,
 }
 
-/// Who is who by uid, and who depends on whom; for garbage collection.
+/// Objects by uid, and their dependents; for garbage collection.
 #[derive(Debug, Default)]
 struct Ownership {
     /// Kinds, interned: an index into this list stands for a kind below.
@@ -200,7 +201,8 @@ impl View {
         self.nodes.values()
     }
 
-    /// All nodes, to hold on to. Marks tell of changes that placement looks at ([`Node::looks_like`]).
+    /// All nodes, to hold on to. Marks tell of changes that placement looks at
+    /// ([`Node::looks_like`]).
     pub fn nodes_snapshot(&self) -> Sorted<Arc<Node>> {
         self.nodes.clone()
     }
@@ -298,8 +300,8 @@ impl View {
         self.served = served;
     }
 
-    /// Everything of the kind is forgotten, since nobody follows it any more. Its objects are not gone for good: what
-    /// becomes of them is unknown from now on.
+    /// Everything of the kind is forgotten, since it is not followed any more. Its objects are not
+    /// gone for good: what becomes of them is unknown from now on.
     pub fn forget_kind(&mut self, kind: &Kind) {
         let keys: Vec<Key> = self.metas(kind).into_iter().map(Meta::key).collect();
         let mut uids = BTreeSet::new();
@@ -370,8 +372,8 @@ impl View {
         Change { kind: kind.clone(), key, old, new: Some(item) }
     }
 
-    /// A node's name as it is in memory already: the node and all its pods have the same one, so that they are told to
-    /// belong together without a look at the text.
+    /// A node's name as it is in memory already: the node and all its pods have the same one, so
+    /// that they are told to belong together without a look at the text.
     fn node_name(&self, name: &str) -> Option<Arc<str>> {
         let node = self.nodes.find_entry("", name).map(|(key, _)| key);
         let used = || self.pods.node_key(name);
@@ -379,7 +381,7 @@ impl View {
     }
 
     fn share_name(&self, mut node: Arc<Node>) -> Arc<Node> {
-        // Just parsed, so that nobody else has it.
+        // Just parsed, so that it is not shared.
         if let Some(node) = Arc::get_mut(&mut node)
             && let Some(name) = self.node_name(&node.meta.name)
         {
@@ -388,7 +390,8 @@ impl View {
         node
     }
 
-    /// Removes an object; `revision` is that of its deletion (0 if unknown). `None` if it was not there.
+    /// Removes an object; `revision` is that of its deletion (0 if unknown). `None` if it was not
+    /// there.
     pub fn remove(&mut self, kind: &Kind, key: &Key, revision: u64) -> Option<Change> {
         self.observe_revision(kind, revision);
         let old = self.take(kind, key)?;
@@ -497,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_two_kinds_stays_when_one_of_them_goes() {
+    fn an_object_of_two_kinds_stays_when_one_of_them_is_removed() {
         let alias = Kind { group: "old".into(), ..kinds::CONFIG_MAP };
         let text = br#"{"metadata":{"name":"a","uid":"a","resourceVersion":"4"}}"#;
         let mut view = View::default();

@@ -68,13 +68,14 @@ impl Node {
         self.status.conditions.iter().find(|condition| condition.kind.as_ref() == kind)
     }
 
-    /// Only a node whose `Ready` is `Unknown` is not heard of: `False` is what its agent itself said.
+    /// Only a node whose `Ready` is `Unknown` is not heard of: `False` is what its agent itself
+    /// said.
     pub fn is_heard(&self) -> bool {
         self.condition("Ready").is_none_or(|ready| ready.status.as_ref() != "Unknown")
     }
 
-    /// Nothing differs that a verdict about placement is made from: which machine it is, labels, taints, cordon, and
-    /// whether its agent is heard of.
+    /// Nothing differs that a verdict about placement is made from: which machine it is, labels,
+    /// taints, cordon, and whether its agent is heard of.
     pub fn looks_like(&self, other: &Node) -> bool {
         self.meta.uid == other.meta.uid
             && self.meta.labels == other.meta.labels

@@ -11,12 +11,12 @@ use crate::meta::Meta;
 
 /// An object of a kind that has no view of its own.
 ///
-/// Of most of them only the metadata is ever looked at (of 5,000 leases that change 500 times a second, nothing else), so
-/// the rest is text until somebody asks for it.
+/// Of most of them only the metadata is ever looked at (of 5,000 leases that change 500 times a
+/// second, nothing else), so the rest is text until it is asked for.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub meta: Meta,
-    /// When this state of it was heard of, by our own clock; long ago where nobody told.
+    /// When this state of it was heard of, by our own clock; long ago where that is not known.
     pub heard_at: Timestamp,
     text: Box<str>,
     value: OnceLock<Value>,

@@ -56,7 +56,8 @@ pub struct PodSpec {
     pub topology_spread_constraints: usize,
     #[serde(deserialize_with = "length")]
     pub resource_claims: usize,
-    /// How many volumes are persistent volume claims (or ephemeral ones), which must be bound first.
+    /// How many volumes are persistent volume claims (or ephemeral ones), which must be bound
+    /// first.
     #[serde(rename = "volumes", deserialize_with = "claims")]
     pub volume_claims: usize,
 }
@@ -85,8 +86,8 @@ pub struct ResourceNeeds {
     pub limits: Resources,
 }
 
-/// A limit without a request is the request: pods have it so from the server, templates do not (DS-A08), and what
-/// is placed is the pod that comes of a template.
+/// A limit without a request is the request: pods have it so from the server, templates do not
+/// (DS-A08), and what is placed is the pod that comes of a template.
 fn with_default_requests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ResourceNeeds, D::Error> {
     let mut needs: ResourceNeeds = null_default(deserializer)?;
     for (name, limit) in &needs.limits {

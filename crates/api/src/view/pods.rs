@@ -1,4 +1,4 @@
-//! The pods of the view, in every order that somebody asks for.
+//! The pods of the view, in every order that is asked for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ impl Pods {
         self.by_key.clone()
     }
 
-    /// The pods of every node that one is bound or pinned to, to hold on to; the keys are those of nodes.
+    /// The pods of every node that one is bound or pinned to, to hold on to; the keys are those of
+    /// nodes.
     pub fn nodes_snapshot(&self) -> Sorted<Arc<[Arc<Pod>]>> {
         self.by_node.clone()
     }
@@ -61,7 +62,7 @@ impl Pods {
         self.by_owner.get(uid).into_iter().flat_map(|owned| owned.pods.values())
     }
 
-    /// Likewise, to hold on to.
+    /// The same, to hold on to.
     pub fn owned_snapshot(&self, uid: &str) -> Sorted<Arc<Pod>, Place> {
         self.by_owner.get(uid).map_or(&self.none, |owned| &owned.pods).clone()
     }
@@ -107,15 +108,15 @@ impl Pods {
         self.by_node.iter().map(|(key, _)| &*key.name)
     }
 
-    /// A pod that has in memory once what its siblings have, too: the one that it replaces, and those of its controller
-    /// that came last and that stand first and last.
+    /// A pod that has in memory once what its siblings have, too: the one that it replaces, and
+    /// those of its controller that came last and that stand first and last.
     pub(super) fn share(&self, mut pod: Arc<Pod>, name: impl Fn(&str) -> Option<Arc<str>>) -> Arc<Pod> {
         let owned = pod.meta.controller().and_then(|owner| self.by_owner.get(owner.uid.as_ref()));
         let siblings =
             owned.into_iter().flat_map(|owned| [owned.latest.as_ref(), owned.pods.first(), owned.pods.last()]);
         let siblings = self.get(&pod.meta.key()).into_iter().chain(siblings.flatten());
         let siblings: Vec<Arc<Pod>> = siblings.cloned().collect();
-        // Just parsed, so that nobody else has it.
+        // Just parsed, so that it is not shared.
         if let Some(pod) = Arc::get_mut(&mut pod) {
             siblings.iter().for_each(|sibling| pod.share(sibling));
             if let Some(name) = name(&pod.spec.node_name) {

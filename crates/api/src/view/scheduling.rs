@@ -17,7 +17,8 @@ pub enum Effect {
     NoSchedule,
     PreferNoSchedule,
     NoExecute,
-    /// Empty in a toleration: every effect. Unknown texts read as this, too; validation refuses them.
+    /// Empty in a toleration: every effect. Unknown texts read as this, too; validation refuses
+    /// them.
     #[default]
     #[serde(other, rename = "")]
     Any,

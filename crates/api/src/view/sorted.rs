@@ -1,15 +1,18 @@
-//! A sorted map whose snapshot costs one pointer copy, and that tells cheaply what has changed since one.
+//! A sorted map whose snapshot costs one pointer copy, and that tells cheaply what has changed
+//! since one.
 //!
-//! Entries lie in chunks of at most [`CHUNK_MAX`]; a chunk that a snapshot shares is copied when it is written. Every
-//! chunk answers for a span of keys and carries the clock of the last change within it, so that somebody who has
-//! seen the map before looks at the spans that changed and at nothing else.
+//! Entries lie in chunks of at most [`CHUNK_MAX`]; a chunk that a snapshot shares is copied when it
+//! is written. Every chunk answers for a span of keys and carries the clock of the last change
+//! within it, so that a reader who has seen the map before looks at the spans that changed and at
+//! nothing else.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::meta::Key;
 
-/// Entries of a chunk. A write copies at most this many pointers, and as many chunks as 16,000 entries have.
+/// Entries of a chunk. A write copies at most this many pointers, and as many chunks as 16,000
+/// entries have.
 const CHUNK_MAX: usize = 128;
 /// A chunk with fewer is joined to its neighbour where both fit into one.
 const CHUNK_MIN: usize = 32;
@@ -31,7 +34,8 @@ type Chunks<V, K> = Vec<Arc<Chunk<V, K>>>;
 
 #[derive(Debug)]
 struct Chunk<V, K> {
-    /// The chunk answers for keys from here on, up to the next chunk's; the first one also for all before.
+    /// The chunk answers for keys from here on, up to the next chunk's; the first one also for all
+    /// before.
     low: K,
     /// When something in its span changed.
     changed: u64,
@@ -82,7 +86,7 @@ impl<V> Sorted<V> {
         Some(self.find_entry(namespace, name)?.1)
     }
 
-    /// Likewise, with the key that is in the map.
+    /// The same, with the key that is in the map.
     pub fn find_entry(&self, namespace: &str, name: &str) -> Option<(&Key, &V)> {
         self.entry(|key| compare(key, namespace, name))
     }
@@ -123,7 +127,8 @@ impl<V, K: Ord> Sorted<V, K> {
         Some(self.entry(|known| known.cmp(key))?.1)
     }
 
-    /// Where the first entry is that is not less than what is looked for: its chunk, and its place in it.
+    /// Where the first entry is that is not less than what is looked for: its chunk, and its place
+    /// in it.
     fn position(&self, order: impl Fn(&K) -> Ordering) -> (usize, usize) {
         let number = self.chunk_of(&order);
         let chunk = self.chunks.get(number);
@@ -156,7 +161,8 @@ impl<V, K: Ord> Sorted<V, K> {
         Mark { clock: self.clock, line: self.line.clone() }
     }
 
-    /// The spans within which something changed after the mark; `None` if the mark is not of this map or of a later state.
+    /// The spans within which something changed after the mark; `None` if the mark is not of this
+    /// map or of a later state.
     pub fn changed_since(&self, mark: &Mark) -> Option<impl Iterator<Item = Span<'_, V, K>>> {
         let known = Arc::ptr_eq(&self.line, &mark.line) && mark.clock <= self.clock;
         let since = mark.clock;
@@ -187,8 +193,8 @@ impl<V: Clone, K: Ord + Clone> Sorted<V, K> {
         self.put(key, value, self.clock)
     }
 
-    /// As [`Sorted::insert`] for a change that nobody who compares states has to look at: a key that is there already
-    /// changes no mark.
+    /// As [`Sorted::insert`] for a change that a comparison of states need not look at: a key that
+    /// is there already changes no mark.
     pub fn insert_quietly(&mut self, key: K, value: V) -> Option<V> {
         match self.get(&key).is_some() {
             true => self.put(key, value, 0),
@@ -239,7 +245,8 @@ impl<V: Clone, K: Ord + Clone> Sorted<V, K> {
     }
 }
 
-/// Joins a chunk that has become small to the one before it (the first one to the one after), if both fit into one.
+/// Joins a chunk that has become small to the one before it (the first one to the one after), if
+/// both fit into one.
 fn join<V: Clone, K: Clone>(chunks: &mut Chunks<V, K>, number: usize, clock: u64) {
     let lower = number.saturating_sub(1);
     let Some(upper) = chunks.get(lower + 1).cloned() else {

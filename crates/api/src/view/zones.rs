@@ -1,7 +1,7 @@
 //! Failure zones: how many nodes are well in each, and which ones are not.
 //!
-//! Kept up to date with every node that comes, goes or changes, so that nobody has to look at all nodes to know how a
-//! zone fares (DS-G05).
+//! Kept up to date with every node that comes, goes or changes, so that no reader has to look at
+//! all nodes to know how a zone fares (DS-G05).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn told(zones: &Zones) -> String {
+    fn described(zones: &Zones) -> String {
         let zones = zones.iter().map(|(name, zone)| {
             let ailing: Vec<_> = zone.ailing().collect();
             format!("{name} {}/{} {}", zone.ready(), zone.not_ready(), ailing.join(","))
@@ -145,17 +145,17 @@ mod tests {
         let [a, b] = [node("a", "z", "True", ""), node("b", "z", "Unknown", "")];
         zones.change(None, Some(&a));
         zones.change(None, Some(&b));
-        assert_eq!(told(&zones), ":z 1/1 b");
+        assert_eq!(described(&zones), ":z 1/1 b");
         let ill = node("a", "z", "False", "");
         zones.change(Some(&a), Some(&ill));
-        assert_eq!(told(&zones), ":z 0/2 a,b");
+        assert_eq!(described(&zones), ":z 0/2 a,b");
         let moved = node("b", "y", "True", "");
         zones.change(Some(&b), Some(&moved));
-        assert_eq!(told(&zones), ":y 1/0 ; :z 0/1 a");
+        assert_eq!(described(&zones), ":y 1/0 ; :z 0/1 a");
         let excluded = node("a", "z", "False", &format!(r#","{EXCLUDED}":"""#));
         zones.change(Some(&ill), Some(&excluded));
-        assert_eq!(told(&zones), ":y 1/0 ; :z 0/0 a");
+        assert_eq!(described(&zones), ":y 1/0 ; :z 0/0 a");
         zones.change(Some(&excluded), None);
-        assert_eq!(told(&zones), ":y 1/0 ");
+        assert_eq!(described(&zones), ":y 1/0 ");
     }
 }

@@ -161,8 +161,8 @@ impl Builder {
     }
 }
 
-/// Adds the members of a map, or of several of which the first counts. Whoever stands later in the text wins over what
-/// is there, as in Go's library.
+/// Adds the members of a map, or of several of which the first counts. Whoever stands later in the
+/// text wins over what is there, as in Go's library.
 fn merge(members: &mut Map<String, Value>, value: Value) -> Result<(), String> {
     let sources = match value {
         Value::Object(source) => vec![Value::Object(source)],

@@ -1,5 +1,6 @@
-//! Reading YAML as kubectl and the API server read it: YAML 1.1 scalars (`0755` is octal, `yes` is true), keys that
-//! become text, merge keys, and numbers in the form that JSON from Go has (`30.0` is `30`).
+//! Reading YAML as kubectl and the API server read it: YAML 1.1 scalars (`0755` is octal, `yes` is
+//! true), keys that become text, merge keys, and numbers in the form that JSON from Go has (`30.0`
+//! is `30`).
 //!
 //! Go's library turns YAML into JSON first; everything later sees JSON only. So does this module.
 
@@ -17,7 +18,8 @@ pub use self::number::shorten;
 
 /// Deepest nesting of lists and maps, as for JSON.
 const DEPTH_MAX: usize = 128;
-/// Values that all aliases of a text may be replaced by. The rest of a text is bounded by its own length.
+/// Values that all aliases of a text may be replaced by. The rest of a text is bounded by its own
+/// length.
 const ALIASED_VALUES_MAX: usize = 100_000;
 
 /// A document of a YAML text.
@@ -25,8 +27,8 @@ const ALIASED_VALUES_MAX: usize = 100_000;
 pub struct Document {
     /// `Null` for one without content.
     pub value: Value,
-    /// One text per key given more than once in a map, in the form `line 4: key "x" already set in map`. The last one
-    /// counts.
+    /// One text per key given more than once in a map, in the form `line 4: key "x" already set in
+    /// map`. The last one counts.
     pub duplicates: Vec<String>,
 }
 

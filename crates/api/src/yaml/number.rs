@@ -5,7 +5,8 @@ use serde_json::{Number, Value};
 /// From here on Go writes an exponent, and no integer type has room anyway.
 const EXPONENT_FROM: f64 = 1e21;
 
-/// A floating-point number as JSON from Go: without a fraction where there is none. `None`: JSON has no such number.
+/// A floating-point number as JSON from Go: without a fraction where there is none. `None`: JSON
+/// has no such number.
 pub(super) fn float(number: f64) -> Option<Number> {
     if number.fract() != 0.0 || number.abs() >= EXPONENT_FROM {
         return Number::from_f64(number);
@@ -16,7 +17,8 @@ pub(super) fn float(number: f64) -> Option<Number> {
     exact.ok().or_else(|| Number::from_f64(number))
 }
 
-/// Writes whole numbers as kubectl does before it sends them: `30.0` becomes `30`, everywhere in a value.
+/// Writes whole numbers as kubectl does before it sends them: `30.0` becomes `30`, everywhere in a
+/// value.
 pub fn shorten(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {

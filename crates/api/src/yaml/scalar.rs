@@ -5,7 +5,8 @@ use serde_json::{Number, Value};
 
 use super::number;
 
-/// A scalar's meaning. Kept apart from JSON's values because a key and a value differ in how they become JSON.
+/// A scalar's meaning. Kept apart from JSON's values because a key and a value differ in how they
+/// become JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar {
     Null,
@@ -163,7 +164,8 @@ fn integer(text: &str) -> Option<Scalar> {
     }
 }
 
-/// `1`, `1.`, `.5`, `1.5e-3`, with a sign or without; nothing that Rust takes besides (`inf`, `NaN`).
+/// `1`, `1.`, `.5`, `1.5e-3`, with a sign or without; nothing that Rust takes besides (`inf`,
+/// `NaN`).
 fn float(text: &str) -> Option<Scalar> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned.starts_with(['+', '-']) || !unsigned.contains(|c: char| c.is_ascii_digit()) {

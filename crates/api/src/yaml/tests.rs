@@ -62,7 +62,7 @@ fn keys_become_text() {
 }
 
 #[test]
-fn the_last_of_equal_keys_counts_and_each_is_told() {
+fn the_last_of_equal_keys_counts_and_each_is_reported() {
     let document = decode("a: 1\nb:\n  x: 1\n  x: 2\ntrue: 1\nyes: 2\n").unwrap();
     assert_eq!(document.value, json!({ "a": 1, "b": { "x": 2 }, "true": 2 }));
     assert_eq!(

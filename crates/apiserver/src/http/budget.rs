@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn large_lists_take_turns_and_small_ones_never_wait() {
+    async fn large_lists_are_served_in_order_and_small_ones_never_wait() {
         let budget = ListBudget::new(5_000, 1);
         let first = budget.share(4_000, 1).await.unwrap();
         budget.share(LARGE_LIST_MIN - 1, 1).await.unwrap();

@@ -2,10 +2,10 @@
 //!
 //! A handshake costs as much as dozens of small requests. After a restart every client comes back at once; if all their
 //! handshakes ran side by side, each would end when the last one does, and so would a health probe. So the costly part has
-//! a few turns ([`Turns`]), and the rest waits, its greeting read. Who is given a turn goes to the end of the scheduler's
+//! a few permits ([`FairSemaphore`]), and the rest waits, its greeting read. Who is given a permit goes to the end of the scheduler's
 //! queue with it, so that of all that is to be done no more than these few handshakes are in between.
 //!
-//! A turn is never held while waiting for a client: who connects and says nothing has not asked for one yet, and who
+//! A permit is never held while waiting for a client: who connects and says nothing has not asked for one yet, and who
 //! stops after the greeting has given it back.
 
 use std::io;
@@ -21,21 +21,21 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::fair_semaphore::{FairSemaphore, Lane};
 use super::histogram::Histogram;
 use super::metrics::head;
-use super::turns::{Lane, Turns};
 
-/// Turns for each core. So many handshakes (a quarter of a millisecond each) are in front of anything else to be done.
+/// Permits for each core. That many handshakes (a quarter of a millisecond each) are in front of anything else to be done.
 const TURNS_PER_CORE: usize = 4;
 /// A client that has sent no greeting by then is gone, and so is one that has not answered ours.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Who has waited so long for a turn has given up: clients wait half a minute at most.
-const TURN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Upper bounds of the waits for a turn, seconds.
+/// Who has waited so long for a permit has given up: clients wait half a minute at most.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Upper bounds of the waits for a permit, seconds.
 const WAITS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 pub(crate) struct Handshakes {
-    turns: Turns,
+    semaphore: FairSemaphore,
     waits: Mutex<Histogram>,
     full: AtomicU64,
     resumed: AtomicU64,
@@ -51,9 +51,9 @@ impl Default for Handshakes {
 }
 
 impl Handshakes {
-    fn new(turns: usize) -> Handshakes {
+    fn new(permits: usize) -> Handshakes {
         Handshakes {
-            turns: Turns::new(turns),
+            semaphore: FairSemaphore::new(permits),
             waits: Mutex::new(Histogram::new(&WAITS)),
             full: AtomicU64::default(),
             resumed: AtomicU64::default(),
@@ -92,8 +92,8 @@ impl Handshakes {
         let start = timeout(CLIENT_TIMEOUT, greeting).await??;
         heard();
         let began = Instant::now();
-        let turn = timeout(TURN_TIMEOUT, self.turns.take(lane)).await?;
-        // Behind everything that can run now: without this, whoever runs would find a free turn.
+        let permit = timeout(PERMIT_TIMEOUT, self.semaphore.take(lane)).await?;
+        // Behind everything that can run now: without this, whoever runs would find a free permit.
         tokio::task::yield_now().await;
         self.waits.lock().unwrap_or_else(PoisonError::into_inner).observe(began.elapsed().as_secs_f64());
         if has_hung_up(&start.io).await {
@@ -102,8 +102,8 @@ impl Handshakes {
         // The costly part: keys are agreed upon and our answer is signed.
         let mut rest = start.into_stream(config);
         let first = once(&mut rest).await;
-        drop(turn);
-        // What follows comes no faster than turns are given: it needs none of its own.
+        drop(permit);
+        // What follows comes no faster than permits are given: it needs none of its own.
         match first {
             Poll::Ready(result) => result,
             Poll::Pending => timeout(CLIENT_TIMEOUT, rest).await?,
@@ -121,10 +121,10 @@ impl Handshakes {
             let _ = writeln!(out, "{name}{{result=\"{result}\"}} {}", count.load(Ordering::Relaxed));
         }
         let name = "everynode_apiserver_tls_handshakes_waiting";
-        head(out, name, "gauge", "Connections whose TLS handshake waits for its turn now.");
-        let _ = writeln!(out, "{name} {}", self.turns.waiting());
+        head(out, name, "gauge", "Connections whose TLS handshake waits for its permit now.");
+        let _ = writeln!(out, "{name} {}", self.semaphore.waiting());
         let name = "everynode_apiserver_tls_handshake_wait_seconds";
-        head(out, name, "histogram", "How long TLS handshakes waited for their turn.");
+        head(out, name, "histogram", "How long TLS handshakes waited for their permit.");
         self.waits.lock().unwrap_or_else(PoisonError::into_inner).write(out, name, "");
     }
 }
@@ -178,17 +178,17 @@ mod tests {
         (client, listener.accept().await.unwrap().0)
     }
 
-    /// How many handshakes have had their turn.
-    fn turns_taken(handshakes: &Handshakes) -> usize {
+    /// How many handshakes have had their permit.
+    fn permits_taken(handshakes: &Handshakes) -> usize {
         let mut text = String::new();
         handshakes.waits.lock().unwrap().write(&mut text, "waits", "");
         text.trim().rsplit(' ').next().unwrap().parse().unwrap()
     }
 
     /// How many of a storm's handshakes are worked on before one is done that comes after all of them.
-    async fn overtaken(turns: usize) -> usize {
+    async fn overtaken(permits: usize) -> usize {
         let (server, client) = configs();
-        let handshakes = Arc::new(Handshakes::new(turns));
+        let handshakes = Arc::new(Handshakes::new(permits));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut greeting = Vec::new();
         rustls::ClientConnection::new(client.clone(), localhost()).unwrap().write_tls(&mut greeting).unwrap();
@@ -206,14 +206,14 @@ mod tests {
             storm.spawn(async move { handshakes.accept(server, ours, Lane::Remote, || ()).await });
         }
         // All greetings have been read.
-        while turns_taken(&handshakes) == 0 {
+        while permits_taken(&handshakes) == 0 {
             tokio::task::yield_now().await;
         }
         let connector = TlsConnector::from(client);
         let accepted = handshakes.accept(server, ours, Lane::Remote, || ());
         let (accepted, connected) = tokio::join!(accepted, connector.connect(localhost(), theirs));
         assert!(accepted.is_ok() && connected.is_ok());
-        turns_taken(&handshakes) - 1
+        permits_taken(&handshakes) - 1
     }
 
     #[tokio::test]
@@ -221,7 +221,7 @@ mod tests {
         let few = overtaken(2).await;
         assert!(few < STORM / 4, "{few} of {STORM} came first");
         let all = overtaken(2 * STORM).await;
-        assert!(all > STORM / 2, "with a turn for each it would wait for most of them, and not for {all}");
+        assert!(all > STORM / 2, "with a permit for each it would wait for most of them, and not for {all}");
     }
 
     #[test]

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bearer_token_or_nobody() {
+    fn one_bearer_token_or_no_user() {
         let token = |values: &[&[u8]]| {
             let pairs: Vec<(&str, &[u8])> = values.iter().map(|value| ("authorization", *value)).collect();
             bearer(&headers(&pairs)).map(|token| token.map(str::to_owned)).map_err(|status| status.code)

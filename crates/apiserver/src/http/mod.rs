@@ -13,6 +13,7 @@ mod body;
 mod budget;
 mod class;
 mod connect_options;
+mod fair_semaphore;
 mod handle;
 mod handshake;
 mod histogram;
@@ -32,7 +33,6 @@ pub(crate) mod route;
 mod serve;
 mod slot;
 mod system;
-mod turns;
 mod watch;
 
 pub use accept::Listener;

@@ -112,13 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn clients_take_turns_however_much_each_of_them_asks() {
+    fn clients_are_served_in_rotation_however_much_each_of_them_asks() {
         assert_eq!(order(queue("aaaab")), ["a0", "b4", "a1", "a2", "a3"]);
         assert_eq!(order(queue("abbacb")), ["a0", "b1", "c4", "a3", "b2", "b5"]);
     }
 
     #[test]
-    fn what_is_given_back_when_nobody_waits_is_free() {
+    fn a_slot_that_is_returned_while_no_request_waits_is_free() {
         let mut queue = Queue::<String>::new(1, LIMITS);
         assert!(queue.take());
         assert!(!queue.take());

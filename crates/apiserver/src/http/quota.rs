@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_holds_more_than_their_share_nor_all_more_than_there_is() {
+    fn no_client_holds_more_than_its_share_nor_all_more_than_there_is() {
         let (a, b, c) = (Client(1), Client(2), Client(3));
         let mut quota = Quota::new(Limits { all: 10, each: 6 });
         assert_eq!(quota.take(a, 6), Ok(()));

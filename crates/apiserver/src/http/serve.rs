@@ -34,8 +34,8 @@ const STREAMS_MAX: u32 = 250;
 const STREAMS_MAX_NODE: u32 = 1_000;
 /// A fleet of simulated nodes has thousands.
 const STREAMS_MAX_CONTROLLER: u32 = 10_000;
-/// So many times a connection's streams may be worked on: one whose stream was reset goes on to its end, and without a
-/// bound resets would be a way around that of streams.
+/// Requests of a connection that are worked on at once, as a multiple of its streams: one whose stream
+/// was reset continues to its end, and without a bound resets would be a way around that of streams.
 const OPEN_FACTOR: usize = 2;
 /// Headers of a request: kubectl sends ten, impersonation one for each group.
 const HEADERS_MAX: usize = 256;

@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever_and_who_gave_up_loses_no_place() {
+    async fn no_request_waits_for_ever_and_one_that_gave_up_holds_no_slot() {
         let slots = slots();
         let held = slots.take(asker(Class::Nodes, 1), &Method::GET).await.unwrap();
         let began = tokio::time::Instant::now();

@@ -7,7 +7,7 @@ use everynode_api::ports::WatchEvent;
 use everynode_store::{KeyValue, Revision};
 
 use super::encode::Form;
-use super::traits::Traits;
+use super::selectable_fields::SelectableFields;
 use crate::{keys, stored};
 
 /// A stored object, with what selectors ask of it read at most once.
@@ -15,16 +15,16 @@ use crate::{keys, stored};
 pub(crate) struct Item {
     pub(crate) kv: KeyValue,
     storage: &'static str,
-    traits: OnceLock<Traits>,
+    selectable: OnceLock<SelectableFields>,
 }
 
 impl Item {
     pub(crate) fn new(storage: &'static str, kv: KeyValue) -> Item {
-        Item { kv, storage, traits: OnceLock::new() }
+        Item { kv, storage, selectable: OnceLock::new() }
     }
 
-    pub(crate) fn traits(&self) -> &Traits {
-        self.traits.get_or_init(|| Traits::read(self.storage, &self.kv.value))
+    pub(crate) fn selectable(&self) -> &SelectableFields {
+        self.selectable.get_or_init(|| SelectableFields::read(self.storage, &self.kv.value))
     }
 
     /// The namespace (empty for cluster-scoped kinds) and the name, from the key.
@@ -34,7 +34,7 @@ impl Item {
 
     /// The node that a pod is bound to; empty for others.
     pub(crate) fn node(&self) -> &str {
-        self.traits().field("spec.nodeName").unwrap_or("")
+        self.selectable().field("spec.nodeName").unwrap_or("")
     }
 
     /// The object as a reader sees it.

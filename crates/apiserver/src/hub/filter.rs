@@ -6,7 +6,7 @@ use everynode_api::status::Status;
 use everynode_store::Key;
 
 use super::event::Item;
-use super::traits::fields_of;
+use super::selectable_fields::fields_of;
 use crate::keys;
 
 /// Namespace, labels and fields that select objects of one kind.
@@ -67,11 +67,11 @@ impl Filter {
     pub(crate) fn matches(&self, item: &Item) -> bool {
         let (namespace, name) = item.namespace_and_name();
         self.namespace.as_deref().is_none_or(|wanted| wanted == namespace)
-            && (self.labels.is_everything() || self.labels.matches(|key| item.traits().labels.get(key)))
+            && (self.labels.is_everything() || self.labels.matches(|key| item.selectable().labels.get(key)))
             && self.fields.matches(|field| match field {
                 "metadata.name" => Some(name),
                 "metadata.namespace" => Some(namespace),
-                field => item.traits().field(field),
+                field => item.selectable().field(field),
             })
     }
 

@@ -12,10 +12,10 @@ mod encode;
 mod event;
 mod filter;
 mod queue;
+mod selectable_fields;
 #[cfg(test)]
 mod tests;
 mod topic;
-mod traits;
 mod watcher;
 
 use std::collections::{BTreeMap, HashMap};

@@ -82,7 +82,7 @@ async fn labels_enter_and_leave() {
 }
 
 #[tokio::test]
-async fn falling_behind_the_ring_is_told() {
+async fn falling_behind_the_buffer_is_reported() {
     let topic = Topic::new("leases");
     let (mut slow, _hub) = open(&topic, filter(&LEASE, "", ""), 0);
     let (mut slower, _hub2) = open(&topic, filter(&LEASE, "", ""), 0);

@@ -102,7 +102,7 @@ impl Topic {
     pub(crate) fn apply(&self, change: &Change) {
         let current = change.value.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
         if self.indexed.load(Ordering::Relaxed) {
-            current.as_ref().map(|item| item.traits());
+            current.as_ref().map(|item| item.selectable());
         }
         let mut state = self.lock();
         let held = state.put(&change.key, current.as_ref());

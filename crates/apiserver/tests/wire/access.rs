@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 #[tokio::test]
-async fn nobody_sees_health_only() {
+async fn unauthenticated_clients_see_health_only() {
     let server = Server::start().await;
     for path in ["/healthz", "/livez", "/readyz", "/readyz?verbose", "/version"] {
         assert_eq!(server.send(&Who::Nobody, Method::GET, path, &[], "").await.code, 200, "{path}");
@@ -236,7 +236,7 @@ async fn keys_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn nobody_grants_what_they_do_not_have() {
+async fn no_user_grants_what_it_does_not_have() {
     let server = Server::start().await;
     let who = Who::Token(token(&server, "deputy").await);
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";

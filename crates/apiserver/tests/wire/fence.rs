@@ -209,7 +209,7 @@ async fn what_is_no_fence_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn who_leads_is_not_told_to_those_who_may_not_read_it() {
+async fn the_leader_is_not_named_to_clients_that_may_not_read_it() {
     let server = led().await;
     let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]);
     let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";

@@ -45,7 +45,7 @@ fn greeting(config: rustls::ClientConfig) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_says_nothing_or_stops_keeps_nobody_waiting() {
+async fn silent_or_stalled_clients_do_not_block_others() {
     let server = Server::start().await;
     let greeting = greeting(tls(server.api.pki().ca_pem(), None));
     let mut held = Vec::new();
@@ -70,7 +70,7 @@ async fn who_says_nothing_or_stops_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_keeps_no_probe_out_and_everybody_gets_through() {
+async fn a_storm_keeps_no_probe_out_and_all_clients_get_through() {
     let server = Server::start().await;
     let through = Arc::new(AtomicUsize::new(0));
     let (address, ca, counted) = (server.address, server.api.pki().ca_pem().to_owned(), through.clone());

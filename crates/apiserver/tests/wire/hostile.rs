@@ -128,7 +128,7 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, check: impl Fn()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_never_come_over_one_connection_keep_nobody_out() {
+async fn bodies_that_never_come_over_one_connection_block_no_other_client() {
     let server = Server::start().await;
     let (node, token) = (node(&server, "n1").await, writer(&server, "x").await);
     let sender = http2(&server).await;

@@ -46,7 +46,7 @@ fn metric(text: &str, name: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_connection_sees_the_new_certificate_and_an_old_one_goes_on() {
+async fn a_new_connection_sees_the_new_certificate_and_an_old_one_continues() {
     let server = short_lived().await;
     let (first, admin) = (shown(&server).await, server.api.pki().admin());
     let first_end = Lifetime::of(&admin.certificate).unwrap().until;

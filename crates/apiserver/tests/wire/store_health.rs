@@ -55,7 +55,7 @@ fn body_of(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn who_asks_is_told_and_sees_no_path() {
+async fn clients_learn_of_a_full_disk_and_see_no_path() {
     let store = Arc::new(Unwell { store: MemoryStore::new(), state: AtomicUsize::new(0) });
     let server = Server::start_on(store.clone()).await;
     server.post(CONFIG_MAPS, &config_map("x")).await.expect(201);

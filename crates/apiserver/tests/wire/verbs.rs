@@ -225,7 +225,7 @@ async fn namespaces_live_and_terminate() {
 }
 
 #[tokio::test]
-async fn services_get_addresses_that_nobody_else_has() {
+async fn services_get_addresses_that_no_other_has() {
     let server = Server::start().await;
     let services = "/api/v1/namespaces/default/services";
     let service = |name: &str, spec: Value| json!({"metadata": {"name": name}, "spec": spec});
@@ -340,7 +340,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn subresources_that_nobody_acts_on_are_refused() {
+async fn subresources_without_an_effect_are_refused() {
     let server = Server::start().await.with_default_account().await;
     let made = server.post(PODS, &pod("a")).await.expect(201);
     let refused = server.put(&format!("{PODS}/a/resize"), &made).await.expect(405);

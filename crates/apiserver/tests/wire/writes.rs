@@ -261,7 +261,7 @@ async fn a_binding_carries_labels_and_is_about_its_pod() {
 }
 
 #[tokio::test]
-async fn a_pod_that_goes_says_so() {
+async fn a_deleted_pod_ends_with_one_event() {
     let server = Server::start().await.with_default_account().await;
     server.post(PODS, &pod("a")).await.expect(201);
     let gone = server.delete(&format!("{PODS}/a"), &Value::Null).await.expect(200);

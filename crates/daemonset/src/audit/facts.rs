@@ -1,4 +1,4 @@
-//! What the audit reads out of (Seen, Plan), without the planner's help.
+//! What the audit reads out of (DaemonSetInput, Plan), without the planner's help.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use everynode_api::view::{Effect, Node, Pod, PodSpec};
 use everynode_placement as placement;
 use jiff::SignedDuration;
 
-use crate::{Options, Plan, RESPECT_CORDON_ANNOTATION, Seen, normal, revision};
+use crate::{DaemonSetInput, Options, Plan, RESPECT_CORDON_ANNOTATION, normal, revision};
 
 pub(super) struct Facts<'a> {
     pub nodes: Vec<NodeFacts<'a>>,
@@ -96,7 +96,7 @@ impl NodeFacts<'_> {
 }
 
 impl<'a> Facts<'a> {
-    pub fn new(options: &Options, seen: &'a Seen, plan: &Plan) -> Self {
+    pub fn new(options: &Options, seen: &'a DaemonSetInput, plan: &Plan) -> Self {
         let pods = pods(options, seen, plan);
         let mut nodes: Vec<NodeFacts<'a>> = seen.nodes.values().map(|node| empty(options, seen, node)).collect();
         let place = |nodes: &[NodeFacts<'a>], name: &str| nodes.binary_search_by(|n| n.node.name().cmp(name)).ok();
@@ -124,7 +124,7 @@ impl<'a> Facts<'a> {
     }
 
     /// DS-D05, DS-D06
-    fn resolve(&mut self, seen: &Seen, desired: i64) {
+    fn resolve(&mut self, seen: &DaemonSetInput, desired: i64) {
         let numbers = seen.set.spec.update_strategy.rolling_update.as_ref();
         let resolve = |value: Option<&IntOrString>, absent: i64| {
             value.and_then(|value| value.scaled(desired, Round::Up).ok()).unwrap_or(absent)
@@ -137,7 +137,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn strategy(seen: &Seen) -> Facts<'_> {
+fn strategy(seen: &DaemonSetInput) -> Facts<'_> {
     let strategy = &seen.set.spec.update_strategy;
     let surge = strategy.rolling_update.as_ref().and_then(|numbers| numbers.max_surge.as_ref());
     let rolling = strategy.kind.as_ref() != "OnDelete";
@@ -152,7 +152,7 @@ fn strategy(seen: &Seen) -> Facts<'_> {
     }
 }
 
-fn pods<'a>(options: &Options, seen: &'a Seen, plan: &Plan) -> Vec<PodFacts<'a>> {
+fn pods<'a>(options: &Options, seen: &'a DaemonSetInput, plan: &Plan) -> Vec<PodFacts<'a>> {
     let set = &seen.set;
     let selector = set.spec.selector.as_ref().and_then(|selector| selector.to_selector().ok());
     let template = &set.spec.template.raw;
@@ -189,7 +189,7 @@ fn is_available(pod: &Pod, min_ready_seconds: i64, plan: &Plan) -> bool {
     min_ready_seconds <= 0 || since.is_some_and(|since| since.saturating_add(wait).is_ok_and(|at| at <= now))
 }
 
-fn empty<'a>(options: &Options, seen: &Seen, node: &'a Node) -> NodeFacts<'a> {
+fn empty<'a>(options: &Options, seen: &DaemonSetInput, node: &'a Node) -> NodeFacts<'a> {
     let template = &seen.set.spec.template.spec;
     let cordon = !options.strict && seen.set.meta.annotations.get(RESPECT_CORDON_ANNOTATION) == Some("true");
     let (should_run, should_continue) = verdict(template, node);
@@ -207,7 +207,7 @@ fn empty<'a>(options: &Options, seen: &Seen, node: &'a Node) -> NodeFacts<'a> {
 }
 
 /// The node fell silent before the newest revision's rollout began.
-fn silent_before(seen: &Seen, node: &Node) -> bool {
+fn silent_before(seen: &DaemonSetInput, node: &Node) -> bool {
     let template = &seen.set.spec.template.raw;
     let all = seen.revisions.iter().chain(&seen.foreign_revisions);
     let same = all.filter(|revision| normal::same_template(template, normal::template_of(&revision.data)));

@@ -6,9 +6,9 @@ use everynode_api::reconcile::EventType;
 use jiff::SignedDuration;
 
 use super::{Decided, Pass};
-use crate::explain::{Note, Want, Why};
+use crate::explain::{CreateReason, DaemonSetNote, DeleteReason};
 use crate::judge::PodState;
-use crate::pod::Maker;
+use crate::pod::PodBuilder;
 use crate::sites::{Site, Sites, last_pod, node_of};
 use crate::{Bind, actions};
 
@@ -23,7 +23,7 @@ impl Pass<'_> {
         for (state, why) in deletes {
             self.delete(state, why.clone());
         }
-        let missing = sites.lively().zip(*managed);
+        let missing = sites.active().zip(*managed);
         let missing = missing.filter_map(|(site, managed)| Some((site, managed.create.clone()?)));
         let surging = rollout.creates.iter().map(|(site, want)| (*site, want.clone()));
         let mut wanted = missing.chain(surging).peekable();
@@ -31,11 +31,11 @@ impl Pass<'_> {
             return;
         }
         if self.seen.set.spec.template.labels.is_empty() {
-            return self.out.notes.push(Note::NoTemplateLabels); // DS-C63
+            return self.out.notes.push(DaemonSetNote::NoTemplateLabels); // DS-C63
         }
         let label = self.history.label.clone();
         let binds = self.options.bind == Bind::WhereFits;
-        let maker = Maker::new(self.seen, &label, &judge.terms.spec, self.respect_cordon, binds);
+        let maker = PodBuilder::new(self.seen, &label, &judge.terms.spec, self.respect_cordon, binds);
         for (site, want) in wanted {
             self.create(&maker, site, want);
         }
@@ -43,26 +43,26 @@ impl Pass<'_> {
 
     /// Unbound pods for nodes that do not exist; bound ones are pod garbage collection's (DS-C23).
     pub(super) fn gone(&mut self, sites: &Sites) {
-        for state in sites.astray() {
+        for state in sites.without_node() {
             if state.pod.spec.node_name.is_empty() && !state.is_terminating() && !state.adopting {
-                self.delete(state, Why::NodeGone);
+                self.delete(state, DeleteReason::NodeGone);
             }
         }
     }
 
-    fn create(&mut self, maker: &Maker<'_>, site: &Site, why: Want) {
+    fn create(&mut self, maker: &PodBuilder<'_>, site: &Site, why: CreateReason) {
         if self.creates >= self.options.burst {
             self.left += 1; // DS-C50
             return;
         }
         let Some(there) = node_of(self.seen, site) else { return };
-        let own = site.pods_and_ghosts();
-        let predecessor = last_pod(own).or_else(|| site.seat.as_ref().map(|seat| seat.pod_uid.clone()));
+        let own = site.all_pods();
+        let predecessor = last_pod(own).or_else(|| site.occupant.as_ref().map(|occupant| occupant.pod_uid.clone()));
         let node = site.name.clone();
         match maker.make(there, predecessor.as_deref().unwrap_or_default(), own) {
             Err(name) => {
                 self.wake_at(self.now + NAME_RETRY);
-                self.out.notes.push(Note::NameTaken { node, pod: name.into() });
+                self.out.notes.push(DaemonSetNote::NameTaken { node, pod: name.into() });
             }
             Ok(made) => {
                 self.creates += 1;
@@ -70,12 +70,12 @@ impl Pass<'_> {
                     self.next.bound.insert(made.name.as_str().into());
                 }
                 self.out.actions.push(actions::create_pod(&self.seen.set, &made.name, made.body));
-                self.out.notes.push(Note::Create { node, pod: made.name.into(), why, bound: made.bound });
+                self.out.notes.push(DaemonSetNote::Create { node, pod: made.name.into(), why, bound: made.bound });
             }
         }
     }
 
-    fn delete(&mut self, state: &PodState, why: Why) {
+    fn delete(&mut self, state: &PodState, why: DeleteReason) {
         if self.deletes >= self.options.burst {
             self.left += 1;
             return;
@@ -85,10 +85,10 @@ impl Pass<'_> {
         let node: Arc<str> = pod.target_node().unwrap_or_default().into();
         let place = || format!("daemon pod {}/{} on node {node}", pod.meta.namespace, pod.meta.name);
         let event = match why {
-            Why::Failed => {
+            DeleteReason::Failed => {
                 Some((EventType::Warning, "FailedDaemonPod", format!("Found failed {}, will try to kill it", place())))
             }
-            Why::Succeeded => Some((
+            DeleteReason::Succeeded => Some((
                 EventType::Normal,
                 "SucceededDaemonPod",
                 format!("Found succeeded {}, will try to delete it", place()),
@@ -97,7 +97,7 @@ impl Pass<'_> {
         };
         self.out.actions.extend(event.map(|(kind, reason, message)| actions::emit(set, kind, reason, message)));
         self.out.actions.push(actions::delete_pod(set, pod));
-        self.out.notes.push(Note::Delete { pod: state.name(), node, why });
+        self.out.notes.push(DaemonSetNote::Delete { pod: state.name(), node, why });
     }
 
     /// The event for pods that the previous plan created bound; only now their uids are known (DS-B46).

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Decided, Pass};
 use crate::conditions::{Facts, START_GRACE, few};
-use crate::explain::{Hold, Note};
+use crate::explain::{DaemonSetNote, WaitReason};
 use crate::judge::PodState;
 use crate::memory::Progress;
 use crate::node::Managed;
@@ -19,28 +19,31 @@ impl Pass<'_> {
     pub(super) fn explain(&mut self, pass: &Decided<'_>) {
         let Decided { judge, sites, managed, rollout, strategy } = pass;
         let leaving: BTreeSet<&str> = rollout.deletes.iter().map(|(state, _)| &*state.pod.meta.name).collect();
-        for (site, managed) in sites.lively().zip(*managed) {
+        for (site, managed) in sites.active().zip(*managed) {
             let (pods, node) = (site.pods(), || site.name.clone());
             let reasons = || node_of(self.seen, site).map_or_else(Vec::new, |node| judge.reasons(node));
-            let hold =
-                |(state, why): &(&PodState, Hold)| Note::Hold { pod: state.name(), node: node(), why: why.clone() };
-            let staying = |(state, _): &&(&PodState, Hold)| !leaving.contains(&*state.pod.meta.name);
+            let hold = |(state, why): &(&PodState, WaitReason)| DaemonSetNote::Hold {
+                pod: state.name(),
+                node: node(),
+                why: why.clone(),
+            };
+            let staying = |(state, _): &&(&PodState, WaitReason)| !leaving.contains(&*state.pod.meta.name);
             self.out.notes.extend(managed.holds.iter().filter(staying).map(hold));
             let verdict = site.eligibility;
             match pods.first() {
                 None if !verdict.should_run => {
-                    self.out.notes.push(Note::Skip { node: node(), reasons: reasons() });
+                    self.out.notes.push(DaemonSetNote::Skip { node: node(), reasons: reasons() });
                 }
                 Some(first) if leaving.contains(&*first.pod.meta.name) => {}
                 Some(first) if !verdict.should_run && verdict.should_continue => {
-                    self.out.notes.push(Note::Stays { pod: first.name(), node: node(), reasons: reasons() });
+                    self.out.notes.push(DaemonSetNote::Stays { pod: first.name(), node: node(), reasons: reasons() });
                 }
                 Some(first) if managed.create.is_none() && pods.iter().all(PodState::is_terminating) => {
-                    self.out.notes.push(Note::Leaving { pod: first.name(), node: node() });
+                    self.out.notes.push(DaemonSetNote::Leaving { pod: first.name(), node: node() });
                 }
                 Some(first) if !strategy.rolling && !first.updated && managed.is_idle() => {
-                    let why = Hold::OnDelete;
-                    self.out.notes.push(Note::Hold { pod: first.name(), node: node(), why });
+                    let why = WaitReason::OnDelete;
+                    self.out.notes.push(DaemonSetNote::Hold { pod: first.name(), node: node(), why });
                 }
                 _ => {}
             }
@@ -50,9 +53,9 @@ impl Pass<'_> {
     /// Status, conditions, and when to look again.
     pub(super) fn report(&mut self, pass: &Decided<'_>) {
         let Decided { sites, managed, rollout, .. } = pass;
-        let hold = |(site, state, why): &(&Site, &PodState, Hold)| {
+        let hold = |(site, state, why): &(&Site, &PodState, WaitReason)| {
             let (pod, node) = (state.name(), site.name.clone());
-            Note::Hold { pod, node, why: why.clone() }
+            DaemonSetNote::Hold { pod, node, why: why.clone() }
         };
         let holds = rollout.holds.iter().map(hold);
         self.out.notes.extend(holds);
@@ -63,7 +66,7 @@ impl Pass<'_> {
         if rollout.is_blocked() && managed.iter().all(Managed::is_idle) {
             let (nodes, more) = few(&rollout.blockers);
             let (unavailable, allowed) = (rollout.spent, rollout.allowed);
-            self.out.notes.push(Note::Stalled { nodes, more, unavailable, allowed, since });
+            self.out.notes.push(DaemonSetNote::Stalled { nodes, more, unavailable, allowed, since });
         }
         if !self.options.strict {
             status.conditions = Some(facts.merge(status.conditions.as_ref()));
@@ -80,7 +83,12 @@ impl Pass<'_> {
             counts,
             max_unavailable: strategy.max_unavailable,
             on_delete: !strategy.rolling,
-            adoptions_waiting: self.out.notes.iter().filter(|note| matches!(note, Note::AdoptionWaits { .. })).count(),
+            adoptions_waiting: self
+                .out
+                .notes
+                .iter()
+                .filter(|note| matches!(note, DaemonSetNote::AdoptionWaits { .. }))
+                .count(),
             failing: Vec::new(),
             unavailable: Vec::new(),
             held: Vec::new(),
@@ -88,11 +96,11 @@ impl Pass<'_> {
             since,
             now: self.now,
         };
-        for (site, managed) in sites.lively().zip(*managed) {
+        for (site, managed) in sites.active().zip(*managed) {
             let (node, pods) = (&site.name, site.pods());
             let first = pods.first();
-            let backs_off = managed.holds.iter().any(|(_, hold)| matches!(hold, Hold::BackOff { .. }));
-            let held = managed.holds.iter().find(|(_, hold)| matches!(hold, Hold::PortHeld { .. }));
+            let backs_off = managed.holds.iter().any(|(_, hold)| matches!(hold, WaitReason::BackOff { .. }));
+            let held = managed.holds.iter().find(|(_, hold)| matches!(hold, WaitReason::PortHeld { .. }));
             facts.held.extend(held.map(|(_, hold)| (node.clone(), hold.to_string())));
             let late = first.filter(|first| !first.ready && first.is_reported()).and_then(failing_from);
             match late {

@@ -9,22 +9,22 @@ use everynode_api::view::{Node, Place, Pod};
 
 use super::{BLOCK_MAX, BLOCK_START, Basis, Block, Pods, Site, Sites};
 use crate::claim::Claims;
+use crate::input::DaemonSetInput;
 use crate::judge::{Judge, Revision, Terms};
-use crate::seen::Seen;
 
 /// The pods of a node, each with whether it is only being adopted.
-type Guests = Vec<(Arc<Pod>, bool)>;
+type NodePods = Vec<(Arc<Pod>, bool)>;
 
 /// Sites that must be judged anew, with the pods that are there now.
-type Touched = BTreeMap<Arc<str>, Guests>;
+type ChangedNodePods = BTreeMap<Arc<str>, NodePods>;
 
 /// Pods that the set controls and no longer selects, in the order of names.
 type Released = Arc<Vec<Arc<Pod>>>;
 
 impl Sites {
     /// The sites as they are now. `self` is what the last pass left.
-    pub fn gather(&self, terms: &Arc<Terms>, seen: &Seen, claims: &Claims<'_>, judge: &Judge<'_>) -> Sites {
-        let gatherer = Gatherer { seen, claims, judge, kin: RefCell::default() };
+    pub fn gather(&self, terms: &Arc<Terms>, seen: &DaemonSetInput, claims: &Claims<'_>, judge: &Judge<'_>) -> Sites {
+        let gatherer = Gatherer { seen, claims, judge, label_verdicts: RefCell::default() };
         let known = self.basis.as_deref().filter(|basis| basis.terms == *terms && basis.at <= judge.now);
         let renewed = known.and_then(|basis| {
             let changes = Changes::since(basis, seen)?;
@@ -47,7 +47,7 @@ struct Changes<'c> {
 
 impl<'c> Changes<'c> {
     /// `None`: the basis is of another cluster.
-    fn since(basis: &'c Basis, seen: &'c Seen) -> Option<Self> {
+    fn since(basis: &'c Basis, seen: &'c DaemonSetInput) -> Option<Self> {
         let (mut gone, mut come) = (Vec::new(), Vec::new());
         for span in seen.owned.changed_since(&basis.owned.mark())? {
             let now = span.entries.iter().map(|(key, pod)| (key, pod));
@@ -66,65 +66,65 @@ impl<'c> Changes<'c> {
 }
 
 struct Gatherer<'g> {
-    seen: &'g Seen,
+    seen: &'g DaemonSetInput,
     claims: &'g Claims<'g>,
     judge: &'g Judge<'g>,
     /// What is known of labels that have been looked at: those of a revision's pods are one and the same.
-    kin: RefCell<Vec<(Labels, Kin)>>,
+    label_verdicts: RefCell<Vec<(Labels, LabelVerdict)>>,
 }
 
 /// What a pod's labels make it.
 #[derive(Clone, Copy)]
-struct Kin {
+struct LabelVerdict {
     selected: bool,
     revision: Revision,
 }
 
 /// Different labels that are remembered: more revisions than that are not had at once.
-const KIN_MAX: usize = 8;
+const LABEL_VERDICTS_MAX: usize = 8;
 
 impl Gatherer<'_> {
-    fn kin(&self, pod: &Pod) -> Kin {
+    fn label_verdict(&self, pod: &Pod) -> LabelVerdict {
         let labels = &pod.meta.labels;
-        let mut known = self.kin.borrow_mut();
-        if let Some((_, kin)) = known.iter().find(|(known, _)| known.is_shared_with(labels)) {
-            return *kin;
+        let mut known = self.label_verdicts.borrow_mut();
+        if let Some((_, verdict)) = known.iter().find(|(known, _)| known.is_shared_with(labels)) {
+            return *verdict;
         }
-        let kin = Kin { selected: self.claims.selects(pod), revision: self.judge.revision(&pod.meta) };
-        if known.len() < KIN_MAX {
-            known.push((labels.clone(), kin));
+        let verdict = LabelVerdict { selected: self.claims.selects(pod), revision: self.judge.revision(&pod.meta) };
+        if known.len() < LABEL_VERDICTS_MAX {
+            known.push((labels.clone(), verdict));
         }
-        kin
+        verdict
     }
 
     fn basis(&self, terms: &Arc<Terms>, sites: &Sites, released: Released) -> Arc<Basis> {
-        let unsteady = |site: &&Site| site.pods_and_ghosts().iter().any(|state| state.adopting || state.is_baking());
-        let lively = sites.blocks.iter().filter(|block| block.is_lively).flat_map(|block| &block.sites);
+        let unsteady = |site: &&Site| site.all_pods().iter().any(|state| state.adopting || state.is_baking());
+        let active = sites.blocks.iter().filter(|block| block.is_active).flat_map(|block| &block.sites);
         Arc::new(Basis {
             terms: terms.clone(),
             at: self.judge.now,
             nodes: self.seen.nodes.mark(),
             owned: self.seen.owned.clone(),
-            unsteady: lively.filter(unsteady).map(|site| site.name.clone()).collect(),
+            unsteady: active.filter(unsteady).map(|site| site.name.clone()).collect(),
             released,
         })
     }
 
     /// What must be judged anew; `None`: everything.
-    fn touched(&self, old: &Sites, basis: &Basis, changes: &Changes<'_>) -> Option<Touched> {
-        let mut touched = Touched::new();
+    fn touched(&self, old: &Sites, basis: &Basis, changes: &Changes<'_>) -> Option<ChangedNodePods> {
+        let mut touched = ChangedNodePods::new();
         let names = basis.unsteady.iter().cloned().chain(self.changed_nodes(old, basis)?);
-        touched.extend(names.map(|name| (name, Guests::new())));
-        let owned = changes.come.iter().copied().filter(|pod| self.kin(pod).selected).map(|pod| (pod, false));
+        touched.extend(names.map(|name| (name, NodePods::new())));
+        let owned = changes.come.iter().copied().filter(|pod| self.label_verdict(pod).selected).map(|pod| (pod, false));
         let new: Vec<_> = owned.chain(self.claims.adopting().map(|pod| (pod, true))).collect();
         for pod in changes.gone.iter().copied().chain(new.iter().map(|(pod, _)| *pod)) {
             // DS-B33: one without a target is nowhere.
             if let Some(node) = pod.target_node().filter(|node| !touched.contains_key(*node)) {
-                touched.insert(node.into(), Guests::new());
+                touched.insert(node.into(), NodePods::new());
             }
         }
         for (name, pods) in &mut touched {
-            let kept = old.find(name).into_iter().flat_map(Site::pods_and_ghosts);
+            let kept = old.find(name).into_iter().flat_map(Site::all_pods);
             let kept = kept.filter(|state| !state.adopting && changes.stays(&state.pod));
             pods.extend(kept.map(|state| (state.pod.clone(), false)));
         }
@@ -157,7 +157,7 @@ impl Gatherer<'_> {
     }
 
     fn released(&self, old: &Released, changes: &Changes<'_>) -> Released {
-        let mut new = changes.come.iter().copied().filter(|pod| !self.kin(pod).selected).peekable();
+        let mut new = changes.come.iter().copied().filter(|pod| !self.label_verdict(pod).selected).peekable();
         if new.peek().is_none() && old.is_empty() {
             return old.clone();
         }
@@ -168,7 +168,7 @@ impl Gatherer<'_> {
     }
 
     /// Puts touched sites in the place of the old ones; blocks without any are shared.
-    fn renew(&self, old: &Sites, touched: Touched) -> Sites {
+    fn renew(&self, old: &Sites, touched: ChangedNodePods) -> Sites {
         let mut sites = Sites::default();
         let mut touched = touched.into_iter().peekable();
         let ends = old.blocks.iter().skip(1).map(|block| block.sites.first().map(|site| site.name.clone()));
@@ -200,7 +200,7 @@ impl Gatherer<'_> {
         let mut owned = self.seen.owned.iter().peekable();
         let mut former = old.all().peekable();
         // Those that are adopted, and those for nodes that do not exist: few.
-        let mut others = Touched::new();
+        let mut others = ChangedNodePods::new();
         for pod in self.claims.adopting() {
             if let Some(node) = pod.target_node() {
                 others.entry(node.into()).or_default().push((pod.clone(), true));
@@ -210,7 +210,7 @@ impl Gatherer<'_> {
         let mut here = Vec::new();
         for (key, node) in self.seen.nodes.iter() {
             while let Some((place, pod)) = owned.next_if(|(place, _)| is_up_to(&place.node, &key.name)) {
-                match self.kin(pod).selected {
+                match self.label_verdict(pod).selected {
                     true if place.node == key.name => here.push((pod, false)),
                     true => set_aside(&mut others, place, pod),
                     false => released.push(Arc::clone(pod)),
@@ -233,7 +233,7 @@ impl Gatherer<'_> {
             sites.push(self.present(node, here.drain(..).chain(adopted), there));
         }
         for (place, pod) in owned {
-            match self.kin(pod).selected {
+            match self.label_verdict(pod).selected {
                 true => set_aside(&mut others, place, pod),
                 false => released.push(Arc::clone(pod)),
             }
@@ -255,7 +255,7 @@ impl Gatherer<'_> {
             Some(node) => Some(self.present(node, pods, former)),
             None => {
                 let pods = self.states(pods);
-                (!pods.is_empty()).then(|| Site::astray(name, pods))
+                (!pods.is_empty()).then(|| Site::without_node(name, pods))
             }
         }
     }
@@ -269,20 +269,23 @@ impl Gatherer<'_> {
         let pods = self.states(pods);
         let heard = self.judge.terms.strict || node.is_heard();
         let mut site = Site::present(node, self.judge.eligibility(node), heard, pods);
-        site.take_seat(former, |site| site.standing(self.judge, self.seen));
+        site.keep_previous_occupant(former, |site| site.activity(self.judge, self.seen));
         site
     }
 
     /// The pods of a node in their order.
     fn states<'p>(&self, mut pods: impl Iterator<Item = (&'p Arc<Pod>, bool)>) -> Pods {
-        let state =
-            |(pod, adopting): (&Arc<Pod>, bool)| self.judge.state(pod.clone(), adopting, self.kin(pod).revision);
+        let state = |(pod, adopting): (&Arc<Pod>, bool)| {
+            self.judge.state(pod.clone(), adopting, self.label_verdict(pod).revision)
+        };
         let Some(first) = pods.next() else { return Pods::None };
         let first = state(first);
         let Some(second) = pods.next() else { return Pods::One(first) };
         let mut all = vec![first, state(second)];
         all.extend(pods.map(state));
-        all.sort_by(|a, b| a.is_ghost().cmp(&b.is_ghost()).then_with(|| a.order(b)));
+        all.sort_by(|a, b| {
+            a.is_finished_and_terminating().cmp(&b.is_finished_and_terminating()).then_with(|| a.order(b))
+        });
         Pods::Many(all)
     }
 }
@@ -293,13 +296,13 @@ fn is_up_to(name: &Arc<str>, other: &Arc<str>) -> bool {
 }
 
 /// DS-B33: a pod without a target is nowhere.
-fn set_aside(others: &mut Touched, place: &Place, pod: &Arc<Pod>) {
+fn set_aside(others: &mut ChangedNodePods, place: &Place, pod: &Arc<Pod>) {
     if !place.node.is_empty() {
         others.entry(place.node.clone()).or_default().push((pod.clone(), false));
     }
 }
 
-fn borrowed(pods: &Guests) -> impl Iterator<Item = (&Arc<Pod>, bool)> {
+fn borrowed(pods: &NodePods) -> impl Iterator<Item = (&Arc<Pod>, bool)> {
     pods.iter().map(|(pod, adopting)| (pod, *adopting))
 }
 

@@ -5,9 +5,9 @@ use everynode_api::reconcile::{Action, Violation};
 use serde_json::Value;
 
 use crate::testkit::cluster::Cluster;
-use crate::{Note, Plan};
+use crate::{DaemonSetNote, Plan};
 
-pub(super) fn plan(cluster: &Cluster, plan: &Plan, at_rest: &[Note], violations: &[Violation]) -> String {
+pub(super) fn plan(cluster: &Cluster, plan: &Plan, at_rest: &[DaemonSetNote], violations: &[Violation]) -> String {
     let mut lines: Vec<(String, String, String)> = plan.notes.iter().chain(at_rest).map(note).collect();
     lines.extend(plan.actions.iter().filter_map(|a| action(cluster, a)));
     if let Some(at) = plan.wake_at.filter(|_| cluster.shows("wake")) {
@@ -34,21 +34,23 @@ fn reasons<T: ToString>(reasons: &[T]) -> String {
     reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn note(note: &Note) -> (String, String, String) {
+fn note(note: &DaemonSetNote) -> (String, String, String) {
     match note {
-        Note::Create { node, why, bound, .. } => {
+        DaemonSetNote::Create { node, why, bound, .. } => {
             line("create", &format!("on {node}"), format!("{why}{}", if *bound { ", bound" } else { "" }))
         }
-        Note::Delete { pod, why, .. } => line("delete", pod, why.to_string()),
-        Note::Hold { pod, why, .. } => line("hold", pod, why.to_string()),
-        Note::Skip { node, reasons: why } => line("skip", node, reasons(why)),
-        Note::Stays { pod, reasons: why, .. } => line("stay", pod, reasons(why)),
-        Note::Leaving { pod, node } => line("wait", &format!("on {node}"), format!("until {pod} has ended")),
-        Note::Adopt { object } => line("adopt", object, String::new()),
-        Note::Release { object } => line("release", object, String::new()),
-        Note::Relabel { pod, revision } => line("relabel", pod, format!("as {revision}")),
-        Note::AdoptionWaits { object } => line("hold", object, "adopted once it is certain that the set exists".into()),
-        Note::NameTaken { node, .. } => line("blocked", &format!("on {node}"), "the name is taken".into()),
+        DaemonSetNote::Delete { pod, why, .. } => line("delete", pod, why.to_string()),
+        DaemonSetNote::Hold { pod, why, .. } => line("hold", pod, why.to_string()),
+        DaemonSetNote::Skip { node, reasons: why } => line("skip", node, reasons(why)),
+        DaemonSetNote::Stays { pod, reasons: why, .. } => line("stay", pod, reasons(why)),
+        DaemonSetNote::Leaving { pod, node } => line("wait", &format!("on {node}"), format!("until {pod} has ended")),
+        DaemonSetNote::Adopt { object } => line("adopt", object, String::new()),
+        DaemonSetNote::Release { object } => line("release", object, String::new()),
+        DaemonSetNote::Relabel { pod, revision } => line("relabel", pod, format!("as {revision}")),
+        DaemonSetNote::AdoptionWaits { object } => {
+            line("hold", object, "adopted once it is certain that the set exists".into())
+        }
+        DaemonSetNote::NameTaken { node, .. } => line("blocked", &format!("on {node}"), "the name is taken".into()),
         other => line("note", "", other.to_string()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_api::int_or_string::Round;
 use everynode_api::view::{Effect, Node, Pod, PodPhase};
-use everynode_daemonset::Seen;
+use everynode_daemonset::DaemonSetInput;
 use everynode_placement::{matches_node_affinity, untolerated, with_automatic_tolerations};
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,7 +13,7 @@ const HASH: &str = "controller-revision-hash";
 
 /// What a pass does: nodes that get a pod, names of pods that go.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Deeds {
+pub struct PassActions {
     pub creates: BTreeSet<String>,
     pub deletes: BTreeSet<String>,
 }
@@ -30,7 +30,7 @@ pub struct Model {
 }
 
 struct Rules<'a> {
-    seen: &'a Seen,
+    seen: &'a DaemonSetInput,
     strict: bool,
     now: Timestamp,
     newest: BTreeSet<&'a str>,
@@ -45,7 +45,7 @@ impl Model {
     }
 
     /// One pass; `None` while the newest revision is not recorded or labels are being put right.
-    pub fn pass(&mut self, seen: &Seen, now: Timestamp) -> Option<Deeds> {
+    pub fn pass(&mut self, seen: &DaemonSetInput, now: Timestamp) -> Option<PassActions> {
         let template = &seen.set.spec.template.raw;
         let same = |data: &serde_json::Value| {
             let mut stored = data["spec"]["template"].clone();
@@ -67,18 +67,18 @@ impl Model {
             self.back_off.clear();
         }
         self.back_off.retain(|_, (_, since)| now.duration_since(*since).as_secs() <= 1800);
-        let mut deeds = Deeds::default();
+        let mut pass_actions = PassActions::default();
         for pod in &rules.pods {
-            let astray = target(pod).is_some_and(|name| !seen.nodes.values().any(|node| node.name() == name));
-            if astray && pod.spec.node_name.is_empty() && !pod.is_terminating() && !adopted(pod) {
-                deeds.deletes.insert(pod.meta.name.to_string());
+            let without_node = target(pod).is_some_and(|name| !seen.nodes.values().any(|node| node.name() == name));
+            if without_node && pod.spec.node_name.is_empty() && !pod.is_terminating() && !adopted(pod) {
+                pass_actions.deletes.insert(pod.meta.name.to_string());
             }
         }
         let mut worked = BTreeSet::new();
         for node in seen.nodes.values() {
-            let before = (deeds.creates.len(), deeds.deletes.len());
-            self.manage(&rules, node, &mut deeds);
-            if before != (deeds.creates.len(), deeds.deletes.len()) {
+            let before = (pass_actions.creates.len(), pass_actions.deletes.len());
+            self.manage(&rules, node, &mut pass_actions);
+            if before != (pass_actions.creates.len(), pass_actions.deletes.len()) {
                 worked.insert(node.name().to_owned());
             }
         }
@@ -86,23 +86,23 @@ impl Model {
         let rolling = seen.set.spec.update_strategy.kind.as_ref() == "RollingUpdate";
         if rolling && (!self.strict || worked.is_empty()) {
             match rules.surge() {
-                0 => rules.in_place(&worked, &mut deeds),
-                _ => rules.surging(&worked, &mut deeds),
+                0 => rules.in_place(&worked, &mut pass_actions),
+                _ => rules.surging(&worked, &mut pass_actions),
             }
         }
-        Some(deeds)
+        Some(pass_actions)
     }
 
-    fn manage(&mut self, rules: &Rules<'_>, node: &Node, deeds: &mut Deeds) {
+    fn manage(&mut self, rules: &Rules<'_>, node: &Node, pass_actions: &mut PassActions) {
         let entry = rules.entry(node);
         let (run, stay) = rules.wants(node);
         if !stay {
             let going = entry.iter().filter(|pod| !pod.is_terminating() && !adopted(pod));
-            deeds.deletes.extend(going.map(|pod| pod.meta.name.to_string()));
+            pass_actions.deletes.extend(going.map(|pod| pod.meta.name.to_string()));
             return;
         }
         if run && entry.is_empty() {
-            deeds.creates.insert(node.name().to_owned());
+            pass_actions.creates.insert(node.name().to_owned());
             return;
         }
         let mut running = Vec::new();
@@ -116,36 +116,36 @@ impl Model {
             };
             if backs_off {
                 if self.may_replace(node.name(), rules.now) {
-                    deeds.deletes.insert(pod.meta.name.to_string());
+                    pass_actions.deletes.insert(pod.meta.name.to_string());
                 } else {
                     waiting = true;
                 }
             } else if !adopted(pod) && (pod.status.phase == PodPhase::Succeeded || self.is_former(node, pod)) {
-                deeds.deletes.insert(pod.meta.name.to_string());
+                pass_actions.deletes.insert(pod.meta.name.to_string());
             } else {
                 running.push(*pod);
             }
         }
         let surge = rules.surge_allowed();
         if run && surge && running.is_empty() && (!waiting || self.strict) {
-            deeds.creates.insert(node.name().to_owned());
+            pass_actions.creates.insert(node.name().to_owned());
         }
         if running.len() < 2 {
             return;
         }
         if !surge {
             let others = running.iter().skip(1).filter(|pod| !adopted(pod));
-            deeds.deletes.extend(others.map(|pod| pod.meta.name.to_string()));
+            pass_actions.deletes.extend(others.map(|pod| pod.meta.name.to_string()));
             return;
         }
         let new: Vec<_> = running.iter().filter(|pod| rules.has_newest_hash(pod)).collect();
         let old: Vec<_> = running.iter().filter(|pod| !rules.has_newest_hash(pod)).collect();
         let others = new.iter().skip(1).chain(old.iter().skip(1)).filter(|pod| !adopted(pod));
-        deeds.deletes.extend(others.map(|pod| pod.meta.name.to_string()));
+        pass_actions.deletes.extend(others.map(|pod| pod.meta.name.to_string()));
         if let (Some(new), Some(old)) = (new.first(), old.first()) {
             let dead = !old.is_ready() && (self.strict || !silent(node));
             if !adopted(old) && (dead || rules.available(new)) {
-                deeds.deletes.insert(old.meta.name.to_string());
+                pass_actions.deletes.insert(old.meta.name.to_string());
             }
         }
     }
@@ -187,7 +187,7 @@ impl Model {
     }
 }
 
-fn ours(pod: &Pod, seen: &Seen) -> bool {
+fn ours(pod: &Pod, seen: &DaemonSetInput) -> bool {
     let selects = pod.meta.labels.get("app") == Some("web");
     let controlled = pod.meta.controller().is_some_and(|owner| *owner.uid == *seen.set.meta.uid);
     selects && (controlled || (pod.meta.controller().is_none() && !pod.is_terminating()))
@@ -286,7 +286,7 @@ impl<'a> Rules<'a> {
     }
 
     /// DS-D10 to DS-D14
-    fn in_place(&self, worked: &BTreeSet<String>, deeds: &mut Deeds) {
+    fn in_place(&self, worked: &BTreeSet<String>, pass_actions: &mut PassActions) {
         let mut down = 0;
         let (mut soft, mut firm) = (Vec::new(), Vec::new());
         for node in self.seen.nodes.values() {
@@ -309,7 +309,7 @@ impl<'a> Rules<'a> {
                         soft.push(old[0].meta.name.to_string());
                         continue;
                     }
-                    () => drop(deeds.deletes.insert(old[0].meta.name.to_string())),
+                    () => drop(pass_actions.deletes.insert(old[0].meta.name.to_string())),
                 }
             } else if lone && self.available(old[0]) {
                 continue;
@@ -319,12 +319,12 @@ impl<'a> Rules<'a> {
         let allowed = self.numbers().0;
         let room = usize::try_from(allowed - down).unwrap_or(0);
         let room_after_soft = usize::try_from(allowed - down - soft.len() as i64).unwrap_or(0);
-        deeds.deletes.extend(soft.into_iter().take(room));
-        deeds.deletes.extend(firm.into_iter().take(room_after_soft));
+        pass_actions.deletes.extend(soft.into_iter().take(room));
+        pass_actions.deletes.extend(firm.into_iter().take(room_after_soft));
     }
 
     /// DS-D20 to DS-D27
-    fn surging(&self, worked: &BTreeSet<String>, deeds: &mut Deeds) {
+    fn surging(&self, worked: &BTreeSet<String>, pass_actions: &mut PassActions) {
         let (mut surging, mut available) = (0, 0);
         let (mut soft, mut firm, mut misplaced) = (Vec::new(), Vec::new(), Vec::new());
         for node in self.seen.nodes.values() {
@@ -339,15 +339,15 @@ impl<'a> Rules<'a> {
                 (Some(_), Some(_)) if worked.contains(node.name()) => surging += i64::from(self.counts(node)),
                 _ if worked.contains(node.name()) => {}
                 (Some(new), Some(old)) if self.available(new) => {
-                    deeds.deletes.extend((!adopted(old)).then(|| old.meta.name.to_string()));
+                    pass_actions.deletes.extend((!adopted(old)).then(|| old.meta.name.to_string()));
                 }
                 (Some(_), Some(_)) => surging += i64::from(self.counts(node)),
                 (None, Some(old)) if !adopted(old) && (self.strict || !silent(node)) => {
                     match (self.wants(node).0, self.available(old), self.serves(old)) {
                         (true, true, _) => firm.push(node.name().to_owned()),
                         (true, false, true) => soft.push(node.name().to_owned()),
-                        (true, false, false) => drop(deeds.creates.insert(node.name().to_owned())),
-                        (false, false, false) => drop(deeds.deletes.insert(old.meta.name.to_string())),
+                        (true, false, false) => drop(pass_actions.creates.insert(node.name().to_owned())),
+                        (false, false, false) => drop(pass_actions.deletes.insert(old.meta.name.to_string())),
                         (false, _, _) => misplaced.push(old.meta.name.to_string()),
                     }
                 }
@@ -355,8 +355,8 @@ impl<'a> Rules<'a> {
             }
         }
         let room = usize::try_from(self.surge() - surging).unwrap_or(0);
-        deeds.creates.extend(soft.into_iter().chain(firm).take(room));
+        pass_actions.creates.extend(soft.into_iter().chain(firm).take(room));
         let spare = usize::try_from(available - self.desired()).unwrap_or(0);
-        deeds.deletes.extend(misplaced.into_iter().take(spare));
+        pass_actions.deletes.extend(misplaced.into_iter().take(spare));
     }
 }

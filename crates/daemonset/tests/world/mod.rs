@@ -12,7 +12,7 @@ use everynode_api::reconcile::{Action, Reconciler};
 use everynode_api::time::rfc3339;
 use everynode_api::view::{Item, Pod, View};
 use everynode_common::random::Random;
-use everynode_daemonset::{DaemonSetController, Memory, Options, Plan, Seen};
+use everynode_daemonset::{DaemonSetController, DaemonSetInput, DaemonSetMemory, Options, Plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub const HASH: &str = "controller-revision-hash";
 pub struct World {
     pub random: Random,
     pub controller: DaemonSetController,
-    pub memory: Memory,
+    pub memory: DaemonSetMemory,
     pub now: Timestamp,
     pub view: View,
     objects: BTreeMap<(String, Key), Value>,
@@ -38,7 +38,7 @@ impl World {
         let mut world = World {
             random: Random::new(seed),
             controller: DaemonSetController::new(options),
-            memory: Memory::default(),
+            memory: DaemonSetMemory::default(),
             now: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(500_000),
             view: View::default(),
             objects: BTreeMap::new(),
@@ -119,13 +119,13 @@ impl World {
         Key::new(NAMESPACE, "web")
     }
 
-    pub fn see(&self) -> Seen {
-        self.controller.see(&self.view, &self.set_key()).expect("the set is there")
+    pub fn gather(&self) -> DaemonSetInput {
+        self.controller.gather(&self.view, &self.set_key()).expect("the set is there")
     }
 
     /// One pass. `lossy`: some writes fail.
-    pub fn pass(&mut self, lossy: bool) -> (Seen, Plan) {
-        let seen = self.see();
+    pub fn pass(&mut self, lossy: bool) -> (DaemonSetInput, Plan) {
+        let seen = self.gather();
         let plan = self.controller.plan(&seen, &self.memory, self.now);
         let anew = self.controller.plan(&seen, &self.memory.without_shortcuts(), self.now);
         assert!(plan == anew, "judging only what changed gives another plan\n{}\n{plan:#?}\n{anew:#?}", self.story());

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use everynode_api::ports::Api;
-use everynode_controllers::rival::{Note as Rival, Rivals};
+use everynode_controllers::rival::{RivalNote, Rivals};
 use everynode_daemonset::{Bind, CLASS_ANNOTATION, DaemonSetController, Options};
-use everynode_runtime::lease::{Election, End, Seat, Timing};
+use everynode_runtime::lease::{Election, End, LeaseCandidate, Timing};
 use everynode_runtime::{Env, Handle, Manager, Shutdown};
 
 use crate::args::ControllerArgs;
@@ -68,12 +68,12 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<()> {
 
 fn candidate(api: Arc<dyn Api>, class: Option<&str>) -> anyhow::Result<Election> {
     let env = Env::real();
-    let lease = Seat { namespace: LEASE_NAMESPACE.into(), name: lease_name(class), identity: identity(&env) };
+    let lease = LeaseCandidate { namespace: LEASE_NAMESPACE.into(), name: lease_name(class), identity: identity(&env) };
     Election::new(api, env, lease, Timing::default()).context("--class cannot be part of a lease's name")
 }
 
 /// The controller, and who tells when another one works on its sets.
-fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> (Manager, Arc<Handle<Rival>>) {
+fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> (Manager, Arc<Handle<RivalNote>>) {
     let mut manager = Manager::new(api, Env::real());
     let options = Options { strict: args.strict, bind: Bind::Off, class: args.class.clone(), ..Options::default() };
     let driver = everynode_runtime::Options {

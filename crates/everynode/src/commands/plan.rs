@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
 use everynode_api::reconcile::{Action, Reconciler};
-use everynode_daemonset::{Bind, DaemonSetController, Note, Options};
+use everynode_daemonset::{Bind, DaemonSetController, DaemonSetNote, Options};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -151,17 +151,17 @@ fn summary(rehearsal: &Rehearsal) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-fn row(note: &Note) -> Vec<String> {
+fn row(note: &DaemonSetNote) -> Vec<String> {
     let reasons = |reasons: &[everynode_placement::Reason]| {
         reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
     let (verb, why) = match note {
-        Note::Create { why, .. } => ("create", why.to_string()),
-        Note::Delete { why, .. } => ("delete", why.to_string()),
-        Note::Hold { why, .. } => ("keep", why.to_string()),
-        Note::Stays { reasons: why, .. } => ("keep", reasons(why)),
-        Note::Skip { reasons: why, .. } => ("none", reasons(why)),
-        Note::Leaving { .. } => ("wait", "a new one when this one has ended".into()),
+        DaemonSetNote::Create { why, .. } => ("create", why.to_string()),
+        DaemonSetNote::Delete { why, .. } => ("delete", why.to_string()),
+        DaemonSetNote::Hold { why, .. } => ("keep", why.to_string()),
+        DaemonSetNote::Stays { reasons: why, .. } => ("keep", reasons(why)),
+        DaemonSetNote::Skip { reasons: why, .. } => ("none", reasons(why)),
+        DaemonSetNote::Leaving { .. } => ("wait", "a new one when this one has ended".into()),
         other => ("", other.to_string()),
     };
     let (node, pod) = (note.node().unwrap_or_default(), note.pod().unwrap_or_default());

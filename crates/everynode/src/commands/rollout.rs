@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn undo_goes_to_the_one_before_or_the_one_that_is_named() {
+    fn undo_selects_the_one_before_or_the_one_that_is_named() {
         // DS-D68, DS-D69
         let all = [revision(1, "first"), revision(4, "old"), revision(5, "new")];
         let data = |at: usize| Undo::Patch { number: number(&all[at]), data: all[at]["data"].clone() };

@@ -89,7 +89,7 @@ fn subject(subject: &Value) -> String {
 }
 
 /// `BINDING gives ROLE to SUBJECT`
-fn told(binding: &Value, who: &Value) -> String {
+fn described(binding: &Value, who: &Value) -> String {
     format!("{} gives {} to {}", name(binding), binding["roleRef"]["name"].as_str().unwrap_or_default(), subject(who))
 }
 
@@ -98,7 +98,7 @@ fn anonymous(seen: &Seen) -> Finding {
     let harmless = |binding: &Value| is_built_in(binding) && binding["roleRef"]["name"] == "system:public-info-viewer";
     let evidence = all_bindings(seen)
         .filter(|binding| !harmless(binding))
-        .flat_map(|binding| list(binding, &["subjects"]).filter(nobody).map(move |who| told(binding, who)));
+        .flat_map(|binding| list(binding, &["subjects"]).filter(nobody).map(move |who| described(binding, who)));
     let title = "who is not authenticated has no rights beyond health and version";
     Finding::weighed("1.2.1", title, Outcome::Fail, evidence.collect(), "delete the binding")
 }
@@ -109,7 +109,7 @@ fn cluster_admins(seen: &Seen) -> Finding {
     let evidence = all_bindings(seen).filter(gives).flat_map(|binding| {
         list(binding, &["subjects"])
             .filter(move |who| !(is_built_in(binding) && masters(who)))
-            .map(move |who| told(binding, who))
+            .map(move |who| described(binding, who))
     });
     let title = "cluster-admin is given to nobody beside system:masters";
     let advice = "bind a role with what is needed";
@@ -135,7 +135,7 @@ fn held(seen: &Seen, power: &Power) -> Finding {
         let role = seen.cluster_roles.iter().find(|role| role["metadata"]["name"] == binding["roleRef"]["name"]);
         let gives = role.is_some_and(|role| list(role, &["rules"]).any(|rule| grants(rule, power)));
         if gives {
-            evidence.extend(list(binding, &["subjects"]).map(|who| told(binding, who)));
+            evidence.extend(list(binding, &["subjects"]).map(|who| described(binding, who)));
         }
     }
     Finding::weighed(power.id, power.title, power.outcome, evidence, power.advice)
@@ -152,7 +152,7 @@ fn grants(rule: &Value, power: &Power) -> bool {
 fn default_accounts(seen: &Seen) -> Finding {
     let is_default = |who: &&Value| who["kind"] == "ServiceAccount" && who["name"] == "default";
     let evidence = all_bindings(seen)
-        .flat_map(|binding| list(binding, &["subjects"]).filter(is_default).map(move |who| told(binding, who)));
+        .flat_map(|binding| list(binding, &["subjects"]).filter(is_default).map(move |who| described(binding, who)));
     let title = "default accounts have no rights";
     let advice = "make an account for the program and bind that: every pod that names none has the default one";
     Finding::weighed("5.1.5", title, Outcome::Fail, evidence.collect(), advice)

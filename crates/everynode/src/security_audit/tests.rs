@@ -88,7 +88,7 @@ fn rights_that_are_worth_the_cluster_are_named_with_their_holders() {
 }
 
 #[test]
-fn administrators_nobody_and_default_accounts_are_seen_in_every_binding() {
+fn administrators_anonymous_and_default_accounts_are_seen_in_every_binding() {
     let account = json!({"kind": "ServiceAccount", "name": "default", "namespace": "x"});
     let seen = |role: &str, subject: &Value| Seen {
         cluster_role_bindings: vec![binding("b", role, subject)],
@@ -176,7 +176,7 @@ fn files_are_roots_and_private() {
 }
 
 #[test]
-fn certificates_that_ended_or_were_not_renewed_are_told() {
+fn certificates_that_ended_or_were_not_renewed_are_reported() {
     let now = Timestamp::from_second(2_000_000_000).unwrap();
     let seen = |before: i64, after: i64| {
         let hours = SignedDuration::from_hours;

@@ -117,7 +117,7 @@ fn the_server_answers_bad_requests_with_a_status() {
 
 /// No credentials, bad ones, and ones that may not.
 #[test]
-fn strangers_are_told_that_they_are() {
+fn unknown_clients_learn_that_they_are() {
     let cluster = Cluster::shared();
     let path = "/api/v1/namespaces/default/secrets";
     for (token, code) in [(None, 403), (Some("nonsense"), 401), (Some("a.b.c"), 401)] {

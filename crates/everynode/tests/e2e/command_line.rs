@@ -173,7 +173,7 @@ fn failures_end_with_the_documented_codes() {
 
 /// Whoever is not root is told so before anything is started.
 #[test]
-fn an_ordinary_user_is_told_that_root_is_needed() {
+fn an_ordinary_user_learns_that_root_is_needed() {
     let directory = crate::harness::Directory::new();
     let data = directory.path().join("data").display().to_string();
     let listen = format!("127.0.0.1:{}", free_port());

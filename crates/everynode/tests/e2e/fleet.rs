@@ -56,7 +56,7 @@ fn nodes_join_are_labelled_tainted_updated_and_leave() {
     a_node_that_joins_gets_its_pods(&cluster, &space);
     a_node_selector_follows_a_label(&cluster, &space);
     a_control_plane_taint_needs_a_toleration(&cluster, &space);
-    an_update_goes_one_node_at_a_time(&cluster, &space);
+    an_update_proceeds_one_node_at_a_time(&cluster, &space);
     agents_serve_logs_and_exec(&space);
     an_agent_may_touch_its_own_node_only(&cluster, &space);
     a_node_that_leaves_takes_its_pods_along(&cluster, &space);
@@ -124,7 +124,7 @@ fn a_control_plane_taint_needs_a_toleration(cluster: &Cluster, space: &Space<'_>
 }
 
 /// DS-D12, DS-D14: maxUnavailable 1: the second node waits until the first has its new pod, which a bad image never has.
-fn an_update_goes_one_node_at_a_time(cluster: &Cluster, space: &Space<'_>) {
+fn an_update_proceeds_one_node_at_a_time(cluster: &Cluster, space: &Space<'_>) {
     runs_on(cluster, space, "agent", &["node-1", "node-2"]);
     let first = space.rolled_out("agent");
     space.kubectl.apply(with_image(daemon_set("agent", &["sleep"]), "localhost/everynode/no-such-image:1"));

@@ -157,7 +157,7 @@ mod tests {
     use crate::Scenario;
 
     #[test]
-    fn a_measure_stands_beside_its_aim_and_its_peer() {
+    fn a_measure_is_shown_with_its_aim_and_its_peer() {
         let run = Run { nodes: 5000, per_node: false, scenario: Scenario::Round };
         let mut measures = Measures::default();
         [1.0, 1.6, 4.0].iter().for_each(|value| measures.add("apply", "apply → all ready", "s", *value));

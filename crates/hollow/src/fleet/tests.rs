@@ -1,7 +1,7 @@
 use everynode_api::kinds;
 use everynode_api::meta::Key;
 use everynode_api::ports::{Api, Request, Target};
-use everynode_runtime::testing::{Fault, MemoryApi, Trouble};
+use everynode_runtime::testing::{Fault, MemoryApi, RequestFault};
 use everynode_runtime::{Env, Shutdown};
 use serde_json::{Value, json};
 
@@ -119,20 +119,20 @@ async fn the_fast_profile_is_one_write_per_pod_and_no_leases() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_is_waited_out_and_told() {
+async fn failures_are_waited_out_and_reported() {
     let cluster = Cluster::new();
     let fault = |verb, times, trouble| Fault { verb, kind: None, times, trouble };
     let mut busy = everynode_api::status::Status::failure(429, "TooManyRequests", "later");
     busy.details.get_or_insert_default().retry_after_seconds = 3;
-    cluster.api.fault(fault("create", 2, Trouble::Refuse(Box::new(busy))));
-    cluster.api.fault(fault("create", 1, Trouble::LoseAnswer));
-    cluster.api.fault(fault("list", 2, Trouble::Unreachable));
+    cluster.api.fault(fault("create", 2, RequestFault::Refuse(Box::new(busy))));
+    cluster.api.fault(fault("create", 1, RequestFault::LoseAnswer));
+    cluster.api.fault(fault("list", 2, RequestFault::Unreachable));
     cluster.bind("a", "hollow-0");
     let mut dropped = false;
     let report = cluster
         .run(lasting(Options::nodes(4), 60), |progress| {
             if progress.ready == 1 && !std::mem::replace(&mut dropped, true) {
-                cluster.api.fault(fault("patch", 3, Trouble::LoseRequest));
+                cluster.api.fault(fault("patch", 3, RequestFault::LoseRequest));
                 cluster.api.drop_watches();
                 cluster.api.compact();
                 cluster.bind("b", "hollow-1");
@@ -152,7 +152,7 @@ async fn a_server_that_refuses_is_asked_less_and_less_often() {
         let cluster = Cluster::new();
         let refused = everynode_api::status::Status::failure(code, reason, "no");
         for verb in ["create", "list"] {
-            let trouble = Trouble::Refuse(Box::new(refused.clone()));
+            let trouble = RequestFault::Refuse(Box::new(refused.clone()));
             cluster.api.fault(Fault { verb, kind: None, times: 1000, trouble });
         }
         let report = cluster.run(lasting(Options::nodes(1), 300), |_| {}).await;
@@ -241,7 +241,7 @@ async fn conflicts_are_tried_again() {
             .run(lasting(options, 60), |progress| {
                 if progress.ready == 1 && !std::mem::replace(&mut deleted, true) {
                     let conflict = everynode_api::status::Status::modified(&kinds::POD, "a");
-                    let trouble = Trouble::Refuse(Box::new(conflict));
+                    let trouble = RequestFault::Refuse(Box::new(conflict));
                     let delete = Request::Delete {
                         target: Target::new(kinds::POD, "x", "a"),
                         preconditions: Default::default(),

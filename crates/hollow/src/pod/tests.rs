@@ -86,7 +86,7 @@ fn seconds(text: &str) -> Delay {
 }
 
 #[test]
-fn goes_through_the_real_states_with_delays() {
+fn passes_through_the_real_states_with_delays() {
     let times = PodTimes {
         sandbox: seconds("1s"),
         pull: seconds("3s"),

@@ -22,7 +22,7 @@ pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// How the server behaves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manners {
-    /// So many times each request is answered with 429 first.
+    /// How many times each request is answered with 429 first.
     pub throttle_times: usize,
     /// Everything is answered with this code.
     pub refuse: Option<u16>,

@@ -10,7 +10,8 @@ use everynode_api::ports::{Api, Request};
 use super::document;
 use crate::clock::Env;
 
-/// One document may take so long: a broken aggregated API must not hold up what is known of the others.
+/// One document may take so long: a broken aggregated API must not hold up what is known of the
+/// others.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const CORE: &str = "/api";
 const NAMED: &str = "/apis";
@@ -48,8 +49,8 @@ pub(super) async fn ask(api: &dyn Api, env: &Env) -> Found {
     found
 }
 
-/// A resource is followed at one version, the first that has it. After a failure the group's other versions are not
-/// asked: what they have may be had at the one that failed.
+/// A resource is followed at one version, the first that has it. After a failure the group's other
+/// versions are not asked: what they have may be had at the one that failed.
 async fn ask_group(api: &dyn Api, env: &Env, versions: Vec<String>, found: &mut Found) {
     let mut plurals = BTreeSet::new();
     let mut failure: Option<String> = None;

@@ -1,4 +1,5 @@
-//! The documents of discovery, in the old form that every server has: `APIVersions`, `APIGroupList`, `APIResourceList`.
+//! The documents of discovery, in the old form that every server has: `APIVersions`,
+//! `APIGroupList`, `APIResourceList`.
 
 use everynode_api::kinds::Kind;
 use serde::Deserialize;

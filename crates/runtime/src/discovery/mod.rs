@@ -1,7 +1,9 @@
-//! The kinds that come and go: follows discovery, and keeps an informer for each kind that is served.
+//! The kinds that come and go: follows discovery, and keeps an informer for each kind that is
+//! served.
 //!
-//! [`ask`] reads what is served, [`document`] understands it (pure), this file starts and stops informers. Unknown is
-//! not absent: a kind is dropped only when the server says what it serves and the kind is not among it.
+//! [`ask`] reads what is served, [`document`] understands it (pure), this file starts and stops
+//! informers. Unknown is not absent: a kind is dropped only when the server says what it serves and
+//! the kind is not among it.
 
 mod ask;
 mod document;
@@ -42,7 +44,7 @@ pub(crate) struct Discovery {
     pub wanted: Wanted,
     /// Kinds that have an informer as long as the process runs.
     pub fixed: BTreeMap<Kind, Selection>,
-    pub asked: Arc<Asked>,
+    pub asked: Arc<DiscoveryRequests>,
 }
 
 /// The informers of kinds that come and go.
@@ -144,7 +146,8 @@ impl Informers {
         });
     }
 
-    /// Returns when the informer has ended and nothing of it can reach the cache any more. `false`: another one ended.
+    /// Returns when the informer has ended and nothing of it can reach the cache any more. `false`:
+    /// another one ended.
     async fn stop(&mut self, kind: &Kind) -> bool {
         drop(self.triggers.remove(kind));
         match self.tasks.join_next().await {
@@ -157,14 +160,14 @@ impl Informers {
     }
 }
 
-/// Asks for a round of discovery where something waits for it: definitions of kinds change, or an object ends that
-/// waits for everything that belongs to it, of whatever kind.
+/// Asks for a round of discovery where something waits for it: definitions of kinds change, or an
+/// object ends that waits for everything that belongs to it, of whatever kind.
 #[derive(Default)]
-pub(crate) struct Asked {
+pub(crate) struct DiscoveryRequests {
     notify: Notify,
 }
 
-impl Subscriber for Asked {
+impl Subscriber for DiscoveryRequests {
     fn changed(&self, _view: &View, kind: &Kind, changes: &[Change]) {
         let is_waiting = |change: &Change| change.new.as_ref().is_some_and(|item| waits_for_others(kind, item.meta()));
         if (defines_kinds(kind) && !changes.is_empty()) || changes.iter().any(is_waiting) {

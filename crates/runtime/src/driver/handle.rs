@@ -54,7 +54,8 @@ impl<N> Handle<N> {
         lock(&self.notes).get(key).cloned()
     }
 
-    /// Waits until any plan has something to say: for reconcilers that only speak when something is wrong.
+    /// Waits until any plan has something to say: for reconcilers that only speak when something is
+    /// wrong.
     pub async fn first_note(&self) -> N
     where
         N: Clone,

@@ -33,7 +33,8 @@ use crate::shutdown::Shutdown;
 /// planned in batches and takes at most a third of a core.
 const REST_FROM: Duration = Duration::from_millis(1);
 const REST_FACTOR: u32 = 2;
-/// A plan that seems to have cost more was interrupted: the machine was busy or stood still, or its clock jumped.
+/// A plan that seems to have cost more was interrupted: the machine was busy or stood still, or its
+/// clock jumped.
 const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Kinds that change are followed by a full pass; several within this time by one.
@@ -70,7 +71,8 @@ impl<R: Reconciler> Subscriber for Shared<R> {
                 keys.for_each(|key| queue.add(key, now));
             }
         }
-        // Whoever begins to hold a key says so before it looks at the view: it sees this change, or is seen here.
+        // Whoever begins to hold a key says so before it looks at the view: it sees this change, or
+        // is seen here.
         if concerned || self.holding.load(Ordering::Acquire) {
             self.handle.woken.notify_one();
         }
@@ -338,7 +340,7 @@ fn rest(cost: Duration) -> Option<Duration> {
 /// Gathers, decides, judges, carries out.
 async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<R::Memory>) -> Run<R> {
     let now = shared.env.now();
-    let Some(seen) = shared.reconciler.see(&shared.cache.read(), &key) else {
+    let Some(seen) = shared.reconciler.gather(&shared.cache.read(), &key) else {
         return Run::Forget;
     };
     let plan = shared.reconciler.plan(&seen, &memory, now);

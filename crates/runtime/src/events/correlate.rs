@@ -26,7 +26,7 @@ const BURST: f64 = 25.0;
 /// One token so often.
 const REFILL_SECONDS: f64 = 300.0;
 
-/// Who speaks.
+/// The component that speaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Source {
     pub component: String,
@@ -128,8 +128,8 @@ impl Correlator {
     }
 }
 
-/// The object's name and a number. A long one is cut, so that the event can be stored: the event itself says in full
-/// which object it is about.
+/// The object's name and a number. A long one is cut, so that the event can be stored: the event
+/// itself says in full which object it is about.
 fn event_name(object: &str, suffix: i128) -> String {
     let suffix = format!(".{suffix:x}");
     let object: String = object.chars().take(NAME_BYTES_MAX - suffix.len()).collect();

@@ -32,7 +32,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// The way into the queue of events of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<Said>,
+    queue: mpsc::Sender<PendingEvent>,
     env: Env,
     counters: Arc<Counters>,
 }
@@ -44,7 +44,7 @@ pub struct Recorder {
     source: Arc<Source>,
 }
 
-struct Said {
+struct PendingEvent {
     source: Arc<Source>,
     event: Event,
     at: Timestamp,
@@ -69,7 +69,7 @@ impl Events {
 impl Recorder {
     /// Says `event`. Never waits: if the queue is full the event is dropped and counted.
     pub fn record(&self, event: Event) {
-        let said = Said { source: self.source.clone(), event, at: self.events.env.now() };
+        let said = PendingEvent { source: self.source.clone(), event, at: self.events.env.now() };
         if self.events.queue.try_send(said).is_err() {
             count(&self.events.counters.events_dropped_total);
         }
@@ -81,7 +81,7 @@ pub struct EventWriter {
     api: Arc<dyn Api>,
     env: Env,
     counters: Arc<Counters>,
-    queue: mpsc::Receiver<Said>,
+    queue: mpsc::Receiver<PendingEvent>,
     correlator: Correlator,
 }
 
@@ -112,7 +112,7 @@ impl EventWriter {
         }
     }
 
-    async fn write(&mut self, said: Said, shutdown: &Shutdown) {
+    async fn write(&mut self, said: PendingEvent, shutdown: &Shutdown) {
         let Some(written) = self.correlator.correlate(&said.source, &said.event, said.at) else {
             return count(&self.counters.events_dropped_total);
         };
@@ -125,7 +125,7 @@ impl EventWriter {
         }
     }
 
-    async fn send(&self, said: &Said, written: &Written, shutdown: &Shutdown) -> Result<(), ApiError> {
+    async fn send(&self, said: &PendingEvent, written: &Written, shutdown: &Shutdown) -> Result<(), ApiError> {
         let mut pause = PAUSE_FIRST;
         for _ in 1..ATTEMPTS_MAX {
             match self.send_once(said, written).await {
@@ -142,7 +142,7 @@ impl EventWriter {
         self.send_once(said, written).await
     }
 
-    async fn send_once(&self, said: &Said, written: &Written) -> Result<(), ApiError> {
+    async fn send_once(&self, said: &PendingEvent, written: &Written) -> Result<(), ApiError> {
         let target = target(&said.event, written);
         if written.count > 1 {
             let body = json!({
@@ -176,7 +176,7 @@ fn namespace(event: &Event) -> &str {
 }
 
 /// The event as `v1 Event`, as client-go's recorder writes it.
-fn body(said: &Said, written: &Written) -> Value {
+fn body(said: &PendingEvent, written: &Written) -> Value {
     let Event { regarding, kind, reason, action, .. } = &said.event;
     let mut involved = json!({
         "kind": regarding.kind.kind,

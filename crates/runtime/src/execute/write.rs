@@ -78,7 +78,7 @@ impl Executor {
                 (Written::Done, known.map(|revision| Await::Change(kind, key, revision)))
             }
             Err(error) if error.is_lease_lost() => (Written::Skipped, None),
-            // Bound by somebody else, or gone.
+            // Bound by another client, or gone.
             Err(error) if error.is_conflict() || error.is_not_found() => (Written::Stale, None),
             Err(error @ ApiError::UnknownOutcome(_)) => {
                 count(&self.counters.unknown_outcomes_total);
@@ -275,8 +275,9 @@ mod tests {
 
     #[test]
     fn writes_that_come_too_late_are_no_errors() {
-        // DS-C15: a release that meets 404 or a 422 about the uid has nothing left to do; an adoption that meets 404 has
-        // not claimed anything. Both are planned again from what is there.
+        // DS-C15: a release that meets 404 or a 422 about the uid has nothing left to do; an
+        // adoption that meets 404 has not claimed anything. Both are planned again from what is
+        // there.
         let guarded = Preconditions { uid: Some("u".into()), resource_version: None };
         let error = |status: Status| ApiError::Status(Box::new(status));
         let gone = error(Status::not_found(&kinds::POD, "web-a"));

@@ -58,7 +58,8 @@ impl Answer {
         }
     }
 
-    /// The pause that the server asks for is in the header; whoever repeats the request looks for it in the Status.
+    /// The pause that the server asks for is in the header; whoever repeats the request looks for
+    /// it in the Status.
     fn failure(&self) -> Status {
         let mut status = failure(self.code.as_u16(), &self.body);
         if let Some(after) = self.retry_after {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_what_the_server_told() {
+    fn failures_are_what_the_server_reported() {
         // DS-I41
         let told = r#"{"kind":"Status","status":"Failure","reason":"AlreadyExists","code":409,"message":"m"}"#;
         assert!(answer(409, None, told).result().unwrap_err().is_already_exists());
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_only_when_told_and_harmless() {
+    fn waits_only_when_asked_to_and_harmless() {
         let later = |answer: Answer, repeat| matches!(answer.judge(repeat), Verdict::Later(_));
         assert!(later(answer(429, Some("2"), ""), Repeat::Always));
         assert!(later(answer(429, Some("2"), ""), Repeat::IfRejected));

@@ -39,9 +39,9 @@ pub struct ServerConfig {
 }
 
 impl HttpApi {
-    /// From kubeconfig files, of which the first counts where several say something (kubectl's rule for `$KUBECONFIG`);
-    /// without a path, where kubectl looks for one. Credential plugins are run as the files say. Call it inside a tokio
-    /// runtime.
+    /// From kubeconfig files, of which the first counts where several say something (kubectl's rule
+    /// for `$KUBECONFIG`); without a path, where kubectl looks for one. Credential plugins are run
+    /// as the files say. Call it inside a tokio runtime.
     pub async fn from_kubeconfig(paths: &[PathBuf], context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
         let files: Result<Vec<Kubeconfig>, _> = match paths {
             [] => Kubeconfig::read().map(|file| vec![file]),

@@ -68,8 +68,8 @@ impl HttpApi {
         }
     }
 
-    /// The same, but the server refuses objects with fields that it does not know: what people write must not be
-    /// dropped in silence.
+    /// The same, but the server refuses objects with fields that it does not know: what people
+    /// write must not be dropped in silence.
     pub fn strict(self) -> HttpApi {
         HttpApi { strict: true, ..self }
     }
@@ -84,8 +84,8 @@ impl HttpApi {
         &self.default_namespace
     }
 
-    /// Goes on with other credentials, and with connections of its own: requests and watches that are under way end on
-    /// theirs, all later ones are made by the new identity.
+    /// Goes on with other credentials, and with connections of its own: requests and watches that
+    /// are under way end on theirs, all later ones are made by the new identity.
     ///
     /// # Errors
     /// `config` cannot be used; then nothing changes.

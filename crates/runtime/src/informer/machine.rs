@@ -22,7 +22,7 @@ pub(crate) struct Page {
 
 /// Where the informer stands. Every variant says how it ends.
 #[derive(Debug)]
-pub(crate) enum State {
+pub(crate) enum InformerState {
     /// Pages are being collected. A failure drops them and starts over.
     Listing { items: Vec<Item>, continue_token: Option<String> },
     /// Everything up to `revision` is known and no watch is open. Ends in `Watching`, or in
@@ -53,7 +53,7 @@ pub(crate) struct Listed {
 
 #[derive(Debug)]
 pub(crate) struct Machine {
-    state: State,
+    state: InformerState,
     /// Whether lists are asked for in pages.
     paged: bool,
     failures: u32,
@@ -67,17 +67,17 @@ impl Machine {
 
     pub fn step(&self) -> Step {
         match &self.state {
-            State::Listing { continue_token, .. } => {
+            InformerState::Listing { continue_token, .. } => {
                 Step::List { continue_token: continue_token.clone(), paged: self.paged }
             }
-            State::Listed { revision } => Step::Watch { revision: *revision },
-            State::Watching { .. } => Step::Read,
+            InformerState::Listed { revision } => Step::Watch { revision: *revision },
+            InformerState::Watching { .. } => Step::Read,
         }
     }
 
     /// Whether a list is wanted or being taken.
     pub fn is_listing(&self) -> bool {
-        matches!(self.state, State::Listing { .. })
+        matches!(self.state, InformerState::Listing { .. })
     }
 
     /// How long to wait before the next step, without jitter.
@@ -97,7 +97,7 @@ impl Machine {
             }
         };
         self.failures = 0;
-        let State::Listing { items, continue_token } = &mut self.state else {
+        let InformerState::Listing { items, continue_token } = &mut self.state else {
             return None;
         };
         items.extend(page.items);
@@ -107,15 +107,15 @@ impl Machine {
         }
         let items = std::mem::take(items);
         self.paged = true;
-        self.state = State::Listed { revision: page.revision };
+        self.state = InformerState::Listed { revision: page.revision };
         Some(Listed { items, revision: page.revision })
     }
 
     /// A watch was opened, or could not be.
     pub fn on_opened(&mut self, opened: Result<(), &ApiError>) {
-        let State::Listed { revision } = self.state else { return };
+        let InformerState::Listed { revision } = self.state else { return };
         match opened {
-            Ok(()) => self.state = State::Watching { revision, heard: false },
+            Ok(()) => self.state = InformerState::Watching { revision, heard: false },
             Err(error) => self.on_error(error),
         }
     }
@@ -123,7 +123,7 @@ impl Machine {
     /// The watch delivered everything up to `revision`.
     pub fn on_events(&mut self, up_to: u64) {
         self.failures = 0;
-        if let State::Watching { revision, heard } = &mut self.state {
+        if let InformerState::Watching { revision, heard } = &mut self.state {
             *revision = (*revision).max(up_to);
             *heard = true;
         }
@@ -131,8 +131,8 @@ impl Machine {
 
     /// The watch ended; one that ended without a word is followed by a pause.
     pub fn on_closed(&mut self) {
-        if let State::Watching { revision, heard } = self.state {
-            self.state = State::Listed { revision };
+        if let InformerState::Watching { revision, heard } = self.state {
+            self.state = InformerState::Listed { revision };
             if !heard {
                 self.fail();
             }
@@ -141,8 +141,8 @@ impl Machine {
 
     /// The watch was silent for too long: open it again from where it stands.
     pub fn on_idle(&mut self) {
-        if let State::Watching { revision, .. } = self.state {
-            self.state = State::Listed { revision };
+        if let InformerState::Watching { revision, .. } = self.state {
+            self.state = InformerState::Listed { revision };
         }
     }
 
@@ -151,8 +151,8 @@ impl Machine {
         match self.state {
             _ if error.is_expired() => return self.start_over(),
             _ if knows_revision(error) => {
-                if let State::Watching { revision, .. } = self.state {
-                    self.state = State::Listed { revision };
+                if let InformerState::Watching { revision, .. } = self.state {
+                    self.state = InformerState::Listed { revision };
                 }
             }
             _ => self.start_over(),
@@ -171,7 +171,7 @@ impl Machine {
     }
 }
 
-const EMPTY: State = State::Listing { items: Vec::new(), continue_token: None };
+const EMPTY: InformerState = InformerState::Listing { items: Vec::new(), continue_token: None };
 
 /// Whether the watch may be resumed after this error. What could not be understood would come
 /// again from the same revision, and a revision that the server does not have yet (a history

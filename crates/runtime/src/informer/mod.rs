@@ -46,7 +46,7 @@ pub(crate) struct Informer {
 }
 
 /// What a read from the watch brought.
-enum Heard {
+enum WatchRead {
     Batch(Vec<Delta>, Option<ApiError>, bool),
     Silence,
 }
@@ -68,8 +68,8 @@ impl Informer {
         }
     }
 
-    /// One step, after the pause that the last one asked for. Dropping it midway is harmless: the machine
-    /// still stands before the step.
+    /// One step, after the pause that the last one asked for. Dropping it midway is harmless: the
+    /// machine still stands before the step.
     async fn advance(&self, running: &mut Running, lists: &Lists) {
         if let Some(until) = running.machine.take_pause().map(|pause| later(self.env.now(), self.env.jitter(pause))) {
             self.env.sleep_until(until).await;
@@ -135,11 +135,11 @@ impl Informer {
         let heard = tokio::select! {
             biased;
             batch = self.batch(stream.as_mut()) => batch,
-            () = self.env.sleep(SILENCE_MAX) => Heard::Silence,
+            () = self.env.sleep(SILENCE_MAX) => WatchRead::Silence,
         };
         let (deltas, error, closed) = match heard {
-            Heard::Silence => return running.machine.on_idle(),
-            Heard::Batch(deltas, error, closed) => (deltas, error, closed),
+            WatchRead::Silence => return running.machine.on_idle(),
+            WatchRead::Batch(deltas, error, closed) => (deltas, error, closed),
         };
         if let Some(revision) = deltas.iter().map(decode::revision).max() {
             running.machine.on_events(revision);
@@ -155,21 +155,21 @@ impl Informer {
 
     /// Waits for one event and takes what else is already there, so that a burst is one batch.
     /// Cancel-safe: it only waits while it holds nothing.
-    async fn batch(&self, stream: &mut dyn EventStream) -> Heard {
+    async fn batch(&self, stream: &mut dyn EventStream) -> WatchRead {
         let mut deltas = Vec::new();
         let mut next = stream.next().await;
         loop {
             match next {
                 Some(Ok(event)) => deltas.push(self.decode(event)),
-                Some(Err(error)) => return Heard::Batch(deltas, Some(error), false),
-                None => return Heard::Batch(deltas, None, true),
+                Some(Err(error)) => return WatchRead::Batch(deltas, Some(error), false),
+                None => return WatchRead::Batch(deltas, None, true),
             }
             if deltas.len() >= BATCH_MAX {
-                return Heard::Batch(deltas, None, false);
+                return WatchRead::Batch(deltas, None, false);
             }
             next = match poll_once(stream.next()).await {
                 Some(next) => next,
-                None => return Heard::Batch(deltas, None, false),
+                None => return WatchRead::Batch(deltas, None, false),
             };
         }
     }

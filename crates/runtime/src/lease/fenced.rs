@@ -1,7 +1,9 @@
-//! The API as a leader uses it: every write carries the fence of the leadership that it is made under.
+//! The API as a leader uses it: every write carries the fence of the leadership that it is made
+//! under.
 //!
-//! Reads pass at any time. A write passes only while we lead for certain; once the server has refused one because
-//! somebody else leads, none is sent any more, and whoever waits for [`Fenced::lost`] ends.
+//! Reads pass at any time. A write passes only while we lead for certain; once the server has
+//! refused one because another candidate leads, none is sent any more, and whoever waits for
+//! [`Fenced::lost`] ends.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use tokio::sync::watch;
 use crate::clock::Env;
 
 #[derive(Clone, Debug)]
-enum State {
+enum LeadershipState {
     /// Ends in `Leading`.
     Following,
     /// Not certain beyond `until`, which each renewal puts off. Ends in `Over` or `Lost`.
@@ -28,30 +30,32 @@ enum State {
 pub(crate) struct Fenced {
     api: Arc<dyn Api>,
     env: Env,
-    state: watch::Sender<State>,
+    state: watch::Sender<LeadershipState>,
 }
 
 impl Fenced {
     pub fn new(api: Arc<dyn Api>, env: Env) -> Fenced {
-        let (state, _) = watch::channel(State::Following);
+        let (state, _) = watch::channel(LeadershipState::Following);
         Fenced { api, env, state }
     }
 
-    /// Leadership was won or renewed. The fence stays that of the first time: a lease that was lost and taken back in
-    /// between is another leadership.
+    /// Leadership was won or renewed. The fence stays that of the first time: a lease that was lost
+    /// and taken back in between is another leadership.
     pub fn lead(&self, new: Fence, certain_until: Timestamp) {
         self.state.send_modify(|state| match state {
-            State::Following => *state = State::Leading { fence: Arc::new(new), until: certain_until },
-            State::Leading { until, .. } => *until = certain_until,
-            State::Over | State::Lost => {}
+            LeadershipState::Following => {
+                *state = LeadershipState::Leading { fence: Arc::new(new), until: certain_until }
+            }
+            LeadershipState::Leading { until, .. } => *until = certain_until,
+            LeadershipState::Over | LeadershipState::Lost => {}
         });
     }
 
     /// Leadership has ended: nothing is written any more.
     pub fn end(&self) {
         self.state.send_modify(|state| {
-            if !matches!(state, State::Lost) {
-                *state = State::Over;
+            if !matches!(state, LeadershipState::Lost) {
+                *state = LeadershipState::Over;
             }
         });
     }
@@ -59,16 +63,16 @@ impl Fenced {
     /// Returns when a write was refused because another process leads. Cancel-safe.
     pub async fn lost(&self) {
         // The sender lives in `self`.
-        let _ = self.state.subscribe().wait_for(|state| matches!(state, State::Lost)).await;
+        let _ = self.state.subscribe().wait_for(|state| matches!(state, LeadershipState::Lost)).await;
     }
 
     /// The fence, if we lead for certain.
     fn fence(&self) -> Result<Arc<Fence>, ApiError> {
         match &*self.state.borrow() {
-            State::Leading { fence, until } if self.env.now() < *until => Ok(fence.clone()),
-            State::Leading { .. } => Err(unsent("the leader lease was not renewed in time")),
-            State::Following => Err(unsent("this process does not lead yet")),
-            State::Over | State::Lost => Err(unsent("this process does not lead any more")),
+            LeadershipState::Leading { fence, until } if self.env.now() < *until => Ok(fence.clone()),
+            LeadershipState::Leading { .. } => Err(unsent("the leader lease was not renewed in time")),
+            LeadershipState::Following => Err(unsent("this process does not lead yet")),
+            LeadershipState::Over | LeadershipState::Lost => Err(unsent("this process does not lead any more")),
         }
     }
 
@@ -79,7 +83,7 @@ impl Fenced {
             && error.is_lease_lost()
         {
             tracing::error!(%error, "another process leads");
-            self.state.send_replace(State::Lost);
+            self.state.send_replace(LeadershipState::Lost);
         }
         answer
     }

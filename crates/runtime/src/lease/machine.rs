@@ -44,7 +44,7 @@ pub(crate) struct Record {
 /// What to do about the Lease.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Somebody else holds it.
+    /// Another candidate holds it.
     Leave,
     /// There is none: make one. Or: write this into the one of that revision.
     Write { record: Record, exists: bool },
@@ -120,7 +120,7 @@ impl Machine {
         self.renewed = None;
     }
 
-    /// What to write to give the Lease up at once, if it is ours: nobody holds it, for a second.
+    /// What to write to give the Lease up at once, if it is ours: it has no holder, for a second.
     pub fn release(&self, lease: &Record, written: &str) -> Option<Record> {
         (lease.holder == self.identity).then(|| Record {
             holder: String::new(),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_nobody_holds_and_keeps_it_while_renewing() {
+    fn takes_a_free_lease_and_keeps_it_while_renewing() {
         // DS-F19
         let mut machine = machine();
         let Step::Write { record, exists: false } = machine.on_read(None, at(0), "t0") else { panic!("no write") };

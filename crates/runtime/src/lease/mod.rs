@@ -27,14 +27,14 @@ use crate::shutdown::Shutdown;
 pub struct Election {
     api: Arc<dyn Api>,
     env: Env,
-    lease: Seat,
+    lease: LeaseCandidate,
     timing: Timing,
     fenced: Arc<Fenced>,
 }
 
 /// Which Lease, and who wants it.
 #[derive(Clone, Debug)]
-pub struct Seat {
+pub struct LeaseCandidate {
     pub namespace: String,
     /// The Lease's name: who takes part in the same election.
     pub name: String,
@@ -70,7 +70,7 @@ struct Spec {
 
 impl Election {
     /// A candidate that writes to `api`. Fails if the names can not be part of a fence.
-    pub fn new(api: Arc<dyn Api>, env: Env, lease: Seat, timing: Timing) -> Result<Election, FenceError> {
+    pub fn new(api: Arc<dyn Api>, env: Env, lease: LeaseCandidate, timing: Timing) -> Result<Election, FenceError> {
         Fence::new(&lease.namespace, &lease.name, &lease.identity, 0)?;
         let fenced = Arc::new(Fenced::new(api.clone(), env.clone()));
         Ok(Election { api, env, lease, timing, fenced })
@@ -183,8 +183,8 @@ impl Election {
         }
     }
 
-    /// One reading and, if the Lease is ours or free, one writing. A conflict means that somebody
-    /// was faster; the next reading tells.
+    /// One reading and, if the Lease is ours or free, one writing. A conflict means that another
+    /// one was faster; the next reading tells.
     async fn attempt(&self, machine: &mut Machine) -> Result<(), ApiError> {
         let lease = self.read().await?;
         let now = self.env.now();
@@ -204,7 +204,7 @@ impl Election {
 
     /// From now on, and until the deadline, the leader's writes pass.
     fn fence(&self, record: &Record, machine: &Machine) {
-        let Seat { namespace, name, identity } = &self.lease;
+        let LeaseCandidate { namespace, name, identity } = &self.lease;
         // The names were checked at the beginning.
         if let (Ok(fence), Some(deadline)) =
             (Fence::new(namespace, name, identity, record.transitions), machine.deadline())

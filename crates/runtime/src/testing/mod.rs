@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::sync::watch as channel;
 
 pub use self::spread::Spread;
-use self::state::State;
+use self::state::ServerState;
 use self::watch::MemoryEvents;
 use crate::clock::Env;
 
@@ -34,14 +34,14 @@ pub struct MemoryApi {
 
 struct Inner {
     env: Env,
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     /// Changes whenever a watcher should look again.
     changed: channel::Sender<()>,
 }
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub enum RequestFault {
     /// Refused with this failure; nothing happens.
     Refuse(Box<Status>),
     /// Never sent.
@@ -56,7 +56,7 @@ pub enum Trouble {
     Delay(Duration),
 }
 
-/// Trouble for the next requests that match.
+/// What goes wrong with the next requests that match.
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// `get`, `list`, `create`, `update`, `patch`, `delete`, `watch`; empty: any.
@@ -65,7 +65,7 @@ pub struct Fault {
     pub kind: Option<Kind>,
     /// How many requests it hits.
     pub times: usize,
-    pub trouble: Trouble,
+    pub trouble: RequestFault,
 }
 
 impl MemoryApi {
@@ -74,17 +74,17 @@ impl MemoryApi {
         MemoryApi { inner: Arc::new(Inner { env, state: Mutex::default(), changed }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut ServerState) -> T) -> T {
         let result = change(&mut self.state());
         self.inner.changed.send_replace(());
         result
     }
 
-    /// Creates or replaces an object as somebody else would, without faults and preconditions.
+    /// Creates or replaces an object as another client would, without faults and preconditions.
     /// The metadata that servers fill in is filled in. Returns what is stored.
     pub fn put(&self, kind: &Kind, object: Value) -> Value {
         let now = self.inner.env.now();
@@ -129,12 +129,14 @@ impl MemoryApi {
         self.state().faults.push_back(fault);
     }
 
-    /// The server serves these kinds from now on, beside those that it serves already, and says so in discovery.
+    /// The server serves these kinds from now on, beside those that it serves already, and says so
+    /// in discovery.
     pub fn serve(&self, kinds: &[Kind]) {
         self.change(|state| kinds.iter().for_each(|kind| state.discovery.serve(kind)));
     }
 
-    /// The kind is not served any more; nobody hears what becomes of its objects. Its watches end.
+    /// The kind is not served any more; no event tells what becomes of its objects. Its watches
+    /// end.
     pub fn drop_kind(&self, kind: &Kind) {
         self.change(|state| {
             state.discovery.drop_kind(kind);
@@ -142,7 +144,8 @@ impl MemoryApi {
         });
     }
 
-    /// What is below a path of discovery (`/apis/apps/v1`) can not be had, or can be again. Watches end.
+    /// What is below a path of discovery (`/apis/apps/v1`) can not be had, or can be again. Watches
+    /// end.
     pub fn set_broken(&self, path: &str, broken: bool) {
         self.change(|state| {
             state.discovery.set_broken(path, broken);
@@ -175,7 +178,7 @@ impl MemoryApi {
 
     /// Forgets the history: watches that are behind get 410 (DS-I33).
     pub fn compact(&self) {
-        self.change(State::compact);
+        self.change(ServerState::compact);
     }
 
     /// Sends a bookmark to every watch that asked for them.
@@ -191,7 +194,7 @@ impl MemoryApi {
         result
     }
 
-    async fn with_trouble(&self, request: Request, trouble: Option<Trouble>) -> Result<Bytes, ApiError> {
+    async fn with_trouble(&self, request: Request, trouble: Option<RequestFault>) -> Result<Bytes, ApiError> {
         let latency = self.state().latency;
         match latency {
             // Every real request takes a while; others get a turn.
@@ -201,14 +204,14 @@ impl MemoryApi {
         let lost = || ApiError::UnknownOutcome("the connection was reset".into());
         match trouble {
             None => self.carry_out(request),
-            Some(Trouble::Refuse(status)) => Err(ApiError::Status(status)),
-            Some(Trouble::Unreachable) => Err(ApiError::Unreachable("connection refused".into())),
-            Some(Trouble::LoseRequest) => Err(lost()),
-            Some(Trouble::LoseAnswer) => {
+            Some(RequestFault::Refuse(status)) => Err(ApiError::Status(status)),
+            Some(RequestFault::Unreachable) => Err(ApiError::Unreachable("connection refused".into())),
+            Some(RequestFault::LoseRequest) => Err(lost()),
+            Some(RequestFault::LoseAnswer) => {
                 let _lost = self.carry_out(request);
                 Err(lost())
             }
-            Some(Trouble::Late(time)) => {
+            Some(RequestFault::Late(time)) => {
                 let late = self.clone();
                 tokio::spawn(async move {
                     late.inner.env.sleep(time).await;
@@ -216,7 +219,7 @@ impl MemoryApi {
                 });
                 Err(lost())
             }
-            Some(Trouble::Delay(time)) => {
+            Some(RequestFault::Delay(time)) => {
                 self.inner.env.sleep(time).await;
                 self.carry_out(request)
             }
@@ -237,7 +240,7 @@ impl MemoryApi {
         match trouble {
             None if self.state().discovery.check(&target.kind).is_err() => Err(Status::no_such_path().into()),
             None => Ok(Box::new(MemoryEvents::open(self.clone(), request)?)),
-            Some(Trouble::Refuse(status)) => Err(ApiError::Status(status)),
+            Some(RequestFault::Refuse(status)) => Err(ApiError::Status(status)),
             Some(_) => Err(ApiError::Unreachable("connection refused".into())),
         }
     }
@@ -253,9 +256,9 @@ impl Api for MemoryApi {
     }
 }
 
-impl State {
+impl ServerState {
     /// Logs a request and finds the fault that hits it.
-    fn begin(&mut self, verb: &'static str, target: &Target) -> Option<Trouble> {
+    fn begin(&mut self, verb: &'static str, target: &Target) -> Option<RequestFault> {
         let subresource = target.subresource.map(|name| format!("/{name}")).unwrap_or_default();
         let key = Key::new(&target.namespace, &target.name);
         self.requests.push(format!("{verb} {}{subresource} {key}", target.kind.plural));
@@ -265,7 +268,7 @@ impl State {
     }
 }
 
-fn take_fault(faults: &mut VecDeque<Fault>, verb: &str, kind: &Kind) -> Option<Trouble> {
+fn take_fault(faults: &mut VecDeque<Fault>, verb: &str, kind: &Kind) -> Option<RequestFault> {
     let hits = |fault: &Fault| {
         (fault.verb.is_empty() || fault.verb == verb) && fault.kind.as_ref().is_none_or(|of| of == kind)
     };

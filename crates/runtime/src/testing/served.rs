@@ -1,4 +1,5 @@
-//! Discovery: which kinds the server says that it serves. Before a test says so, there is none, and every kind has a list.
+//! Discovery: which kinds the server says that it serves. Before a test says so, there is none, and
+//! every kind has a list.
 
 use std::collections::{BTreeMap, BTreeSet};
 

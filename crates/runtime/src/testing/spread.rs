@@ -23,7 +23,7 @@ pub struct Spread {
 }
 
 /// What one plan sees.
-pub struct Seen {
+pub struct SpreadInput {
     set: Regarding,
     revision: u64,
     ready: Option<i64>,
@@ -35,7 +35,7 @@ pub struct Seen {
 }
 
 impl Reconciler for Spread {
-    type Seen = Seen;
+    type Input = SpreadInput;
     /// How many plans there were.
     type Memory = u64;
     type Note = String;
@@ -56,7 +56,7 @@ impl Reconciler for Spread {
         view.daemon_sets().map(|set| set.meta.key()).collect()
     }
 
-    fn see(&self, view: &View, key: &Key) -> Option<Seen> {
+    fn gather(&self, view: &View, key: &Key) -> Option<SpreadInput> {
         let set = &view.daemon_set(key)?.meta;
         let owned: Vec<_> = view.pods().owned_by(&set.uid).filter(|pod| !pod.is_terminating()).collect();
         let name = |node: &str| {
@@ -71,7 +71,7 @@ impl Reconciler for Spread {
             let has_node = pod.target_node().is_some_and(|node| view.node(node).is_some());
             !has_node || is_first(pod).is_some_and(|first| first.meta.uid != pod.meta.uid)
         });
-        Some(Seen {
+        Some(SpreadInput {
             set: Regarding {
                 kind: kinds::DAEMON_SET,
                 namespace: set.namespace.to_string(),
@@ -87,7 +87,7 @@ impl Reconciler for Spread {
         })
     }
 
-    fn plan(&self, seen: &Seen, memory: &u64, now: Timestamp) -> Plan<String, u64> {
+    fn plan(&self, seen: &SpreadInput, memory: &u64, now: Timestamp) -> Plan<String, u64> {
         let creates = seen.missing.iter().map(|(name, node)| self.create(seen, name, node));
         let deletes = seen.stray.iter().map(|(name, uid)| delete(seen, name, uid));
         let guards = Preconditions { uid: Some(seen.set.uid.clone()), resource_version: Some(seen.revision) };
@@ -104,7 +104,7 @@ impl Reconciler for Spread {
         }
     }
 
-    fn audit(&self, _seen: &Seen, plan: &Plan<String, u64>) -> Vec<Violation> {
+    fn audit(&self, _seen: &SpreadInput, plan: &Plan<String, u64>) -> Vec<Violation> {
         match self.suspicious && !plan.actions.is_empty() {
             true => vec![Violation("it acts".into())],
             false => Vec::new(),
@@ -113,7 +113,7 @@ impl Reconciler for Spread {
 }
 
 impl Spread {
-    fn create(&self, seen: &Seen, name: &str, node: &str) -> Action {
+    fn create(&self, seen: &SpreadInput, name: &str, node: &str) -> Action {
         let set = &seen.set;
         let mut body = json!({
             "metadata": {
@@ -133,7 +133,7 @@ impl Spread {
     }
 }
 
-fn delete(seen: &Seen, name: &str, uid: &str) -> Action {
+fn delete(seen: &SpreadInput, name: &str, uid: &str) -> Action {
     Action::Delete {
         target: Target::new(kinds::POD, &seen.set.namespace, name),
         preconditions: Preconditions { uid: Some(uid.to_owned()), resource_version: None },
@@ -143,6 +143,10 @@ fn delete(seen: &Seen, name: &str, uid: &str) -> Action {
     }
 }
 
-fn report(seen: &Seen, success: (&'static str, &'static str), failure: (&'static str, &'static str)) -> Option<Report> {
+fn report(
+    seen: &SpreadInput,
+    success: (&'static str, &'static str),
+    failure: (&'static str, &'static str),
+) -> Option<Report> {
     Some(Report { regarding: seen.set.clone(), success: Some(success), failure: Some(failure) })
 }

@@ -28,7 +28,7 @@ pub(super) struct Record {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct ServerState {
     pub revision: u64,
     objects: BTreeMap<Kind, BTreeMap<Key, Arc<Value>>>,
     pub history: Vec<Record>,
@@ -49,7 +49,7 @@ pub(super) struct State {
 
 type Answer = Result<Value, ApiError>;
 
-impl State {
+impl ServerState {
     pub fn get(&self, kind: &Kind, key: &Key) -> Option<&Value> {
         self.objects.get(kind)?.get(key).map(Arc::as_ref)
     }

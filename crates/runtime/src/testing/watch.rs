@@ -10,7 +10,7 @@ use tokio::sync::watch as channel;
 
 use super::MemoryApi;
 use super::select::Filter;
-use super::state::{Record, State};
+use super::state::{Record, ServerState};
 
 pub(super) struct MemoryEvents {
     api: MemoryApi,
@@ -79,7 +79,7 @@ impl MemoryEvents {
         self.next_in_history(&state).map(|event| Some(Ok(event)))
     }
 
-    fn next_in_history(&mut self, state: &State) -> Option<WatchEvent> {
+    fn next_in_history(&mut self, state: &ServerState) -> Option<WatchEvent> {
         let start = state.history.partition_point(|record| record.revision <= self.position);
         for record in &state.history[start..] {
             self.position = record.revision;

@@ -1,4 +1,5 @@
-//! Runs many seeds, or one scenario: `sim COUNT [FIRST]`, `sim --seed SEED`, `sim --case FILE`, `sim --shrink FILE`.
+//! Runs many seeds, or one scenario: `sim COUNT [FIRST]`, `sim --seed SEED`, `sim --case FILE`,
+//! `sim --shrink FILE`.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::World;
+use super::FinalState;
 use super::value::{array, is_ready, is_terminating, name, number, owner};
 
-impl World {
+impl FinalState {
     pub(super) fn budgets_are_recounts(&self) -> Vec<String> {
         self.budgets.iter().filter_map(|budget| self.budget_is_a_recount(budget)).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::World;
+use super::FinalState;
 use super::value::{array, is_ready, is_terminal, name, owner};
 use crate::ledger::target_node;
 use crate::user::{RESPECT_CORDON, TAINT};
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
     Leave,
 }
 
-impl World {
+impl FinalState {
     pub(super) fn set_is_well(&self, set: &Value) -> Vec<String> {
         let owned: Vec<&Value> = self.pods.iter().filter(|pod| owner(pod) == Some(&set["metadata"]["uid"])).collect();
         let mut on: Places<'_> = BTreeMap::new();
@@ -65,7 +65,7 @@ impl World {
         (!well).then(|| format!("set {} on {} ({kind}): {told:?}", name(set), name(node)))
     }
 
-    /// DS-C13: no pod that the set selects is nobody's.
+    /// DS-C13: no pod that the set selects is without an owner.
     fn orphans_are_adopted(&self, set: &Value) -> Vec<String> {
         let app = &set["spec"]["selector"]["matchLabels"]["app"];
         let selected = self.pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == *app);

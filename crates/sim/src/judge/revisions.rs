@@ -3,19 +3,19 @@
 use serde_json::Value;
 
 use super::value::{array, name, owner};
-use super::{World, string};
+use super::{FinalState, string};
 use crate::user::HASH;
 
 const GENERATION_LABEL: &str = "pod-template-generation";
 const GENERATION: &str = "deprecated.daemonset.template.generation";
 
-impl World {
+impl FinalState {
     pub(super) fn own_revisions<'a>(&'a self, set: &'a Value) -> impl Iterator<Item = &'a Value> {
         self.revisions.iter().filter(|revision| owner(revision) == Some(&set["metadata"]["uid"]))
     }
 
-    /// The revision that records the set's template. It is the set's own, or one that nobody owns, whose name the
-    /// set's own would have (DS-D51).
+    /// The revision that records the set's template. It is the set's own, or one without an owner,
+    /// whose name the set's own would have (DS-D51).
     pub(super) fn newest_revision(&self, set: &Value) -> Option<&Value> {
         let template = &set["spec"]["template"]["spec"];
         let records = |revision: &&Value| same_template(&revision["data"]["spec"]["template"]["spec"], template);
@@ -46,7 +46,7 @@ impl World {
         let current: Vec<&Value> = self.own_revisions(set).filter(records).collect();
         let highest = self.own_revisions(set).map(|revision| revision["revision"].as_i64()).max().flatten();
         match current[..] {
-            // DS-D51: somebody else's serves.
+            // DS-D51: one of another owner serves.
             [] if self.newest_revision(set).is_some() => {}
             [] => found.push(format!("no revision records the template of set {}", name(set))),
             [newest] => {
@@ -85,7 +85,7 @@ fn same_template(one: &Value, other: &Value) -> bool {
     same_pod(one, other) && one["tolerations"] == other["tolerations"]
 }
 
-/// Likewise in a pod, whose tolerations are more.
+/// The same in a pod, whose tolerations are more.
 fn same_pod(pod: &Value, template: &Value) -> bool {
     let has = |toleration: &Value| array(&pod["tolerations"]).any(|one| one == toleration);
     string(&pod["containers"][0]["image"]) == string(&template["containers"][0]["image"])

@@ -3,12 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::World;
+use super::FinalState;
 use super::placement::{Places, Verdict};
 use super::value::{array, is_ready, name, number};
 use crate::user::HASH;
 
-impl World {
+impl FinalState {
     /// DS-E02 to DS-E06, DS-E08, DS-E10
     pub(super) fn status_is_a_recount(&self, set: &Value, on: &Places<'_>) -> Option<String> {
         let newest = self.newest_revision(set).map(|revision| &revision["metadata"]["labels"][HASH]);
@@ -55,7 +55,8 @@ impl World {
         is_ready(pod) && (min_ready.is_zero() || since.is_some_and(|since| since + min_ready <= self.now))
     }
 
-    /// `Progressing`, `Available` and `Degraded` (docs/deviations.md); the original has none (DS-E20).
+    /// `Progressing`, `Available` and `Degraded` (docs/deviations.md); the original has none
+    /// (DS-E20).
     pub(super) fn conditions_are_true(&self, set: &Value, on: &Places<'_>) -> Vec<String> {
         if self.strict {
             let any = !set["status"]["conditions"].is_null();

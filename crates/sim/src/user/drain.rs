@@ -14,7 +14,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 impl User {
-    /// `kubectl drain --ignore-daemonsets --force`, at most for so long, then uncordon (DS-G16 to DS-G21).
+    /// `kubectl drain --ignore-daemonsets --force`, at most for so long, then uncordon (DS-G16 to
+    /// DS-G21).
     pub(crate) async fn drain(&self, node: usize, for_ms: u64) {
         let until = Instant::now() + Duration::from_millis(for_ms);
         match tokio::time::timeout_at(until, self.empty(node)).await {

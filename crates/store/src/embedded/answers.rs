@@ -1,8 +1,9 @@
 //! How those who waited are told.
 //!
-//! The writer is a thread of its own. Whom it tells by itself it wakes one by one: a sleeping thread of the runtime
-//! wakes for one answer, has nothing more to do and sleeps again before the next one is told. Answers to a whole company
-//! are therefore handed to a task, which costs one wake-up, and told from within the runtime.
+//! The writer is a thread of its own. Whom it tells by itself it wakes one by one: a sleeping
+//! thread of the runtime wakes for one answer, has nothing more to do and sleeps again before the
+//! next one is told. Answers to a whole batch are therefore handed to a task, which costs one
+//! wake-up, and told from within the runtime.
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -23,17 +24,17 @@ impl Drop for Answers {
     }
 }
 
-/// The task that tells one company.
+/// The task that answers one batch.
 #[derive(Debug)]
-pub(super) struct Teller(oneshot::Sender<Answers>);
+pub(super) struct ReplyTask(oneshot::Sender<Answers>);
 
-impl Teller {
+impl ReplyTask {
     /// Starts it; `None`: there is no runtime here.
-    pub(super) fn start() -> Option<Teller> {
+    pub(super) fn start() -> Option<ReplyTask> {
         let runtime = Handle::try_current().ok()?;
-        let (teller, answers) = oneshot::channel();
+        let (reply_task, answers) = oneshot::channel();
         runtime.spawn(async { drop(answers.await) });
-        Some(Teller(teller))
+        Some(ReplyTask(reply_task))
     }
 
     pub(super) fn tell(self, answers: Answers) {
@@ -54,14 +55,14 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_told_with_a_runtime_without_one_and_after_its_end() {
+    fn all_replies_arrive_with_a_runtime_without_one_and_after_its_end() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let teller = runtime.block_on(async { Teller::start() }).expect("a runtime");
-        let late = runtime.block_on(async { Teller::start() }).expect("a runtime");
-        assert!(Teller::start().is_none());
+        let reply_task = runtime.block_on(async { ReplyTask::start() }).expect("a runtime");
+        let late = runtime.block_on(async { ReplyTask::start() }).expect("a runtime");
+        assert!(ReplyTask::start().is_none());
         let (told, mut waiting) = answers();
         drop(waiting.remove(1));
-        teller.tell(told);
+        reply_task.tell(told);
         assert!(waiting[0].try_recv().is_err(), "the task tells them");
         for (one, revision) in waiting.into_iter().zip([1, 3]) {
             assert!(matches!(runtime.block_on(one), Ok(Ok(Outcome::Committed(Revision(at)))) if at == revision));

@@ -1,5 +1,5 @@
 //! A checksum per row. SQLite's pages have none, and a flipped bit in a value would otherwise
-//! come back as somebody's configuration.
+//! come back as a user's configuration.
 
 /// A 64-bit checksum of a row: words multiplied and rotated into one state.
 ///

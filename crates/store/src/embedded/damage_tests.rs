@@ -1,5 +1,5 @@
-//! Every file of the store is damaged and cut everywhere: it starts with all that was acknowledged, or says what is
-//! wrong and changes nothing. No revision comes twice.
+//! Every file of the store is damaged and cut everywhere: it starts with all that was acknowledged,
+//! or says what is wrong and changes nothing. No revision comes twice.
 
 use std::fs;
 use std::path::Path;
@@ -68,7 +68,8 @@ impl Remains {
         dir
     }
 
-    /// True: refused. It is never a start with less than was acknowledged, nor a change of what is refused.
+    /// True: refused. It is never a start with less than was acknowledged, nor a change of what is
+    /// refused.
     fn is_refused(&self, what: &str, name: &str, content: Option<&[u8]>) -> bool {
         let dir = self.with(name, content);
         match EmbeddedStore::open(dir.path(), options()) {
@@ -97,7 +98,8 @@ impl Remains {
         }
     }
 
-    /// What is refused is damaged for `verify`, too; what can be read of it goes on beyond what was acknowledged.
+    /// What is refused is damaged for `verify`, too; what can be read of it goes on beyond what was
+    /// acknowledged.
     fn verify_and_repair(&self, what: &str, dir: &Path) {
         // Thousands of repairs take minutes.
         if what.bytes().map(usize::from).sum::<usize>() % 8 != 0 {
@@ -191,14 +193,16 @@ fn a_torn_end_is_no_damage() {
     let known = before.file("store.db-wal").len();
     let log = after.file("store.db-wal");
     for length in (known..log.len()).step_by(2_017) {
-        // Salts differ from store to store, so the end is noise to this log: as pages that never arrived.
+        // Salts differ from store to store, so the end is noise to this log: as pages that never
+        // arrived.
         let bytes = [before.file("store.db-wal"), &log[known..length]].concat();
         torn.files.iter_mut().filter(|(name, _)| *name == "store.db-wal").for_each(|file| file.1.clone_from(&bytes));
         assert!(!before.is_refused(&format!("{length}"), "store.db-wal", Some(&bytes)));
     }
 }
 
-/// Without a witness nobody can say what was issued: no number comes again, and clients begin anew.
+/// Without a witness it is not known what was issued: no number comes again, and clients begin
+/// anew.
 #[test]
 fn without_a_witness_numbers_leap_and_history_is_cut() {
     for crashed in [true, false] {
@@ -218,7 +222,7 @@ fn without_a_witness_numbers_leap_and_history_is_cut() {
 
 /// An older database under a newer witness: a backup of one file was put back.
 #[test]
-fn an_older_database_is_told() {
+fn an_older_database_is_reported() {
     let (older, newer) = (remains(false, 20), remains(false, 40));
     let dir = newer.with("store.db", Some(older.file("store.db")));
     let Err(StoreError::Corrupt(text)) = EmbeddedStore::open(dir.path(), options()) else { panic!("opened") };
@@ -278,7 +282,8 @@ fn a_sound_store_is_left_alone_and_a_running_one_is_not_looked_at() {
     }
 }
 
-/// A backup is put back under clients that have seen more: none of their revisions comes again, and they list anew.
+/// A backup is put back under clients that have seen more: none of their revisions comes again, and
+/// they list anew.
 #[test]
 fn a_state_that_was_put_back_begins_beyond_what_was_seen_since() {
     let (older, newer) = (remains(true, 20), remains(false, 40));

@@ -20,9 +20,9 @@ use super::log::{self, RowMap};
 use super::reserve::is_disk_full;
 use super::tables::{self, Marks, Record, damaged};
 use super::wal::PAGE_BYTES;
-use super::witness::{self, Acknowledged, Said, Witness};
-use crate::index::Past;
-use crate::stage::{Numbers, Step};
+use super::witness::{self, Acknowledged, Witness, WitnessContent};
+use crate::index::LoadedHistory;
+use crate::stage::{IssuedNumbers, Step};
 use crate::tree::Tree;
 use crate::{Change, Revision, StoreError};
 
@@ -35,8 +35,8 @@ const FOLD_BYTES: usize = 2 << 20;
 /// What was found on disk.
 pub(super) struct Loaded {
     pub(super) tree: Tree,
-    pub(super) numbers: Numbers,
-    pub(super) past: Past,
+    pub(super) numbers: IssuedNumbers,
+    pub(super) past: LoadedHistory,
 }
 
 /// How much the log holds.
@@ -77,7 +77,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Opens or makes the database of a directory and loads it. Whatever is refused is left as it is.
+    /// Opens or makes the database of a directory and loads it. Whatever is refused is left as it
+    /// is.
     pub(super) fn open(dir: &Path) -> Result<(Disk, Loaded), StoreError> {
         let (path, witness_path) = (dir.join("store.db"), witness::path_in(dir));
         refuse_remains(&path, &witness_path)?;
@@ -225,21 +226,21 @@ impl Disk {
         self.witness = None;
     }
 
-    fn call_witness(&self, dir: &Path, said: Said) -> Result<Witness, StoreError> {
+    fn call_witness(&self, dir: &Path, said: WitnessContent) -> Result<Witness, StoreError> {
         let (path, acknowledged) = (witness::path_in(dir), acknowledged(&self.marks));
         let witness = match said {
-            Said::This { turn, whole: true, .. } => Witness::go_on(&path, turn),
-            Said::This { whole: false, .. } => {
+            WitnessContent::This { turn, whole: true, .. } => Witness::go_on(&path, turn),
+            WitnessContent::This { whole: false, .. } => {
                 tracing::warn!(path = %path.display(), "one of the witness' two places is damaged; it is made anew");
                 Witness::make(dir, acknowledged)
             }
-            Said::Missing | Said::Nothing => Witness::make(dir, acknowledged),
+            WitnessContent::Missing | WitnessContent::Nothing => Witness::make(dir, acknowledged),
         };
         witness.map_err(|error| disk_error("write", &path, error))
     }
 
-    /// Nothing tells whether something is missing. So no number is used that may have been, and whoever remembers one
-    /// begins again.
+    /// Nothing tells whether something is missing. So no number is used that may have been, and
+    /// whoever remembers one begins again.
     fn go_on_without_witness(&mut self, witness: &Path, loaded: &mut Loaded) -> Result<(), StoreError> {
         let beyond = Revision(loaded.numbers.revision.0.saturating_add(UNKNOWN_REVISIONS));
         tracing::error!(
@@ -249,11 +250,12 @@ impl Disk {
         );
         self.begin_again_at(beyond)?;
         loaded.numbers.revision = beyond;
-        loaded.past = Past { oldest: beyond, commits: Vec::new() };
+        loaded.past = LoadedHistory { oldest: beyond, commits: Vec::new() };
         Ok(())
     }
 
-    /// Lets numbering and history begin beyond all that may have been issued since this state; answers where.
+    /// Lets numbering and history begin beyond all that may have been issued since this state;
+    /// answers where.
     pub(super) fn begin_anew(&mut self) -> Result<Revision, StoreError> {
         let beyond = Revision(self.marks.revision.max(self.marks.reserved).0.saturating_add(UNKNOWN_REVISIONS));
         self.begin_again_at(beyond).map(|()| beyond)
@@ -285,7 +287,7 @@ impl Disk {
         }
         let mut rows: RowMap = entries.iter().map(|entry| (entry.row, entry.clone())).collect();
         let mut tree = Tree::from_sorted(entries);
-        let mut past = Past { oldest: self.marks.folded, commits: Vec::new() };
+        let mut past = LoadedHistory { oldest: self.marks.folded, commits: Vec::new() };
         let (size, mut next) = (&mut self.size, self.marks.first);
         tables::records(&self.connection, |record| {
             if record.number != next {
@@ -308,7 +310,7 @@ impl Disk {
             return Err(damaged(format!("record {next} is missing")));
         }
         let revision = self.marks.revision.max(self.marks.reserved);
-        Ok(Loaded { tree, numbers: Numbers { revision, row }, past })
+        Ok(Loaded { tree, numbers: IssuedNumbers { revision, row }, past })
     }
 
     fn check(&self, tree: &Tree) -> Result<(), StoreError> {
@@ -323,7 +325,7 @@ fn acknowledged(marks: &Marks) -> Acknowledged {
     Acknowledged { revision: marks.revision, reserved: marks.reserved }
 }
 
-fn refuse_what_is_behind(marks: &Marks, said: &Said, path: &Path) -> Result<(), StoreError> {
+fn refuse_what_is_behind(marks: &Marks, said: &WitnessContent, path: &Path) -> Result<(), StoreError> {
     let told = said.acknowledged().unwrap_or_default().revision;
     match marks.revision < told {
         true => Err(corrupt(

@@ -15,10 +15,11 @@ use crate::{Revision, StoreError};
 
 /// "everynod" in the file's header, so that a stranger's file is recognised.
 const APPLICATION_ID: i32 = 0x6576_6e64;
-/// 1: rows only. 2: with a log of what was written since. 3: with checksums of numbers and rows, and a witness beside.
+/// 1: rows only. 2: with a log of what was written since. 3: with checksums of numbers and rows,
+/// and a witness beside.
 pub(super) const FORMAT: i32 = 3;
-/// Pages of SQLite's log before they are moved to the main file: 4 MiB. Four times as many made the slowest
-/// commit five times slower (4.5 to 21 ms measured) and the throughput no better.
+/// Pages of SQLite's log before they are moved to the main file: 4 MiB. Four times as many made the
+/// slowest commit five times slower (4.5 to 21 ms measured) and the throughput no better.
 const CHECKPOINT_PAGES: i32 = 1_000;
 
 /// A database appears under its name only when it is whole: an empty or missing one beside its

@@ -1,4 +1,5 @@
-//! What reads the store's files, for the fuzzing targets: any bytes are read or refused, and never a panic.
+//! What reads the store's files, for the fuzzing targets: any bytes are read or refused, and never
+//! a panic.
 
 use super::log::{self, RowMap};
 use super::{wal, witness};

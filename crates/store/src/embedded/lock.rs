@@ -1,4 +1,4 @@
-//! One process per directory, and nobody else's eyes in it.
+//! One process per directory, and no other user reads it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -34,7 +34,8 @@ impl DirectoryLock {
 }
 
 impl Drop for DirectoryLock {
-    /// Not by closing: a child that was forked a moment ago has the file until it begins its program.
+    /// Not by closing: a child that was forked a moment ago has the file until it begins its
+    /// program.
     fn drop(&mut self) {
         // The kernel does it otherwise.
         let _ = self.file.unlock();

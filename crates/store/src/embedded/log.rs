@@ -25,7 +25,8 @@ const DELETED: u8 = 3;
 /// Rows by their numbers.
 pub(super) type RowMap = HashMap<u64, Arc<Entry>>;
 
-/// Appends writes to a record whose newest revision so far is `last` (0: it is empty); returns its newest now.
+/// Appends writes to a record whose newest revision so far is `last` (0: it is empty); returns its
+/// newest now.
 pub(super) fn encode(out: &mut Vec<u8>, steps: &[Step], mut last: Revision) -> Revision {
     for step in steps {
         let since = step.revision.0 - last.0;
@@ -92,11 +93,11 @@ fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) struct Recorded<'a> {
     pub(super) row: u64,
     revision: Revision,
-    what: What<'a>,
+    what: RecordedChange<'a>,
 }
 
 #[derive(Debug)]
-enum What<'a> {
+enum RecordedChange<'a> {
     Created { expires_ms: Option<u64>, key: &'a str, value: &'a [u8] },
     Changed { replaces: Revision, expires_ms: Option<u64>, kept: usize, ends: usize, middle: &'a [u8] },
     Deleted { replaces: Revision },
@@ -118,21 +119,21 @@ pub(super) fn decode(record: &[u8]) -> Option<Vec<Recorded<'_>>> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn what(&mut self, what: u8, revision: Revision) -> Option<What<'a>> {
+    fn what(&mut self, what: u8, revision: Revision) -> Option<RecordedChange<'a>> {
         match what {
-            CREATED => Some(What::Created {
+            CREATED => Some(RecordedChange::Created {
                 expires_ms: self.deadline()?,
                 key: std::str::from_utf8(self.bytes()?).ok()?,
                 value: self.bytes()?,
             }),
-            CHANGED => Some(What::Changed {
+            CHANGED => Some(RecordedChange::Changed {
                 replaces: self.replaces(revision)?,
                 expires_ms: self.deadline()?,
                 kept: usize::try_from(self.number()?).ok()?,
                 ends: usize::try_from(self.number()?).ok()?,
                 middle: self.bytes()?,
             }),
-            DELETED => Some(What::Deleted { replaces: self.replaces(revision)? }),
+            DELETED => Some(RecordedChange::Deleted { replaces: self.replaces(revision)? }),
             _ => None,
         }
     }
@@ -169,7 +170,7 @@ impl<'a> Reader<'a> {
 impl Recorded<'_> {
     /// Whether the row was there before.
     pub(super) fn needs_old(&self) -> bool {
-        !matches!(self.what, What::Created { .. })
+        !matches!(self.what, RecordedChange::Created { .. })
     }
 
     /// Does the write again on rows as they were before it; `None`: it does not fit them.
@@ -177,18 +178,18 @@ impl Recorded<'_> {
         let Recorded { revision, row, what } = self;
         let old = rows.remove(&row);
         let (replaces, entry) = match what {
-            What::Created { expires_ms, key, value } => {
+            RecordedChange::Created { expires_ms, key, value } => {
                 let (key, value): (Key, _) = (key.into(), Bytes::copy_from_slice(value));
                 let kv = KeyValue { key, value, created: revision, modified: revision };
                 (None, Some(Entry { kv, expires_ms, row }))
             }
-            What::Changed { replaces, expires_ms, kept, ends, middle } => {
+            RecordedChange::Changed { replaces, expires_ms, kept, ends, middle } => {
                 let old = &old.as_ref()?.kv;
                 let value = spliced(&old.value, kept, ends, middle)?;
                 let kv = KeyValue { key: old.key.clone(), value, created: old.created, modified: revision };
                 (Some(replaces), Some(Entry { kv, expires_ms, row }))
             }
-            What::Deleted { replaces } => (Some(replaces), None),
+            RecordedChange::Deleted { replaces } => (Some(replaces), None),
         };
         let new = entry.map(Arc::new);
         rows.extend(new.iter().map(|new| (row, new.clone())));

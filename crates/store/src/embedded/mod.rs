@@ -7,7 +7,8 @@
 //!
 //! On disk are the value of every key at one revision, a log of every write since, and one row of
 //! numbers. The log is also the history: after a restart, watches resume from as far back as it
-//! reaches. What a crash lost of the relaxed writes is not in it, and who had seen them is not told.
+//! reaches. What a crash lost of the relaxed writes is not in it, and who had seen them is not
+//! told.
 //!
 //! Invariants:
 //! 1. What is visible is durable, except relaxed writes that are not flushed yet.
@@ -19,15 +20,16 @@
 //!    stays at the state before it: reads go on and the next batch tries again.
 //!
 //!    A full disk still takes deletes and changes that add little (`room`).
-//! 5. What is loaded is all that was acknowledged, or nothing is: the log is looked at before SQLite cuts it where its
-//!    checksums end, rows and numbers have checksums, and a witness outside the log says how far it must reach.
+//! 5. What is loaded is all that was acknowledged, or nothing is: the log is looked at before
+//!    SQLite cuts it where its checksums end, rows and numbers have checksums, and a witness
+//!    outside the log says how far it must reach.
 //!
-//! The directory holds `store.db`, `store.db-wal` while running, `store.witness`, `store.reserve`, and `lock`. After a clean
-//! shutdown the directory is the whole backup.
+//! The directory holds `store.db`, `store.db-wal` while running, `store.witness`, `store.reserve`,
+//! and `lock`. After a clean shutdown the directory is the whole backup.
 
 mod answers;
+mod batch;
 mod checksum;
-mod company;
 mod disk;
 mod file;
 #[cfg(feature = "fuzzing")]
@@ -64,15 +66,15 @@ use crate::stage::{transaction_bytes, validate};
 use crate::{
     BoxFuture, Durability, Health, KeyValue, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch,
 };
-use answers::Teller;
-use company::{Company, Joined};
+use answers::ReplyTask;
+use batch::{Joined, RelaxedBatch};
 use disk::{Disk, Loaded, LogSize};
 use lock::DirectoryLock;
 use reserve::Reserve;
 use room::{HealthFlag, Room};
 pub use salvage::Problem;
 pub use verify::{Repaired, Report, begin_anew, repair, verify};
-use writer::{Pace, Request, Waiting, Writer};
+use writer::{Request, Waiting, Writer, WriterTiming};
 
 /// What may wait for the writer, in KiB of values and one per request: 64 MiB, 65,536 requests.
 /// Beyond it callers wait in their own future.
@@ -87,11 +89,12 @@ pub struct EmbeddedOptions {
     pub limits: Limits,
     /// How long a relaxed write may wait for its fsync.
     pub relaxed_flush_after: Duration,
-    /// How long it may wait for others before it is decided. Short enough for a client that waits (its renewal is good
-    /// for 40 s), long enough for 25 of the 500 renewals a second of 5,000 nodes.
+    /// How long it may wait for others before it is decided. Short enough for a client that waits
+    /// (its renewal is good for 40 s), long enough for 25 of the 500 renewals a second of 5,000
+    /// nodes.
     pub relaxed_gather: Duration,
-    /// Disk that is kept for deletes when everything else is full: SQLite's log of 4 MiB, and what the database grows
-    /// by until rows are free in it.
+    /// Disk that is kept for deletes when everything else is full: SQLite's log of 4 MiB, and what
+    /// the database grows by until rows are free in it.
     pub reserve_bytes: u64,
 }
 
@@ -112,7 +115,7 @@ impl Default for EmbeddedOptions {
 pub struct EmbeddedStore {
     index: Arc<Index>,
     requests: Option<Sender<Request>>,
-    company: Arc<Company>,
+    batch: Arc<RelaxedBatch>,
     queue: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
     /// The answer to every shutdown after the first.
@@ -135,11 +138,11 @@ impl EmbeddedStore {
         let Loaded { tree, numbers, past } = loaded;
         let log = LogSize { writes: limits.log_writes_max, bytes: limits.log_bytes_max };
         let index = Arc::new(Index::with_past(tree, numbers.revision, past, limits, clock));
-        let company = Arc::new(Company::new());
-        let pace = Pace { gather: relaxed_gather, flush_after: relaxed_flush_after, log };
+        let batch = Arc::new(RelaxedBatch::new());
+        let pace = WriterTiming { gather: relaxed_gather, flush_after: relaxed_flush_after, log };
         let room = Room::new(Reserve::new(dir, reserve_bytes));
         let health = room.health.clone();
-        let writer = Writer::new(index.clone(), disk, lock, numbers, company.clone(), pace, room);
+        let writer = Writer::new(index.clone(), disk, lock, numbers, batch.clone(), pace, room);
         let (requests, inbox) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
@@ -148,7 +151,7 @@ impl EmbeddedStore {
         Ok(EmbeddedStore {
             index,
             requests: Some(requests),
-            company,
+            batch,
             queue: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
             thread: Some(thread),
             shut_down: Mutex::new(false),
@@ -174,8 +177,8 @@ impl EmbeddedStore {
         let one = Waiting { transaction, reply };
         match one.transaction.durability {
             Durability::Fsync => self.send(Request::Commit(one))?,
-            Durability::Relaxed => match self.company.join(one) {
-                Joined::First => self.send(Request::Gathering(Teller::start()))?,
+            Durability::Relaxed => match self.batch.join(one) {
+                Joined::First => self.send(Request::Gathering(ReplyTask::start()))?,
                 Joined::Later => {}
                 Joined::Closed => return Err(StoreError::Closed),
             },
@@ -203,7 +206,7 @@ impl EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        // The writer ends when nobody can send any more, and makes everything durable first.
+        // The writer ends when no sender is left, and makes everything durable first.
         self.requests = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -1,7 +1,7 @@
 //! Room that is given up when the disk is full, so that the way out of it still works.
 //!
-//! A delete is a write, too. `store.reserve` holds blocks that nobody else can take; without them SQLite finds room
-//! for deletes and small changes until enough is free again.
+//! A delete is a write, too. `store.reserve` holds blocks that no other program can take; without
+//! them SQLite finds room for deletes and small changes until enough is free again.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -75,8 +75,8 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// Asks the disk of a directory itself: SQLite says only of some disks without room that they are full (`EDQUOT` is an
-/// input or output error to it).
+/// Asks the disk of a directory itself: SQLite says only of some disks without room that they are
+/// full (`EDQUOT` is an input or output error to it).
 pub(super) fn is_disk_full(dir: &Path) -> bool {
     let path = dir.join("store.probe");
     let written = private_file(&path).and_then(|mut file| {

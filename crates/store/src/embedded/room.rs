@@ -1,8 +1,8 @@
 //! What becomes of writes when the disk is full.
 //!
-//! The first batch that finds no room gives the reserve up. From then on what grows is refused, and deletes and
-//! changes that add little are taken: so room can be made through the API. It ends when the reserve can be made again,
-//! or when so many pages of the database itself are free.
+//! The first batch that finds no room gives the reserve up. From then on what grows is refused, and
+//! deletes and changes that add little are taken: so room can be made through the API. It ends when
+//! the reserve can be made again, or when so many pages of the database itself are free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,8 +13,8 @@ use super::reserve::Reserve;
 use crate::tree::Tree;
 use crate::{Health, Transaction, Write};
 
-/// What a transaction may add to the values that are there while the disk is full: a deletion's mark, a condition, a
-/// renewal.
+/// What a transaction may add to the values that are there while the disk is full: a deletion's
+/// mark, a condition, a renewal.
 const GROWTH_MAX: usize = 1_024;
 /// How often a full or failing disk is asked again.
 const ASK_EVERY: Duration = Duration::from_secs(5);

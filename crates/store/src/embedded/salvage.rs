@@ -11,7 +11,7 @@ use super::lock::disk_error;
 use super::log::{self, RowMap};
 use super::tables::{self, Marks, Record};
 use super::wal;
-use super::witness::{self, Said};
+use super::witness::{self, WitnessContent};
 use crate::tree::Entry;
 use crate::{Revision, StoreError};
 
@@ -37,7 +37,7 @@ pub(super) struct Salvage {
     pub(super) newest: Revision,
     /// `None`: they are damaged.
     pub(super) marks: Option<Marks>,
-    pub(super) said: Said,
+    pub(super) said: WitnessContent,
     pub(super) records: u64,
     pub(super) problems: Problems,
 }
@@ -58,8 +58,8 @@ impl Problems {
     }
 }
 
-/// Reads the store of a directory and changes nothing. Fails where not even a part can be read. `progress` is called
-/// now and then with the number of rows and records that were read.
+/// Reads the store of a directory and changes nothing. Fails where not even a part can be read.
+/// `progress` is called now and then with the number of rows and records that were read.
 pub(super) fn read(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Salvage, StoreError> {
     let (path, witness) = (dir.join("store.db"), witness::path_in(dir));
     if !path.exists() && !witness.exists() {
@@ -231,11 +231,13 @@ impl Reader<'_> {
         let problems = &mut self.salvage.problems;
         let ends = self.salvage.marks.map_or(self.salvage.newest, |marks| marks.revision);
         match self.salvage.said {
-            Said::Missing if ends > Revision(0) => problems.add(witness, None, "it is missing"),
-            Said::Missing => {}
-            Said::Nothing => problems.add(witness, None, "nothing in it can be believed"),
-            Said::This { whole: false, .. } => problems.add(witness, None, "one of its two places is damaged"),
-            Said::This { whole: true, .. } => {}
+            WitnessContent::Missing if ends > Revision(0) => problems.add(witness, None, "it is missing"),
+            WitnessContent::Missing => {}
+            WitnessContent::Nothing => problems.add(witness, None, "nothing in it can be believed"),
+            WitnessContent::This { whole: false, .. } => {
+                problems.add(witness, None, "one of its two places is damaged")
+            }
+            WitnessContent::This { whole: true, .. } => {}
         }
         let told = self.salvage.said.acknowledged().map(|told| told.revision);
         if let Some(told) = told.filter(|told| ends < *told) {

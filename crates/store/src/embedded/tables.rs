@@ -142,8 +142,8 @@ pub(super) fn put_marks(connection: &Connection, marks: &Marks) -> rusqlite::Res
     connection.prepare_cached(PUT_NUMBERS)?.execute(numbers.map(u64::cast_signed)).map(drop)
 }
 
-/// Hands out the rows in the order of their numbers, or against it. A row whose checksum is wrong is an error that
-/// is handed out in its place; what SQLite itself cannot read ends it.
+/// Hands out the rows in the order of their numbers, or against it. A row whose checksum is wrong
+/// is an error that is handed out in its place; what SQLite itself cannot read ends it.
 pub(super) fn rows(
     connection: &Connection,
     forwards: bool,

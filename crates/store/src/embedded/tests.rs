@@ -204,7 +204,7 @@ fn renewals_are_decided_together() {
         for renewal in renewals {
             assert!(revisions.insert(renewal.await.unwrap()));
         }
-        // Who still waits at the end is told, too.
+        // Callers that still wait at the end are answered, too.
         let late = tokio::spawn({
             let store = store.clone();
             async move {
@@ -353,7 +353,7 @@ fn damage_is_reported_and_left_alone() {
 }
 
 #[test]
-fn a_missing_database_beside_its_log_is_no_fresh_start() {
+fn a_missing_database_with_its_log_there_is_no_fresh_start() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(&dir).unwrap());
     fs::rename(dir.path().join("store.db"), dir.path().join("store.db-wal")).unwrap();

@@ -10,11 +10,11 @@ use super::file::{log_of, make_tables, store_error, sync_dir};
 use super::lock::{DirectoryLock, disk_error, private_file};
 use super::salvage::{self, Problem, Salvage};
 use super::tables::{self, Marks};
-use super::witness::{self, Acknowledged, Said, Witness};
+use super::witness::{self, Acknowledged, Witness, WitnessContent};
 use crate::{Revision, StoreError};
 
-/// How far numbering leaps after a loss although the witness is there: it may be a second behind after a power cut,
-/// and nobody writes so much in a second.
+/// How far numbering leaps after a loss although the witness is there: it may be a second behind
+/// after a power cut, and no server writes that much in a second.
 const REVISIONS_OF_THE_LAG: u64 = 1_000_000;
 
 /// What was found.
@@ -22,7 +22,7 @@ const REVISIONS_OF_THE_LAG: u64 = 1_000_000;
 pub struct Report {
     /// The newest revision that is there.
     pub revision: Revision,
-    /// The newest one that somebody was told of, at least; `None`: nothing says.
+    /// The newest one that was acknowledged, at least; `None`: nothing says.
     pub acknowledged: Option<Revision>,
     pub keys: u64,
     /// Records of the log.
@@ -36,25 +36,28 @@ pub struct Report {
 /// What a repair did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// The next write comes after this revision; who remembers an older one lists again.
+    /// The next write comes after this revision; clients that remember an older one list again.
     pub goes_on_after: Revision,
     /// Where the damaged files are now.
     pub kept: PathBuf,
 }
 
-/// Reads the whole store of a directory, checks it and changes nothing. `progress` is called now and then with the
-/// number of rows and records that were read.
+/// Reads the whole store of a directory, checks it and changes nothing. `progress` is called now
+/// and then with the number of rows and records that were read.
 ///
-/// Fails with [`StoreError::InUse`] while it runs, and with [`StoreError::Corrupt`] if nothing can be read.
+/// Fails with [`StoreError::InUse`] while it runs, and with [`StoreError::Corrupt`] if nothing can
+/// be read.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, StoreError> {
     let _lock = lock(dir)?;
     salvage::read(dir, progress).map(|salvage| report(&salvage))
 }
 
-/// Makes a sound store of what can be read: the rest is lost. Revisions go on beyond all that may have been issued,
-/// and history begins anew. The files as they were are kept in a directory beside. A sound store is left alone.
+/// Makes a sound store of what can be read: the rest is lost. Revisions go on beyond all that may
+/// have been issued, and history begins anew. The files as they were are kept in a directory
+/// beside. A sound store is left alone.
 ///
-/// Fails as [`verify`] does, and with [`StoreError::Disk`] if the disk refuses; nothing is lost by that.
+/// Fails as [`verify`] does, and with [`StoreError::Disk`] if the disk refuses; nothing is lost by
+/// that.
 pub fn repair(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<(Report, Option<Repaired>), StoreError> {
     let _lock = lock(dir)?;
     let salvage = salvage::read(dir, progress)?;
@@ -69,9 +72,10 @@ pub fn repair(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<(Report, Opti
     Ok((found, Some(Repaired { goes_on_after, kept })))
 }
 
-/// Notes that the store of a directory is an older state that was put back: what was written since has been seen by
-/// clients. Revisions leap beyond all that may have been issued, and history begins anew, so that whoever remembers a
-/// newer state lists again. Answers the revision that the next write comes after.
+/// Notes that the store of a directory is an older state that was put back: what was written since
+/// has been seen by clients. Revisions leap beyond all that may have been issued, and history
+/// begins anew, so that whoever remembers a newer state lists again. Answers the revision that the
+/// next write comes after.
 ///
 /// Fails as [`EmbeddedStore::open`](super::EmbeddedStore::open) does.
 pub fn begin_anew(dir: &Path) -> Result<Revision, StoreError> {
@@ -105,8 +109,8 @@ fn beyond(salvage: &Salvage) -> Revision {
     let told = salvage.said.acknowledged().map(|told| told.revision.max(told.reserved));
     let known = salvage.newest.max(marks.unwrap_or_default()).max(told.unwrap_or_default());
     let leap = match salvage.said {
-        Said::This { .. } => REVISIONS_OF_THE_LAG,
-        Said::Missing | Said::Nothing => UNKNOWN_REVISIONS,
+        WitnessContent::This { .. } => REVISIONS_OF_THE_LAG,
+        WitnessContent::Missing | WitnessContent::Nothing => UNKNOWN_REVISIONS,
     };
     Revision(known.0.saturating_add(leap))
 }
@@ -129,8 +133,9 @@ fn make(fresh: &Path, salvage: &Salvage, revision: Revision) -> rusqlite::Result
     connection.close().map_err(|(_, error)| error)
 }
 
-/// Puts it in place. The damaged log goes first: SQLite would lay it over any database. Whenever this is interrupted,
-/// what is there is refused at a start, because the old witness is ahead of it, or it is the new one.
+/// Puts it in place. The damaged log goes first: SQLite would lay it over any database. Whenever
+/// this is interrupted, what is there is refused at a start, because the old witness is ahead of
+/// it, or it is the new one.
 fn exchange(dir: &Path, fresh: &Path, revision: Revision) -> std::io::Result<PathBuf> {
     let (path, witness) = (dir.join("store.db"), witness::path_in(dir));
     let kept = free_name(dir);

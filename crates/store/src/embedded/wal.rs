@@ -1,12 +1,13 @@
 //! SQLite's write-ahead log, read without SQLite.
 //!
-//! SQLite ends its log at the first frame whose checksum is wrong and says nothing: what a crash tore off was
-//! acknowledged to nobody. A frame that went bad later looks the same to it, and all commits after it are gone. The
-//! difference is what follows: with `synchronous=FULL` a commit is on disk before the next one is begun, so frames
-//! that follow a commit prove that everything up to it was once whole.
+//! SQLite ends its log at the first frame whose checksum is wrong and says nothing: what a crash
+//! tore off was acknowledged to no caller. A frame that went bad later looks the same to it, and
+//! all commits after it are gone. The difference is what follows: with `synchronous=FULL` a commit
+//! is on disk before the next one is begun, so frames that follow a commit prove that everything up
+//! to it was once whole.
 //!
-//! Frames of a transaction that failed may stand behind the newest commit. They end with their own commit at the
-//! latest, so nothing follows them.
+//! Frames of a transaction that failed may stand behind the newest commit. They end with their own
+//! commit at the latest, so nothing follows them.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -71,7 +72,8 @@ struct Scan {
     before: Sum,
     /// The first frame that SQLite does not take.
     bad_at: Option<u64>,
-    /// Whether the frames in a row that led here, the first of them perhaps bad itself, have ended a commit.
+    /// Whether the frames in a row that led here, the first of them perhaps bad itself, have ended
+    /// a commit.
     after_commit: bool,
     later: u64,
     proven: bool,
@@ -192,7 +194,8 @@ mod tests {
             let place = frame.map_or(0, |frame| (HEADER_BYTES + frame * FRAME) as u64);
             match found(&bad) {
                 Some(damage) => assert_eq!(damage.at, place, "byte {at}"),
-                // Nothing proves that it was whole: the checksum that the next one goes on from is gone.
+                // Nothing proves that it was whole: the checksum that the next one goes on from is
+                // gone.
                 None => assert!(frame.is_some_and(|frame| frame + 2 > last), "byte {at} of frame {frame:?}"),
             }
         }

@@ -1,9 +1,9 @@
 //! What was acknowledged, written down outside the log.
 //!
-//! After each commit's fsync and before its answers, the newest revision goes to `store.witness`. So the log may be
-//! ahead of its witness and never behind: a store that ends before it has lost something. The witness outlives the
-//! process at once; it gets an fsync of its own only now and then, so that after a power cut it may say too little,
-//! never too much.
+//! After each commit's fsync and before its answers, the newest revision goes to `store.witness`.
+//! So the log may be ahead of its witness and never behind: a store that ends before it has lost
+//! something. The witness outlives the process at once; it gets an fsync of its own only now and
+//! then, so that after a power cut it may say too little, never too much.
 //!
 //! Two places are written in turn, each with a checksum: one is whole at any moment.
 
@@ -22,7 +22,7 @@ const SLOT_BYTES: usize = 40;
 /// A disk's sector is never shared by both places.
 const SLOT_EVERY: usize = 4_096;
 
-/// The newest numbers that somebody was told.
+/// The newest numbers that were acknowledged to a caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Acknowledged {
     pub(super) revision: Revision,
@@ -32,7 +32,7 @@ pub(super) struct Acknowledged {
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum WitnessContent {
     Missing,
     /// In neither place is anything that can be believed.
     Nothing,
@@ -44,11 +44,11 @@ pub(super) enum Said {
     },
 }
 
-impl Said {
+impl WitnessContent {
     pub(super) fn acknowledged(&self) -> Option<Acknowledged> {
         match self {
-            Said::This { acknowledged, .. } => Some(*acknowledged),
-            Said::Missing | Said::Nothing => None,
+            WitnessContent::This { acknowledged, .. } => Some(*acknowledged),
+            WitnessContent::Missing | WitnessContent::Nothing => None,
         }
     }
 }
@@ -57,23 +57,23 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
     dir.join("store.witness")
 }
 
-pub(super) fn read(path: &Path) -> io::Result<Said> {
+pub(super) fn read(path: &Path) -> io::Result<WitnessContent> {
     let mut bytes = Vec::new();
     match File::open(path) {
         // Longer ones are not ours.
         Ok(file) => file.take(2 * SLOT_EVERY as u64).read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Said::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(WitnessContent::Missing),
         Err(error) => return Err(error),
     };
     Ok(parse(&bytes))
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Said {
+pub(super) fn parse(bytes: &[u8]) -> WitnessContent {
     let slots = [slot(bytes, 0), slot(bytes, SLOT_EVERY)];
     let whole = slots.iter().all(Option::is_some);
     match slots.into_iter().flatten().max_by_key(|(turn, _)| *turn) {
-        Some((turn, acknowledged)) => Said::This { acknowledged, turn, whole },
-        None => Said::Nothing,
+        Some((turn, acknowledged)) => WitnessContent::This { acknowledged, turn, whole },
+        None => WitnessContent::Nothing,
     }
 }
 
@@ -153,26 +153,26 @@ mod tests {
     fn a_file_of_another_build_is_read() {
         let file = include_bytes!("../../../../fuzz/corpus/store_witness/whole");
         let acknowledged = Acknowledged { revision: Revision(300), reserved: Revision(0) };
-        assert_eq!(parse(file), Said::This { acknowledged, turn: 2, whole: true });
+        assert_eq!(parse(file), WitnessContent::This { acknowledged, turn: 2, whole: true });
     }
 
     #[test]
     fn the_newest_is_read_and_one_place_is_always_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = path_in(dir.path());
-        assert_eq!(read(&path).unwrap(), Said::Missing);
+        assert_eq!(read(&path).unwrap(), WitnessContent::Missing);
         let mut witness = Witness::make(dir.path(), at(1)).unwrap();
         for revision in 2..7 {
             witness.write(at(revision)).unwrap();
             witness.sync().unwrap();
             let bytes = fs::read(&path).unwrap();
-            let Said::This { acknowledged, turn, whole: true } = parse(&bytes) else { panic!("not whole") };
+            let WitnessContent::This { acknowledged, turn, whole: true } = parse(&bytes) else { panic!("not whole") };
             assert_eq!(acknowledged, at(revision));
             witness = Witness::go_on(&path, turn).unwrap();
             for byte in 0..bytes.len() {
                 let mut bad = bytes.clone();
                 bad[byte] ^= 1 << (byte % 8);
-                let Said::This { acknowledged, .. } = parse(&bad) else { panic!("byte {byte}: nothing") };
+                let WitnessContent::This { acknowledged, .. } = parse(&bad) else { panic!("byte {byte}: nothing") };
                 assert!([at(revision), at(revision - 1)].contains(&acknowledged), "byte {byte}");
             }
             for length in 0..bytes.len() {

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::answers::{Answers, Teller};
-use super::company::Company;
+use super::answers::{Answers, ReplyTask};
+use super::batch::RelaxedBatch;
 use super::disk::{Commit, Disk, LogSize};
 use super::lock::DirectoryLock;
 use super::room::{Room, grows};
 use crate::index::Index;
-use crate::stage::{Numbers, Stage, Step, transaction_bytes};
+use crate::stage::{IssuedNumbers, Stage, Step, transaction_bytes};
 use crate::{Durability, Health, Outcome, Revision, StoreError, Transaction, limits};
 
 /// Transactions that share one fsync. At 10 us of SQLite each a batch stays below 10 ms.
@@ -26,10 +26,11 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const RELAXED_WRITES_MAX: usize = 16_384;
 /// What one batch at most writes, and some: a log that is never quiet stops growing.
 const FOLDED_PER_BATCH: usize = 2 * BATCH_TRANSACTIONS_MAX;
-/// Bytes folded at once: 1,000 pods. Who comes meanwhile has to wait. Renewals are 25 bytes each, so that many of
-/// them still meet in one row.
+/// Bytes folded at once: 1,000 pods. Requests that come meanwhile have to wait. Renewals are 25
+/// bytes each, so that many of them still meet in one row.
 const FOLDED_BYTES_MAX: usize = 2 << 20;
-/// Folding much holds the writer for a while, so it waits until nobody has waited for an fsync for so long.
+/// Folding much holds the writer for a while, so it waits until no caller has waited for an fsync
+/// for this long.
 const QUIET: Duration = Duration::from_secs(2);
 /// A power cut takes no more than this from the witness.
 const WITNESS_LAG: Duration = Duration::from_secs(1);
@@ -44,8 +45,9 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Request {
     Commit(Waiting),
-    /// The first of some relaxed transactions has come to the [`Company`]; who will tell them.
-    Gathering(Option<Teller>),
+    /// The first of some relaxed transactions has come to the [`RelaxedBatch`]; the task that will
+    /// answer them.
+    Gathering(Option<ReplyTask>),
     Expire {
         reply: Reply<()>,
     },
@@ -63,10 +65,10 @@ pub(super) struct Waiting {
 
 /// What came in one turn.
 #[derive(Default)]
-struct Gathered {
+struct WriterIntake {
     waiting: Vec<Waiting>,
     /// Some relaxed transactions have begun to gather, and who will tell them.
-    gathering: Option<Option<Teller>>,
+    gathering: Option<Option<ReplyTask>>,
     last: Last,
 }
 
@@ -81,8 +83,8 @@ enum Last {
 
 /// What the writer does when it has nothing else to do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// How long relaxed transactions wait for company.
+pub(super) struct WriterTiming {
+    /// How long relaxed transactions wait to be committed together.
     pub(super) gather: Duration,
     /// How long a relaxed write may wait for its fsync.
     pub(super) flush_after: Duration,
@@ -90,8 +92,9 @@ pub(super) struct Pace {
     pub(super) log: LogSize,
 }
 
-/// The writer's end of the company: however it ends, also by a defect, nobody is left waiting there.
-struct Host(Arc<Company>);
+/// The writer's end of the batch: however it ends, also by a defect, no caller is left waiting
+/// there.
+struct Host(Arc<RelaxedBatch>);
 
 impl Drop for Host {
     fn drop(&mut self) {
@@ -103,25 +106,25 @@ pub(super) struct Writer {
     index: Arc<Index>,
     disk: Disk,
     _lock: DirectoryLock,
-    numbers: Numbers,
+    numbers: IssuedNumbers,
     /// Durably reserved for relaxed writes.
     reserved: Revision,
-    company: Host,
+    batch: Host,
     /// When to decide the transactions that gather there: set while there are any.
     decide_at: Option<Instant>,
-    /// Who tells them.
-    teller: Option<Teller>,
+    /// The task that answers them.
+    reply_task: Option<ReplyTask>,
     /// Relaxed writes that are visible and not on disk.
     relaxed: Vec<Step>,
     /// When they must be: set while there are any.
     flush_at: Option<Instant>,
     /// When the witness must be durable: set while something is newer in it.
     witness_at: Option<Instant>,
-    /// Before then folding much would make somebody wait.
+    /// Before then folding much would make a caller wait.
     quiet_at: Instant,
     /// Nothing is folded before then.
     fold_at: Instant,
-    pace: Pace,
+    pace: WriterTiming,
     room: Room,
     failing: bool,
 }
@@ -131,9 +134,9 @@ impl Writer {
         index: Arc<Index>,
         disk: Disk,
         lock: DirectoryLock,
-        numbers: Numbers,
-        company: Arc<Company>,
-        pace: Pace,
+        numbers: IssuedNumbers,
+        batch: Arc<RelaxedBatch>,
+        pace: WriterTiming,
         room: Room,
     ) -> Writer {
         let fold_at = Instant::now();
@@ -143,9 +146,9 @@ impl Writer {
             _lock: lock,
             numbers,
             reserved: Revision(0),
-            company: Host(company),
+            batch: Host(batch),
             decide_at: None,
-            teller: None,
+            reply_task: None,
             relaxed: Vec::new(),
             flush_at: None,
             witness_at: None,
@@ -157,7 +160,7 @@ impl Writer {
         }
     }
 
-    /// Runs until shutdown is asked for or nobody is left to ask.
+    /// Runs until shutdown is asked for or no sender is left.
     pub(super) fn run(mut self, inbox: &Receiver<Request>) {
         self.room.begin();
         loop {
@@ -172,7 +175,7 @@ impl Writer {
                 }
             };
             let mut came = gather(request, inbox);
-            self.join_company(&mut came);
+            self.join_batch(&mut came);
             self.turn(came.waiting);
             match came.last {
                 Last::Nothing => self.on_time(),
@@ -186,19 +189,19 @@ impl Writer {
         }
     }
 
-    /// Adds those who gather, if their moment is over or somebody else is served anyway.
-    fn join_company(&mut self, came: &mut Gathered) {
-        if let Some(teller) = came.gathering.take() {
+    /// Adds those who gather, if their moment is over or the writer is awake for others anyway.
+    fn join_batch(&mut self, came: &mut WriterIntake) {
+        if let Some(reply_task) = came.gathering.take() {
             self.decide_at.get_or_insert_with(|| Instant::now() + self.pace.gather);
-            self.teller = teller;
+            self.reply_task = reply_task;
         }
         let busy = !came.waiting.is_empty() || !matches!(came.last, Last::Nothing);
         if !busy && self.decide_at.is_none_or(|at| at > Instant::now()) {
             return;
         }
-        let (company, left) = self.company.0.take(BATCH_TRANSACTIONS_MAX);
+        let (batch, left) = self.batch.0.take(BATCH_TRANSACTIONS_MAX);
         self.decide_at = left.then(Instant::now);
-        came.waiting.extend(company);
+        came.waiting.extend(batch);
     }
 
     fn wait(&self, inbox: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
@@ -247,7 +250,8 @@ impl Writer {
         self.fold_if_due();
     }
 
-    /// Keeps the log within its limits: up to half of it at once when it is quiet, in small pieces when it never is.
+    /// Keeps the log within its limits: up to half of it at once when it is quiet, in small pieces
+    /// when it never is.
     fn fold_if_due(&mut self) {
         let LogSize { writes, bytes } = self.pace.log;
         let grown = LogSize { writes: writes * limits::LOG_GROWTH_MAX, bytes: bytes * limits::LOG_GROWTH_MAX };
@@ -333,11 +337,11 @@ impl Writer {
         (stage, decided)
     }
 
-    /// Answers; to a company through its teller.
+    /// Answers; to a batch through its reply task.
     fn answer(&mut self, waiting: Vec<Waiting>, outcomes: Vec<Outcome>) {
         let answers = Answers(waiting.into_iter().map(|one| one.reply).zip(outcomes).collect());
-        match self.teller.take() {
-            Some(teller) => teller.tell(answers),
+        match self.reply_task.take() {
+            Some(reply_task) => reply_task.tell(answers),
             None => drop(answers),
         }
     }
@@ -403,7 +407,7 @@ impl Writer {
         self.index.close();
         let stage = self.index.stage(self.numbers);
         if self.reserved > Revision(0) || !self.relaxed.is_empty() {
-            // Numbers burned by a failed batch may have reached nobody, but stay burned.
+            // Numbers burned by a failed batch may have reached no reader, but stay burned.
             let commit = Commit {
                 revision: self.numbers.revision.max(stage.revision),
                 reserved: Revision(0),
@@ -428,17 +432,17 @@ impl Writer {
 }
 
 /// Takes what waits, up to the limits of a batch.
-fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> Gathered {
-    let (mut came, mut bytes, mut next) = (Gathered::default(), 0, first);
+fn gather(first: Option<Request>, inbox: &Receiver<Request>) -> WriterIntake {
+    let (mut came, mut bytes, mut next) = (WriterIntake::default(), 0, first);
     while let Some(request) = next {
         match request {
             Request::Commit(one) => {
                 bytes += transaction_bytes(&one.transaction);
                 came.waiting.push(one);
             }
-            Request::Gathering(teller) => came.gathering = Some(teller),
-            Request::Expire { reply } => return Gathered { last: Last::Expire(reply), ..came },
-            Request::Shutdown { reply } => return Gathered { last: Last::Shutdown(reply), ..came },
+            Request::Gathering(reply_task) => came.gathering = Some(reply_task),
+            Request::Expire { reply } => return WriterIntake { last: Last::Expire(reply), ..came },
+            Request::Shutdown { reply } => return WriterIntake { last: Last::Shutdown(reply), ..came },
         }
         let full = came.waiting.len() >= BATCH_TRANSACTIONS_MAX || bytes >= BATCH_BYTES_MAX;
         next = if full { None } else { inbox.try_recv().ok() };
@@ -485,10 +489,10 @@ mod tests {
         let index = Index::new(loaded.tree, Revision(0), Limits::default(), clock);
         let flush_after = Duration::from_secs(1);
         let log = LogSize { writes: 1_000, bytes: 1 << 20 };
-        let pace = Pace { gather: Duration::ZERO, flush_after, log };
-        let company = Arc::new(Company::new());
+        let pace = WriterTiming { gather: Duration::ZERO, flush_after, log };
+        let batch = Arc::new(RelaxedBatch::new());
         let room = Room::new(super::super::reserve::Reserve::new(dir.path(), 0));
-        let mut writer = Writer::new(Arc::new(index), disk, lock, Numbers::default(), company, pace, room);
+        let mut writer = Writer::new(Arc::new(index), disk, lock, IssuedNumbers::default(), batch, pace, room);
         let mut commit = |durability, expires_in| {
             let (reply, mut answer) = oneshot::channel();
             let mut transaction = suite::writes([suite::put_of("/a", "1")]);

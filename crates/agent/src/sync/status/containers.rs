@@ -150,7 +150,7 @@ fn waiting(seen: &Seen, entry: &ContainerMemory) -> ContainerState {
 fn terminated(seen: &Seen, found: &cri::Container) -> ContainerState {
     let default = if found.exit_code == 0 { "Completed" } else { "Error" };
     let reason = if found.reason.is_empty() { default } else { &found.reason };
-    let message = if found.message.is_empty() { told_message(seen, found) } else { Some(found.message.clone()) };
+    let message = if found.message.is_empty() { termination_message(seen, found) } else { Some(found.message.clone()) };
     let terminated = ContainerStateTerminated {
         container_id: Some(container_id(seen, &found.id)),
         exit_code: found.exit_code,
@@ -183,7 +183,7 @@ pub(super) fn share_messages(init: &mut [ContainerStatus], ordinary: &mut [Conta
 }
 
 /// The last words that were told before their file went away with the rest of an ended pod.
-fn told_message(seen: &Seen, found: &cri::Container) -> Option<String> {
+fn termination_message(seen: &Seen, found: &cri::Container) -> Option<String> {
     let prior = seen.pod.status.as_ref().and_then(|status| prior_status(status, &found.name))?;
     let states = [&prior.state, &prior.last_state].into_iter().flatten();
     let mut ended = states.filter_map(|state| state.terminated.as_ref());

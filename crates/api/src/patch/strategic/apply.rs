@@ -1,7 +1,8 @@
 //! Applying a strategic merge patch.
 //!
-//! The same walk serves two purposes, told apart by [`Mode`]: the server merges a patch into an object and obeys the
-//! directives; the differ merges the patch of changes into the patch of deletions and keeps them.
+//! The same walk serves two purposes, told apart by [`Mode`]: the server merges a patch into an
+//! object and obeys the directives; the differ merges the patch of changes into the patch of
+//! deletions and keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +25,8 @@ pub(super) enum Mode {
     Patch,
 }
 
-/// `document` with `patch` applied (DS-I14). Both must be JSON objects. No directive remains in the result.
+/// `document` with `patch` applied (DS-I14). Both must be JSON objects. No directive remains in the
+/// result.
 pub fn apply<S: MergeSchema>(document: Value, patch: Value, schema: S) -> Result<Value, PatchError> {
     match (document, patch) {
         (Value::Object(document), Value::Object(patch)) => {
@@ -68,7 +70,8 @@ fn unknown_mark(mark: &Value, mut patch: Members) -> PatchError {
     PatchError::not_understood(format!("unknown patch type: {shown} in map: {}", go_print(&Value::Object(patch))))
 }
 
-/// `$retainKeys`: removes the members of `target` that are not named; the patch may set only named ones (DS-I17).
+/// `$retainKeys`: removes the members of `target` that are not named; the patch may set only named
+/// ones (DS-I17).
 fn retain_keys(target: &mut Members, patch: &mut Members, mode: Mode) -> Result<(), PatchError> {
     let Some(directive) = patch.remove(RETAIN_KEYS) else {
         return Ok(());
@@ -108,7 +111,8 @@ fn keep_directive(
     }
 }
 
-/// `$setElementOrder/<list>`: merges that list and puts it in order, and takes both out of the patch.
+/// `$setElementOrder/<list>`: merges that list and puts it in order, and takes both out of the
+/// patch.
 fn merge_ordered_lists<S: MergeSchema>(
     target: &mut Members,
     patch: &mut Members,
@@ -203,7 +207,8 @@ fn delete_from_primitive_list(target: &mut Members, key: String, gone: Value, mo
     Ok(())
 }
 
-/// A value that stands nowhere yet. In an object its directives and nulls take effect, as if merged into nothing.
+/// A value that stands nowhere yet. In an object its directives and nulls take effect, as if merged
+/// into nothing.
 fn added<S: MergeSchema>(value: Value, schema: S, mode: Mode) -> Result<Value, PatchError> {
     match (value, mode) {
         (value, Mode::Patch) => Ok(value),
@@ -248,7 +253,8 @@ fn merge_scalars(live: Vec<Value>, change: Vec<Value>) -> Result<Vec<Value>, Pat
     order::arrange(both, &change_order, &live_order, None)
 }
 
-/// Merges lists of maps by their merge key: marked elements first, then each of the others into its counterpart.
+/// Merges lists of maps by their merge key: marked elements first, then each of the others into its
+/// counterpart.
 fn merge_keyed<S: MergeSchema>(
     mut live: Vec<Value>,
     change: Vec<Value>,

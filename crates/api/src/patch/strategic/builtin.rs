@@ -1,7 +1,7 @@
 //! The merge schema of the kinds that the API server knows (DS-I15, DS-I17).
 //!
-//! Only what differs from the default is written down: maps merge, lists are replaced. So tolerations, taints,
-//! `command`, `args` and a service account's image pull secrets do not appear.
+//! Only what differs from the default is written down: maps merge, lists are replaced. So
+//! tolerations, taints, `command`, `args` and a service account's image pull secrets do not appear.
 
 use super::{FieldMerge, MergeSchema, Strategy};
 
@@ -10,9 +10,9 @@ use super::{FieldMerge, MergeSchema, Strategy};
 pub struct BuiltIn(Option<&'static Type>);
 
 impl BuiltIn {
-    /// The schema of objects of `kind` in API group `group` (`""` for the core group). Kinds that need nothing
-    /// special merge their metadata as all do. Whether a kind is built in at all is for the caller to know:
-    /// custom resources refuse strategic merge with 415 (DS-I13).
+    /// The schema of objects of `kind` in API group `group` (`""` for the core group). Kinds that
+    /// need nothing special merge their metadata as all do. Whether a kind is built in at all is
+    /// for the caller to know: custom resources refuse strategic merge with 415 (DS-I13).
     pub fn for_kind(group: &str, kind: &str) -> BuiltIn {
         let found = match (group, kind) {
             ("", "Pod") => &POD,
@@ -77,7 +77,8 @@ const fn keyed(key: &'static str, of: &'static Type) -> Rule {
     Rule { strategy: Strategy::Merge, merge_key: Some(key), retain_keys: false, of }
 }
 
-/// As [`keyed`]; the differ names the members that remain, so that a changed union drops the old variant.
+/// As [`keyed`]; the differ names the members that remain, so that a changed union drops the old
+/// variant.
 const fn keyed_union(key: &'static str, of: &'static Type) -> Rule {
     Rule { strategy: Strategy::Merge, merge_key: Some(key), retain_keys: true, of }
 }

@@ -1,4 +1,5 @@
-//! Making strategic merge patches: from two versions of an object, or from three as `kubectl apply` does (DS-I20).
+//! Making strategic merge patches: from two versions of an object, or from three as `kubectl apply`
+//! does (DS-I20).
 
 use std::cmp::Ordering;
 
@@ -30,9 +31,9 @@ pub fn create_two_way<S: MergeSchema>(original: &Value, modified: &Value, schema
     diff_maps(members(original)?, members(modified)?, schema, scope).map(Value::Object)
 }
 
-/// The patch that `kubectl apply` sends: it brings `current` (live) to `modified` (the manifest), and removes what
-/// `original` (the manifest applied last) had and `modified` has no more. Everything else on `current` stays.
-/// The identity of the object must not change.
+/// The patch that `kubectl apply` sends: it brings `current` (live) to `modified` (the manifest),
+/// and removes what `original` (the manifest applied last) had and `modified` has no more.
+/// Everything else on `current` stays. The identity of the object must not change.
 pub fn diff3<S: MergeSchema>(
     original: &Value,
     modified: &Value,

@@ -1,4 +1,5 @@
-//! The order of merged lists: `$setElementOrder` before the patch's own order before the live order.
+//! The order of merged lists: `$setElementOrder` before the patch's own order before the live
+//! order.
 
 use std::collections::BTreeMap;
 
@@ -61,8 +62,9 @@ impl Ranks {
 /// An element with its identity.
 type Named = (String, Value);
 
-/// Puts `merged` in order. Elements known to `patch_order` take that order, the others keep `live_order`; the two
-/// rows are then interleaved so that an element stays before one that it preceded in `live_order`, where possible.
+/// Puts `merged` in order. Elements known to `patch_order` take that order, the others keep
+/// `live_order`; the two rows are then interleaved so that an element stays before one that it
+/// preceded in `live_order`, where possible.
 pub(super) fn arrange(
     merged: Vec<Value>,
     patch_order: &Ranks,
@@ -101,7 +103,8 @@ fn interleave(others: Vec<Named>, known: Vec<Named>, live_order: &Ranks) -> Vec<
     row
 }
 
-/// Checks that the patch's elements occur in the `$setElementOrder` list in the same order. Deletions need not.
+/// Checks that the patch's elements occur in the `$setElementOrder` list in the same order.
+/// Deletions need not.
 pub(super) fn check(patch: &[Value], order: &[Value], merge_key: Option<&str>) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());

@@ -49,9 +49,9 @@ const FURTHER: [(&str, &str); 13] = [
 ];
 
 /// The pod `team/mine` runs on the node, and refers to everything that is called `used`.
-struct Told;
+struct FixedRelations;
 
-impl Relations for Told {
+impl Relations for FixedRelations {
     fn runs_here(&self, namespace: &str, pod: &str) -> bool {
         (namespace, pod) == ("team", "mine")
     }
@@ -105,7 +105,7 @@ fn subresources() -> Vec<(&'static str, &'static str, &'static str)> {
 fn an_agent_may_do_what_a_kubelet_may() {
     let mut allowed = String::new();
     for (group, resource, subresource) in subresources() {
-        let may = |verb: &&&str| decide(NODE, &favoured(verb, group, resource, subresource), &Told).is_ok();
+        let may = |verb: &&&str| decide(NODE, &favoured(verb, group, resource, subresource), &FixedRelations).is_ok();
         let verbs: Vec<&str> = VERBS.iter().filter(may).copied().collect();
         if !verbs.is_empty() {
             let below = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
@@ -233,6 +233,6 @@ fn refusals_have_kubernetes_words() {
             Some((_, name)) => attributes.selected_name = name.to_owned(),
             None => {}
         }
-        assert_eq!(decide(NODE, &attributes, &Told), Err((*words).to_owned()), "{attributes:?}");
+        assert_eq!(decide(NODE, &attributes, &FixedRelations), Err((*words).to_owned()), "{attributes:?}");
     }
 }

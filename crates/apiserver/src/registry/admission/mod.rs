@@ -102,7 +102,7 @@ impl Registry {
         let kv = kv.ok_or_else(|| Status::not_found(&NAMESPACE, &target.namespace))?;
         let condition = Condition::ModifiedAt(key, kv.modified);
         let item = self.topic(info)?.item(kv);
-        match item.traits().field("status.phase") {
+        match item.selectable().field("status.phase") {
             Some("Terminating") => Err(terminating(target)),
             _ => Ok(Some(condition)),
         }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn told(group: &str, plural: &str, value: &Value) -> Vec<String> {
+fn warnings_of(group: &str, plural: &str, value: &Value) -> Vec<String> {
     on_create(find(group, plural).unwrap(), value)
 }
 
@@ -47,13 +47,13 @@ fn templates() {
         ),
     ];
     for (spec, expected) in cases {
-        let found = told("apps", "daemonsets", &json!({"spec": {"template": {"spec": spec}}}));
+        let found = warnings_of("apps", "daemonsets", &json!({"spec": {"template": {"spec": spec}}}));
         let expected = (!expected.is_empty()).then(|| format!("spec.template.spec.{expected}"));
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
     let annotated = json!({"spec": {"template": {"metadata": {"annotations": {"scheduler.alpha.kubernetes.io/critical-pod": ""}}}}});
     let text = "spec.template.metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the \"priorityClassName\" field instead";
-    assert_eq!(told("apps", "daemonsets", &annotated), [text]);
+    assert_eq!(warnings_of("apps", "daemonsets", &annotated), [text]);
     let info = find("apps", "daemonsets").unwrap();
     assert!(on_update(info, &annotated, &annotated).is_empty(), "the template did not change");
     assert_eq!(on_update(info, &annotated, &json!({})), [text]);
@@ -61,19 +61,19 @@ fn templates() {
 
 #[test]
 fn the_other_kinds() {
-    let dots = told("", "pods", &json!({"metadata": {"name": "a.b"}}));
+    let dots = warnings_of("", "pods", &json!({"metadata": {"name": "a.b"}}));
     assert_eq!(
         dots,
         [
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]"
         ]
     );
-    assert!(told("", "pods", &json!({"metadata": {"name": "a"}})).is_empty());
+    assert!(warnings_of("", "pods", &json!({"metadata": {"name": "a"}})).is_empty());
     let owners = json!({"metadata": {"ownerReferences": [{"uid": "1"}, {"uid": "2"}, {"uid": "1"}]}});
-    assert!(told("", "configmaps", &owners)[0].ends_with("duplicate UID(s) observed: 1"));
-    assert_eq!(told("", "endpoints", &json!({})).len(), 1);
+    assert!(warnings_of("", "configmaps", &owners)[0].ends_with("duplicate UID(s) observed: 1"));
+    assert_eq!(warnings_of("", "endpoints", &json!({})).len(), 1);
     let old = json!({"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
-    assert!(told("", "serviceaccounts", &old)[0].contains("deprecated in v1.32+"));
-    let node = told("", "nodes", &json!({"spec": {"externalID": "x"}}));
+    assert!(warnings_of("", "serviceaccounts", &old)[0].contains("deprecated in v1.32+"));
+    let node = warnings_of("", "nodes", &json!({"spec": {"externalID": "x"}}));
     assert_eq!(node, ["spec.externalID: this field is deprecated, and is unused by Kubernetes"]);
 }

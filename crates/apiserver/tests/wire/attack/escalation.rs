@@ -21,7 +21,7 @@ fn role(name: &str, group: &str, resource: &str, verb: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_owner_of_a_namespace_gives_nobody_more_than_it_has() {
+async fn an_owner_of_a_namespace_gives_no_user_more_than_it_has() {
     let world = World::make().await;
     let owner = Client::connect(&world.server, &world.who("owner")).await;
     let team = format!("{RBAC}/namespaces/team");
@@ -131,7 +131,7 @@ async fn pages_versions_and_selectors_show_nothing_of_another_namespace() {
 
 /// The certificate that the server shows to its clients is none of a client.
 #[tokio::test]
-async fn the_servers_own_certificate_lets_nobody_in() {
+async fn the_servers_own_certificate_admits_no_client() {
     let world = World::make().await;
     let stolen = Who::Certificate(world.stolen("apiserver"));
     let connected = tokio::spawn(async move {

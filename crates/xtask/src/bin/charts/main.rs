@@ -1,12 +1,14 @@
-//! Draws what the benchmark measured: `charts FROM TO` reads the JSON files of `scripts/bench-fleet.sh` in FROM, and
-//! writes three pictures to TO, with copies of the files that they show.
+//! Draws what the benchmark measured: `charts FROM TO` reads the JSON files of
+//! `scripts/bench-fleet.sh` in FROM, and writes three pictures to TO, with copies of the files that
+//! they show.
 //!
 //! * `time-to-ready.svg`: from apply until all are ready, against the number of nodes;
 //! * `memory.svg`: resident memory, against the number of nodes;
 //! * `latency.svg`: how long one more node waits for its pod, as a distribution.
 //!
-//! Beside our series stand the figures of stock Kubernetes 1.36.2 on the same kind of machine (README.md, *How it
-//! compares*), and, where there is a file `peer-….json`, what was measured of another cluster in the same run.
+//! Beside our series stand the figures of stock Kubernetes 1.36.2 on the same kind of machine
+//! (README.md, *How it compares*), and, where there is a file `peer-….json`, what was measured of
+//! another cluster in the same run.
 
 mod draw;
 mod runs;
@@ -18,11 +20,13 @@ use anyhow::{Context, ensure};
 use crate::draw::{Axis, Chart, Look, Series};
 use crate::runs::{Run, Runs};
 
-/// Stock Kubernetes with lifted client limits: nodes, and seconds or MiB (etcd, API server, controllers, scheduler).
+/// Stock Kubernetes with lifted client limits: nodes, and seconds or MiB (etcd, API server,
+/// controllers, scheduler).
 const PEER_READY: [(f64, f64); 2] = [(1000.0, 4.6), (5000.0, 16.8)];
 const PEER_APPLIED: [(f64, f64); 2] = [(1000.0, 962.0), (5000.0, 2099.0)];
 const PEER_UPDATED: [(f64, f64); 1] = [(5000.0, 3899.0)];
-/// The same at 5,000 nodes, 20 samples: milliseconds, and the share of nodes that had their pod bound by then.
+/// The same at 5,000 nodes, 20 samples: milliseconds, and the share of nodes that had their pod
+/// bound by then.
 const PEER_BOUND: [(f64, f64); 3] = [(38.0, 50.0), (70.0, 90.0), (146.0, 100.0)];
 
 const NODES: [f64; 6] = [500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0];

@@ -1,8 +1,9 @@
 //! What the JSON schemas do not say: how Go writes a field, and how lists merge.
 //!
 //! Each table is a text of lines `Type field field …`; a type is the end of a definition's name
-//! (`Container`, or `core.v1.Event` where that alone would be ambiguous). Sources: the field tags that the
-//! Kubernetes API reference and its published OpenAPI documents show (DS-I15, DS-I16, DS-I17).
+//! (`Container`, or `core.v1.Event` where that alone would be ambiguous). Sources: the field tags
+//! that the Kubernetes API reference and its published OpenAPI documents show (DS-I15, DS-I16,
+//! DS-I17).
 
 /// Pointers to scalars: a zero value that was sent is kept.
 pub const POINTERS: &str = "
@@ -76,8 +77,8 @@ PriorityClass preemptionPolicy
 TokenRequestSpec expirationSeconds
 ";
 
-/// Fields that Go always writes although the schema calls them optional: structs held by value, times held by
-/// value (`null` when zero), scalars and lists without `omitempty`.
+/// Fields that Go always writes although the schema calls them optional: structs held by value,
+/// times held by value (`null` when zero), scalars and lists without `omitempty`.
 pub const ALWAYS: &str = "
 Pod spec status
 Node spec status
@@ -249,7 +250,8 @@ pub const ATOMIC_TYPES: &str = "ObjectReference LocalObjectReference SecretRefer
 ConfigMapKeySelector FileKeySelector ObjectFieldSelector ResourceFieldSelector LabelSelector NodeSelector \
 NodeSelectorTerm OwnerReference TypedLocalObjectReference EndpointAddress core.v1.EndpointPort rbac.v1.Subject RoleRef";
 
-/// The entry `field`, or `field=VALUE`, of a type in one of the tables; the value is empty where there is none.
+/// The entry `field`, or `field=VALUE`, of a type in one of the tables; the value is empty where
+/// there is none.
 pub fn look_up<'t>(table: &'t str, definition: &str, field: &str) -> Option<&'t str> {
     let of_type = |line: &&str| line.split(' ').next().is_some_and(|name| names(definition, name));
     let fields = table.lines().filter(of_type).flat_map(|line| line.split(' ').skip(1));

@@ -1,13 +1,16 @@
 //! Writes the schema data of the API server from the JSON schemas that `k8s-openapi` carries.
 //!
-//! Two files, one line per type: `v1_36.types.json` holds what decoding needs (types, what Go writes, how lists
-//! merge), `v1_36.docs.json` the descriptions, which only OpenAPI needs. Run it from the workspace's root:
-//! `cargo run -p xtask --features schema --bin schema`. A field reads `TYPE FLAG… WORD:VALUE…`:
+//! Two files, one line per type: `v1_36.types.json` holds what decoding needs (types, what Go
+//! writes, how lists merge), `v1_36.docs.json` the descriptions, which only OpenAPI needs. Run it
+//! from the workspace's root: `cargo run -p xtask --features schema --bin schema`. A field reads
+//! `TYPE FLAG… WORD:VALUE…`:
 //!
-//! - TYPE: `string` `bool` `i32` `i64` `double` `bytes` `time` `microtime` `quantity` `intstr` `any`, `@DEFINITION`,
-//!   `[]TYPE`, `{}TYPE`.
-//! - FLAG: `!` required; `=` always written; `*` a pointer, so zero is kept; neither: dropped when zero.
-//! - WORD: `merge` (key; `retain` beside it), `keys` (of a list map), `set`, `atomic`, `go` (type name).
+//! - TYPE: `string` `bool` `i32` `i64` `double` `bytes` `time` `microtime` `quantity` `intstr`
+//!   `any`, `@DEFINITION`, `[]TYPE`, `{}TYPE`.
+//! - FLAG: `!` required; `=` always written; `*` a pointer, so zero is kept; neither: dropped when
+//!   zero.
+//! - WORD: `merge` (key; `retain` beside it), `keys` (of a list map), `set`, `atomic`, `go` (type
+//!   name).
 
 mod facts;
 

@@ -4,42 +4,42 @@ use std::fmt;
 
 use everynode_api::ports::Propagation;
 
-use crate::scenario::{Amount, Effect, Ending, Over, Strategy, Who};
+use crate::scenario::{Amount, BudgetScope, Effect, Ending, Participant, Strategy};
 use crate::text::{Fields, Word};
 
-macro_rules! deeds {
-    ($($(#[$doc:meta])* $deed:ident = $word:literal { $($field:ident: $type:ty),* })*) => {
-        /// One thing that a user, a machine, the network or bad luck does. Pods and revisions are meant by their
-        /// place in the order of names at that moment.
+macro_rules! scenario_events {
+    ($($(#[$doc:meta])* $scenario_event:ident = $word:literal { $($field:ident: $type:ty),* })*) => {
+        /// One thing that a user, a machine, the network or bad luck does. Pods and revisions are
+        /// meant by their place in the order of names at that moment.
         #[derive(Clone, Debug, PartialEq, Eq)]
-        pub enum Deed {
-            $($(#[$doc])* $deed { $($field: $type),* },)*
+        pub enum ScenarioEvent {
+            $($(#[$doc])* $scenario_event { $($field: $type),* },)*
         }
 
-        impl Deed {
-            /// The word of every deed.
+        impl ScenarioEvent {
+            /// The word of every event.
             pub const WORDS: &[&str] = &[$($word),*];
 
             pub fn word(&self) -> &'static str {
                 match self {
-                    $(Deed::$deed { .. } => $word,)*
+                    $(ScenarioEvent::$scenario_event { .. } => $word,)*
                 }
             }
 
-            pub(crate) fn read(word: &str, fields: &mut Fields<'_>) -> Result<Deed, String> {
+            pub(crate) fn read(word: &str, fields: &mut Fields<'_>) -> Result<ScenarioEvent, String> {
                 let _ = &fields;
                 match word {
-                    $($word => Ok(Deed::$deed { $($field: fields.take(stringify!($field))?),* }),)*
-                    _ => Err(format!("no deed is called {word:?}")),
+                    $($word => Ok(ScenarioEvent::$scenario_event { $($field: fields.take(stringify!($field))?),* }),)*
+                    _ => Err(format!("no event is called {word:?}")),
                 }
             }
         }
 
-        impl fmt::Display for Deed {
+        impl fmt::Display for ScenarioEvent {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.word())?;
                 match self {
-                    $(Deed::$deed { $($field),* } => {
+                    $(ScenarioEvent::$scenario_event { $($field),* } => {
                         $(write!(f, " {}={}", stringify!($field), Word::write($field))?;)*
                     })*
                 }
@@ -49,7 +49,7 @@ macro_rules! deeds {
     };
 }
 
-deeds! {
+scenario_events! {
     // Users and their sets.
     Template = "template" { set: usize, image: u64, bad: bool, select: bool, tolerate: bool }
     Update = "update" { set: usize, strategy: Strategy }
@@ -86,15 +86,16 @@ deeds! {
     /// A pod of no controller.
     Plain = "plain" { number: u64 }
     /// A disruption budget over the pods of a set, or over those of no controller.
-    Budget = "budget" { over: Over, set: usize, min_available: bool, amount: Amount }
-    DropBudget = "drop-budget" { over: Over, set: usize }
+    Budget = "budget" { over: BudgetScope, set: usize, min_available: bool, amount: Amount }
+    DropBudget = "drop-budget" { over: BudgetScope, set: usize }
 
     // Users and nodes.
     Taint = "taint" { node: usize, effect: Effect }
     Label = "label" { node: usize, ssd: bool }
     Cordon = "cordon" { node: usize, on: bool }
     DeleteNode = "delete-node" { node: usize }
-    /// `kubectl drain --ignore-daemonsets --force`, then uncordon; whoever drains gives up at that time.
+    /// `kubectl drain --ignore-daemonsets --force`, then uncordon; whoever drains gives up at that
+    /// time.
     Drain = "drain" { node: usize, for_ms: u64 }
 
     // Machines.
@@ -102,27 +103,30 @@ deeds! {
     Slow = "slow" { node: usize, factor: u32, for_ms: u64 }
 
     // Controllers.
-    /// A controller process ends after so many more requests, the last one carried out or not, and starts again.
+    /// A controller process ends after so many more requests, the last one carried out or not, and
+    /// starts again.
     Crash = "crash" { second: bool, calls: u64, carried_out: bool, down_ms: u64 }
     /// It ends now, wherever each of its tasks waits.
     Kill = "kill" { second: bool, down_ms: u64 }
     /// A second controller process runs beside the first: two leaders.
     TwoLeaders = "two-leaders" { for_ms: u64 }
-    Jump = "jump" { who: Who, by_ms: i64 }
+    Jump = "jump" { who: Participant, by_ms: i64 }
 
     // The network and the server.
-    Cut = "cut" { who: Who, for_ms: u64 }
-    /// So many percent of the requests go wrong in some way.
-    Trouble = "trouble" { who: Who, percent: u64, for_ms: u64 }
+    Cut = "cut" { who: Participant, for_ms: u64 }
+    /// This percentage of the requests goes wrong in some way.
+    Trouble = "trouble" { who: Participant, percent: u64, for_ms: u64 }
     /// No watch event is delivered, until all are.
-    Lag = "lag" { who: Who, for_ms: u64 }
-    /// Each watch is late by itself, so that events of different kinds arrive in another order than they happened in.
-    Skew = "skew" { who: Who, for_ms: u64 }
-    /// So many percent of the watch events come twice.
-    Twice = "twice" { who: Who, percent: u64, for_ms: u64 }
-    /// So many percent of the watch events never come, though their watch goes on and later ones do.
-    Lose = "lose" { who: Who, percent: u64, for_ms: u64 }
-    EndWatches = "end-watches" { who: Who, ending: Ending }
+    Lag = "lag" { who: Participant, for_ms: u64 }
+    /// Each watch is late by itself, so that events of different kinds arrive in another order than
+    /// they happened in.
+    Skew = "skew" { who: Participant, for_ms: u64 }
+    /// This percentage of the watch events comes twice.
+    Twice = "twice" { who: Participant, percent: u64, for_ms: u64 }
+    /// This percentage of the watch events never comes, though their watch continues and later ones
+    /// do.
+    Lose = "lose" { who: Participant, percent: u64, for_ms: u64 }
+    EndWatches = "end-watches" { who: Participant, ending: Ending }
     /// The server's process dies, with everything that was not fsynced, and starts again.
     CrashServer = "crash-server" {}
 }

@@ -5,19 +5,19 @@ use serde::Deserialize;
 
 /// Labels and selectable fields of one object.
 #[derive(Debug, Default)]
-pub(crate) struct Traits {
+pub(crate) struct SelectableFields {
     pub(crate) labels: Labels,
     /// Only fields with a value.
     fields: Box<[(&'static str, Box<str>)]>,
 }
 
-impl Traits {
+impl SelectableFields {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value)
     }
 
-    /// Reads the traits; an object that cannot be read has none.
-    pub(crate) fn read(storage: &str, json: &[u8]) -> Traits {
+    /// Reads them; an object that cannot be read has none.
+    pub(crate) fn read(storage: &str, json: &[u8]) -> SelectableFields {
         let mut partial: Partial = serde_json::from_slice(json).unwrap_or_default();
         let labels = std::mem::take(&mut partial.metadata.labels);
         let fields = match storage {
@@ -30,7 +30,7 @@ impl Traits {
             _ => Vec::new(),
         };
         let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Traits { labels, fields }
+        SelectableFields { labels, fields }
     }
 }
 
@@ -195,12 +195,15 @@ mod tests {
     fn reads_fields_of_a_pod() {
         let json = br#"{"kind":"Pod","metadata":{"labels":{"a":"b"}},"spec":{"nodeName":"n1","containers":[{}]},
                         "status":{"phase":"Running","podIPs":[{"ip":"10.0.0.1"},{"ip":"::1"}]}}"#;
-        let traits = Traits::read("pods", json);
-        assert_eq!((traits.labels.get("a"), traits.field("spec.nodeName")), (Some("b"), Some("n1")));
-        assert_eq!(traits.field("status.podIPs"), Some("10.0.0.1,::1")); // DS-I36
-        assert_eq!(traits.field("spec.hostNetwork"), Some("false"));
+        let selectable = SelectableFields::read("pods", json);
+        assert_eq!((selectable.labels.get("a"), selectable.field("spec.nodeName")), (Some("b"), Some("n1")));
+        assert_eq!(selectable.field("status.podIPs"), Some("10.0.0.1,::1")); // DS-I36
+        assert_eq!(selectable.field("spec.hostNetwork"), Some("false"));
         let service = br#"{"kind":"Service","spec":{"type":"ClusterIP","clusterIP":"None"}}"#;
-        let traits = Traits::read("services/specs", service);
-        assert_eq!((traits.field("spec.clusterIP"), traits.field("spec.type")), (Some("None"), Some("ClusterIP")));
+        let selectable = SelectableFields::read("services/specs", service);
+        assert_eq!(
+            (selectable.field("spec.clusterIP"), selectable.field("spec.type")),
+            (Some("None"), Some("ClusterIP"))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The controllers: everything of `everynode/src/controllers.rs`, in a process that may end at any request.
+//! The controllers: everything of `everynode/src/controllers.rs`, in a process that may end at any
+//! request.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,12 +26,12 @@ use crate::wire::{Client, Wire};
 /// Workers of controllers whose keys are nodes or pods.
 const WORKERS: usize = 4;
 
-/// How often informers list although nothing is amiss, give or take a half: what a lost watch event costs at most.
-/// Shorter than in the product, so that a run need not last as long.
+/// How often informers list although nothing is amiss, give or take a half: what a lost watch event
+/// costs at most. Shorter than in the product, so that a run need not last as long.
 pub(crate) const LIST_EVERY: Duration = Duration::from_secs(60);
 
 /// One controller process.
-pub(crate) struct Brain {
+pub(crate) struct ControllerProcess {
     pub(crate) wire: Arc<Wire>,
     pub(crate) env: Env,
     options: DaemonSetOptions,
@@ -39,20 +40,20 @@ pub(crate) struct Brain {
     down_ms: Mutex<u64>,
 }
 
-impl Brain {
+impl ControllerProcess {
     pub(crate) fn new(
         name: &'static str,
         wire: Arc<Wire>,
         env: Env,
         scenario: &Scenario,
         ledger: Arc<Ledger>,
-    ) -> Arc<Brain> {
+    ) -> Arc<ControllerProcess> {
         let bind = if scenario.binds { Bind::WhereFits } else { Bind::Off };
         let options = match scenario.strict {
             true => DaemonSetOptions { bind, ..DaemonSetOptions::strict() },
             false => DaemonSetOptions { bind, ..DaemonSetOptions::default() },
         };
-        Arc::new(Brain { wire, env, options, ledger, name, down_ms: Mutex::new(1) })
+        Arc::new(ControllerProcess { wire, env, options, ledger, name, down_ms: Mutex::new(1) })
     }
 
     /// The process ends after so many more requests.

@@ -1,8 +1,8 @@
 //! Who may do something costly next, when more want to than should at once.
 //!
-//! Freed turns go to the oldest who waits, and every fourth to the newest. Oldest first alone would let a health probe
+//! Freed permits go to the oldest who waits, and every fourth to the newest. Oldest first alone would let a health probe
 //! wait behind thousands of connections that came back before it; newest first alone would never serve some.
-//! Who asks from this machine waits in a [`Lane`] of its own, which gets every other turn while somebody is in it: the
+//! Who asks from this machine waits in a [`Lane`] of its own, which gets every other permit while somebody is in it: the
 //! machine's own tools, probes and pods do not wait for the fleet.
 
 use std::collections::VecDeque;
@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// One in so many turns is the newest one's.
+/// One in this many permits is the newest one's.
 const NEWEST_EVERY: usize = 4;
 
-/// The turns.
+/// A semaphore whose permits are shared out fairly.
 #[derive(Clone)]
-pub(crate) struct Turns(Arc<Shared>);
+pub(crate) struct FairSemaphore(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
@@ -31,7 +31,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiters {
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
     /// How many have been called.
     called: usize,
 }
@@ -44,33 +44,33 @@ pub(crate) enum Lane {
     Remote,
 }
 
-/// A turn; given back when dropped.
-pub(crate) struct Turn(Option<Arc<Shared>>);
+/// A permit; given back when dropped.
+pub(crate) struct Permit(Option<Arc<Shared>>);
 
 /// Counts one who waits, however the wait ends.
 struct Waiting<'a>(&'a AtomicUsize);
 
-impl Turns {
-    pub(crate) fn new(at_once: usize) -> Turns {
+impl FairSemaphore {
+    pub(crate) fn new(at_once: usize) -> FairSemaphore {
         let queue = Mutex::new(Queue { free: at_once, lanes: Default::default(), local_next: true });
-        Turns(Arc::new(Shared { queue, waiting: AtomicUsize::new(0) }))
+        FairSemaphore(Arc::new(Shared { queue, waiting: AtomicUsize::new(0) }))
     }
 
-    /// Waits for a turn.
-    pub(crate) async fn take(&self, lane: Lane) -> Turn {
+    /// Waits for a permit.
+    pub(crate) async fn take(&self, lane: Lane) -> Permit {
         let _waiting = Waiting::new(&self.0.waiting);
         let receiver = {
             let mut queue = self.0.lock();
             if queue.free > 0 {
                 queue.free -= 1;
-                return Turn(Some(self.0.clone()));
+                return Permit(Some(self.0.clone()));
             }
             let (sender, receiver) = oneshot::channel();
             queue.lanes[lane as usize].waiting.push_back(sender);
             receiver
         };
-        // Senders are dropped with the turns themselves only, which `self` keeps.
-        receiver.await.unwrap_or(Turn(None))
+        // Senders are dropped with the semaphore itself only, which `self` keeps.
+        receiver.await.unwrap_or(Permit(None))
     }
 
     /// How many wait.
@@ -86,7 +86,7 @@ impl Shared {
 }
 
 impl Queue {
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
         let first = if self.local_next { Lane::Local } else { Lane::Remote };
         self.local_next = !self.local_next;
         let other = if self.local_next { Lane::Local } else { Lane::Remote };
@@ -95,26 +95,26 @@ impl Queue {
 }
 
 impl Waiters {
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
         let newest = self.called.is_multiple_of(NEWEST_EVERY);
         self.called = self.called.wrapping_add(1);
         if newest { self.waiting.pop_back() } else { self.waiting.pop_front() }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         let Some(shared) = self.0.take() else { return };
         let mut queue = shared.lock();
-        let mut turn = Turn(Some(shared.clone()));
+        let mut permit = Permit(Some(shared.clone()));
         while let Some(next) = queue.next() {
-            match next.send(turn) {
+            match next.send(permit) {
                 Ok(()) => return,
                 // That one has given up waiting.
-                Err(back) => turn = back,
+                Err(back) => permit = back,
             }
         }
-        turn.0 = None;
+        permit.0 = None;
         queue.free += 1;
     }
 }
@@ -139,46 +139,46 @@ mod tests {
 
     use super::*;
 
-    type Wait = Pin<Box<dyn Future<Output = Turn>>>;
+    type Wait = Pin<Box<dyn Future<Output = Permit>>>;
 
-    fn wait(turns: &Turns, lane: Lane) -> Wait {
-        let turns = turns.clone();
-        Box::pin(async move { turns.take(lane).await })
+    fn wait(semaphore: &FairSemaphore, lane: Lane) -> Wait {
+        let semaphore = semaphore.clone();
+        Box::pin(async move { semaphore.take(lane).await })
     }
 
-    async fn ready(wait: &mut Wait) -> Option<Turn> {
+    async fn ready(wait: &mut Wait) -> Option<Permit> {
         match std::future::poll_fn(|context| Poll::Ready(wait.as_mut().poll(context))).await {
-            Poll::Ready(turn) => Some(turn),
+            Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
     }
 
-    /// The order in which those who wait get their turns; capital letters ask from this machine.
+    /// The order in which those who wait get their permits; capital letters ask from this machine.
     async fn order(names: &str) -> String {
-        let turns = Turns::new(1);
-        let mut held = Some(turns.take(Lane::Remote).await);
+        let semaphore = FairSemaphore::new(1);
+        let mut held = Some(semaphore.take(Lane::Remote).await);
         let lane = |name: char| if name.is_uppercase() { Lane::Local } else { Lane::Remote };
-        let mut waits: Vec<(char, Wait)> = names.chars().map(|name| (name, wait(&turns, lane(name)))).collect();
+        let mut waits: Vec<(char, Wait)> = names.chars().map(|name| (name, wait(&semaphore, lane(name)))).collect();
         for (_, wait) in &mut waits {
             assert!(ready(wait).await.is_none());
         }
-        assert_eq!(turns.waiting(), names.len());
+        assert_eq!(semaphore.waiting(), names.len());
         let mut order = String::new();
         while !waits.is_empty() {
             drop(held.take());
             let mut next = None;
             for (at, (name, wait)) in waits.iter_mut().enumerate() {
-                if let Some(turn) = ready(wait).await {
+                if let Some(permit) = ready(wait).await {
                     assert!(next.is_none(), "one at a time");
-                    next = Some((at, *name, turn));
+                    next = Some((at, *name, permit));
                 }
             }
-            let (at, name, turn) = next.expect("nobody is forgotten");
-            held = Some(turn);
+            let (at, name, permit) = next.expect("nobody is forgotten");
+            held = Some(permit);
             order.push(name);
             drop(waits.remove(at));
         }
-        assert_eq!(turns.waiting(), 0);
+        assert_eq!(semaphore.waiting(), 0);
         order
     }
 
@@ -195,22 +195,22 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_loses_no_turn() {
-        let turns = Turns::new(2);
-        let (first, second) = (turns.take(Lane::Local).await, turns.take(Lane::Remote).await);
+        let semaphore = FairSemaphore::new(2);
+        let (first, second) = (semaphore.take(Lane::Local).await, semaphore.take(Lane::Remote).await);
         let (mut a, mut b, mut c) =
-            (wait(&turns, Lane::Remote), wait(&turns, Lane::Remote), wait(&turns, Lane::Remote));
+            (wait(&semaphore, Lane::Remote), wait(&semaphore, Lane::Remote), wait(&semaphore, Lane::Remote));
         for wait in [&mut a, &mut b, &mut c] {
             assert!(ready(wait).await.is_none());
         }
-        // One has given up before its turn comes, one has been given it and never looks.
+        // One has given up before its permit comes, one has been given it and never looks.
         drop(c);
         drop(first);
         drop(b);
         drop(second);
-        let third = ready(&mut a).await.expect("both turns passed by the others");
-        let fourth = ready(&mut wait(&turns, Lane::Remote)).await.expect("the second one is free");
-        assert!(ready(&mut wait(&turns, Lane::Remote)).await.is_none());
+        let third = ready(&mut a).await.expect("both permits passed by the others");
+        let fourth = ready(&mut wait(&semaphore, Lane::Remote)).await.expect("the second one is free");
+        assert!(ready(&mut wait(&semaphore, Lane::Remote)).await.is_none());
         drop((third, fourth));
-        assert_eq!((turns.0.lock().free, turns.waiting()), (2, 0));
+        assert_eq!((semaphore.0.lock().free, semaphore.waiting()), (2, 0));
     }
 }

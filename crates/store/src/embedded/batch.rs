@@ -1,17 +1,17 @@
-//! Where relaxed transactions wait for company.
+//! Where relaxed transactions wait to be committed together.
 //!
 //! 500 renewals a second that are decided one by one wake the writer, the watch hub and every
-//! controller 500 times. Nobody waits for a renewal, so they gather for a moment: only the first
+//! controller 500 times. No caller waits for a renewal, so they gather for a moment: only the first
 //! one wakes the writer, which comes for all of them when the moment is over, or earlier when it
-//! is up anyway for somebody who does wait.
+//! is up anyway for a caller that does wait.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::writer::Waiting;
 
-/// What has gathered; `None`: the writer is gone and nobody will come.
+/// What has gathered; `None`: the writer is gone and will not come.
 #[derive(Debug)]
-pub(super) struct Company(Mutex<Option<Vec<Waiting>>>);
+pub(super) struct RelaxedBatch(Mutex<Option<Vec<Waiting>>>);
 
 /// What becomes of one who comes.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub(super) enum Joined {
     Closed,
 }
 
-impl Company {
-    pub(super) fn new() -> Company {
-        Company(Mutex::new(Some(Vec::new())))
+impl RelaxedBatch {
+    pub(super) fn new() -> RelaxedBatch {
+        RelaxedBatch(Mutex::new(Some(Vec::new())))
     }
 
     pub(super) fn join(&self, one: Waiting) -> Joined {
@@ -46,7 +46,7 @@ impl Company {
         (std::mem::replace(waiting, later), left)
     }
 
-    /// Nobody may join any more; who is here gets no answer, which says the same.
+    /// None may join any more; those that are here get no answer, which says the same.
     pub(super) fn close(&self) {
         // Dropped after the lock.
         let _waiting = self.lock().take();
@@ -65,20 +65,20 @@ mod tests {
     use crate::{StoreError, Transaction};
 
     #[test]
-    fn only_the_first_wakes_and_nobody_waits_for_ever() {
-        let company = Company::new();
+    fn only_the_first_wakes_and_no_caller_waits_for_ever() {
+        let batch = RelaxedBatch::new();
         let join = || {
             let (reply, answer) = oneshot::channel::<Result<crate::Outcome, StoreError>>();
-            (company.join(Waiting { transaction: Transaction::default(), reply }), answer)
+            (batch.join(Waiting { transaction: Transaction::default(), reply }), answer)
         };
         assert_eq!([join().0, join().0, join().0], [Joined::First, Joined::Later, Joined::Later]);
-        let (taken, left) = company.take(2);
+        let (taken, left) = batch.take(2);
         assert!(taken.len() == 2 && left);
-        let (taken, left) = company.take(2);
+        let (taken, left) = batch.take(2);
         assert!(taken.len() == 1 && !left);
         let (joined, mut answer) = join();
         assert_eq!(joined, Joined::First);
-        company.close();
+        batch.close();
         assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
         assert_eq!(join().0, Joined::Closed);
     }

@@ -11,7 +11,7 @@ use crate::{Bind, CLASS_ANNOTATION, Options, pod};
 
 /// Everything that the plan for one set may look at. Snapshots: gathering costs no more for many nodes than for few.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct DaemonSetInput {
     pub set: Arc<DaemonSet>,
     /// All nodes, in name order.
     pub nodes: Sorted<Arc<Node>>,
@@ -32,7 +32,7 @@ pub struct Seen {
     pub sets_known_to: u64,
 }
 
-impl Seen {
+impl DaemonSetInput {
     /// The set's pods, and the orphans that match.
     pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.owned.values().chain(&self.orphans)
@@ -47,7 +47,7 @@ impl Seen {
         self.named(name).filter(|pod| self.controls(pod))
     }
 
-    /// Likewise if it does not.
+    /// The same if it does not.
     pub fn stranger(&self, name: &str) -> Option<&Arc<Pod>> {
         self.named(name).filter(|pod| !self.controls(pod))
     }
@@ -66,12 +66,12 @@ pub(crate) fn is_ours(options: &Options, set: &DaemonSet) -> bool {
     set.meta.annotations.get(CLASS_ANNOTATION) == options.class.as_deref()
 }
 
-pub(crate) fn see(options: &Options, view: &View, key: &Key) -> Option<Seen> {
+pub(crate) fn gather(options: &Options, view: &View, key: &Key) -> Option<DaemonSetInput> {
     let set = view.daemon_set(key).filter(|set| is_ours(options, set))?;
     let selector = selector(set);
     let orphans = view.pods().orphans_in(&set.meta.namespace).filter(|pod| matches(&selector, &pod.meta));
     let may_bind = options.bind == Bind::WhereFits && pod::may_bind(&set.spec.template);
-    let mut seen = Seen {
+    let mut seen = DaemonSetInput {
         set: set.clone(),
         nodes: view.nodes_snapshot(),
         owned: view.pods().owned_snapshot(&set.meta.uid),
@@ -79,7 +79,7 @@ pub(crate) fn see(options: &Options, view: &View, key: &Key) -> Option<Seen> {
         all_pods: view.pods().snapshot(),
         neighbours: may_bind.then(|| view.pods().nodes_snapshot()),
         sets_known_to: view.seen_revision(&kinds::DAEMON_SET),
-        ..Seen::default()
+        ..DaemonSetInput::default()
     };
     revisions(view, &selector, &mut seen);
     Some(seen)
@@ -95,7 +95,7 @@ pub(crate) fn matches(selector: &Selector, meta: &Meta) -> bool {
     selector.matches(|key| meta.labels.get(key))
 }
 
-fn revisions(view: &View, selector: &Selector, seen: &mut Seen) {
+fn revisions(view: &View, selector: &Selector, seen: &mut DaemonSetInput) {
     let prefix = format!("{}-", seen.set.meta.name);
     for revision in view.revisions_in(&seen.set.meta.namespace) {
         let ours = match revision.meta.controller() {
