@@ -24,6 +24,16 @@ const VERSION_KEY: &str = "resourceVersion";
 /// resourceVersion. `metadata` that is absent or no object is stored as `{}`; something that is no
 /// object at all is stored as if empty.
 pub fn encode_stored(object: &Value) -> Vec<u8> {
+    encode(object, |_| None)
+}
+
+/// As [`encode_stored`], with a member's text (which is part of a stored object already) in place
+/// of its value.
+pub fn encode_stored_with(object: &Value, member: &str, text: &[u8]) -> Vec<u8> {
+    encode(object, |key| (key == member).then_some(text))
+}
+
+fn encode<'a>(object: &Value, text_of: impl Fn(&str) -> Option<&'a [u8]>) -> Vec<u8> {
     let empty = Map::new();
     let members = object.as_object().unwrap_or(&empty);
     let metadata = members.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
@@ -40,7 +50,14 @@ pub fn encode_stored(object: &Value) -> Vec<u8> {
     out.push(b'}');
     for (key, value) in members.iter().filter(|(key, value)| !is_leading(key, value)) {
         out.push(b',');
-        push_member(&mut out, key, value);
+        match text_of(key) {
+            Some(text) => {
+                push_json(&mut out, key);
+                out.push(b':');
+                out.extend_from_slice(text);
+            }
+            None => push_member(&mut out, key, value),
+        }
     }
     out.push(b'}');
     out
@@ -160,6 +177,14 @@ mod tests {
         let mut out = b"[".to_vec();
         splice_resource_version_into(&mut out, &encode_stored(&json!({})), 1);
         assert_eq!(out, br#"[{"metadata":{"resourceVersion":"1"}}"#);
+    }
+
+    #[test]
+    fn a_member_may_be_given_as_text() {
+        let object = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"x": [1]}, "status": {}});
+        let whole = encode_stored(&object);
+        let aside = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": null, "status": {}});
+        assert_eq!(encode_stored_with(&aside, "spec", br#"{"x":[1]}"#), whole);
     }
 
     /// Determinism rests on serde_json's map being sorted, that is, on no crate asking for

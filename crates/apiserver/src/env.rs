@@ -1,5 +1,6 @@
 //! Time and randomness through one injected handle, so that a simulation can replay them.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,10 +22,50 @@ impl Environment for SystemEnvironment {
     }
 
     fn fill(&self, bytes: &mut [u8]) {
-        let random = rustls::crypto::ring::default_provider().secure_random;
-        // Without randomness no secret can be made; going on would be worse than ending this request.
-        assert!(random.fill(bytes).is_ok(), "the machine's source of randomness failed");
+        match bytes.len() {
+            0..=SMALL_BYTES_MAX => DRAWN.with_borrow_mut(|drawn| drawn.take(bytes)),
+            _ => draw(bytes),
+        }
     }
+}
+
+/// Larger amounts are asked of the machine directly.
+const SMALL_BYTES_MAX: usize = 64;
+const DRAWN_BYTES: usize = 512;
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = const { RefCell::new(Drawn { bytes: [0; DRAWN_BYTES], left: 0 }) };
+}
+
+/// Random bytes of one thread that were drawn in advance: a new pod takes eleven small amounts,
+/// each of which would be a system call.
+struct Drawn {
+    bytes: [u8; DRAWN_BYTES],
+    /// The first of them have not been handed out; the others are zero.
+    left: usize,
+}
+
+impl Drawn {
+    /// Fills `out`, which is no longer than [`SMALL_BYTES_MAX`]. No byte is handed out twice, or
+    /// kept afterwards.
+    fn take(&mut self, out: &mut [u8]) {
+        if self.left < out.len() {
+            draw(&mut self.bytes);
+            self.left = DRAWN_BYTES;
+        }
+        let rest = self.left - out.len();
+        let given = &mut self.bytes[rest..self.left];
+        out.copy_from_slice(given);
+        given.fill(0);
+        self.left = rest;
+    }
+}
+
+/// Random bytes of the machine.
+fn draw(bytes: &mut [u8]) {
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    // Without randomness no secret can be made; going on would be worse than ending this request.
+    assert!(random.fill(bytes).is_ok(), "the machine's source of randomness failed");
 }
 
 /// The handle that the whole server shares.
@@ -58,7 +99,8 @@ impl Env {
         bytes
     }
 
-    /// A number below `bound` (which must not be zero); the bias is below 2^-32 for the small bounds used here.
+    /// A number below `bound` (which must not be zero); the bias is below 2^-32 for the small
+    /// bounds used here.
     pub(crate) fn below(&self, bound: u64) -> u64 {
         u64::from_le_bytes(self.bytes()) % bound
     }
@@ -86,6 +128,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_random_byte_is_handed_out_twice_or_kept() {
+        let mut drawn = Drawn { bytes: [0; DRAWN_BYTES], left: 0 };
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..500 {
+            let mut out = [0; 16];
+            drawn.take(&mut out);
+            assert!(seen.insert(out));
+            assert!(drawn.bytes[drawn.left..].iter().all(|byte| *byte == 0));
+        }
+        let mut large = [0; 4 * SMALL_BYTES_MAX];
+        SystemEnvironment.fill(&mut large);
+        assert!(large.chunks(16).all(|part| part != [0; 16]));
+    }
 
     #[test]
     fn uids_are_version_four() {

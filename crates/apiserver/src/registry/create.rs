@@ -28,7 +28,7 @@ impl Registry {
             object::set_meta(&mut value, "name", name);
         }
         let target = &Target { name: object::meta(&value, "name").to_owned(), ..target.clone() };
-        self.admit_create(caller, target, &mut value)?;
+        let mut namespace = self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
         if is_told {
             warnings.extend(schema::warnings::on_create(target.info, &value));
@@ -41,7 +41,7 @@ impl Registry {
                 object::set_meta(&mut value, "name", name);
                 strategy.prepare_name(self, &mut value)?;
             }
-            match self.try_create(caller, target, strategy, &value).await {
+            match self.try_create(caller, target, strategy, &value, &mut namespace).await {
                 Err(status)
                     if generated && status.is_already_exists() && attempt < NAME_ATTEMPTS && !is_refusal(&status) => {}
                 result => return result.map(|reply| reply.with_warnings(warnings)),
@@ -105,6 +105,7 @@ impl Registry {
         target: &Target,
         strategy: &dyn Strategy,
         value: &Value,
+        namespace: &mut Option<Condition>,
     ) -> Result<Reply, Status> {
         let name = object::meta(value, "name");
         let errors = schema::validate_create(target.info, value);
@@ -116,9 +117,10 @@ impl Registry {
             return self.pretend_create(target, value);
         }
         for _ in 0..WRITE_ATTEMPTS {
-            if let Some(reply) = self.commit_create(caller, target, strategy, value).await? {
+            if let Some(reply) = self.commit_create(caller, target, strategy, value, namespace).await? {
                 return Ok(reply);
             }
+            *namespace = self.admit_namespace(target)?;
         }
         Err(Status::too_many_requests("the namespace changes too often, try again", 1))
     }
@@ -138,6 +140,7 @@ impl Registry {
         target: &Target,
         strategy: &dyn Strategy,
         value: &Value,
+        namespace: &Option<Condition>,
     ) -> Result<Option<Reply>, Status> {
         let key = target.key();
         let bytes = match super::events::is_converted(target.info) {
@@ -149,7 +152,6 @@ impl Registry {
             writes: vec![Write::Put { key: key.clone(), value: bytes.clone(), expires_in: strategy.expires_in() }],
             durability: durability(target),
         };
-        let namespace = self.admit_namespace(target)?;
         transaction.conditions.extend(namespace.clone());
         let first_claim = transaction.conditions.len();
         let wanted = strategy.claims(&self.settings, value);

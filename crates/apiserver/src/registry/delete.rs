@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::create::durability;
 use super::read::ListOptions;
 use super::strategy::{self, Grace};
-use super::update::Attempt;
+use super::update::{Attempt, Read};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS};
 use crate::hub::Filter;
 use crate::{object, stored};
@@ -164,7 +164,7 @@ impl Registry {
         }
         mark(&mut new, grace, self.env.now());
         strategy.mark_deleted(&mut new);
-        self.write(caller, target, strategy, new, kv, old).await
+        self.write(caller, target, strategy, new, Read::whole(kv, old)).await
     }
 
     /// Deletes every object that the filter matches; each by the rules of a single deletion.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::delete::DeleteOptions;
 use super::kinds::pod::is_terminal;
 use super::subresource::success;
-use super::update::Attempt;
+use super::update::{Attempt, Read};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
 use crate::object::{self, at, items, text};
 
@@ -63,7 +63,9 @@ impl Registry {
             let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
                                    "message": "Eviction API: evicting"});
             object::set_condition(&mut new, condition, &self.env.now_text());
-            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, old).await? {
+            if let Attempt::Done(_) =
+                self.write(caller, target, strategy::of(target.info), new, Read::whole(&kv, old)).await?
+            {
                 return Ok(());
             }
         }
@@ -86,7 +88,8 @@ impl Registry {
             object::remove_meta(&mut new, "resourceVersion");
             self.take_one(&mut new, &target.name);
             let strategy = strategy::of(budget.target.info);
-            let written = self.write(caller, &budget.target, strategy, new, &budget.kv, budget.value).await?;
+            let written =
+                self.write(caller, &budget.target, strategy, new, Read::whole(&budget.kv, budget.value)).await?;
             if let Attempt::Done(_) = written {
                 return Ok(());
             }

@@ -1,13 +1,16 @@
-//! Patch: the change is applied to the newest state, again if somebody else wrote in between (DS-I13).
+//! Patch: the change is applied to the newest state, again if somebody else wrote in between
+//! (DS-I13).
 
 use bytes::Bytes;
 use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
+use everynode_store::KeyValue;
 use serde_json::Value;
 
-use super::update::{Attempt, check_name};
+use super::kinds::pod::is_terminal;
+use super::update::{Attempt, Read, check_name};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
-use crate::{object, patching, schema};
+use crate::{object, patching, schema, stored};
 
 /// A patch as it came.
 pub(crate) enum PatchBody {
@@ -35,11 +38,12 @@ impl Registry {
     pub(crate) async fn patch(&self, caller: &Caller<'_>, target: &Target, body: PatchBody) -> Result<Reply, Status> {
         let (form, patch) = body.parse()?;
         for _ in 0..WRITE_ATTEMPTS {
-            let (kv, old) = self.current_value(target)?;
+            let (kv, old, spec) = self.read_for(target, form, &patch)?;
             let shown = events::to_external(target.info, old.clone());
             let before = object::meta(&shown, "resourceVersion").to_owned();
             let patched = patching::apply(target.info, form, &patch, shown)?;
-            // A patch that names a resourceVersion insists on it; otherwise it carries the one that was read.
+            // A patch that names a resourceVersion insists on it; otherwise it carries the one that
+            // was read.
             let insists = object::meta(&patched, "resourceVersion") != before;
             let (new, warnings) = match schema::decode_value(target.info, patched, caller.validation) {
                 Ok(decoded) => decoded,
@@ -47,7 +51,8 @@ impl Registry {
             };
             check_name(target, &new)?;
             let new = events::to_stored(target.info, new);
-            match self.write_over(caller, target, new, &kv, old).await {
+            let read = Read { kv: &kv, old, spec };
+            match self.write_over(caller, target, new, read).await {
                 Ok(Attempt::Done(reply)) => return Ok(reply.with_warnings(warnings)),
                 Ok(Attempt::Raced) if insists => break,
                 Ok(Attempt::Raced) => {}
@@ -59,7 +64,27 @@ impl Registry {
 }
 
 impl Registry {
-    /// The refusal shows the patched object, which is made once more for it: the way of most has no copy.
+    /// The state that is patched. The spec of a pod stays text where the patch is about its status
+    /// only.
+    fn read_for(
+        &self,
+        target: &Target,
+        form: PatchType,
+        patch: &Value,
+    ) -> Result<(KeyValue, Value, Option<Bytes>), Status> {
+        let kv = self.current(target)?;
+        if reports_only(target, form, patch)
+            && let Some(aside) = stored::decode_for_status(&kv.value, kv.modified)?
+            && stays_as_it_is(&aside.value, patch)
+        {
+            return Ok((kv, aside.value, Some(aside.spec)));
+        }
+        let old = stored::decode(&kv.value, kv.modified)?;
+        Ok((kv, old, None))
+    }
+
+    /// The refusal shows the patched object, which is made once more for it: the way of most has no
+    /// copy.
     fn unreadable(&self, target: &Target, form: PatchType, patch: &Value, refusal: Status) -> Status {
         let patched = self
             .current_value(target)
@@ -67,4 +92,20 @@ impl Registry {
         let shown = patched.map(|patched| patched.to_string()).unwrap_or_default();
         patching::unreadable(form, patch, &shown, refusal)
     }
+}
+
+/// Whether a patch can change nothing but metadata and status, of a pod.
+fn reports_only(target: &Target, form: PatchType, patch: &Value) -> bool {
+    let of_status = target.info.storage == "pods" && target.subresource == "status";
+    let form = matches!(form, PatchType::Strategic | PatchType::Merge);
+    let members = patch.as_object().map(|patch| patch.keys().all(|key| key == "status" || key == "metadata"));
+    of_status && form && members.unwrap_or(false)
+}
+
+/// Whether a pod neither ends nor goes by a report: what it holds (see [`super::claims`]) is read
+/// from its spec.
+fn stays_as_it_is(pod: &Value, patch: &Value) -> bool {
+    let phase = &patch["status"]["phase"];
+    let ends = !matches!(phase.as_str(), None | Some("Pending" | "Running" | "Unknown"));
+    !ends && !is_terminal(pod) && !object::is_terminating(pod) && (phase.is_string() || patch["status"].is_object())
 }

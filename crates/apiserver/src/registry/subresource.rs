@@ -5,7 +5,7 @@ use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
-use super::update::Attempt;
+use super::update::{Attempt, Read};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
 use crate::object::{self, items, text};
 
@@ -60,7 +60,9 @@ impl Registry {
                 }
             }
             object::set_condition(&mut new, json!({"type": "PodScheduled", "status": "True"}), &self.env.now_text());
-            if let Attempt::Done(_) = self.write(caller, target, strategy::of(target.info), new, &kv, old).await? {
+            if let Attempt::Done(_) =
+                self.write(caller, target, strategy::of(target.info), new, Read::whole(&kv, old)).await?
+            {
                 return Ok(success(201));
             }
         }

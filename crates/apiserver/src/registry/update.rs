@@ -18,7 +18,8 @@ use crate::{object, schema, stored};
 pub(crate) enum Part {
     Main,
     Status,
-    /// `pods/ephemeralcontainers`, `pods/resize`, `namespaces/finalize`: the strategy's subresource rules apply.
+    /// `pods/ephemeralcontainers`, `pods/resize`, `namespaces/finalize`: the strategy's subresource
+    /// rules apply.
     Other,
 }
 
@@ -29,6 +30,21 @@ impl Part {
             "status" => Part::Status,
             _ => Part::Other,
         }
+    }
+}
+
+/// The state that a write is based on.
+pub(crate) struct Read<'a> {
+    pub(crate) kv: &'a KeyValue,
+    pub(crate) old: Value,
+    /// The spec as text, if the write leaves it alone; of the spec's members, `old` then has
+    /// `nodeName` only.
+    pub(crate) spec: Option<Bytes>,
+}
+
+impl<'a> Read<'a> {
+    pub(crate) fn whole(kv: &'a KeyValue, old: Value) -> Read<'a> {
+        Read { kv, old, spec: None }
     }
 }
 
@@ -62,14 +78,16 @@ impl Registry {
             check_uid(target, &value, object::meta(&old, "uid"))?;
             // The last attempt, nearly always also the first, takes the object itself.
             let new = if attempt == attempts { std::mem::take(&mut value) } else { value.clone() };
-            if let Attempt::Done(reply) = self.write_over(caller, target, new, &kv, old).await? {
+            let read = Read::whole(&kv, old);
+            if let Attempt::Done(reply) = self.write_over(caller, target, new, read).await? {
                 return Ok(reply.with_warnings(warnings));
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
     }
 
-    /// A PUT of an object that is not there, of a kind that is made by it. Who may only update may not do that.
+    /// A PUT of an object that is not there, of a kind that is made by it. Who may only update may
+    /// not do that.
     async fn create_by_update(&self, caller: &Caller<'_>, target: &Target, value: Value) -> Result<Reply, Status> {
         let kind = &target.info.kind;
         let attributes = Attributes {
@@ -94,42 +112,41 @@ impl Registry {
         caller: &Caller<'_>,
         target: &Target,
         mut new: Value,
-        kv: &KeyValue,
-        old: Value,
+        read: Read<'_>,
     ) -> Result<Attempt, Status> {
-        let strategy = strategy::of(target.info);
-        check_version(target, strategy, &new, &old)?;
+        let (strategy, old) = (strategy::of(target.info), &read.old);
+        check_version(target, strategy, &new, old)?;
         place(target, &mut new)?;
-        keep_server_metadata(&mut new, &old);
+        keep_server_metadata(&mut new, old);
         let part = Part::of(target);
         match part {
             Part::Main => {
                 if !events::is_converted(target.info) {
                     schema::default(target.info, &mut new);
                 }
-                keep_status(target, &mut new, &old);
-                self.admit_update(caller, target, &mut new, &old)?;
-                strategy.prepare_update(self, &mut new, &old)?;
-                count_generation(strategy, &mut new, &old);
+                keep_status(target, &mut new, old);
+                self.admit_update(caller, target, &mut new, old)?;
+                strategy.prepare_update(self, &mut new, old)?;
+                count_generation(strategy, &mut new, old);
             }
             Part::Status => {
                 // What was sent is judged, not what is left of it.
-                self.admit_update(caller, target, &mut new, &old)?;
-                strategy.prepare_status(&mut new, &old);
+                self.admit_update(caller, target, &mut new, old)?;
+                strategy.prepare_status(&mut new, old);
             }
             Part::Other => {
-                self.admit_update(caller, target, &mut new, &old)?;
-                super::subresource::prepare(target, &mut new, &old)?;
+                self.admit_update(caller, target, &mut new, old)?;
+                super::subresource::prepare(target, &mut new, old)?;
                 schema::default(target.info, &mut new);
-                count_generation(strategy, &mut new, &old);
+                count_generation(strategy, &mut new, old);
             }
         }
-        validate(target, part, &new, &old)?;
+        validate(target, part, &new, old)?;
         let told = match part {
-            Part::Main => schema::warnings::on_update(target.info, &new, &old),
+            Part::Main => schema::warnings::on_update(target.info, &new, old),
             Part::Status | Part::Other => Vec::new(),
         };
-        Ok(match self.write(caller, target, strategy, new, kv, old).await? {
+        Ok(match self.write(caller, target, strategy, new, read).await? {
             Attempt::Done(reply) => Attempt::Done(reply.with_warnings(told)),
             Attempt::Raced => Attempt::Raced,
         })
@@ -142,12 +159,15 @@ impl Registry {
         target: &Target,
         strategy: &dyn Strategy,
         new: Value,
-        kv: &KeyValue,
-        old: Value,
+        Read { kv, old, spec }: Read<'_>,
     ) -> Result<Attempt, Status> {
-        let bytes = stored::encode(&new);
+        let bytes = match &spec {
+            Some(spec) => stored::encode_with_spec(&new, spec),
+            None => stored::encode(&new),
+        };
         let goes = object::is_terminating(&new) && object::finalizers(&new).is_empty() && strategy.may_go(&new);
-        // Marked objects that nothing holds are removed at once: one that is there was held until now.
+        // Marked objects that nothing holds are removed at once: one that is there was held until
+        // now.
         let mut transaction = Transaction {
             conditions: vec![Condition::ModifiedAt(kv.key.clone(), kv.modified)],
             writes: Vec::new(),
@@ -191,7 +211,8 @@ impl Registry {
         }
     }
 
-    /// Removes an object whose last state is `last` (`bytes`, encoded), together with what it claims.
+    /// Removes an object whose last state is `last` (`bytes`, encoded), together with what it
+    /// claims.
     pub(crate) async fn remove(
         &self,
         caller: &Caller<'_>,

@@ -21,10 +21,18 @@ use crate::auth::escalation;
 use crate::keys;
 
 impl Registry {
-    /// Before an object is created.
-    pub(super) fn admit_create(&self, caller: &Caller<'_>, target: &Target, value: &mut Value) -> Result<(), Status> {
-        // An early answer; the transaction checks again.
-        self.admit_namespace(target)?;
+    /// Before an object is created. Its namespace's condition comes along, under which it may be written.
+    pub(super) fn admit_create(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        value: &mut Value,
+    ) -> Result<Option<Condition>, Status> {
+        let namespace = self.admit_namespace(target)?;
+        self.admit_new(caller, target, value).map(|()| namespace)
+    }
+
+    fn admit_new(&self, caller: &Caller<'_>, target: &Target, value: &mut Value) -> Result<(), Status> {
         match target.info.storage {
             "pods" => {
                 self.admit_service_account(target, value)?;

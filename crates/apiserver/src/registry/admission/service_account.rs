@@ -2,17 +2,27 @@
 
 use everynode_api::kinds::{POD, SERVICE_ACCOUNT, find};
 use everynode_api::status::Status;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::auth::node::references;
-use crate::keys;
 use crate::object::{self, items, text};
 use crate::registry::{Registry, Target, store_failure};
+use crate::{keys, stored};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
 /// Seven seconds over an hour, so that components can tell these tokens from asked-for ones; as Kubernetes does.
 const TOKEN_SECONDS: i64 = 3607;
+
+/// What a service account says about its pods.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Account {
+    automount_service_account_token: Option<bool>,
+    /// A list, or null.
+    image_pull_secrets: Value,
+}
 
 impl Registry {
     pub(super) fn admit_service_account(&self, target: &Target, pod: &mut Value) -> Result<(), Status> {
@@ -28,16 +38,16 @@ impl Registry {
             pod["spec"][field] = name.as_str().into();
         }
         let account = self.service_account(target, pod, &name)?;
-        if wants_token(pod, &account) {
+        if wants_token(pod, account.automount_service_account_token) {
             self.mount_token(pod);
         }
-        if items(pod, &["spec", "imagePullSecrets"]).is_empty() && account["imagePullSecrets"].is_array() {
-            pod["spec"]["imagePullSecrets"] = account["imagePullSecrets"].clone();
+        if items(pod, &["spec", "imagePullSecrets"]).is_empty() && account.image_pull_secrets.is_array() {
+            pod["spec"]["imagePullSecrets"] = account.image_pull_secrets;
         }
         Ok(())
     }
 
-    fn service_account(&self, target: &Target, pod: &Value, name: &str) -> Result<Value, Status> {
+    fn service_account(&self, target: &Target, pod: &Value, name: &str) -> Result<Account, Status> {
         let namespace = &target.namespace;
         let key = find("", &SERVICE_ACCOUNT.plural)
             .map(|info| keys::object(info, namespace, name))
@@ -48,7 +58,7 @@ impl Registry {
                 format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
             Status::forbidden(&POD, shown_name(pod), &text)
         })?;
-        crate::stored::decode(&kv.value, kv.modified)
+        serde_json::from_slice(&kv.value).map_err(|error| stored::corrupt(&error))
     }
 
     fn mount_token(&self, pod: &mut Value) {
@@ -93,9 +103,10 @@ fn shown_name(pod: &Value) -> &str {
     }
 }
 
-fn wants_token(pod: &Value, account: &Value) -> bool {
+/// The pod's own wish, or else its account's.
+fn wants_token(pod: &Value, account_says: Option<bool>) -> bool {
     let pod_says = pod["spec"]["automountServiceAccountToken"].as_bool();
-    pod_says.or(account["automountServiceAccountToken"].as_bool()).unwrap_or(true)
+    pod_says.or(account_says).unwrap_or(true)
 }
 
 /// Whether the mount was added: something else may be mounted there.
