@@ -69,6 +69,42 @@ async fn a_pod_is_bound_once() {
     assert!(second["message"].as_str().unwrap().contains("pod a is already assigned to node \"n1\""));
 }
 
+/// A report is written without reading the pod's spec; whatever it says, the spec stays.
+#[tokio::test]
+async fn a_report_changes_the_status_and_nothing_else() {
+    let server = Server::start().await.with_default_account().await;
+    let mut bound = daemon_pod("a", "n1", "h1");
+    bound["spec"]["containers"][0]["env"] = json!([{"name": "X", "value": "\"metadata\":{"}]);
+    let made = server.post(PODS, &bound).await.expect(201);
+    let path = format!("{PODS}/a/status");
+    let running = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    let reports = [
+        json!({"status": running}),
+        json!({"status": running, "spec": {"nodeName": "n2", "containers": []}}),
+        json!({"status": running, "metadata": {"uid": made["metadata"]["uid"]}}),
+        json!({"metadata": {"labels": {"more": "1"}}}),
+    ];
+    for report in reports {
+        for form in ["application/strategic-merge-patch+json", "application/merge-patch+json"] {
+            let told = server.patch(&path, form, &report).await.expect(200);
+            let read = server.get(&format!("{PODS}/a")).await.expect(200);
+            assert_eq!((&told["spec"], &read), (&made["spec"], &told), "{form} {report}");
+            assert_eq!(
+                (&told["status"]["phase"], &told["status"]["qosClass"]),
+                (&json!("Running"), &made["status"]["qosClass"])
+            );
+        }
+    }
+    let another = json!({"status": running, "metadata": {"uid": "another"}});
+    server.patch(&path, "application/merge-patch+json", &another).await.expect(409);
+    let wrong = json!({"status": {"podIPs": [{"ip": "x"}]}});
+    server.patch(&path, "application/merge-patch+json", &wrong).await.expect(422);
+    // An end gives its place on the node back.
+    server.post(PODS, &daemon_pod("b", "n1", "h1")).await.expect(409);
+    server.patch(&path, "application/merge-patch+json", &json!({"status": {"phase": "Failed"}})).await.expect(200);
+    server.post(PODS, &daemon_pod("b", "n1", "h1")).await.expect(201);
+}
+
 #[tokio::test]
 async fn deletion_is_graceful_where_an_agent_may_run_the_pod() {
     let server = Server::start().await.with_default_account().await;
