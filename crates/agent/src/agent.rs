@@ -18,7 +18,7 @@ use crate::host::Host;
 use crate::logs::Rotation;
 use crate::network;
 use crate::node::machine::Machine;
-use crate::node::{NodeReporter, Readiness};
+use crate::node::{NodeObject, NodeReporter, Readiness};
 use crate::pods::PodSource;
 use crate::ports::{Admission, Clock, EventSink, Probes, SystemClock, Volumes};
 use crate::server::{Server, ServerTls};
@@ -78,6 +78,7 @@ impl Agent {
         let objects = Objects::new(api.clone());
         let resolver = Arc::new(Resolver::new(objects, config.clone(), machine.capacity(), sink.clone()));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let object = NodeObject::new(api.clone(), &config, &machine);
         let first = NodeFacts { ips: config.node_ips.clone(), ..NodeFacts::default() };
         let (facts_sender, facts) = watch::channel(Arc::new(first));
         let context = Arc::new(Context {
@@ -91,6 +92,7 @@ impl Agent {
             events: sink,
             writer: Arc::new(ApiWriter::new(api.clone())),
             admission,
+            node: object.clone(),
             clock: clock.clone(),
             pulls: Semaphore::new(config.parallel_pulls),
             facts,
@@ -103,7 +105,7 @@ impl Agent {
         };
         let server_address = server.as_ref().map(Server::address).transpose()?;
         let port = server_address.map_or(0, |address| address.port());
-        let node = NodeReporter::new(config, api.clone(), runtime, clock, machine, port);
+        let node = NodeReporter::new(config, api.clone(), runtime, clock, machine, object, port);
         Ok(Agent {
             context,
             api,

@@ -6,7 +6,8 @@
 //! ports      the traits between the parts below, and the small values they exchange
 //! config     what the agent is told: names, addresses, directories, limits
 //! cri/       the container runtime behind the `Runtime` trait: CRI over a socket, or a fake
-//! admission  what this node refuses: sysctls that reach beyond the pod, other systems
+//! admission  what this node refuses: pods that do not fit, sysctls that reach beyond the pod,
+//!            other systems
 //! sync/      PURE: pod + observed containers + memory + now -> actions and the pod's status
 //! worker/    one task per pod owns its memory and executes its actions; dispatcher and relist
 //! container/ from a container of a pod to the runtime's configuration
@@ -46,6 +47,7 @@ pub mod ports;
 pub mod server;
 mod storage;
 pub mod sync;
+mod view;
 pub mod worker;
 mod writer;
 

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use everynode_api::ports::BoxFuture;
+use everynode_api::view::Node;
+use everynode_placement::Occupancy;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 
@@ -251,14 +253,23 @@ pub enum WriteError {
     Retry(String),
 }
 
-/// Decides whether a pod may run here at all (DS-H09); the place for resource, host port, selector
-/// and taint checks.
+/// Decides whether a pod may run here at all (DS-H09).
 pub trait Admission: Send + Sync + 'static {
-    /// `running`: the other pods that were admitted and have not ended.
+    /// `node` is this node's object, `taken` what the other pods have of it that were admitted and
+    /// have not ended.
     ///
     /// # Errors
     /// The rejection: the pod becomes `Failed` with it and never starts.
-    fn admit(&self, pod: &Pod, running: &[Arc<Pod>]) -> Result<(), Rejection>;
+    fn admit(&self, pod: &Pod, node: &Node, taken: &Occupancy) -> Result<(), Rejection>;
+}
+
+/// This node's object.
+pub trait OwnNode: Send + Sync + 'static {
+    /// As it was when it was last seen; before the node is registered, as it is going to be.
+    fn known(&self) -> Arc<Node>;
+
+    /// As the server has it now; as it is known, where the server does not answer in time.
+    fn fresh(&self) -> BoxFuture<'_, Arc<Node>>;
 }
 
 /// Why a pod was refused: `status.reason` and `status.message` (without the prefix
@@ -267,14 +278,4 @@ pub trait Admission: Send + Sync + 'static {
 pub struct Rejection {
     pub reason: String,
     pub message: String,
-}
-
-/// Admits everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AdmitAll;
-
-impl Admission for AdmitAll {
-    fn admit(&self, _pod: &Pod, _running: &[Arc<Pod>]) -> Result<(), Rejection> {
-        Ok(())
-    }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everynode_agent::cri::FakeRuntime;
-use everynode_agent::node::NodeReporter;
 use everynode_agent::node::machine::Machine;
+use everynode_agent::node::{NodeObject, NodeReporter};
 use everynode_api::kinds;
 use everynode_api::meta::Key;
 use everynode_runtime::Env;
@@ -40,7 +40,8 @@ async fn what_others_put_into_the_capacity_becomes_allocatable() {
     let runtime = Arc::new(FakeRuntime::new(clock.clone()));
     let machine = Machine::measure(directory.path(), 110);
     let config = Arc::new(config(directory.path(), "n1"));
-    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, 10250);
+    let object = NodeObject::new(Arc::new(api.clone()), &config, &machine);
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, object, 10250);
     let (stop, stopped) = watch::channel(false);
     let reporting = tokio::spawn(async move { reporter.run(stopped).await });
     let node = || api.get(&kinds::NODE, &Key::cluster("n1")).expect("the node is registered");
@@ -76,7 +77,8 @@ fn world() -> World {
     let runtime = Arc::new(FakeRuntime::new(clock.clone()));
     let machine = Machine::measure(directory.path(), 110);
     let config = Arc::new(config(directory.path(), "n1"));
-    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime.clone(), clock, machine, 10250);
+    let object = NodeObject::new(Arc::new(api.clone()), &config, &machine);
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime.clone(), clock, machine, object, 10250);
     let (stop, stopped) = watch::channel(false);
     let reporting = tokio::spawn(async move { reporter.run(stopped).await });
     World { api, runtime, stop, reporting, _directory: directory }
@@ -139,7 +141,8 @@ async fn a_node_registers_at_once_with_a_server_that_was_begun_anew() {
     let runtime = Arc::new(FakeRuntime::new(clock.clone()));
     let machine = Machine::measure(directory.path(), 110);
     let config = Arc::new(config(directory.path(), "n1"));
-    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, 10250);
+    let object = NodeObject::new(Arc::new(api.clone()), &config, &machine);
+    let reporter = NodeReporter::new(config, Arc::new(api.clone()), runtime, clock, machine, object, 10250);
     let (stop, stopped) = watch::channel(false);
     let reporting = tokio::spawn(async move { reporter.run(stopped).await });
     tokio::time::sleep(Duration::from_secs(35)).await;

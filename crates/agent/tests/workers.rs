@@ -59,6 +59,86 @@ async fn failing_steps_are_tried_again() {
     world.workers.stop().await;
 }
 
+/// A pod that asks for so many CPUs.
+fn asking(name: &str, cpu: &str) -> Pod {
+    let resources = json!({"requests": {"cpu": cpu}});
+    pod(name, json!({"containers": [{"name": "main", "image": "web:1", "resources": resources}]}))
+}
+
+fn has_failed(status: &PodStatus) -> bool {
+    status.phase.as_deref() == Some("Failed")
+}
+
+/// DS-H09: in the words that were recorded from Kubernetes 1.36; on a node of 4 CPUs.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_does_not_fit_fails_and_takes_nothing() {
+    let world = world();
+    world.workers.replace(&[asking("web", "3")]).await;
+    world.workers.wait_status("web-uid", "it is ready", is_ready).await;
+    world.workers.set(&asking("huge", "500")).await;
+    let status = world.workers.wait_status("huge-uid", "it is refused", has_failed).await;
+    assert_eq!(status.reason.as_deref(), Some("OutOfcpu"));
+    let words = "Node didn't have enough resource: cpu, requested: 500000, used: 3000, capacity: 4000";
+    assert_eq!(status.message, Some(format!("Pod was rejected: {words}")));
+    assert!(world.workers.record.has_event(&format!("OutOfcpu {words}")), "{:#?}", world.workers.record.events());
+    assert_eq!(asked(&world, "RunPodSandbox"), 1, "nothing of it was started");
+    // What was refused takes nothing: the last CPU is still there, once.
+    world.workers.set(&asking("small", "1")).await;
+    world.workers.wait_status("small-uid", "it is ready", is_ready).await;
+    world.workers.set(&asking("late", "1")).await;
+    world.workers.wait_status("late-uid", "it is refused", has_failed).await;
+    // What is gone frees its part.
+    world.workers.set(&deleted(&asking("small", "1"), 1)).await;
+    wait("it is gone", || world.workers.record.was_deleted("small-uid").then_some(()), String::new).await;
+    world.workers.set(&asking("next", "1")).await;
+    world.workers.wait_status("next-uid", "it is ready", is_ready).await;
+    world.workers.stop().await;
+}
+
+/// A node's labels and amounts change: before a pod is refused by what is known, the server is
+/// asked.
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_refused_by_the_nodes_newest_state_only() {
+    let world = world();
+    let select = |name: &str| {
+        let mut pod = asking(name, "1");
+        pod.spec.as_mut().unwrap().node_selector = Some([("disk".to_owned(), "ssd".to_owned())].into());
+        pod
+    };
+    world.workers.replace(&[select("before")]).await;
+    let status = world.workers.wait_status("before-uid", "it is refused", has_failed).await;
+    assert_eq!(status.reason.as_deref(), Some("NodeAffinity"));
+    let labelled = r#"{"metadata":{"labels":{"disk":"ssd"}},"status":{"allocatable":{"cpu":"4","pods":"110"}}}"#;
+    *world.workers.node.now.lock().unwrap() = Some(serde_json::from_str(labelled).unwrap());
+    world.workers.set(&select("after")).await;
+    world.workers.wait_status("after-uid", "it is ready", is_ready).await;
+    world.workers.stop().await;
+}
+
+/// After a restart of the agent, what runs keeps its part, whatever its age; of what is new the
+/// older comes first.
+#[tokio::test(start_paused = true)]
+async fn what_runs_comes_before_what_is_new() {
+    let world = world();
+    let aged = |name: &str, cpu: &str, seconds: i64| {
+        let mut pod = asking(name, cpu);
+        let created = jiff::Timestamp::from_second(seconds).unwrap();
+        pod.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created));
+        pod
+    };
+    world.workers.replace(&[aged("runs", "3", 9)]).await;
+    world.workers.wait_status("runs-uid", "it is ready", is_ready).await;
+    let World { runtime, workers, _dir } = world;
+    let config = workers.config.clone();
+    workers.stop().await;
+    let workers = Workers::with(config, runtime, Arc::new(NoHost), TokioClock::new());
+    workers.replace(&[aged("young", "1", 5), aged("old", "1", 4), aged("runs", "3", 9)]).await;
+    workers.wait_status("old-uid", "it is ready", is_ready).await;
+    workers.wait_status("young-uid", "it is refused", has_failed).await;
+    workers.wait_status("runs-uid", "it runs on", is_ready).await;
+    workers.stop().await;
+}
+
 /// A server that is away delays what is told, not what runs.
 #[tokio::test(start_paused = true)]
 async fn statuses_and_deletions_are_written_again() {

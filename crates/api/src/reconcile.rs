@@ -8,6 +8,8 @@
 //! The driver (crate `runtime`) executes plans and makes no choices. A wake-up carries no input:
 //! correctness never depends on what woke a key.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -110,10 +112,12 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub regarding: Regarding,
+    /// What was done, for events that say so (`Binding`); else empty.
+    pub action: &'static str,
     /// Reason and message on success, e.g. `("SuccessfulCreate", "Created pod: {}")`.
-    pub success: Option<(&'static str, &'static str)>,
+    pub success: Option<(&'static str, Cow<'static, str>)>,
     /// Reason and message on failure, e.g. `("FailedCreate", "Error creating: {}")`.
-    pub failure: Option<(&'static str, &'static str)>,
+    pub failure: Option<(&'static str, Cow<'static, str>)>,
 }
 
 /// The object that an event is about.

@@ -20,6 +20,7 @@ use crate::http::Limits;
 use crate::http::metrics::Metrics;
 use crate::hub::Hub;
 use crate::pki::{Pki, PkiError, keep_renewed};
+use crate::registry::rooms::Rooms;
 use crate::registry::{Registry, Settings};
 use crate::{bootstrap, inproc, keys};
 
@@ -103,8 +104,9 @@ impl ApiServer {
         // A first commit: everything before it is then known to have reached the hub, whatever numbers a crash left out.
         let mark = Write::Put { key: keys::STARTED.into(), value: env.now_text().into(), expires_in: None };
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;
-        let registry =
-            Arc::new(Registry { store, hub, env, settings, tokens: Arc::new(tokens), rbac: Rbac::default() });
+        let rooms = Rooms::load(&*store)?;
+        let tokens = Arc::new(tokens);
+        let registry = Arc::new(Registry { store, hub, env, settings, tokens, rbac: Rbac::default(), rooms });
         bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
         let server = ApiServer {
             registry,

@@ -2,14 +2,16 @@
 //! (DS-B40 to DS-B52).
 //!
 //! One key for everything: a pass decides about all unbound pods together, most important first,
-//! and takes what it gives away out of its own ledger. Two pods never get the same room.
+//! and takes what it gives away out of its own ledger, and so what it makes room for by preemption.
+//! Two pods never get the same room. Who else binds pods at this moment is not known here: our own
+//! server refuses a binding that does not fit (any more), and the next pass says why.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;
-use everynode_api::reconcile::{Action, Event, EventType, Plan, Reconciler};
+use everynode_api::reconcile::{Action, Event, EventType, Plan, Reconciler, Report};
 use everynode_api::time::rfc3339;
 use everynode_api::view::{Change, Node, Pod, View};
 use everynode_placement::{Choice, Occupancy, Reason, choose, failure_message};
@@ -116,10 +118,14 @@ impl Reconciler for Scheduler {
             }
             match ledger.choose(pod) {
                 Choice::Node(node) => {
-                    ledger.reserve(&node, pod);
-                    plan.actions.extend(bind(pod, &node));
+                    ledger.reserve(node.name(), pod);
+                    plan.actions.push(bind(pod, &node));
                 }
-                Choice::Refused(refused) => refuse(seen, pod, &refused, now, &mut plan),
+                Choice::Refused(refused) => {
+                    if let Some(node) = refuse(seen, pod, &refused, now, &mut plan) {
+                        ledger.reserve(&node, pod);
+                    }
+                }
             }
         }
         plan
@@ -151,8 +157,9 @@ impl Ledger<'_> {
         self.taken.entry(name.into()).or_insert_with(|| Occupancy::of(bound.iter().map(Arc::as_ref)))
     }
 
-    fn reserve(&mut self, node: &Node, pod: &Pod) {
-        self.occupancy(node.name()).add(pod);
+    /// What is left of the node is for others.
+    fn reserve(&mut self, node: &str, pod: &Pod) {
+        self.occupancy(node).add(pod);
     }
 }
 
@@ -162,38 +169,49 @@ fn node_named<'a>(nodes: &'a [Arc<Node>], name: &str) -> Option<&'a Arc<Node>> {
     nodes.get(index)
 }
 
-/// DS-B45, DS-B46.
-fn bind(pod: &Pod, node: &Node) -> [Action; 2] {
+/// The binding, which tells of itself once it has succeeded (DS-B45, DS-B46).
+fn bind(pod: &Pod, node: &Node) -> Action {
     let name = node.name();
-    let binding = Action::Create {
+    let message = format!("Successfully assigned {} to {name}", pod.meta.key());
+    Action::Create {
         target: target(&kinds::POD, &pod.meta).subresource("binding"),
         body: json!({
             "apiVersion": "v1", "kind": "Binding",
             "metadata": { "name": pod.meta.name, "namespace": pod.meta.namespace, "uid": pod.meta.uid },
             "target": { "apiVersion": "v1", "kind": "Node", "name": name },
         }),
-        report: None,
-    };
-    let message = format!("Successfully assigned {} to {name}", pod.meta.key());
-    [binding, scheduling_event(pod, EventType::Normal, "Scheduled", "Binding", message)]
+        report: Some(Report {
+            regarding: regarding(&kinds::POD, &pod.meta),
+            action: "Binding",
+            success: Some(("Scheduled", message.into())),
+            failure: None,
+        }),
+    }
 }
 
-fn scheduling_event(pod: &Pod, kind: EventType, reason: &str, action: &str, message: String) -> Action {
+fn scheduling_failed(pod: &Pod, message: String) -> Action {
     Action::Emit(Event {
         regarding: regarding(&kinds::POD, &pod.meta),
-        kind,
-        reason: reason.into(),
-        action: action.into(),
+        kind: EventType::Warning,
+        reason: "FailedScheduling".into(),
+        action: "Scheduling".into(),
         message,
     })
 }
 
 type Refused = [(Arc<Node>, Vec<Reason>)];
 
-fn refuse(seen: &SchedulerInput, pod: &Pod, refused: &Refused, now: Timestamp, plan: &mut Plan<SchedulerNote, ()>) {
+/// Says why there is no node for the pod. Answers the node where room is made for it.
+fn refuse(
+    seen: &SchedulerInput,
+    pod: &Pod,
+    refused: &Refused,
+    now: Timestamp,
+    plan: &mut Plan<SchedulerNote, ()>,
+) -> Option<Box<str>> {
     if let Some(node) = waiting_for_victims(seen, pod) {
         plan.notes.push(SchedulerNote::WaitsForVictims { pod: pod.meta.key(), node: node.into() });
-        return;
+        return Some(node.into());
     }
     let nomination = preempt(pod, refused, &seen.bound, &seen.budgets);
     let hopeless = preemption_texts(refused);
@@ -201,14 +219,20 @@ fn refuse(seen: &SchedulerInput, pod: &Pod, refused: &Refused, now: Timestamp, p
     let message = failure_message(seen.nodes.len(), all_reasons(seen, refused).iter().map(Vec::as_slice), preemption);
     plan.notes.push(SchedulerNote::NoFit { pod: pod.meta.key(), message: message.as_str().into() });
     let told = pod.condition("PodScheduled").is_some_and(|condition| condition.message.as_ref() == message);
-    if !told || nomination.is_some() {
-        let nominated = nomination.as_ref().map(|(node, _)| json!({ "nominatedNodeName": node.name() }));
-        plan.actions.push(unscheduled(pod, &message, nominated.unwrap_or(json!({})), now));
-        plan.actions.push(scheduling_event(pod, EventType::Warning, "FailedScheduling", "Scheduling", message));
+    // What was promised to it once, and does not help it now, is for others again.
+    let withdrawn = nomination.is_none() && !pod.status.nominated_node_name.is_empty();
+    if !told || nomination.is_some() || withdrawn {
+        let status = match &nomination {
+            Some((node, _)) => json!({ "nominatedNodeName": node.name() }),
+            None if withdrawn => json!({ "nominatedNodeName": null }),
+            None => json!({}),
+        };
+        plan.actions.push(unscheduled(pod, &message, status, now));
+        plan.actions.push(scheduling_failed(pod, message));
     }
-    if let Some((node, victims)) = nomination {
-        plan.actions.extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, NAME, now)));
-    }
+    let (node, victims) = nomination?;
+    plan.actions.extend(victims.iter().flat_map(|victim| remove(&victim.pod, pod, &node, NAME, now)));
+    Some(node.name().into())
 }
 
 /// A pinned pod is only tried on its node; all others count as not matching (DS-B42).
@@ -272,12 +296,39 @@ mod tests {
         bed.put(&kinds::POD, &pod("p", "", "1"));
         bed.put(&kinds::POD, &pod("q", "", "1"));
         let said = bed.run("pending", at(0));
-        assert_eq!(said[..2], ["create pods/x/p binding", "emit Scheduled"]);
-        assert_eq!(bed.last_body(1), "Successfully assigned x/p to a");
-        assert_eq!(said[2..], ["patch pods/x/q status", "emit FailedScheduling"]);
+        assert_eq!(said, ["create pods/x/p binding", "patch pods/x/q status", "emit FailedScheduling"]);
+        assert_eq!(bed.last_report(0), "Scheduled (Binding): Successfully assigned x/p to a");
         let why = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
-        assert_eq!(bed.last_body(3), why);
-        assert!(bed.last_body(2).contains("Unschedulable"));
+        assert_eq!(bed.last_body(2), why);
+        assert!(bed.last_body(1).contains("Unschedulable"));
+    }
+
+    #[test]
+    fn room_that_is_made_for_a_pod_is_not_given_to_lesser_ones() {
+        // DS-B52
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::NODE, &node("a", "2"));
+        let ending = pod("low", r#""nodeName":"a","#, "1")
+            .replace(r#""uid":"#, r#""deletionTimestamp":"2026-01-01T00:00:00Z","uid":"#);
+        bed.put(&kinds::POD, &ending);
+        let nominated = pod("high", r#""priority":1000,"#, "2")
+            .replace(r#""spec":"#, r#""status":{"nominatedNodeName":"a"},"spec":"#);
+        bed.put(&kinds::POD, &nominated);
+        bed.put(&kinds::POD, &pod("small", "", "1"));
+        let said = bed.run("pending", at(0));
+        assert_eq!(said, ["patch pods/x/small status", "emit FailedScheduling"]);
+        assert_eq!(bed.notes()[0], "pod x/high waits until less important pods have left node a");
+    }
+
+    #[test]
+    fn a_promise_that_does_not_help_any_more_is_withdrawn() {
+        let mut bed = Bed::new(Scheduler);
+        bed.put(&kinds::NODE, &node("a", "1"));
+        let nominated = pod("high", r#""priority":1000,"#, "2")
+            .replace(r#""spec":"#, r#""status":{"nominatedNodeName":"a"},"spec":"#);
+        bed.put(&kinds::POD, &nominated);
+        assert_eq!(bed.run("pending", at(0)), ["patch pods/x/high status", "emit FailedScheduling"]);
+        assert!(bed.last_body(0).contains(r#""nominatedNodeName":null"#), "{}", bed.last_body(0));
     }
 
     #[test]

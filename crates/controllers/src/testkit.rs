@@ -84,6 +84,18 @@ impl<R: Reconciler> TestBed<R> {
         self.last.as_ref()?.status.as_ref().map(|write| write.status.clone())
     }
 
+    /// What the last plan's action with this index says when it has succeeded.
+    pub(crate) fn last_report(&self, index: usize) -> String {
+        let action = &self.last.as_ref().unwrap().actions[index];
+        let (Action::Create { report, .. } | Action::Patch { report, .. } | Action::Delete { report, .. }) = action
+        else {
+            return String::new();
+        };
+        let Some(report) = report else { return String::new() };
+        let (reason, message) = report.success.clone().unwrap_or_default();
+        format!("{reason} ({}): {message}", report.action)
+    }
+
     /// The body (or message) of the last plan's action with this index.
     pub(crate) fn last_body(&self, index: usize) -> String {
         match &self.last.as_ref().unwrap().actions[index] {

@@ -52,8 +52,9 @@ fn patch(kind: &Kind, object: &Meta, patch: PatchType, body: Value) -> Action {
 pub(crate) fn delete_pod(set: &DaemonSet, pod: &Pod) -> Action {
     let report = Report {
         regarding: regarding_set(set),
-        success: Some(("SuccessfulDelete", "Deleted pod: {}")),
-        failure: Some(("FailedDelete", "Error deleting: {}")),
+        action: "",
+        success: Some(("SuccessfulDelete", "Deleted pod: {}".into())),
+        failure: Some(("FailedDelete", "Error deleting: {}".into())),
     };
     delete(&kinds::POD, &pod.meta, same_object(&pod.meta), Some(report))
 }
@@ -79,8 +80,9 @@ fn delete(kind: &Kind, object: &Meta, preconditions: Preconditions, report: Opti
 pub(crate) fn create_pod(set: &DaemonSet, name: &str, body: Value) -> Action {
     let report = Report {
         regarding: regarding_set(set),
-        success: Some(("SuccessfulCreate", "Created pod: {}")),
-        failure: Some(("FailedCreate", "Error creating: {}")),
+        action: "",
+        success: Some(("SuccessfulCreate", "Created pod: {}".into())),
+        failure: Some(("FailedCreate", "Error creating: {}".into())),
     };
     Action::Create { target: Target::new(kinds::POD, &set.meta.namespace, name), body, report: Some(report) }
 }

@@ -3,7 +3,8 @@
 //! It judges the plan and not the world: what was already wrong is not the plan's fault. Per node, counting neither
 //! terminal nor terminating pods, a plan never leads to two pods of one revision or to three in all; it
 //! never takes down more than the budget; it never takes an available pod while an unavailable outdated one could go
-//! first; it touches nothing outside the selector; its status is a recount.
+//! first; it puts no pod on a node where it does not fit; it touches nothing outside the selector; its status is a
+//! recount.
 
 mod facts;
 
@@ -11,6 +12,9 @@ use std::collections::BTreeSet;
 
 use everynode_api::kinds;
 use everynode_api::reconcile::{Action, Violation};
+use everynode_api::view::PodSpec;
+use everynode_placement::{Needs, Occupancy, room_reasons};
+use serde::Deserialize;
 
 use crate::{DaemonSetInput, DaemonSetNote, Options, Plan, normal, revision};
 use facts::{Facts, NodeFacts, PodFacts};
@@ -22,6 +26,7 @@ pub fn audit(options: &Options, seen: &DaemonSetInput, plan: &Plan) -> Vec<Viola
     audit.identity();
     audit.doubling();
     audit.placement();
+    audit.room();
     audit.budget();
     audit.order();
     audit.status();
@@ -115,6 +120,27 @@ impl Audit<'_> {
         texts.into_iter().for_each(|text| self.blame(text));
         if self.facts.astray_creates > 0 {
             self.blame("a pod is created for a node that does not exist".into());
+        }
+    }
+
+    /// Pods are created on a node only where they fit beside all that is known to be there.
+    fn room(&mut self) {
+        for action in &self.plan.actions {
+            let Action::Create { target, body, .. } = action else { continue };
+            let Some(name) = body["spec"]["nodeName"].as_str().filter(|_| target.kind == kinds::POD) else { continue };
+            // A node that the template names is its author's choice (DS-B34).
+            if *name == *self.seen.set.spec.template.spec.node_name {
+                continue;
+            }
+            let spec = PodSpec::deserialize(&body["spec"]).unwrap_or_default();
+            let node = self.seen.node(name).map(|node| node.status.allocatable.clone()).unwrap_or_default();
+            let all = self.seen.all_pods.values();
+            let here = all.filter(|pod| pod.target_node() == Some(name)).map(AsRef::as_ref);
+            let refused = room_reasons(&Needs::of(&spec), &node, &Occupancy::of(here));
+            if let Some(reason) = refused.first() {
+                let text = format!("{} is created on node {name}, where it does not fit: {reason}", target.name);
+                self.violations.push(Violation(text));
+            }
         }
     }
 

@@ -87,8 +87,8 @@ pub enum Bind {
     /// The scheduler, always.
     #[default]
     Off,
-    /// The plan, where no other rule has a say and the pod fits; else the scheduler. Right where the API server
-    /// checks the fit again (our own).
+    /// The plan, where nothing else has a say and the pod fits; else the scheduler. Right where the API server
+    /// takes the node's room for each pod that is bound (our own).
     WhereFits,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use everynode_api::kinds;
 use everynode_api::view::{Node, PodSpec, PodTemplate, Toleration};
-use everynode_placement::{Occupancy, automatic_tolerations, check};
+use everynode_placement::{Needs, Occupancy, automatic_tolerations, check_needs};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,7 @@ pub(crate) struct PodBuilder<'a> {
     prefix: String,
     base: Value,
     spec: &'a PodSpec,
+    needs: Needs,
     binds: bool,
 }
 
@@ -41,7 +42,7 @@ impl<'a> PodBuilder<'a> {
         let prefix = names::prefix(&seen.set.meta.name);
         let base = base(seen, revision, &prefix, cordon);
         let binds = binds && may_bind(&seen.set.spec.template);
-        PodBuilder { seen, revision, prefix, base, spec, binds }
+        PodBuilder { seen, revision, prefix, base, spec, needs: Needs::of(spec), binds }
     }
 
     /// The pod for a node whose last pod had the uid `predecessor`; `Err` is the last name that was taken.
@@ -75,14 +76,16 @@ impl<'a> PodBuilder<'a> {
         Err(name)
     }
 
-    /// Whether the pod fits beside what is known to be on the node; what is not known is the scheduler's.
+    /// Whether the pod fits beside what is known to be on the node; what is not known is the
+    /// scheduler's. The server decides by the same rule when the pod is created, and leaves it to
+    /// the scheduler if it does not fit any more.
     fn fits(&self, node: &Node) -> bool {
         let Some(neighbours) = &self.seen.neighbours else {
             return false;
         };
         let here = neighbours.find("", node.name()).into_iter().flat_map(|pods| pods.iter());
         let occupancy = Occupancy::of(here.map(AsRef::as_ref));
-        check(self.spec, node, &occupancy).fits()
+        check_needs(self.spec, &self.needs, node, &occupancy).fits()
     }
 }
 

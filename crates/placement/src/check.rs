@@ -1,10 +1,10 @@
 //! One pod, one node: every reason at once (DS-B41).
 
 use everynode_api::quantity::{Format, Quantity};
-use everynode_api::view::{Effect, Node, PodSpec, Taint};
+use everynode_api::view::{Effect, Node, PodSpec, Resources, Taint};
 
 use crate::affinity;
-use crate::occupancy::{Occupancy, conflict, effective_requests, host_ports};
+use crate::occupancy::{Needs, Occupancy, conflict};
 use crate::reason::Reason;
 use crate::taints::{self, UNSCHEDULABLE};
 
@@ -21,12 +21,25 @@ impl Verdict {
     }
 }
 
-/// Everything that speaks against running `pod` on `node`, where `occupancy` is already taken.
-pub fn check(pod: &PodSpec, node: &Node, occupancy: &Occupancy) -> Verdict {
+/// Everything that speaks against running `pod` on `node`, where `taken` is already taken.
+pub fn check(pod: &PodSpec, node: &Node, taken: &Occupancy) -> Verdict {
+    check_needs(pod, &Needs::of(pod), node, taken)
+}
+
+/// The same, for who asks about many nodes: `needs` are the pod's.
+pub fn check_needs(pod: &PodSpec, needs: &Needs, node: &Node, taken: &Occupancy) -> Verdict {
     let mut reasons = static_reasons(pod, node);
-    port_reasons(pod, occupancy, &mut reasons);
-    resource_reasons(pod, node, occupancy, &mut reasons);
+    reasons.extend(room_reasons(needs, &node.status.allocatable, taken));
     Verdict { reasons }
+}
+
+/// The reasons that other pods have a part in: host ports, places, resources. This is the one rule
+/// about a node's room: the plan, the server's claims, the scheduler and the agent all decide by it.
+pub fn room_reasons(needs: &Needs, allocatable: &Resources, taken: &Occupancy) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    port_reasons(needs, taken, &mut reasons);
+    resource_reasons(needs, allocatable, taken, &mut reasons);
+    reasons
 }
 
 /// The reasons that no other pod has a part in: cordon, node name, taints, selector, affinity. For a pod that is not
@@ -55,9 +68,9 @@ fn tolerates_cordon(pod: &PodSpec) -> bool {
     pod.tolerations.iter().any(|toleration| taints::tolerates(toleration, &taint))
 }
 
-fn port_reasons(pod: &PodSpec, occupancy: &Occupancy, reasons: &mut Vec<Reason>) {
-    for wanted in host_ports(pod) {
-        let holders = occupancy.ports.iter().filter(|(held, _)| conflict(held, &wanted));
+fn port_reasons(needs: &Needs, taken: &Occupancy, reasons: &mut Vec<Reason>) {
+    for wanted in &needs.ports {
+        let holders = taken.ports.iter().filter(|(held, _)| conflict(held, wanted));
         reasons.extend(holders.map(|(_, holder)| Reason::HostPort {
             protocol: wanted.protocol.clone(),
             ip: wanted.host_ip.clone(),
@@ -67,19 +80,18 @@ fn port_reasons(pod: &PodSpec, occupancy: &Occupancy, reasons: &mut Vec<Reason>)
     }
 }
 
-fn resource_reasons(pod: &PodSpec, node: &Node, occupancy: &Occupancy, reasons: &mut Vec<Reason>) {
+fn resource_reasons(needs: &Needs, allocatable: &Resources, taken: &Occupancy, reasons: &mut Vec<Reason>) {
     let nothing = Quantity::from_units(0, Format::default());
-    let allocatable = |name: &str| node.status.allocatable.get(name).copied().unwrap_or(nothing);
-    let places = allocatable("pods").value();
-    if i64::try_from(occupancy.pods).unwrap_or(i64::MAX) >= places {
-        reasons.push(Reason::PodCount { allocatable: places });
+    let amount = |of: &Resources, name: &str| of.get(name).copied().unwrap_or(nothing);
+    let places = amount(allocatable, "pods").value();
+    let pods = i64::try_from(taken.pods).unwrap_or(i64::MAX);
+    if pods >= places {
+        reasons.push(Reason::PodCount { taken: pods, allocatable: places });
     }
-    for (name, requested) in effective_requests(pod) {
-        let taken = occupancy.requested.get(&name).copied().unwrap_or(nothing);
-        let free = allocatable(&name).saturating_sub(taken);
-        if !requested.is_zero() && requested > free {
-            let allocatable = allocatable(&name);
-            reasons.push(Reason::Resource { name, requested, free: free.max(nothing), allocatable });
+    for (name, requested) in &needs.requests {
+        let (taken, allocatable) = (amount(&taken.requested, name), amount(allocatable, name));
+        if !requested.is_zero() && *requested > allocatable.saturating_sub(taken) {
+            reasons.push(Reason::Resource { name: name.clone(), requested: *requested, taken, allocatable });
         }
     }
 }
@@ -134,6 +146,7 @@ mod tests {
             (r#"{"hostPort":80,"protocol":"UDP"}"#, r#"{"hostPort":80}"#, false),
             (r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#, r#"{"hostPort":80,"hostIP":"10.0.0.2"}"#, false),
             (r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#, r#"{"hostPort":80,"hostIP":"0.0.0.0"}"#, true),
+            (r#"{"hostPort":80,"hostIP":"0.0.0.0"}"#, r#"{"hostPort":80,"hostIP":"10.0.0.1"}"#, true),
         ];
         for (wanted, held, expected) in table {
             let pod = format!(r#"{{"containers":[{{"ports":[{wanted}]}}]}}"#);

@@ -1,9 +1,23 @@
-//! What the pods of a node take: requests, places, host ports (DS-B43, DS-B44).
+//! What pods take of a node: requests, places, host ports (DS-B43, DS-B44).
 
 use std::collections::BTreeMap;
 
 use everynode_api::quantity::Quantity;
 use everynode_api::view::{ContainerNeeds, HostPort, Pod, PodSpec, Resources};
+
+/// What one pod takes of its node, besides one place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    pub requests: Resources,
+    pub ports: Vec<HostPort>,
+}
+
+impl Needs {
+    /// What a pod with this spec takes.
+    pub fn of(spec: &PodSpec) -> Needs {
+        Needs { requests: effective_requests(spec), ports: host_ports(spec).collect() }
+    }
+}
 
 /// What is taken on one node. Terminal pods take nothing; terminating ones still count (DS-B43).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,15 +39,29 @@ impl Occupancy {
     /// Counts one more pod.
     pub fn add(&mut self, pod: &Pod) {
         if !pod.is_terminal() {
-            self.add_spec(&pod.spec, &format!("{}/{}", pod.meta.namespace, pod.meta.name));
+            self.add_needs(&Needs::of(&pod.spec), &format!("{}/{}", pod.meta.namespace, pod.meta.name));
         }
     }
 
-    /// Counts a pod that may not exist yet; `holder` names it.
-    pub fn add_spec(&mut self, spec: &PodSpec, holder: &str) {
+    /// Counts one more pod by what it needs; `holder` names it, as `namespace/name`.
+    pub fn add_needs(&mut self, needs: &Needs, holder: &str) {
         self.pods += 1;
-        add(&mut self.requested, &effective_requests(spec));
-        self.ports.extend(host_ports(spec).map(|port| (port, holder.into())));
+        add(&mut self.requested, &needs.requests);
+        self.ports.extend(needs.ports.iter().map(|port| (port.clone(), holder.into())));
+    }
+
+    /// Takes back what [`Occupancy::add_needs`] counted.
+    pub fn remove_needs(&mut self, needs: &Needs, holder: &str) {
+        self.pods = self.pods.saturating_sub(1);
+        for (name, amount) in &needs.requests {
+            if let Some(sum) = self.requested.get_mut(name) {
+                *sum = sum.saturating_sub(*amount);
+            }
+        }
+        for port in &needs.ports {
+            let held = self.ports.iter().position(|(held, by)| held == port && by.as_ref() == holder);
+            held.map(|index| self.ports.swap_remove(index));
+        }
     }
 }
 
@@ -135,6 +163,26 @@ mod tests {
         let requests = effective_requests(&spec);
         assert_eq!(requests["cpu"], Quantity::from_millis(1010));
         assert_eq!(requests["memory"], Quantity::parse("64Mi").unwrap());
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_back() {
+        let needs = |json: &str| Needs::of(&serde_json::from_str(json).unwrap());
+        let web = needs(r#"{"containers":[{"ports":[{"hostPort":80}],"resources":{"requests":{"cpu":"2"}}}]}"#);
+        let log = needs(r#"{"containers":[{"ports":[{"hostPort":81}],"resources":{"requests":{"cpu":"1"}}}]}"#);
+        let mut occupancy = Occupancy::default();
+        occupancy.add_needs(&web, "x/web");
+        // The one that follows a pod of this name may come before that one has been taken back.
+        occupancy.add_needs(&web, "x/web");
+        occupancy.add_needs(&log, "x/log");
+        occupancy.remove_needs(&web, "x/web");
+        assert_eq!((occupancy.pods, occupancy.requested["cpu"]), (2, Quantity::from_millis(3000)));
+        let ports: Vec<u16> = occupancy.ports.iter().map(|(port, _)| port.host_port).collect();
+        assert_eq!(ports.len(), 2, "{ports:?}");
+        occupancy.remove_needs(&web, "x/web");
+        occupancy.remove_needs(&log, "x/log");
+        assert_eq!((occupancy.pods, occupancy.ports.len()), (0, 0));
+        assert!(occupancy.requested.values().all(|amount| amount.is_zero()));
     }
 
     #[test]

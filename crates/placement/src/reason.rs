@@ -27,9 +27,9 @@ pub enum Reason {
     /// A host port that a pod on the node holds; `holder` is `namespace/name`.
     HostPort { protocol: Box<str>, ip: Box<str>, port: u16, holder: Box<str> },
     /// The node's pod count is used up.
-    PodCount { allocatable: i64 },
+    PodCount { taken: i64, allocatable: i64 },
     /// A resource that does not suffice.
-    Resource { name: Box<str>, requested: Quantity, free: Quantity, allocatable: Quantity },
+    Resource { name: Box<str>, requested: Quantity, taken: Quantity, allocatable: Quantity },
 }
 
 impl Reason {
@@ -86,8 +86,9 @@ impl fmt::Display for Reason {
                 let ip = if ip.is_empty() { "0.0.0.0" } else { ip };
                 write!(f, "host port {protocol} {ip}:{port} is held by pod {holder}")
             }
-            Reason::PodCount { allocatable } => write!(f, "too many pods: all {allocatable} places are taken"),
-            Reason::Resource { name, requested, free, allocatable } => {
+            Reason::PodCount { allocatable, .. } => write!(f, "too many pods: all {allocatable} places are taken"),
+            Reason::Resource { name, requested, taken, allocatable } => {
+                let free = allocatable.saturating_sub(*taken).max(Quantity::from_units(0, allocatable.format()));
                 write!(f, "insufficient {name}: {requested} requested, {free} of {allocatable} free")
             }
         }
@@ -180,11 +181,11 @@ mod tests {
         let cpu = Reason::Resource {
             name: "cpu".into(),
             requested: Quantity::from_millis(500),
-            free: Quantity::from_millis(200),
+            taken: Quantity::from_millis(800),
             allocatable: Quantity::from_millis(1000),
         };
         let taint = Reason::Taint { key: "gpu".into(), value: "".into(), effect: Effect::NoSchedule };
-        let pods = Reason::PodCount { allocatable: 110 };
+        let pods = Reason::PodCount { taken: 110, allocatable: 110 };
         let refused = [vec![cpu.clone(), taint.clone()], vec![cpu.clone(), pods], vec![cpu.clone()]];
         let message = failure_message(
             4,

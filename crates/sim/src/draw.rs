@@ -33,12 +33,14 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         strict: dice.chance(20),
         foreign,
         crash_percent: *dice.pick(&[0, 0, 0, 10]),
+        tight: false,
         steps,
         calm_at_ms,
     };
     if dice.chance(5) {
         scenario.steps.extend(held_up_drains(&dice, machines, calm_at_ms));
     }
+    scenario.tight = !foreign && dice.chance(15);
     scenario.steps.sort_by_key(|step| step.at_ms);
     scenario
 }

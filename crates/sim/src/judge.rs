@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use self::value::{array, is_ready, is_terminal, is_terminating, name, owner};
+use crate::ledger::target_node;
+use crate::room;
 use crate::scenario::{Participant, Scenario, ScenarioEvent};
 use crate::user::{SPACE, TAINT, User};
 
@@ -30,10 +32,12 @@ pub(crate) async fn judge(user: &User, scenario: &Scenario, now: Timestamp) -> R
     };
     let mut found = world.nodes_are_well(scenario.machines);
     found.extend(world.leftovers());
-    for set in &world.sets {
-        found.extend(world.set_is_well(set));
+    if scenario.tight {
+        found.extend(world.only_what_does_not_fit_waits());
+    } else {
+        found.extend(world.sets.iter().flat_map(|set| world.set_is_well(set)));
+        found.extend(world.plain_pods_run());
     }
-    found.extend(world.plain_pods_run());
     found.extend(world.budgets_are_recounts());
     if found.is_empty() && scenario.tells_all_events() {
         found.extend(world.bindings_are_reported(&user.list(EVENT).await?));
@@ -103,6 +107,31 @@ impl FinalState {
         let bound = |pod: &Value| pod["spec"]["nodeName"].is_string();
         let stuck = plain.filter(|pod| if bound(pod) { !is_ready(pod) } else { anywhere });
         stuck.map(|pod| format!("pod {} does not run: {}", name(pod), pod["status"])).collect()
+    }
+
+    /// A pod has a node and runs, or there is no room for it where it may be, and it says so.
+    fn only_what_does_not_fit_waits(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for pod in self.pods.iter().filter(|pod| !is_terminal(pod)) {
+            if pod["spec"]["nodeName"].is_string() {
+                (!is_ready(pod)).then(|| found.push(format!("pod {} does not run: {}", name(pod), pod["status"])));
+                continue;
+            }
+            let pinned = target_node(pod);
+            let is_free = |node: &&Value| match &pinned {
+                Some(pinned) => name(node) == pinned,
+                None => node["spec"]["unschedulable"] != true && array(&node["spec"]["taints"]).count() == 0,
+            };
+            let mut open = self.nodes.iter().filter(|node| is_free(node));
+            if let Some(node) = open.find(|node| room::fits(node, pod, &self.pods)) {
+                found.push(format!("pod {} waits, though there is room on {}", name(pod), name(node)));
+            }
+            let told = |condition: &Value| condition["type"] == "PodScheduled" && condition["status"] == "False";
+            if !array(&pod["status"]["conditions"]).any(told) {
+                found.push(format!("pod {} waits, and nothing says why", name(pod)));
+            }
+        }
+        found
     }
 
     /// DS-B46, also for pods that were created bound.

@@ -1,6 +1,6 @@
 //! The store, watched: every commit goes into the trace, and no write may make two live pods of one
-//! set and revision on a node, unless the server is a foreign one. Also counts what went wrong, and
-//! how often.
+//! set and revision on a node, or put a pod where there is no room, unless the server is a foreign
+//! one. Also counts what went wrong, and how often.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -13,7 +13,10 @@ use everynode_store::{
 };
 use serde_json::Value;
 
+use crate::room::Rooms;
+
 const PODS: &str = "/registry/pods/";
+const NODES: &str = "/registry/minions/";
 
 /// What is known of all writes, across crashes of the server.
 pub(crate) struct Ledger {
@@ -28,6 +31,7 @@ struct LedgerState {
     /// Over everything that was written, and when.
     trace: Fnv64,
     pods: BTreeMap<String, Option<PodPlace>>,
+    rooms: Rooms,
     writes: u64,
     /// Of pods.
     changes: u64,
@@ -136,7 +140,12 @@ impl Ledger {
             };
             state.trace.write(key.as_bytes());
             state.trace.write(value);
+            if let Some(node) = key.strip_prefix(NODES) {
+                state.rooms.node(node, value);
+            }
             if let Some(name) = key.strip_prefix(PODS) {
+                let full = state.rooms.pod(name, value).err().filter(|_| !self.foreign);
+                full.map(|full| state.failure.get_or_insert(format!("{}: {full}", self.env.now())));
                 let now = self.env.now();
                 let told = state.pod(name, value).unwrap_or_else(|failure| {
                     match self.foreign {

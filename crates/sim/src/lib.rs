@@ -7,8 +7,11 @@
 //!
 //! * never, at no write, are there two live pods of one set and revision on a node (on our own
 //!   server; on a foreign one they are gone in the end);
+//! * never, at no write, is a pod put on a node where it does not fit, or a host port held twice
+//!   there (on our own server);
 //! * no audit finds fault with a plan, and nothing panics;
-//! * in the end every eligible node has exactly one pod of each set: with `RollingUpdate` it is
+//! * in the end, where pods are so large that not all fit, each that waits really does not fit;
+//! * in the end, elsewhere, every eligible node has exactly one pod of each set: with `RollingUpdate` it is
 //!   ready and of the newest revision; elsewhere are only pods that may stay (DS-B04);
 //! * in the end the status of every set and budget equals a recount, conditions say what is so,
 //!   history is as long as it may be, bindings have been told, and nothing is left of what was
@@ -56,6 +59,7 @@ mod judge;
 mod ledger;
 mod machine;
 mod many;
+mod room;
 pub mod scenario;
 mod scenario_event;
 mod shrink;

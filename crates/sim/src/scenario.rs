@@ -84,6 +84,8 @@ pub struct Scenario {
     pub foreign: bool,
     /// How many percent of containers crash in their first seconds.
     pub crash_percent: u64,
+    /// Pods ask for so much that not all of them fit on a machine together.
+    pub tight: bool,
     /// In time order.
     pub steps: Vec<Step>,
     /// From then on nothing goes wrong any more.

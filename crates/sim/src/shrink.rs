@@ -43,7 +43,7 @@ fn fewer_steps(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) 
 
 /// Each of these by itself.
 fn plainer(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) {
-    let changes: [fn(&mut Scenario); 9] = [
+    let changes: [fn(&mut Scenario); 10] = [
         |scenario| scenario.machines = 1,
         |scenario| scenario.machines = (scenario.machines - 1).max(1),
         |scenario| scenario.strategies.truncate(1),
@@ -51,6 +51,7 @@ fn plainer(least: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) {
         |scenario| scenario.min_ready_seconds = 0,
         |scenario| scenario.strict = false,
         |scenario| scenario.foreign = false,
+        |scenario| scenario.tight = false,
         |scenario| scenario.binds = true,
         |scenario| scenario.strategies.fill(Strategy::Unavailable(Amount::Number(1))),
     ];
@@ -119,6 +120,7 @@ mod tests {
             strict: true,
             foreign: true,
             crash_percent: 10,
+            tight: true,
             steps: steps.collect(),
             calm_at_ms: 100_000,
         }
@@ -137,7 +139,7 @@ mod tests {
                 && scenario.steps.iter().any(|step| step.scenario_event == ScenarioEvent::CrashServer {})
         };
         let text = "\
-cluster seed=1 machines=3 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0
+cluster seed=1 machines=3 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0 tight=no
 sets unavailable:1
      3.000s drain node=3 for_ms=30000
      6.000s crash-server

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! # What it shows.
-//! cluster seed=7 machines=3 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0
+//! cluster seed=7 machines=3 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0 tight=no
 //! sets unavailable:1 surge:50%
 //!     0.250s template set=0 image=1 bad=no select=no tolerate=no
 //!    12.000s power-off node=2 for_ms=60000
@@ -154,11 +154,11 @@ impl<'a> Fields<'a> {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scenario { seed, machines, strategies, min_ready_seconds, binds, strict, foreign, crash_percent, .. } =
-            self;
-        let [binds, strict, foreign] = [binds, strict, foreign].map(Word::write);
+        let Scenario { seed, machines, strategies, min_ready_seconds, crash_percent, .. } = self;
+        let [binds, strict, foreign, tight] =
+            [self.binds, self.strict, self.foreign, self.tight].map(|flag| flag.write());
         write!(f, "cluster seed={seed} machines={machines} min_ready_seconds={min_ready_seconds} ")?;
-        writeln!(f, "binds={binds} strict={strict} foreign={foreign} crash_percent={crash_percent}")?;
+        writeln!(f, "binds={binds} strict={strict} foreign={foreign} crash_percent={crash_percent} tight={tight}")?;
         writeln!(f, "sets {}", strategies.iter().map(Word::write).collect::<Vec<_>>().join(" "))?;
         for step in &self.steps {
             writeln!(f, "{:>10}s {}", seconds(step.at_ms), step.scenario_event)?;
@@ -213,6 +213,7 @@ fn cluster_line(line: &str) -> Result<Scenario, String> {
         strict: fields.take("strict")?,
         foreign: fields.take("foreign")?,
         crash_percent: fields.take("crash_percent")?,
+        tight: fields.take("tight")?,
         strategies: Vec::new(),
         steps: Vec::new(),
         calm_at_ms: 0,

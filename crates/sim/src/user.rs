@@ -9,7 +9,7 @@ use everynode_api::kinds::{CONTROLLER_REVISION, DAEMON_SET, Kind, NAMESPACE, NOD
 use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Propagation, Request, Selection, Target};
 use serde_json::{Value, json};
 
-use self::objects::{daemon_set, disruption_budget, plain_pod, pod_spec, update};
+use self::objects::{Size, daemon_set, disruption_budget, plain_pod, pod_spec, update};
 use crate::ledger::Ledger;
 use crate::machine::BAD;
 use crate::scenario::{BudgetScope, Effect, SETS, Scenario, ScenarioEvent, Strategy};
@@ -29,12 +29,14 @@ pub(crate) struct User {
     machines: usize,
     min_ready_seconds: u64,
     strategies: Vec<Strategy>,
+    size: Size,
 }
 
 impl User {
     pub(crate) fn new(server: Arc<Server>, ledger: Arc<Ledger>, scenario: &Scenario) -> Arc<User> {
-        let Scenario { machines, min_ready_seconds, strategies, .. } = scenario.clone();
-        Arc::new(User { server, ledger, machines, min_ready_seconds, strategies })
+        let Scenario { machines, min_ready_seconds, strategies, tight, .. } = scenario.clone();
+        let size = if tight { Size::Large } else { Size::Small };
+        Arc::new(User { server, ledger, machines, min_ready_seconds, strategies, size })
     }
 
     async fn call(&self, request: Request) -> Result<Value, ApiError> {
@@ -89,7 +91,7 @@ impl User {
 
     async fn create_set(&self, set: usize) -> Result<(), ApiError> {
         let set = set % self.strategies.len();
-        self.create(DAEMON_SET, daemon_set(SETS[set], self.strategies[set], self.min_ready_seconds)).await
+        self.create(DAEMON_SET, daemon_set(SETS[set], self.strategies[set], self.min_ready_seconds, self.size)).await
     }
 
     /// Rolls bad images back, so that every pod can become ready.
@@ -97,7 +99,7 @@ impl User {
         for set in self.list(DAEMON_SET).await? {
             let image = set["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
             if image.contains(BAD) {
-                let body = json!({"spec": {"template": {"spec": pod_spec("img:mended", false, false)}}});
+                let body = json!({"spec": {"template": {"spec": pod_spec("img:mended", false, false, self.size)}}});
                 self.patch(object(DAEMON_SET, &set), body).await?;
             }
         }
@@ -132,7 +134,7 @@ impl User {
         match *scenario_event {
             ScenarioEvent::Template { set, image, bad, select, tolerate } => {
                 let image = format!("img:{image}{}", if bad { BAD } else { "" });
-                let body = json!({"spec": {"template": {"spec": pod_spec(&image, select, tolerate)}}});
+                let body = json!({"spec": {"template": {"spec": pod_spec(&image, select, tolerate, self.size)}}});
                 self.patch(target(set), body).await
             }
             ScenarioEvent::Update { set, strategy } => {
@@ -148,7 +150,7 @@ impl User {
             }
             ScenarioEvent::DeleteSet { set, propagation } => self.delete(target(set), None, Some(propagation)).await,
             ScenarioEvent::CreateSet { set } => self.create_set(set).await,
-            ScenarioEvent::Plain { number } => self.create(POD, plain_pod(number)).await,
+            ScenarioEvent::Plain { number } => self.create(POD, plain_pod(number, self.size)).await,
             ScenarioEvent::Budget { over, set, min_available, amount } => {
                 let app = self.covered(over, set);
                 self.create(POD_DISRUPTION_BUDGET, disruption_budget(app, min_available, amount)).await

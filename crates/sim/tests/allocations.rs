@@ -64,6 +64,7 @@ fn scenario() -> Scenario {
         strict: false,
         foreign: false,
         crash_percent: 0,
+        tight: false,
         steps: vec![at(40, template), at(140, delete)],
         calm_at_ms: 160_000,
     }

@@ -5,6 +5,7 @@
 
 mod extended;
 pub mod machine;
+mod object;
 mod status;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,6 +23,7 @@ use crate::cri;
 use crate::ports::Clock;
 use extended::Extended;
 use machine::Machine;
+pub use object::NodeObject;
 
 /// A lease is good for this long; it is renewed after a quarter of it.
 const LEASE_SECONDS: u32 = 40;
@@ -49,6 +51,7 @@ pub struct NodeReporter {
     runtime: Arc<dyn cri::Runtime>,
     clock: Arc<dyn Clock>,
     machine: Machine,
+    object: Arc<NodeObject>,
     ready: watch::Sender<Readiness>,
     /// The port that the agent's server really listens on.
     server_port: u16,
@@ -79,6 +82,7 @@ impl NodeReporter {
         runtime: Arc<dyn cri::Runtime>,
         clock: Arc<dyn Clock>,
         machine: Machine,
+        object: Arc<NodeObject>,
         server_port: u16,
     ) -> Self {
         NodeReporter {
@@ -87,6 +91,7 @@ impl NodeReporter {
             runtime,
             clock,
             machine,
+            object,
             ready: watch::Sender::default(),
             server_port,
             known: Mutex::default(),
@@ -235,6 +240,7 @@ impl NodeReporter {
             }
             created => created?,
         };
+        self.object.learn(&json);
         let node: Value = serde_json::from_slice(&json).map_err(|error| ApiError::Garbled(error.to_string()))?;
         Ok(node["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
     }
@@ -243,6 +249,7 @@ impl NodeReporter {
     async fn extended(&self) -> Option<Extended> {
         let target = Target::new(kinds::NODE, "", &self.config.node_name);
         let json = self.api.call(Request::Get(target)).await.ok()?;
+        self.object.learn(&json);
         Some(Extended::of(&serde_json::from_slice(&json).ok()?, &self.machine))
     }
 
@@ -268,7 +275,9 @@ impl NodeReporter {
             body: json!({ "status": status }),
             preconditions: Preconditions::default(),
         };
-        self.api.call(patch).await.map(drop)
+        let json = self.api.call(patch).await?;
+        self.object.learn(&json);
+        Ok(())
     }
 
     /// Renews the lease, or makes it. Where one of ours has gone the node may have gone with it, because the server

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use everynode_placement::{Needs, Occupancy};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,8 +14,9 @@ use tokio::time::Instant;
 use super::pod::{DesiredPod, PodObservation, PodSnapshot, PodWorker, Start};
 use super::relist::{Relist, RelistResult, Resync};
 use super::{Context, PodUpdate};
-use crate::ports::{PodRef, Severity};
+use crate::ports::{PodRef, Rejection, Severity};
 use crate::sync::{Memory, Observed};
+use crate::view;
 
 /// Logs of a pod that is gone stay this long, so that log collectors can read their end.
 const LOG_LINGER: Duration = Duration::from_secs(60);
@@ -38,6 +40,23 @@ pub struct Dispatcher {
 struct Worker {
     told: watch::Sender<DesiredPod>,
     looks: watch::Sender<PodObservation>,
+    /// What the pod takes of the node; `None`: it was refused, or stands for what is being ended.
+    needs: Option<Needs>,
+}
+
+impl Worker {
+    /// What the pod takes now, and its name: nothing once it has ended or gone.
+    fn part(&self) -> Option<(&Needs, String)> {
+        let needs = self.needs.as_ref()?;
+        let told = self.told.borrow();
+        (!told.gone && !has_ended(&told.pod)).then(|| (needs, PodRef::of(&told.pod).to_string()))
+    }
+}
+
+/// A new pod's verdict.
+struct Admitted {
+    memory: Memory,
+    needs: Option<Needs>,
 }
 
 /// What the agent's server may know about pods.
@@ -120,10 +139,10 @@ impl Dispatcher {
                     self.looked(looked);
                 }
                 update = updates.recv(), if seen_once => match update {
-                    Some(update) => self.update(update),
+                    Some(update) => self.update(update).await,
                     None => break,
                 },
-                Some(Ok(pod)) = self.tasks.join_next(), if !self.tasks.is_empty() => self.finished(pod),
+                Some(Ok(pod)) = self.tasks.join_next(), if !self.tasks.is_empty() => self.finished(pod).await,
                 Some(Ok(pod)) = self.lingering.join_next(), if !self.lingering.is_empty() => self.remove_logs(&pod),
             }
         }
@@ -148,16 +167,24 @@ impl Dispatcher {
         self.adopt_orphans();
     }
 
-    fn update(&mut self, update: PodUpdate) {
+    async fn update(&mut self, update: PodUpdate) {
         match update {
-            PodUpdate::Set(pod) => self.set(pod),
+            PodUpdate::Set(pod) => self.set(pod).await,
             PodUpdate::Gone { uid } => self.gone(&uid),
             PodUpdate::Evict { uid, message } => self.evict(&uid, message),
-            PodUpdate::Replace(pods) => {
+            PodUpdate::Replace(mut pods) => {
                 let uids: BTreeSet<String> = pods.iter().map(|pod| PodRef::of(pod).uid).collect();
                 let gone: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
                 gone.iter().for_each(|uid| self.gone(uid));
-                pods.into_iter().for_each(|pod| self.set(pod));
+                // What runs keeps its part; of the others the oldest come first, as in Kubernetes.
+                pods.sort_by_cached_key(|pod| {
+                    let uid = PodRef::of(pod).uid;
+                    let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+                    (!self.workers.contains_key(&uid) && !self.observed.contains_key(&uid), created)
+                });
+                for pod in pods {
+                    self.set(pod).await;
+                }
                 if !std::mem::replace(&mut self.listed, true) {
                     self.adopt_directories();
                 }
@@ -166,33 +193,53 @@ impl Dispatcher {
         }
     }
 
-    fn set(&mut self, pod: Arc<Pod>) {
+    async fn set(&mut self, pod: Arc<Pod>) {
         let uid = PodRef::of(&pod).uid;
         match self.workers.get(&uid) {
             Some(worker) => worker.told.send_modify(|told| (told.pod, told.gone) = (pod, false)),
             None => {
-                let memory = self.first_memory(&pod, &uid);
-                self.spawn(&uid, DesiredPod { pod, gone: false, evicted: None }, memory);
+                let admitted = self.first_memory(&pod, &uid).await;
+                self.spawn(&uid, DesiredPod { pod, gone: false, evicted: None }, admitted);
             }
         }
     }
 
     /// A pod whose containers run is known; a new one must be admitted (DS-H09).
-    fn first_memory(&self, pod: &Arc<Pod>, uid: &str) -> Memory {
+    async fn first_memory(&self, pod: &Arc<Pod>, uid: &str) -> Admitted {
+        let spec = pod.spec.as_ref().and_then(|spec| view::pod_spec(spec).ok());
+        let needs = spec.map(|spec| Needs::of(&spec));
         if let Some(look) = self.observed.get(uid) {
-            return Memory::adopt(&look.observed, pod.status.as_ref());
+            return Admitted { memory: Memory::adopt(&look.observed, pod.status.as_ref()), needs };
         }
         let mut memory = Memory::default();
-        let ended = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        if pod.metadata.deletion_timestamp.is_none() && !matches!(ended, Some("Failed" | "Succeeded")) {
-            let others: Vec<Arc<Pod>> = self.workers.values().map(|worker| worker.told.borrow().pod.clone()).collect();
-            if let Err(rejection) = self.context.admission.admit(pod, &others) {
+        if pod.metadata.deletion_timestamp.is_some() || has_ended(pod) {
+            return Admitted { memory, needs };
+        }
+        match self.judge(pod).await {
+            Ok(()) => Admitted { memory, needs },
+            Err(rejection) => {
                 let reason = event_reason(&rejection.reason);
                 self.context.emit_pod(pod, Severity::Warning, reason, rejection.message.clone());
                 memory.reject(rejection);
+                Admitted { memory, needs: None }
             }
         }
-        memory
+    }
+
+    /// Refused only by the node's newest object: labels and amounts may just have changed.
+    async fn judge(&self, pod: &Pod) -> Result<(), Rejection> {
+        let mut taken = Occupancy::default();
+        for (needs, holder) in self.workers.values().filter_map(Worker::part) {
+            taken.add_needs(needs, &holder);
+        }
+        let Context { admission, node, .. } = &*self.context;
+        match admission.admit(pod, &node.known(), &taken) {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                let fresh = node.fresh().await;
+                admission.admit(pod, &fresh, &taken)
+            }
+        }
     }
 
     /// Told once.
@@ -221,7 +268,7 @@ impl Dispatcher {
         for uid in orphans {
             let Some(pod) = self.observed.get(&uid).and_then(|look| orphan(&look.observed)) else { continue };
             tracing::info!(pod = %PodRef::of(&pod), "ending a pod that does not exist any more");
-            self.spawn(&uid, DesiredPod { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
+            self.spawn_ending(&uid, pod);
         }
     }
 
@@ -234,11 +281,18 @@ impl Dispatcher {
             }
             let metadata = ObjectMeta { uid: Some(uid.clone()), ..ObjectMeta::default() };
             let pod = Pod { metadata, spec: Some(PodSpec::default()), status: None };
-            self.spawn(&uid, DesiredPod { pod: Arc::new(pod), gone: true, evicted: None }, Memory::default());
+            self.spawn_ending(&uid, pod);
         }
     }
 
-    fn spawn(&mut self, uid: &str, told: DesiredPod, memory: Memory) {
+    /// A worker that ends what is left of a pod which does not exist.
+    fn spawn_ending(&mut self, uid: &str, pod: Pod) {
+        let told = DesiredPod { pod: Arc::new(pod), gone: true, evicted: None };
+        self.spawn(uid, told, Admitted { memory: Memory::default(), needs: None });
+    }
+
+    fn spawn(&mut self, uid: &str, told: DesiredPod, admitted: Admitted) {
+        let Admitted { memory, needs } = admitted;
         let look = self.observed.get(uid).cloned();
         let look = look.unwrap_or_else(|| PodObservation { begun: Instant::now(), observed: Arc::default() });
         let reference = PodRef::of(&told.pod);
@@ -259,18 +313,18 @@ impl Dispatcher {
             reference
         });
         self.inspector.set(uid, snapshot);
-        self.workers.insert(uid.to_owned(), Worker { told: told_sender, looks: looks_sender });
+        self.workers.insert(uid.to_owned(), Worker { told: told_sender, looks: looks_sender, needs });
     }
 
     /// A worker has ended: nothing of its pod is left but its logs. If the object is there again (an older
     /// state of the server was restored, say), it gets a new one.
-    fn finished(&mut self, pod: PodRef) {
+    async fn finished(&mut self, pod: PodRef) {
         let worker = self.workers.remove(&pod.uid);
         self.observed.remove(&pod.uid);
         self.inspector.remove(&pod.uid);
         let told = worker.map(|worker| worker.told.borrow().clone());
         if let Some(told) = told.filter(|told| !told.gone) {
-            return self.set(told.pod);
+            return self.set(told.pod).await;
         }
         self.logs.insert(pod.clone());
         self.lingering.spawn(async move {
@@ -284,6 +338,12 @@ impl Dispatcher {
             self.context.host.remove_logs(pod);
         }
     }
+}
+
+/// Whether the server knows that the pod has ended.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// A stand-in for an object that does not exist: enough to end its containers.

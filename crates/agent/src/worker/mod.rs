@@ -31,8 +31,8 @@ use crate::config::AgentConfig;
 use crate::cri::{Container, Runtime, RuntimeError};
 use crate::host::Host;
 use crate::ports::{
-    Admission, Clock, Environment, Event, EventSink, PodRef, PodWriter, Probes, PullSecrets, Regarding, Severity,
-    Volumes,
+    Admission, Clock, Environment, Event, EventSink, OwnNode, PodRef, PodWriter, Probes, PullSecrets, Regarding,
+    Severity, Volumes,
 };
 use crate::sync::NodeFacts;
 
@@ -67,6 +67,7 @@ pub struct Context {
     pub events: Arc<dyn EventSink>,
     pub writer: Arc<dyn PodWriter>,
     pub admission: Arc<dyn Admission>,
+    pub node: Arc<dyn OwnNode>,
     pub clock: Arc<dyn Clock>,
     /// One permit per image pull.
     pub pulls: Semaphore,

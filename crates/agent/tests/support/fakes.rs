@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use everynode_agent::admission::NodeAdmission;
 use everynode_agent::config::{AgentConfig, Cgroups, ClusterDns, Directories, LogLimits};
 use everynode_agent::cri::{Runtime, v1::Mount};
 use everynode_agent::host::{Host, LinuxHost};
 use everynode_agent::ports::{
-    AdmitAll, BoxFuture, Clock, ConfigError, EnvVar, Environment, Event, EventSink, MountError, PodRef, PodWriter,
+    BoxFuture, Clock, ConfigError, EnvVar, Environment, Event, EventSink, MountError, OwnNode, PodRef, PodWriter,
     ProbeReports, ProbeTarget, Probes, PullCredential, PullSecrets, SystemClock, Volumes, WriteError,
 };
 use everynode_agent::sync::NodeFacts;
 use everynode_agent::worker::{Context, Dispatcher, Inspector, PodUpdate};
+use everynode_api::view::Node;
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -203,6 +205,25 @@ impl Probes for Plain {
     fn forget(&self, _pod_uid: &str) {}
 }
 
+/// A node of 4 CPUs, which tests may change: the server then has it so, and the agent does not know
+/// it yet.
+#[derive(Default)]
+pub struct SmallNode {
+    pub now: Mutex<Option<Node>>,
+}
+
+impl OwnNode for SmallNode {
+    fn known(&self) -> Arc<Node> {
+        let json = r#"{"status":{"allocatable":{"cpu":"4","memory":"8Gi","ephemeral-storage":"9Gi","pods":"110"}}}"#;
+        Arc::new(serde_json::from_str(json).unwrap())
+    }
+
+    fn fresh(&self) -> BoxFuture<'_, Arc<Node>> {
+        let now = self.now.lock().unwrap().clone().map(Arc::new);
+        Box::pin(std::future::ready(now.unwrap_or_else(|| self.known())))
+    }
+}
+
 /// A dispatcher that runs, and the way to talk to it.
 pub struct Workers {
     pub updates: mpsc::Sender<PodUpdate>,
@@ -210,6 +231,7 @@ pub struct Workers {
     pub inspector: Inspector,
     pub config: Arc<AgentConfig>,
     pub context: Arc<Context>,
+    pub node: Arc<SmallNode>,
     task: tokio::task::JoinHandle<()>,
     _facts: watch::Sender<Arc<NodeFacts>>,
 }
@@ -242,6 +264,7 @@ impl Workers {
     ) -> Workers {
         let facts = NodeFacts { ips: config.node_ips.clone(), runtime: "containerd".into(), network_error: None };
         let (facts_sender, facts) = watch::channel(Arc::new(facts));
+        let node = Arc::new(SmallNode::default());
         let context = Context {
             pulls: Semaphore::new(config.parallel_pulls),
             config: config.clone(),
@@ -253,7 +276,8 @@ impl Workers {
             probes: Arc::new(Plain),
             events: record.clone(),
             writer,
-            admission: Arc::new(AdmitAll),
+            admission: Arc::new(NodeAdmission::default()),
+            node: node.clone(),
             clock,
             facts,
         };
@@ -263,7 +287,7 @@ impl Workers {
         let (updates, receiver) = mpsc::channel(16);
         *record.watch.lock().unwrap() = Some(updates.downgrade());
         let task = tokio::spawn(dispatcher.run(receiver, Arc::new(Notify::new())));
-        Workers { updates, record, inspector, config, context, task, _facts: facts_sender }
+        Workers { updates, record, inspector, config, context, node, task, _facts: facts_sender }
     }
 
     pub async fn set(&self, pod: &Pod) {

@@ -143,6 +143,8 @@ impl Registry {
         namespace: &Option<Condition>,
     ) -> Result<Option<Reply>, Status> {
         let key = target.key();
+        let (value, mut room) = self.room_for_new(target, value).await?;
+        let value = &*value;
         let bytes = match super::events::is_converted(target.info) {
             true => stored::encode(&super::events::to_stored(target.info, value.clone())),
             false => stored::encode(value),
@@ -156,7 +158,10 @@ impl Registry {
         let first_claim = transaction.conditions.len();
         let wanted = strategy.claims(&self.settings, value);
         claims::take_all(&mut transaction, &wanted, &claims::holder(value));
-        match self.commit(caller, target, transaction).await? {
+        room.committing();
+        let outcome = self.commit(caller, target, transaction).await?;
+        room.decided(matches!(outcome, Outcome::Committed(_)));
+        match outcome {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { key, value: bytes, created: revision, modified: revision };
                 Reply::stored(201, target.info, &kv).map(Some)

@@ -17,6 +17,7 @@ mod kinds;
 pub(crate) mod node_keys;
 mod patch;
 pub(crate) mod read;
+pub(crate) mod rooms;
 mod strategy;
 mod subresource;
 mod token_request;
@@ -54,6 +55,8 @@ pub(crate) struct Registry {
     pub(crate) tokens: Arc<crate::auth::token::Issuer>,
     /// The policy that the stored roles and bindings make.
     pub(crate) rbac: crate::auth::rbac::Rbac,
+    /// What is taken of each node.
+    pub(crate) rooms: rooms::Rooms,
 }
 
 /// What the registry has to know of the cluster.
@@ -63,7 +66,8 @@ pub(crate) struct Settings {
     pub(crate) service_network: [u8; 3],
     /// The certificate authority, which tokens come with.
     pub(crate) ca_pem: Arc<str>,
-    /// Whether daemon pods claim their place (see `claims`).
+    /// Whether daemon pods claim their place (see `claims`), and all pods their part of a node
+    /// (see `rooms`).
     pub(crate) exclusive_places: bool,
 }
 

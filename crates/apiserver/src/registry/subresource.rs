@@ -3,8 +3,10 @@
 use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
+use everynode_placement::Reason;
 use serde_json::{Value, json};
 
+use super::rooms::{self, Hold};
 use super::update::{Attempt, Read};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
 use crate::object::{self, items, text};
@@ -60,13 +62,34 @@ impl Registry {
                 }
             }
             object::set_condition(&mut new, json!({"type": "PodScheduled", "status": "True"}), &self.env.now_text());
-            if let Attempt::Done(_) =
-                self.write(caller, target, strategy::of(target.info), new, Read::whole(&kv, old)).await?
-            {
+            let mut hold = self.claim_for_binding(target, node, &new).await?;
+            hold.iter_mut().for_each(Hold::committing);
+            let read = Read::whole(&kv, old);
+            let attempt = self.write(caller, target, strategy::of(target.info), new, read).await?;
+            let is_done = matches!(attempt, Attempt::Done(_));
+            if let Some(hold) = hold {
+                hold.decided(is_done && !caller.dry_run);
+            }
+            if is_done {
                 return Ok(success(201));
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
+    }
+
+    /// A binding takes the pod's part of the node, and is refused where there is no room.
+    async fn claim_for_binding(&self, target: &Target, node: &str, pod: &Value) -> Result<Option<Hold<'_>>, Status> {
+        let occupant = rooms::occupant(target, node, pod).filter(|_| self.settings.exclusive_places);
+        let Some(occupant) = occupant else { return Ok(None) };
+        let refused = match self.claim_room(&occupant).await? {
+            Ok(hold) => return Ok(Some(hold)),
+            Err(reasons) => reasons,
+        };
+        // Not who holds what: that may be in another namespace.
+        let mut words: Vec<String> = refused.iter().map(Reason::scheduler_text).collect();
+        words.dedup();
+        let text = format!("pod {} does not fit on node \"{node}\": {}", target.name, words.join(", "));
+        Err(Status::conflict(&BINDING, &target.name, &text))
     }
 }
 

@@ -200,9 +200,13 @@ impl Registry {
                 },
             )?;
         }
-        // Nobody looks at them any more, and what waits for the disk should be small.
+        let mut room = self.room_change(target, Some(&old), Some(&new));
+        // Nothing looks at them any more, and what waits for the disk should be small.
         drop((old, new));
-        match self.commit(caller, target, transaction).await? {
+        room.committing();
+        let outcome = self.commit(caller, target, transaction).await?;
+        room.decided(matches!(outcome, Outcome::Committed(_)));
+        match outcome {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { value: bytes, modified: revision, ..kv.clone() };
                 Reply::stored(200, target.info, &kv).map(Attempt::Done)
@@ -233,7 +237,11 @@ impl Registry {
             Err(Held::Failed(status)) => return Err(*status),
             Err(Held::By(_)) | Ok(()) => {}
         }
-        match self.commit(caller, target, transaction).await? {
+        let mut room = self.room_change(target, Some(last), None);
+        room.committing();
+        let outcome = self.commit(caller, target, transaction).await?;
+        room.decided(matches!(outcome, Outcome::Committed(_)));
+        match outcome {
             Outcome::Committed(revision) => {
                 Reply::stored(200, target.info, &KeyValue { modified: revision, ..shown }).map(Attempt::Done)
             }

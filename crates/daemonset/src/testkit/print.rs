@@ -1,5 +1,7 @@
 //! A plan as text: one line per decision, aligned.
 
+use std::borrow::Cow;
+
 use everynode_api::kinds;
 use everynode_api::reconcile::{Action, Violation};
 use serde_json::Value;
@@ -66,9 +68,10 @@ fn action(cluster: &Cluster, action: &Action) -> Option<(String, String, String)
         Action::Create { report: Some(report), .. } | Action::Delete { report: Some(report), .. }
             if cluster.shows("reports") =>
         {
-            let text =
-                |part: Option<(&str, &str)>| part.map_or(String::new(), |(reason, text)| format!("{reason}: {text}"));
-            let rest = format!("{}, or {}", text(report.success), text(report.failure));
+            let text = |part: &Option<(&str, Cow<'_, str>)>| {
+                part.as_ref().map_or(String::new(), |(reason, text)| format!("{reason}: {text}"))
+            };
+            let rest = format!("{}, or {}", text(&report.success), text(&report.failure));
             Some(line("then", &report.regarding.name, rest))
         }
         Action::Create { body, .. } if cluster.shows("body") => Some(line("body", "", body.to_string())),

@@ -13,6 +13,7 @@
 //! - `dry_run`: `everynode plan`
 //! - `words`: what kubectl says of rollouts and sets, word for word; rollouts without a kubectl
 //! - `rollouts`, `pods`: what one node shows: update strategies, crashes, probes, missing things that appear
+//! - `room`: what a node has is given once; pods that do not fit wait, or fail where a user puts them
 //! - `kubectl`: the commands that people use, by several versions of kubectl
 //! - `command_line`: the commands without kubectl: names, namespaces, dry runs, JSON, exit codes
 //! - `attack`: what needs real containers and agents of an attack; no secret in a log; `everynode audit` of a cluster
@@ -30,6 +31,7 @@ mod kubectl;
 mod lifecycle;
 mod pods;
 mod rollouts;
+mod room;
 mod services;
 mod under_load;
 mod words;

@@ -202,17 +202,17 @@ impl Executor {
     }
 
     fn tell_success(&self, report: &Option<Report>, name: &str) {
-        if let Some(Report { regarding, success: Some((reason, message)), .. }) = report {
+        if let Some(Report { regarding, action, success: Some((reason, message)), .. }) = report {
             let (reason, message) = ((*reason).to_owned(), message.replace("{}", name));
-            let (regarding, action) = (regarding.clone(), String::new());
+            let (regarding, action) = (regarding.clone(), (*action).to_owned());
             self.recorder.record(Event { regarding, kind: EventType::Normal, reason, action, message });
         }
     }
 
     fn fail(&self, report: &Option<Report>, error: ApiError, awaits: Option<Await>) -> Result {
-        if let Some(Report { regarding, failure: Some((reason, message)), .. }) = report {
+        if let Some(Report { regarding, action, failure: Some((reason, message)), .. }) = report {
             let (reason, message) = ((*reason).to_owned(), message.replace("{}", &error.to_string()));
-            let (regarding, action) = (regarding.clone(), String::new());
+            let (regarding, action) = (regarding.clone(), (*action).to_owned());
             self.recorder.record(Event { regarding, kind: EventType::Warning, reason, action, message });
         }
         (Written::Failed(error), awaits)

@@ -148,5 +148,6 @@ fn report(
     success: (&'static str, &'static str),
     failure: (&'static str, &'static str),
 ) -> Option<Report> {
-    Some(Report { regarding: seen.set.clone(), success: Some(success), failure: Some(failure) })
+    let owned = |(reason, message): (&'static str, &'static str)| Some((reason, message.into()));
+    Some(Report { regarding: seen.set.clone(), action: "", success: owned(success), failure: owned(failure) })
 }

@@ -5,7 +5,19 @@ use serde_json::{Value, json};
 use super::{SPACE, TAINT};
 use crate::scenario::{Amount, Strategy};
 
-pub(super) fn daemon_set(name: &str, strategy: Strategy, min_ready_seconds: u64) -> Value {
+/// How much pods ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// All of them fit on a machine together.
+    Small,
+    /// Two of them fit on a machine, and of the sets' pods only one: these hold a host port.
+    Large,
+}
+
+/// What the pods of sets hold where pods are large.
+const HOST_PORT: u16 = 9100;
+
+pub(super) fn daemon_set(name: &str, strategy: Strategy, min_ready_seconds: u64, size: Size) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": SPACE},
         "spec": {
@@ -13,7 +25,7 @@ pub(super) fn daemon_set(name: &str, strategy: Strategy, min_ready_seconds: u64)
             "minReadySeconds": min_ready_seconds,
             "revisionHistoryLimit": 2,
             "updateStrategy": update(strategy),
-            "template": {"metadata": {"labels": {"app": name}}, "spec": pod_spec("img:0", false, false)},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod_spec("img:0", false, false, size)},
         },
     })
 }
@@ -34,8 +46,12 @@ fn number(amount: Amount) -> Value {
     }
 }
 
-pub(super) fn pod_spec(image: &str, select: bool, tolerate: bool) -> Value {
-    let container = json!({"name": "main", "image": image, "resources": {"requests": {"cpu": "100m"}}});
+pub(super) fn pod_spec(image: &str, select: bool, tolerate: bool, size: Size) -> Value {
+    let mut container = json!({"name": "main", "image": image, "resources": {"requests": {"cpu": "100m"}}});
+    if size == Size::Large {
+        container["resources"]["requests"]["cpu"] = "1500m".into();
+        container["ports"] = json!([{"containerPort": 80, "hostPort": HOST_PORT}]);
+    }
     json!({
         "terminationGracePeriodSeconds": 5,
         "containers": [container],
@@ -44,9 +60,11 @@ pub(super) fn pod_spec(image: &str, select: bool, tolerate: bool) -> Value {
     })
 }
 
-pub(super) fn plain_pod(number: u64) -> Value {
+pub(super) fn plain_pod(number: u64, size: Size) -> Value {
     let metadata = json!({"name": format!("plain-{number}"), "namespace": SPACE, "labels": {"app": "plain"}});
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec("plain:1", false, false)})
+    let mut spec = pod_spec("plain:1", false, false, size);
+    spec["containers"][0]["ports"] = Value::Null;
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 }
 
 /// A budget over the pods of an app, by the app's name.

@@ -85,9 +85,11 @@ fn daemon_place(value: &Value) -> Option<String> {
 /// The node that a pod is bound or pinned to (DS-B32).
 fn target_node(value: &Value) -> Option<&str> {
     let bound = text(value, &["spec", "nodeName"]);
-    if !bound.is_empty() {
-        return Some(bound);
-    }
+    if bound.is_empty() { pinned_node(value) } else { Some(bound) }
+}
+
+/// The node that a pod is pinned to.
+pub(crate) fn pinned_node(value: &Value) -> Option<&str> {
     let path =
         ["spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"];
     let fields = items(value, &path).iter().flat_map(|term| items(term, &["matchFields"]));
