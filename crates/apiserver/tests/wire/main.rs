@@ -12,6 +12,7 @@ mod kubectl;
 mod lists;
 mod matrix;
 mod pods;
+mod refused_bodies;
 mod renewal;
 mod roles;
 mod services;
