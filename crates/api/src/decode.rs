@@ -1,14 +1,18 @@
 //! Reading JSON from a client: bounded, and remembering every member that was given twice.
 //!
-//! The last of several members of one name wins, as in Kubernetes; whether the duplicates are an
+//! Of several members of one name the last one counts, as in Kubernetes; objects are merged member by
+//! member, because Go reads the second one into the same struct or map. Whether duplicates are an
 //! error, a warning or nothing is for `fieldValidation` to say (DS-I40). Unknown fields are found
 //! elsewhere: they need the schema.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+use crate::json_syntax;
 
 /// Largest request body that Kubernetes reads: 3 MiB (DS-I46).
 pub const BODY_BYTES_MAX: usize = 3 << 20;
@@ -30,9 +34,10 @@ pub enum DecodeError {
     /// More than the allowed number of bytes: 413.
     #[error("limit is {bytes_max} bytes")]
     TooLarge { bytes_max: usize },
-    /// No JSON, JSON followed by something else, or nested deeper than 128 levels: 400.
-    #[error("json parse error")]
-    Malformed(#[source] serde_json::Error),
+    /// No JSON, JSON followed by something else, or nested deeper than 128 levels: 400. The text is
+    /// that of Go's parser.
+    #[error("json parse error: {0}")]
+    Malformed(String),
 }
 
 /// Reads one JSON document of at most `bytes_max` bytes and 128 levels.
@@ -40,12 +45,134 @@ pub fn decode(bytes: &[u8], bytes_max: usize) -> Result<Decoded, DecodeError> {
     if bytes.len() > bytes_max {
         return Err(DecodeError::TooLarge { bytes_max });
     }
+    read(bytes).or_else(|error| match json_syntax::mended(bytes) {
+        Some(mended) => read(&mended).map_err(|error| malformed(&mended, &error)),
+        None => Err(malformed(bytes, &error)),
+    })
+}
+
+fn read(bytes: &[u8]) -> Result<Decoded, serde_json::Error> {
     let mut trail = Trail::default();
     // serde_json itself bounds the depth, so the recursion below is bounded too.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Reader(&mut trail).deserialize(&mut deserializer).map_err(DecodeError::Malformed)?;
-    deserializer.end().map_err(DecodeError::Malformed)?;
+    let value = Reader(&mut trail).deserialize(&mut deserializer)?;
+    deserializer.end()?;
     Ok(Decoded { value, duplicates: trail.duplicates })
+}
+
+fn malformed(bytes: &[u8], error: &serde_json::Error) -> DecodeError {
+    DecodeError::Malformed(json_syntax::error(bytes).unwrap_or_else(|| error.to_string()))
+}
+
+/// `unknown field "spec.foo"`
+pub fn unknown_field(path: &str) -> String {
+    format!("unknown field {}", crate::field::go_quote(path))
+}
+
+/// `duplicate field "spec.foo"`
+fn duplicate_field(path: &str) -> String {
+    format!("duplicate field {}", crate::field::go_quote(path))
+}
+
+/// Puts findings of a document, each a text of [`unknown_field`] or of [`Decoded::duplicates`], into
+/// the order in which the document has their fields, as Kubernetes tells them.
+pub fn in_document_order(bytes: &[u8], mut findings: Vec<String>) -> Vec<String> {
+    if findings.len() < 2 {
+        return findings;
+    }
+    let mended = json_syntax::mended(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned);
+    let wanted = findings.iter().map(|finding| (finding.clone(), usize::MAX)).collect();
+    let mut positions = Positions { path: Trail::default(), wanted, next: 0 };
+    let mut deserializer = serde_json::Deserializer::from_slice(&mended);
+    // It was read before: it is read again.
+    let _ = Finder(&mut positions).deserialize(&mut deserializer);
+    findings.sort_by_key(|finding| positions.wanted.get(finding).copied().unwrap_or(usize::MAX));
+    findings
+}
+
+/// Where in a document each finding is.
+struct Positions {
+    path: Trail,
+    wanted: BTreeMap<String, usize>,
+    next: usize,
+}
+
+impl Positions {
+    fn meet(&mut self, finding: &str) {
+        if let Some(position) = self.wanted.get_mut(finding).filter(|position| **position == usize::MAX) {
+            *position = self.next;
+            self.next += 1;
+        }
+    }
+}
+
+/// Visits a value at the path of the positions, and keeps nothing of it.
+struct Finder<'p>(&'p mut Positions);
+
+impl<'de> DeserializeSeed<'de> for Finder<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Finder<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        for index in 0.. {
+            let before = self.0.path.enter_item(index);
+            let item = items.next_element_seed(Finder(self.0))?;
+            self.0.path.leave(before);
+            if item.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let before = self.0.path.enter_field(&name);
+            self.0.meet(&unknown_field(&self.0.path.path));
+            if !names.insert(name) {
+                self.0.meet(&duplicate_field(&self.0.path.path));
+            }
+            members.next_value_seed(Finder(self.0))?;
+            self.0.path.leave(before);
+        }
+        Ok(())
+    }
 }
 
 /// The 400 text for everything that strict decoding found (DS-I40).
@@ -65,7 +192,7 @@ impl Trail {
     /// Notes that the field at the current path was given again.
     fn report(&mut self) {
         if self.duplicates.len() < DUPLICATES_MAX && self.reported.insert(self.path.clone()) {
-            self.duplicates.push(format!("duplicate field {}", crate::field::go_quote(&self.path)));
+            self.duplicates.push(duplicate_field(&self.path));
         }
     }
 
@@ -153,13 +280,32 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             let before = self.0.enter_field(&name);
-            let value = members.next_value_seed(Reader(self.0))?;
-            if map.insert(name, value).is_some() {
+            if map.contains_key(&name) {
                 self.0.report();
+            }
+            let value = members.next_value_seed(Reader(self.0))?;
+            match map.get_mut(&name) {
+                Some(held) => merge(held, value),
+                None => drop(map.insert(name, value)),
             }
             self.0.leave(before);
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// What is read over what the same member held before. (The depth is bounded by the reader's.)
+fn merge(held: &mut Value, value: Value) {
+    match (held, value) {
+        (Value::Object(held), Value::Object(members)) => {
+            for (name, value) in members {
+                match held.get_mut(&name) {
+                    Some(held) => merge(held, value),
+                    None => drop(held.insert(name, value)),
+                }
+            }
+        }
+        (held, value) => *held = value,
     }
 }
 
@@ -174,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_reported_and_the_last_wins() {
+    fn duplicates_are_reported_and_merged() {
         // DS-I40
         let cases: Vec<(&str, Value, Vec<&str>)> = vec![
             (r#"{"a":1,"b":2}"#, json!({"a": 1, "b": 2}), vec![]),
@@ -188,6 +334,14 @@ mod tests {
             ),
             (r#"{"a":{"x":1,"x":1},"a":{"x":2}}"#, json!({"a": {"x": 2}}), vec!["a.x", "a"]),
             (r#"[[{"a":1,"a":1}]]"#, json!([[{"a": 1}]]), vec!["[0][0].a"]),
+            (r#"{"data":{"a":"1"},"data":{"b":"2"}}"#, json!({"data": {"a": "1", "b": "2"}}), vec!["data"]),
+            (
+                r#"{"m":{"name":"a","labels":{"x":"1"}},"m":{"name":"b","labels":{"y":"2"}}}"#,
+                json!({"m": {"name": "b", "labels": {"x": "1", "y": "2"}}}),
+                vec!["m"],
+            ),
+            (r#"{"c":[{"a":1}],"c":[{"b":2,"b":3}]}"#, json!({"c": [{"b": 3}]}), vec!["c", "c[0].b"]),
+            (r#"{"a":{"x":1},"a":null}"#, json!({"a": null}), vec!["a"]),
         ];
         for (text, value, fields) in cases {
             let duplicates = fields.iter().map(|field| format!("duplicate field \"{field}\"")).collect();
@@ -209,13 +363,31 @@ mod tests {
 
     #[test]
     fn refused() {
-        for text in ["", "{", "{}x", "{} {}", "{\"a\":}", "nul", "[1,]", "{a:1}", "\"\\ud800\"", "1e999"] {
+        for text in ["", "{", "{}x", "{} {}", "{\"a\":}", "nul", "[1,]", "{a:1}", "1e999"] {
             let refused = decode(text.as_bytes(), BODY_BYTES_MAX);
             assert!(matches!(refused, Err(DecodeError::Malformed(_))), "{text}: {refused:?}");
         }
         assert!(matches!(decode(b"{} ", 2), Err(DecodeError::TooLarge { bytes_max: 2 })));
         assert!(decode(b"{}", 2).is_ok());
-        assert!(decode(b"\"\xff\"", 9).is_err());
+    }
+
+    #[test]
+    fn what_is_no_unicode_is_replaced_as_in_go() {
+        for bytes in [b"\"a\xffb\"".as_slice(), br#""a\ud800b""#, br#""a\udc00b""#] {
+            assert_eq!(decode(bytes, BODY_BYTES_MAX).unwrap().value, json!("a\u{fffd}b"));
+        }
+        assert_eq!(read(r#""\ud83d\ude00""#).value, json!("\u{1f600}"));
+        assert_eq!(read(r#""\\ud800""#).value, json!("\\ud800"));
+    }
+
+    #[test]
+    fn findings_are_in_the_order_of_the_document() {
+        let text = r#"{"z":1,"metadata":{"bar":2,"b":1,"b":1},"spec":{"list":[{"y":1}],"foo":1},"extra":1}"#;
+        let unknown = ["extra", "metadata.bar", "spec.foo", "spec.list[0].y", "z"].map(unknown_field);
+        let findings = unknown.into_iter().chain(read(text).duplicates).collect();
+        let mut wanted = ["z", "metadata.bar", "spec.list[0].y", "spec.foo", "extra"].map(unknown_field).to_vec();
+        wanted.insert(2, duplicate_field("metadata.b"));
+        assert_eq!(in_document_order(text.as_bytes(), findings), wanted);
     }
 
     #[test]
@@ -236,7 +408,11 @@ mod tests {
         #[test]
         fn agrees_with_serde_json(text in r#"[\[\]{}:,"a0. ]{0,40}"#) {
             let theirs = serde_json::from_str::<Value>(&text).ok();
-            prop_assert_eq!(decode(text.as_bytes(), BODY_BYTES_MAX).ok().map(|d| d.value), theirs);
+            let ours = decode(text.as_bytes(), BODY_BYTES_MAX).ok();
+            // Of members given twice, it keeps the last one whole.
+            if ours.as_ref().is_none_or(|ours| ours.duplicates.is_empty()) {
+                prop_assert_eq!(ours.map(|decoded| decoded.value), theirs);
+            }
         }
     }
 }

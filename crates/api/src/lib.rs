@@ -10,6 +10,7 @@ pub mod fence;
 pub mod field;
 pub mod go_json;
 pub mod int_or_string;
+mod json_syntax;
 pub mod kinds;
 pub mod meta;
 pub mod names;

@@ -63,7 +63,7 @@ impl Api for InProcess {
 
 impl InProcess {
     fn caller<'a>(&'a self, fence: Option<&'a Fence>) -> Caller<'a> {
-        Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore, fence }
+        Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore, fence, warnings: None }
     }
 
     /// What is authorised is what is carried out: the target of the operation, given back.
@@ -110,7 +110,7 @@ impl InProcess {
                 let target = self.authorized(Verb::Create, target(wanted)?)?;
                 match target.subresource.is_empty() {
                     true => registry.create(caller, &target, Body::Value(body)).await?,
-                    false => registry.create_subresource(caller, &target, body).await?,
+                    false => registry.create_subresource(caller, &target, Body::Value(body)).await?,
                 }
             }
             Request::Update { target: wanted, body } => {

@@ -71,6 +71,24 @@ pub(crate) fn remove_meta(value: &mut Value, name: &str) {
     meta_mut(value).remove(name);
 }
 
+/// The annotation that carries the template generation of a DaemonSet (DS-A11).
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// The metadata of an object that is shown without the rest. Of a DaemonSet without the annotation that
+/// Kubernetes makes of a field when it shows the whole object, and only then.
+pub(crate) fn take_metadata(value: &mut Value) -> Value {
+    let mut metadata = value["metadata"].take();
+    if value["kind"] == "DaemonSet"
+        && let Some(annotations) = metadata["annotations"].as_object_mut()
+    {
+        annotations.remove(TEMPLATE_GENERATION);
+        if annotations.is_empty() {
+            metadata.as_object_mut().map(|metadata| metadata.remove("annotations"));
+        }
+    }
+    metadata
+}
+
 /// Removes a top-level member.
 pub(crate) fn remove(value: &mut Value, name: &str) -> Option<Value> {
     value.as_object_mut().and_then(|map| map.remove(name))

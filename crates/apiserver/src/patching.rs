@@ -69,10 +69,14 @@ fn refused(error: &PatchError) -> Status {
     }
 }
 
-/// What a patch made of the object cannot be read as one of its kind: `refusal` is what a PUT of it would be told.
-pub(crate) fn unreadable(form: PatchType, body: &Value, patched: &str, refusal: Status) -> Status {
-    let Some((_, reason)) = refusal.message.split_once(" cannot be handled as a ") else { return refusal };
-    let Some((_, reason)) = reason.split_once(": ") else { return refusal };
+/// Why a PUT of the patched object would be refused, if it is because it cannot be read.
+pub(crate) fn reason(refusal: &Status) -> Option<&str> {
+    let (_, reason) = refusal.message.split_once(" cannot be handled as a ")?;
+    reason.split_once(": ").map(|(_, reason)| reason)
+}
+
+/// What a patch made of the object cannot be read as one of its kind.
+pub(crate) fn unreadable(form: PatchType, body: &Value, patched: &str, reason: &str) -> Status {
     let shown = match form {
         PatchType::Strategic => go_print(body),
         PatchType::Json | PatchType::Merge => patched.to_owned(),
@@ -143,7 +147,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_reported_as_a_patch() {
         let refusal = Status::bad_request("DaemonSet in version \"v1\" cannot be handled as a DaemonSet: odd: text");
-        let told = unreadable(PatchType::Strategic, &json!({"spec": []}), "", refusal);
+        let told = unreadable(PatchType::Strategic, &json!({"spec": []}), "", reason(&refusal).unwrap());
         assert_eq!(told.message, " \"\" is invalid: patch: Invalid value: \"map[spec:[]]\": odd: text");
         assert_eq!(told.code, 422);
     }

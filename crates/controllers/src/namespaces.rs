@@ -122,7 +122,10 @@ impl Reconciler for Namespaces {
         now: Timestamp,
     ) -> Plan<NamespaceNote, NamespaceMemory> {
         let since = memory.since.unwrap_or(seen.namespace.meta.resource_version);
-        let staying = || seen.content.iter().filter(|(_, meta)| !meta.is_terminating());
+        let has_pods = seen.content.iter().any(|(kind, _)| *kind == kinds::POD);
+        // Pods go first: what they use, and what guards them, stays until they are gone.
+        let is_due = |kind: &Kind| !has_pods || *kind == kinds::POD;
+        let staying = || seen.content.iter().filter(|(kind, meta)| is_due(kind) && !meta.is_terminating());
         let asked_at = |meta: &Meta| memory.asked.get(&meta.uid).copied().unwrap_or(now);
         let asked = staying().map(|(_, meta)| (meta.uid.clone(), asked_at(meta))).collect();
         let memory = NamespaceMemory { since: Some(since), asked, ..memory.clone() };
@@ -252,6 +255,21 @@ mod tests {
         bed.view.observe_revision(&kinds::POD, 8);
         bed.view.observe_revision(&kinds::CONFIG_MAP, 8);
         assert_eq!(bed.run("x", at(0)), ["patch namespaces/x finalize"]);
+    }
+
+    #[test]
+    fn pods_go_first_and_the_rest_when_they_are_gone() {
+        let mut bed = bed();
+        bed.put(&kinds::NAMESPACE, TERMINATING);
+        bed.put(&kinds::POD, r#"{"metadata":{"name":"p","namespace":"x","uid":"u"}}"#);
+        bed.put(&kinds::CONFIG_MAP, r#"{"metadata":{"name":"c","namespace":"x","uid":"c"}}"#);
+        assert_eq!(bed.run("x", at(0)), ["delete pods/x/p"]);
+        let ending =
+            r#"{"metadata":{"name":"p","namespace":"x","uid":"u","deletionTimestamp":"2026-01-01T00:00:00Z"}}"#;
+        bed.put(&kinds::POD, ending);
+        assert!(bed.run("x", at(1)).is_empty(), "it has not gone yet");
+        bed.remove(&kinds::POD, "x/p");
+        assert_eq!(bed.run("x", at(2)), ["delete configmaps/x/c"]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Nobody can grant what they do not have: roles and bindings are compared with the writer's own
 //! rules, unless the writer may `escalate` (roles) or `bind` (bindings), as in Kubernetes.
 
+use std::collections::BTreeMap;
+
 use everynode_api::kinds::{CLUSTER_ROLE, ROLE, find};
 use everynode_api::status::Status;
 use serde_json::{Value, json};
@@ -62,7 +64,12 @@ fn binding(registry: &Registry, user: &User, target: &Target, value: &Value) -> 
     }
     let info = find(&kind.group, &kind.plural).ok_or_else(Status::no_such_path)?;
     let role = Target { info, namespace: namespace.into(), name: name.into(), subresource: "" };
-    let (_, role) = registry.current_value(&role)?;
+    let role = registry.current_value(&role);
+    // As in Kubernetes, it is the binding that is said not to be found.
+    let (_, role) = role.map_err(|status| match status.is_not_found() {
+        true => Status::not_found(&target.info.kind, name),
+        false => status,
+    })?;
     covered(registry, user, target, &role["rules"])
 }
 
@@ -79,12 +86,25 @@ fn may(registry: &Registry, user: &User, verb: &str, resource: &str, namespace: 
     allowed(registry, user, &attributes)
 }
 
+/// What is not held, with all verbs of a resource (or path) in one, sorted as Kubernetes sorts it.
+fn compact<'a>(missing: impl Iterator<Item = Single<'a>>) -> Vec<String> {
+    let mut verbs: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for single in missing {
+        let held = verbs.entry(single.to_string()).or_default();
+        if !held.contains(&single.verb()) {
+            held.push(single.verb());
+        }
+    }
+    let quoted = |verbs: Vec<&str>| verbs.into_iter().map(|verb| format!("{verb:?}")).collect::<Vec<_>>().join(" ");
+    verbs.into_iter().map(|(what, verbs)| format!("{{{what}, Verbs:[{}]}}", quoted(verbs))).collect()
+}
+
 fn covered(registry: &Registry, user: &User, target: &Target, rules: &Value) -> Result<(), Status> {
     let wanted: Vec<Rule> = serde_json::from_value(rules.clone()).unwrap_or_default();
     let held = registry.rbac.rules(registry, user, &target.namespace);
     let has = |single: &Single<'_>| held.iter().flat_map(|rules| rules.iter()).any(|rule| rule.covers(single));
-    let missing: Vec<String> =
-        wanted.iter().flat_map(Rule::singles).filter(|single| !has(single)).map(|single| single.to_string()).collect();
+    let missing = wanted.iter().flat_map(Rule::singles).filter(|single| !has(single));
+    let missing = compact(missing);
     if missing.is_empty() {
         return Ok(());
     }

@@ -43,7 +43,12 @@ fn resource_list(version: &GroupVersion) -> Value {
         resources.extend(resource.subresources.iter().map(|sub| sub_entry(version, resource, sub)));
     }
     resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
-    json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version.name(), "resources": resources })
+    let mut list = json!({ "kind": "APIResourceList", "groupVersion": version.name(), "resources": resources });
+    // As in Kubernetes, that of the core group does not say it.
+    if !version.group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    list
 }
 
 fn entry(resource: &Resource) -> Value {

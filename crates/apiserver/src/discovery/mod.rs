@@ -80,7 +80,9 @@ fn answers() -> &'static BTreeMap<(String, Form), Answer> {
         let versions = resources::group_versions();
         let mut answers = BTreeMap::new();
         for (path, document) in forms::plain(&versions) {
-            answers.insert((path, Form::Plain), Answer::json("application/json", &document));
+            // As in Kubernetes, only the aggregated documents say which they are.
+            let answer = Answer::json("application/json", &document);
+            answers.insert((path, Form::Plain), Answer { etag: None, ..answer });
         }
         for (form, version, content_type) in FORMS {
             let Aggregated { core, groups } = forms::aggregated(&versions, version);

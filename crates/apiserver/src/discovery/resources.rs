@@ -138,22 +138,13 @@ fn subresource(name: &'static str, owner: Body) -> Option<Subresource> {
 
 /// Kinds that are only ever created.
 fn reviews() -> impl Iterator<Item = Placed> {
-    const AUTHENTICATION: &str = "authentication.k8s.io";
-    const AUTHORIZATION: &str = "authorization.k8s.io";
-    let rows = [
-        (AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview", false),
-        (AUTHENTICATION, "tokenreviews", "TokenReview", false),
-        (AUTHORIZATION, "localsubjectaccessreviews", "LocalSubjectAccessReview", true),
-        (AUTHORIZATION, "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
-        (AUTHORIZATION, "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
-        (AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview", false),
-    ];
-    rows.into_iter().map(|(group, plural, kind, namespaced)| {
+    crate::auth::reviews::KINDS.iter().map(|kind| {
+        let group = kind.group.as_ref();
         let resource = Resource {
-            plural,
-            singular: kind.to_ascii_lowercase(),
-            namespaced,
-            body: Body { group, version: "v1", kind },
+            plural: kind.plural.as_ref(),
+            singular: kind.kind.to_ascii_lowercase(),
+            namespaced: kind.namespaced,
+            body: Body { group, version: "v1", kind: kind.kind.as_ref() },
             verbs: CREATE,
             short_names: &[],
             categories: &[],

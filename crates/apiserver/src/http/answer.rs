@@ -45,14 +45,14 @@ pub(crate) fn text(code: u16, body: impl Into<String>) -> Answer {
 pub(crate) fn failure(status: &Status) -> Answer {
     let mut answer = bytes(status.code, JSON, serde_json::to_vec(status).unwrap_or_default().into());
     let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    if wait > 0 || status.code == 429 {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.max(1)));
+    if wait > 0 {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
     }
     answer
 }
 
 /// JSON bytes in the encoding that was asked for.
-fn encoded(code: u16, encoding: Encoding, json: Bytes) -> Result<Answer, Status> {
+pub(crate) fn encoded(code: u16, encoding: Encoding, json: Bytes) -> Result<Answer, Status> {
     match encoding {
         Encoding::Json => Ok(bytes(code, JSON, json)),
         Encoding::Yaml => {
@@ -84,9 +84,7 @@ pub(crate) fn reply(
             to_bytes(&partial(value))?
         }
     };
-    let mut answer = encoded(reply.code, accepted.encoding, json)?;
-    add_warnings(&mut answer, &reply.warnings);
-    Ok(answer)
+    encoded(reply.code, accepted.encoding, json)
 }
 
 /// A list in the form that was asked for.
@@ -124,7 +122,7 @@ fn values(info: &KindInfo, page: &ListPage) -> Result<Vec<Value>, Status> {
 
 /// Only the metadata of an object.
 pub(crate) fn partial(mut value: Value) -> Value {
-    let metadata = object::remove(&mut value, "metadata").unwrap_or_default();
+    let metadata = object::take_metadata(&mut value);
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
 }
 
@@ -132,8 +130,8 @@ pub(crate) fn to_bytes(value: &Value) -> Result<Bytes, Status> {
     serde_json::to_vec(value).map(Bytes::from).map_err(Status::internal)
 }
 
-/// `Warning: 299 - "text"` (RFC 7234, DS-I40).
-fn add_warnings(answer: &mut Answer, warnings: &[String]) {
+/// `Warning: 299 - "text"` (RFC 7234, DS-I40), with successes and failures alike.
+pub(crate) fn add_warnings(answer: &mut Answer, warnings: &[String]) {
     for text in warnings.iter().take(WARNINGS_MAX) {
         let escaped: String = text
             .chars()

@@ -46,6 +46,26 @@ fn time_for(limits: &Limits, length: usize) -> Duration {
     limits.body_grace + Duration::from_secs_f64(seconds)
 }
 
+/// Of a body that an answer does not need, so much is read and forgotten before the answer is sent: a
+/// client that sends all before it listens would see a closed connection instead of the answer.
+const DRAINED_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
+
+/// Reads what is left of a body, as long as it comes without a pause, and forgets it. Bounded in bytes and time.
+pub(crate) async fn drain<B>(mut body: B, limits: &Limits)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let deadline = Instant::now() + limits.body_grace;
+    let mut length = 0;
+    while length <= DRAINED_BYTES_MAX && !body.is_end_stream() {
+        let pause = Instant::now() + limits.drain_pause;
+        match timeout_at(deadline.min(pause), body.frame()).await {
+            Ok(Some(Ok(frame))) => length += frame.data_ref().map_or(0, Bytes::len),
+            _ => return,
+        }
+    }
+}
+
 /// Reads a request's body; more than the limit is 413, too slow is 408, more than the client's share is 429.
 pub(crate) async fn read<B>(mut body: B, mut held: Held) -> Result<InBody, Status>
 where

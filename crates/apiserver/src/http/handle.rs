@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everynode_api::status::Status;
 use everynode_listen::Entry;
-use http::header::{ACCEPT, IF_NONE_MATCH, UPGRADE};
+use http::header::{ACCEPT, EXPECT, IF_NONE_MATCH, UPGRADE};
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -21,9 +21,9 @@ use super::query::Query;
 use super::route::{self, Asked, Route};
 use super::serve::Shared;
 use super::slot::{Asker, Held, Slots};
-use super::{body, identify, negotiate, resource, system};
+use super::{body, identify, resource, system};
 use crate::auth::authorize::Attributes;
-use crate::auth::{User, join, reviews};
+use crate::auth::{User, join};
 use crate::operation::options::Options;
 use crate::operation::{Operation, Verb};
 use crate::server::ApiServer;
@@ -79,19 +79,52 @@ pub(crate) async fn answer(
 ) -> Answered {
     let started = Instant::now();
     let head = Head::take(&mut request);
+    let mut coming = Coming(Some(request));
     let (query, route) = match understood(&head) {
         Ok(understood) => understood,
-        Err(status) => return Answered { answer: answer::failure(&status), asker: None, long_running: false },
+        Err(status) => {
+            let answer = answer::failure(&status);
+            coming.drain(&shared, &head).await;
+            return Answered { answer, asker: None, long_running: false };
+        }
     };
     let head = Head { query, ..head };
     let labels = labels(&route, &head);
     let long_running = is_long_running(&route);
     let mut asker = None;
-    let result = serve(&shared, &connection, &head, route, request, &mut asker).await;
+    let result = serve(&shared, &connection, &head, route, &mut coming, &mut asker).await;
     let answer = result.unwrap_or_else(|status| answer::failure(&status));
     shared.server.metrics.finished(labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
+    if !(long_running && answer.status().is_success()) {
+        coming.drain(&shared, &head).await;
+    }
     Answered { answer, asker, long_running }
+}
+
+/// A request whose body is still to come; nothing once it was passed on.
+struct Coming(Option<Request<Incoming>>);
+
+impl Coming {
+    fn body(&mut self) -> Result<&mut Incoming, Status> {
+        let request = self.0.as_mut().ok_or_else(|| Status::internal("the request was passed on before"))?;
+        Ok(request.body_mut())
+    }
+
+    fn take(&mut self) -> Result<Request<Incoming>, Status> {
+        self.0.take().ok_or_else(|| Status::internal("the request was passed on before"))
+    }
+
+    /// Lets a client that sends all before it listens come to an end. One that waits to be told to go on
+    /// sends nothing.
+    async fn drain(&mut self, shared: &Shared, head: &Head) {
+        if head.headers.contains_key(EXPECT) {
+            return;
+        }
+        if let Ok(body) = self.body() {
+            body::drain(body, &shared.server.metrics.slots.limits).await;
+        }
+    }
 }
 
 fn is_long_running(route: &Route) -> bool {
@@ -141,7 +174,7 @@ async fn serve(
     connection: &Connection,
     head: &Head,
     route: Route,
-    request: Request<Incoming>,
+    coming: &mut Coming,
     asked_by: &mut Option<Asker>,
 ) -> Result<Answer, Status> {
     let server = &shared.server;
@@ -152,25 +185,24 @@ async fn serve(
     match route {
         Route::Operation(operation) => {
             server.authorize(&user, &operation.attributes())?;
-            execute(shared, asker, &user, head, *operation, request).await
+            execute(shared, asker, &user, head, *operation, coming).await
         }
-        Route::Review { group, resource, namespace } => {
+        Route::Review { kind, namespace } => {
             let attributes = Attributes {
                 verb: "create".into(),
-                resource: resource.clone(),
-                group,
-                namespace,
+                resource: kind.plural.to_string(),
+                group: kind.group.to_string(),
+                version: kind.version.to_string(),
+                namespace: namespace.clone(),
                 ..Attributes::default()
             };
             server.authorize(&user, &attributes)?;
-            negotiate::refuse_table(&head.headers)?;
-            let body = body::read(request.into_body(), slots.body(asker)).await?;
+            let body = body::read(coming.body()?, slots.body(asker)).await?;
             let _slot = slots.take(asker, &head.method).await?;
-            let review = reviews::answer(&server.registry, &user, &resource, value(head, &body)?)?;
-            Ok(answer::bytes(201, "application/json", answer::to_bytes(&review)?))
+            resource::review(server, &user, head, (kind, &namespace), &body)
         }
         Route::Path if head.path == join::PATH && head.method == Method::POST => {
-            let body = body::read(request.into_body(), slots.body(asker)).await?;
+            let body = body::read(coming.body()?, slots.body(asker)).await?;
             let _slot = slots.take(asker, &head.method).await?;
             let joined = join::answer(server, &user, &value(head, &body)?).await?;
             tracing::info!(node = %joined["nodeName"], peer = %connection.peer, "a node was given a certificate");
@@ -184,7 +216,7 @@ async fn serve(
         }
         Route::Refused(attributes, status) => {
             server.authorize(&user, &attributes)?;
-            system::definitions(head).ok_or(*status)
+            system::definitions(head).unwrap_or(Err(*status))
         }
     }
 }
@@ -196,14 +228,14 @@ async fn execute(
     user: &User,
     head: &Head,
     operation: Operation,
-    request: Request<Incoming>,
+    coming: &mut Coming,
 ) -> Result<Answer, Status> {
     let slots = &shared.server.metrics.slots;
     let Operation { verb, target, options, .. } = operation;
     match options.map_err(|status| *status)? {
         Options::Connect(connect) => {
             let slot = slots.take_long_running(asker)?;
-            Box::pin(super::proxy::serve(shared, head, &target, &connect, request, slot)).await
+            Box::pin(super::proxy::serve(shared, head, &target, &connect, coming.take()?, slot)).await
         }
         Options::Watch(parameters) => {
             let slot = slots.take_long_running(asker)?;
@@ -211,7 +243,7 @@ async fn execute(
         }
         options => {
             let reads = matches!(verb, Verb::Get | Verb::List);
-            let body = if reads { None } else { Some(body::read(request.into_body(), slots.body(asker)).await?) };
+            let body = if reads { None } else { Some(body::read(coming.body()?, slots.body(asker)).await?) };
             let _slot = slots.take(asker, &head.method).await?;
             limited(resource::serve(shared, user, head, (verb, options), &target, body.as_ref())).await
         }
@@ -236,13 +268,13 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
         .ok_or_else(Status::no_such_path)
 }
 
-/// A small request object of a kind without schema (reviews, delete options, bindings …).
-pub(crate) fn value(head: &Head, body: &InBody) -> Result<Value, Status> {
+/// The body of a machine that joins, which is of no kind.
+fn value(head: &Head, body: &InBody) -> Result<Value, Status> {
     let (bytes, media) = body::object(&head.headers, body)?;
     parse(&bytes, media)
 }
 
-pub(crate) fn parse(bytes: &[u8], media: crate::schema::Media) -> Result<Value, Status> {
+fn parse(bytes: &[u8], media: crate::schema::Media) -> Result<Value, Status> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub body_grace: Duration,
     /// The slowest that a body may come.
     pub body_bytes_per_second: usize,
+    /// Of a body that is not needed, the next part comes within this, or the answer is sent without it.
+    pub drain_pause: Duration,
     /// Nobody waits longer for a place.
     pub wait: Duration,
     /// A connection's first request has come after so long.
@@ -62,6 +64,7 @@ impl Default for Limits {
             body_grace: Duration::from_secs(10),
             // A body of 3 MiB has a minute.
             body_bytes_per_second: 64 * KIB,
+            drain_pause: Duration::from_secs(1),
             wait: Duration::from_secs(15),
             first_request: Duration::from_secs(10),
             interval: Duration::from_secs(30),

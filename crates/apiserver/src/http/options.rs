@@ -20,7 +20,7 @@ const FIELD_MANAGER_BYTES_MAX: usize = 128;
 /// Reads what a query says for this verb.
 pub(crate) fn read(verb: Verb, target: &Target, query: &Query) -> Result<Options, Status> {
     Ok(match verb {
-        Verb::Get => Options::None,
+        Verb::Get => Options::Get { not_older_than: exact_version(query)? },
         Verb::List => Options::List(list(target, query)?),
         Verb::Watch => Options::Watch(watch(target, query)?),
         Verb::Create => Options::Write(write("CreateOptions", query)?),
@@ -48,7 +48,8 @@ fn invalid(kind: &'static str, error: FieldError) -> Status {
     Status::invalid(&kind, "", &[error])
 }
 
-fn write(kind: &'static str, query: &Query) -> Result<WriteOptions, Status> {
+/// What a query says of a write; `kind` is how the options are called when they are refused.
+pub(crate) fn write(kind: &'static str, query: &Query) -> Result<WriteOptions, Status> {
     let refuse = |error| Err(invalid(kind, error));
     let dry_run: Vec<&str> = query.all("dryRun").collect();
     if dry_run.iter().any(|value| *value != "All") {
@@ -106,24 +107,19 @@ fn delete(query: &Query) -> Result<DeleteOptions, Status> {
 
 fn filter(target: &Target, query: &Query) -> Result<Filter, Status> {
     let namespace = Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty());
-    let fields = crate::registry::stored_field_selector(target.info, query.get("fieldSelector"));
+    let fields = crate::registry::stored_field_selector(target.info, query.get("fieldSelector"))?;
     Filter::parse(target.info, namespace, query.get("labelSelector"), &fields)
 }
 
 /// DS-I30, DS-I31
 fn list(target: &Target, query: &Query) -> Result<ListOptions, Status> {
+    check(list_errors(query))?;
     let version = resource_version(query)?;
     let continued = Some(query.get("continue").to_owned()).filter(|token| !token.is_empty());
     let at = match (query.get("resourceVersionMatch"), version) {
-        ("", None | Some(0)) => At::Newest,
-        ("", Some(revision)) | ("NotOlderThan", Some(revision)) => At::NotOlderThan(revision),
-        ("Exact", Some(revision)) if revision > 0 => At::Exactly(revision),
-        ("Exact" | "NotOlderThan", _) => {
-            return Err(invalid_list_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ));
-        }
-        (other, _) => return Err(invalid_list_options(&format!("resourceVersionMatch: Unsupported value: {other:?}"))),
+        ("Exact", Some(revision)) => At::Exactly(revision),
+        (_, Some(revision)) if revision > 0 => At::NotOlderThan(revision),
+        _ => At::Newest,
     };
     if continued.is_some() && version.is_some_and(|version| version > 0) {
         return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
@@ -133,17 +129,93 @@ fn list(target: &Target, query: &Query) -> Result<ListOptions, Status> {
     Ok(ListOptions { filter: filter(target, query)?, at, limit, continue_token: continued })
 }
 
-fn invalid_list_options(text: &str) -> Status {
-    Status::failure(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {text}"))
+fn check(errors: Vec<FieldError>) -> Result<(), Status> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => {
+            let kind = Kind::built_in("meta.k8s.io", "v1", "ListOptions", "", false);
+            Err(Status::invalid(&kind, "", &errors))
+        }
+    }
 }
 
+const WITH_CONTINUE: &str = "resourceVersionMatch is forbidden when continue is provided";
+
+/// What does not fit together in the options of a list.
+fn list_errors(query: &Query) -> Vec<FieldError> {
+    let (matching, path) = (query.get("resourceVersionMatch"), Path::new("resourceVersionMatch"));
+    let version = query.get("resourceVersion");
+    let mut errors = Vec::new();
+    if !matching.is_empty() && version.is_empty() {
+        let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        errors.push(FieldError::forbidden(&path, detail));
+    }
+    if !matching.is_empty() && !query.get("continue").is_empty() {
+        errors.push(FieldError::forbidden(&path, WITH_CONTINUE));
+    }
+    if !matches!(matching, "" | "Exact" | "NotOlderThan") {
+        errors.push(FieldError::not_supported(&path, matching, &["Exact", "NotOlderThan", ""]));
+    }
+    if matching == "Exact" && version == "0" {
+        let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+        errors.push(FieldError::forbidden(&path, detail));
+    }
+    if query.flag("sendInitialEvents").is_some() {
+        let detail = "sendInitialEvents is forbidden for list";
+        errors.push(FieldError::forbidden(&Path::new("sendInitialEvents"), detail));
+    }
+    errors
+}
+
+/// What does not fit together in the options of a watch.
+fn watch_errors(query: &Query) -> Vec<FieldError> {
+    let (matching, path) = (query.get("resourceVersionMatch"), Path::new("resourceVersionMatch"));
+    let initial = query.flag("sendInitialEvents").is_some();
+    let mut errors = Vec::new();
+    if initial && matching != "NotOlderThan" {
+        let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(FieldError::forbidden(&path, detail));
+    }
+    if matching.is_empty() {
+        return errors;
+    }
+    if !initial {
+        let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        errors.push(FieldError::forbidden(&path, detail));
+    }
+    if matching != "NotOlderThan" {
+        errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
+    }
+    if !query.get("continue").is_empty() {
+        errors.push(FieldError::forbidden(&path, WITH_CONTINUE));
+    }
+    errors
+}
+
+/// What is no revision, in Go's words.
+fn version_error(text: &str) -> String {
+    let why = match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => "value out of range",
+        false => "invalid syntax",
+    };
+    format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: {why}")
+}
+
+/// The revision that a list names.
 fn resource_version(query: &Query) -> Result<Option<u64>, Status> {
+    let refuse = |text: &str| Status::bad_request(format!("invalid resource version: {}", version_error(text)));
+    version(query, refuse)
+}
+
+/// The same of a GET or a watch, where Kubernetes fails instead of refusing.
+fn exact_version(query: &Query) -> Result<Option<u64>, Status> {
+    version(query, |text| Status::failure(500, "", version_error(text)))
+}
+
+fn version(query: &Query, refuse: impl Fn(&str) -> Status) -> Result<Option<u64>, Status> {
     match query.get("resourceVersion") {
         "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| invalid_list_options(&format!("resourceVersion: Invalid value: {text:?}"))),
+        text => text.parse().map(Some).map_err(|_| refuse(text)),
     }
 }
 
@@ -154,22 +226,11 @@ fn timeout(query: &Query) -> Result<Option<Duration>, Status> {
 
 /// DS-I32 to DS-I35
 fn watch(target: &Target, query: &Query) -> Result<WatchParameters, Status> {
-    let send_initial_events = query.flag("sendInitialEvents");
-    let matching = query.get("resourceVersionMatch");
-    if send_initial_events.is_some() && matching != "NotOlderThan" {
-        return Err(invalid_list_options(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
-    }
-    if send_initial_events.is_none() && !matching.is_empty() {
-        return Err(invalid_list_options(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ));
-    }
+    check(watch_errors(query))?;
     Ok(WatchParameters {
         filter: filter(target, query)?,
-        resource_version: resource_version(query)?,
-        send_initial_events,
+        resource_version: exact_version(query)?,
+        send_initial_events: query.flag("sendInitialEvents"),
         bookmarks: query.flag("allowWatchBookmarks") == Some(true),
         bookmark_every: None,
         timeout: timeout(query)?,

@@ -3,7 +3,7 @@
 //! Kubernetes reads the decoded path. So do we, for the question whether somebody may; but a path whose coded
 //! separators make it another one than it seems is never served.
 
-use everynode_api::kinds::{KindInfo, NODE, POD, find};
+use everynode_api::kinds::{Kind, KindInfo, NODE, POD, find};
 use everynode_api::percent;
 use everynode_api::status::Status;
 use http::Method;
@@ -11,7 +11,7 @@ use http::Method;
 use super::query::Query;
 use super::{connect_options, options};
 use crate::auth::authorize::Attributes;
-use crate::auth::reviews::is_review;
+use crate::auth::reviews;
 use crate::operation::options::Options;
 use crate::operation::{Operation, Selected, Verb, connect};
 use crate::registry::Target;
@@ -22,7 +22,7 @@ pub(crate) enum Route {
     /// A verb on stored objects or their subresources.
     Operation(Box<Operation>),
     /// A create-only kind.
-    Review { group: String, resource: String, namespace: String },
+    Review { kind: &'static Kind, namespace: String },
     /// Below `/api` or `/apis`, but nothing that is served: who may ask for it hears the refusal.
     Refused(Box<Attributes>, Box<Status>),
     /// Everything else: health, version, discovery, OpenAPI, metrics, join.
@@ -104,10 +104,10 @@ pub(crate) fn read(asked: Asked<'_>) -> Result<Route, Status> {
     let Some(parts) = parts(&path) else { return Ok(Route::Path) };
     // Coded slashes make more segments of it; two slashes leave one empty.
     let seems_other = path.matches('/').count() != asked.path.matches('/').count() || path.contains("//");
-    match (seems_other, is_review(&parts.group, &parts.resource)) {
+    match (seems_other, reviews::find(&parts.group, &parts.resource)) {
         (true, _) => Ok(refused(asked, parts, Status::no_such_path())),
-        (false, true) => Ok(review(asked, parts)),
-        (false, false) => Ok(operation(asked, parts)),
+        (false, Some(kind)) => Ok(review(asked, kind, parts)),
+        (false, None) => Ok(operation(asked, parts)),
     }
 }
 
@@ -119,19 +119,12 @@ fn refused(asked: Asked<'_>, parts: Parts, status: Status) -> Route {
     Route::Refused(Box::new(attributes), Box::new(status))
 }
 
-fn not_allowed() -> Status {
-    Status::failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-}
-
-fn review(asked: Asked<'_>, parts: Parts) -> Route {
-    let in_namespace = parts.resource == "localsubjectaccessreviews";
-    let fits = parts.version == "v1" && parts.name.is_empty() && in_namespace != parts.namespace.is_empty();
+fn review(asked: Asked<'_>, kind: &'static Kind, parts: Parts) -> Route {
+    let fits = parts.version == kind.version && parts.name.is_empty() && kind.namespaced != parts.namespace.is_empty();
     match (fits, asked.method) {
         (false, _) => refused(asked, parts, Status::no_such_path()),
-        (true, &Method::POST) => {
-            Route::Review { group: parts.group, resource: parts.resource, namespace: parts.namespace }
-        }
-        (true, _) => refused(asked, parts, not_allowed()),
+        (true, &Method::POST) => Route::Review { kind, namespace: parts.namespace },
+        (true, _) => refused(asked, parts, Status::method_not_allowed()),
     }
 }
 
@@ -143,10 +136,13 @@ fn operation(asked: Asked<'_>, parts: Parts) -> Route {
     if let Some(status) = malformed_name(&parts) {
         return refused(asked, parts, status);
     }
+    if *asked.method == Method::HEAD {
+        return refused(asked, parts, Status::method_not_allowed());
+    }
     let connects = connect::is_connect(info, subresource);
     let method_fits = !connects || connect_method(info, subresource, asked.method);
     let Some(verb) = verb(asked, &parts).filter(|_| method_fits) else {
-        return refused(asked, parts, not_allowed());
+        return refused(asked, parts, Status::method_not_allowed());
     };
     let Parts { namespace, name, rest, .. } = parts;
     let mut target = Target { info, namespace, name, subresource };
@@ -162,7 +158,7 @@ fn operation(asked: Asked<'_>, parts: Parts) -> Route {
 /// The methods of what a node's agent answers.
 fn connect_method(info: &KindInfo, subresource: &str, method: &Method) -> bool {
     match subresource {
-        "log" => matches!(*method, Method::GET | Method::HEAD),
+        "log" => *method == Method::GET,
         _ if info.kind == POD => matches!(*method, Method::GET | Method::POST),
         _ => true,
     }

@@ -12,7 +12,7 @@ fn check(method: Method, path: &str) -> String {
             let Target { info, namespace, name, subresource } = target;
             format!("{} {} ns={namespace} name={name} sub={subresource}", verb.as_str(), info.kind.plural)
         }
-        Ok(Route::Review { resource, .. }) => format!("review {resource}"),
+        Ok(Route::Review { kind, .. }) => format!("review {}", kind.plural),
         Ok(Route::Refused(asked, status)) => {
             format!("{} after {} {}/{}", status.code, asked.verb, asked.resource, asked.subresource)
         }

@@ -1,6 +1,7 @@
 //! Paths that are about no object: health, version, metrics, discovery, OpenAPI.
 
-use everynode_api::kinds::KINDS;
+use everynode_api::kinds::{KINDS, Kind};
+use everynode_api::status::Status;
 use everynode_store::Health;
 use http::Method;
 use serde_json::json;
@@ -53,14 +54,31 @@ pub(crate) fn get(
     }
 }
 
-/// The custom resource definitions: none. Not in discovery; but kubectl asks for them before it says that a kind of a known
-/// group (`apps/v1 Deployment`) does not exist, and says something puzzling if it gets no list.
-pub(crate) fn definitions(head: &Head) -> Option<Answer> {
-    let asked = head.method == Method::GET && head.path == "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    let list = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinitionList", "metadata": {"resourceVersion": "1"}, "items": []
-    });
-    asked.then(|| answer::bytes(200, "application/json", list.to_string().into()))
+const DEFINITIONS: Kind =
+    Kind::built_in("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false);
+
+/// The custom resource definitions: none, and none can be made. Not in discovery; but kubectl asks for them before
+/// it says that a kind of a known group (`apps/v1 Deployment`) does not exist, and says something puzzling if it
+/// gets no list.
+pub(crate) fn definitions(head: &Head) -> Option<Result<Answer, Status>> {
+    let rest = head.path.strip_prefix("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")?;
+    let name = rest.strip_prefix('/').unwrap_or("");
+    if name.contains('/') || name.is_empty() != rest.trim_end_matches('/').is_empty() {
+        return None;
+    }
+    Some(match (&head.method, name) {
+        (&Method::GET, "") => {
+            let list = json!({"apiVersion": DEFINITIONS.api_version(), "kind": "CustomResourceDefinitionList",
+                              "metadata": {"resourceVersion": "1"}, "items": []});
+            Ok(answer::bytes(200, "application/json", list.to_string().into()))
+        }
+        (&Method::POST | &Method::DELETE, "") => {
+            let text = "custom resources are not supported by this server yet";
+            Err(Status::failure(405, "MethodNotAllowed", text))
+        }
+        (_, "") => Err(Status::method_not_allowed()),
+        (_, name) => Err(Status::not_found(&DEFINITIONS, name)),
+    })
 }
 
 fn version() -> Answer {

@@ -1,6 +1,7 @@
 //! One stored kind: its objects, its recent events, its watchers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -134,6 +135,13 @@ impl Topic {
             None => Arc::new(Item::new(self.storage, kv)),
         };
         page.into_iter().map(item).collect()
+    }
+
+    /// How many objects' keys begin with this, counted up to a bound.
+    pub(crate) fn count(&self, prefix: &str, max: usize) -> usize {
+        let state = self.lock();
+        let from = state.objects.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(|(key, _)| key.starts_with(prefix)).take(max).count()
     }
 
     /// What the filter matches now, in key order.

@@ -9,6 +9,10 @@ use crate::schema::FieldValidation;
 #[derive(Clone, Debug)]
 pub(crate) enum Options {
     None,
+    Get {
+        /// The state that is shown has reached this revision.
+        not_older_than: Option<u64>,
+    },
     List(ListOptions),
     Watch(WatchParameters),
     /// Create, update, patch.

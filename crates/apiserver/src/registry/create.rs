@@ -1,5 +1,6 @@
 //! Create.
 
+use everynode_api::kinds::EVENT;
 use everynode_api::status::Status;
 use everynode_store::{Condition, Durability, KeyValue, Outcome, Transaction, Write};
 use serde_json::Value;
@@ -17,9 +18,7 @@ const GENERATED_BASE_MAX: usize = 58;
 impl Registry {
     /// Creates an object.
     pub(crate) async fn create(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
-        // Nobody in this process reads warnings.
-        let is_told = matches!(body, Body::Bytes(..));
-        let (value, mut warnings) = decode(target.info, body, caller.validation)?;
+        let value = decode(&target.info.kind, body, caller)?;
         let (mut value, generated) = self.name_and_place(target, value)?;
         schema::default(target.info, &mut value);
         if generated {
@@ -30,8 +29,8 @@ impl Registry {
         let target = &Target { name: object::meta(&value, "name").to_owned(), ..target.clone() };
         let mut namespace = self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
-        if is_told {
-            warnings.extend(schema::warnings::on_create(target.info, &value));
+        if caller.warnings.is_some() {
+            caller.warn(schema::warnings::on_create(target.info, &value));
         }
         let strategy = strategy::of(target.info);
         let base = object::meta(&value, "generateName").to_owned();
@@ -44,7 +43,7 @@ impl Registry {
             match self.try_create(caller, target, strategy, &value, &mut namespace).await {
                 Err(status)
                     if generated && status.is_already_exists() && attempt < NAME_ATTEMPTS && !is_refusal(&status) => {}
-                result => return result.map(|reply| reply.with_warnings(warnings)),
+                result => return result,
             }
         }
         Err(Status::internal("no name was tried"))
@@ -110,7 +109,9 @@ impl Registry {
         let name = object::meta(value, "name");
         let errors = schema::validate_create(target.info, value);
         if !errors.is_empty() {
-            return Err(Status::invalid(&target.info.kind, name, &errors));
+            // As in Kubernetes, events go by their older name there.
+            let kind = if super::events::is_converted(target.info) { &EVENT } else { &target.info.kind };
+            return Err(Status::invalid(kind, name, &errors));
         }
         let target = &Target { name: name.to_owned(), ..target.clone() };
         if caller.dry_run {

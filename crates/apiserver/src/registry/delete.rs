@@ -189,7 +189,7 @@ impl Registry {
             }
         }
         let json = super::read::list_body(target.info, &page)?;
-        Ok(Reply { code: 200, json, is_object: false, warnings: Vec::new() })
+        Ok(Reply { code: 200, json, is_object: false })
     }
 }
 

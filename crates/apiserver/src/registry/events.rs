@@ -1,7 +1,12 @@
 //! Events exist once, as core v1; `events.k8s.io/v1` is another way to write the same (DS-I44).
 
-use everynode_api::kinds::{EVENTS_EVENT, KindInfo};
+use everynode_api::kinds::{EVENT, EVENTS_EVENT, KindInfo, find};
+use everynode_api::status::Status;
+use everynode_store::{Durability, Transaction, Write, prefix_range};
 use serde_json::{Map, Value};
+
+use super::{Caller, Registry, Target, store_failure};
+use crate::keys;
 
 /// (core name, events.k8s.io name) of members that only change their name.
 const RENAMED: [(&str, &str); 7] = [
@@ -46,10 +51,40 @@ fn rename(value: Value, api_version: &str, other: impl Fn(&str) -> Option<&'stat
 }
 
 /// Field selectors name the members of the form asked for; topics know the stored names.
-pub(crate) fn stored_field_selector(info: &KindInfo, text: &str) -> String {
-    match is_converted(info) {
-        true => text.replace("regarding.", "involvedObject.").replace("reportingController", "reportingComponent"),
-        false => text.to_owned(),
+///
+/// # Errors
+/// 400: the selector names a member of the other form.
+pub(crate) fn stored_field_selector(info: &KindInfo, text: &str) -> Result<String, Status> {
+    if !is_converted(info) {
+        return Ok(text.to_owned());
+    }
+    let mut terms = text.split(',').map(|term| term.split(['=', '!']).next().unwrap_or("").trim());
+    let stored = |name: &str| name.starts_with("involvedObject.") || name == "reportingComponent";
+    match terms.find(|name| stored(name)) {
+        Some(name) => Err(Status::bad_request(format!("field label not supported: {name}"))),
+        None => Ok(text.replace("regarding.", "involvedObject.").replace("reportingController", "reportingComponent")),
+    }
+}
+
+/// Events that are removed at once.
+const BATCH: usize = everynode_store::limits::TRANSACTION_STEPS_MAX;
+
+impl Registry {
+    /// Removes the events of a namespace that is about to go: who makes it again shall not meet them.
+    /// None can come in any more.
+    pub(super) async fn remove_events(&self, caller: &Caller<'_>, namespace: &Target) -> Result<(), Status> {
+        let Some(info) = find(&EVENT.group, &EVENT.plural) else { return Ok(()) };
+        let range = prefix_range(&keys::collection(info, Some(&namespace.name)));
+        loop {
+            let page = self.store.range(&range, None, BATCH).map_err(|error| store_failure(&error))?;
+            if page.items.is_empty() {
+                return Ok(());
+            }
+            let writes = page.items.into_iter().map(|kv| Write::Delete { key: kv.key }).collect();
+            // Lost in a crash, they are removed again, or end by themselves.
+            let transaction = Transaction { conditions: Vec::new(), writes, durability: Durability::Relaxed };
+            self.commit(caller, namespace, transaction).await?;
+        }
     }
 }
 
@@ -60,7 +95,7 @@ mod tests {
 
     #[test]
     fn both_forms_say_the_same() {
-        let info = everynode_api::kinds::find("events.k8s.io", "events").unwrap();
+        let info = find("events.k8s.io", "events").unwrap();
         let core = json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "a"}, "message": "m", "reason": "r"});
         let other = to_external(info, core.clone());
         assert_eq!(

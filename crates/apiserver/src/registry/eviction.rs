@@ -78,7 +78,7 @@ impl Registry {
             let mut budgets = self.budgets(target, pod)?;
             let Some(budget) = budgets.pop() else { return Ok(()) };
             if !budgets.is_empty() {
-                return Err(Status::failure(500, "InternalError", TOO_MANY));
+                return Err(Status::failure(500, "", TOO_MANY));
             }
             if costs_nothing(&budget.value, pod) {
                 return Ok(());

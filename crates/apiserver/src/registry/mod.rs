@@ -23,11 +23,11 @@ mod subresource;
 mod token_request;
 mod update;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use everynode_api::fence::Fence;
-use everynode_api::kinds::KindInfo;
+use everynode_api::kinds::{Kind, KindInfo};
 use everynode_api::status::Status;
 use everynode_store::{Health, KeyValue, Store, StoreError};
 use serde_json::Value;
@@ -100,6 +100,32 @@ pub(crate) struct Caller<'a> {
     pub(crate) validation: FieldValidation,
     /// The write counts only while this holds.
     pub(crate) fence: Option<&'a Fence>,
+    /// Where they are warned; parts of this process are not.
+    pub(crate) warnings: Option<&'a Warnings>,
+}
+
+impl Caller<'_> {
+    pub(crate) fn warn(&self, texts: impl IntoIterator<Item = String>) {
+        let Some(warnings) = self.warnings else { return };
+        texts.into_iter().for_each(|text| warnings.add(text));
+    }
+}
+
+/// What a client is warned of, whatever becomes of the request: each text once.
+#[derive(Default)]
+pub(crate) struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    pub(crate) fn add(&self, text: String) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.contains(&text) {
+            held.push(text);
+        }
+    }
+
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The object that a request carries.
@@ -117,28 +143,18 @@ pub(crate) struct Reply {
     pub(crate) json: Bytes,
     /// Whether `json` is of the target's kind, so that it can be shown as a table.
     pub(crate) is_object: bool,
-    /// Texts of `Warning` headers.
-    pub(crate) warnings: Vec<String>,
 }
 
 impl Reply {
     /// A stored object, in the form of the kind that was asked for.
     pub(crate) fn stored(code: u16, info: &KindInfo, kv: &KeyValue) -> Result<Reply, Status> {
-        Ok(Reply { code, json: read::external(info, &kv.value, kv.modified)?, is_object: true, warnings: Vec::new() })
+        Ok(Reply { code, json: read::external(info, &kv.value, kv.modified)?, is_object: true })
     }
 
     /// An object that was made for this answer.
     pub(crate) fn value(code: u16, value: &Value) -> Reply {
         let json = serde_json::to_vec(value).unwrap_or_default().into();
-        Reply { code, json, is_object: false, warnings: Vec::new() }
-    }
-
-    /// Puts warnings in front of those that are there.
-    #[must_use]
-    pub(crate) fn with_warnings(mut self, mut warnings: Vec<String>) -> Reply {
-        warnings.append(&mut self.warnings);
-        self.warnings = warnings;
-        self
+        Reply { code, json, is_object: false }
     }
 }
 
@@ -157,12 +173,14 @@ impl Registry {
     }
 }
 
-/// Decodes a request's object.
-pub(crate) fn decode(info: &KindInfo, body: Body, mode: FieldValidation) -> Result<(Value, Vec<String>), Status> {
-    match body {
-        Body::Bytes(bytes, media) => crate::schema::decode(info, &bytes, media, mode),
-        Body::Value(value) => crate::schema::decode_value(info, value, mode),
-    }
+/// Decodes an object that a request carries, and warns of what it has too much.
+pub(crate) fn decode(kind: &Kind, body: Body, caller: &Caller<'_>) -> Result<Value, Status> {
+    let (value, warnings) = match body {
+        Body::Bytes(bytes, media) => crate::schema::decode(kind, &bytes, media, caller.validation)?,
+        Body::Value(value) => crate::schema::decode_value(kind, value, caller.validation)?,
+    };
+    caller.warn(warnings);
+    Ok(value)
 }
 
 /// A failure of the store as clients see it.
@@ -187,7 +205,7 @@ pub(crate) fn store_failure(error: &StoreError) -> Status {
 
 /// A client asked for a state that has not happened (here): kube-apiserver's 504.
 pub(crate) fn too_large_version(asked: u64, current: u64) -> Status {
-    let message = format!("Too large resource version: {asked}, current: {current}");
+    let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
     let mut status = Status::failure(504, "Timeout", &message).with_cause(
         "ResourceVersionTooLarge",
         "Too large resource version",

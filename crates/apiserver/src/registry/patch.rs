@@ -2,6 +2,7 @@
 //! (DS-I13).
 
 use bytes::Bytes;
+use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, Decoded, decode, strict_error};
 use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
 use everynode_store::KeyValue;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use super::kinds::pod::is_terminal;
 use super::update::{Attempt, Read, check_name};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
+use crate::schema::FieldValidation;
 use crate::{object, patching, schema, stored};
 
 /// A patch as it came.
@@ -19,15 +21,14 @@ pub(crate) enum PatchBody {
 }
 
 impl PatchBody {
-    fn parse(self) -> Result<(PatchType, Value), Status> {
+    /// Its form, what it says, and which members it has twice.
+    fn parse(self) -> Result<(PatchType, Value, Vec<String>), Status> {
         match self {
-            PatchBody::Value(form, value) => Ok((form, value)),
-            PatchBody::Bytes(form, bytes) => match serde_json::from_slice(&bytes) {
-                Ok(value) => Ok((form, value)),
-                Err(error) if error.is_eof() => {
-                    Err(Status::bad_request("error decoding patch: unexpected end of JSON input"))
-                }
-                Err(error) => Err(Status::bad_request(format!("error decoding patch: {error}"))),
+            PatchBody::Value(form, value) => Ok((form, value, Vec::new())),
+            PatchBody::Bytes(form, bytes) => match decode(&bytes, BODY_BYTES_MAX) {
+                Ok(Decoded { value, duplicates }) => Ok((form, value, duplicates)),
+                Err(DecodeError::TooLarge { bytes_max }) => Err(Status::too_large(bytes_max)),
+                Err(DecodeError::Malformed(why)) => Err(Status::bad_request(format!("error decoding patch: {why}"))),
             },
         }
     }
@@ -36,7 +37,13 @@ impl PatchBody {
 impl Registry {
     /// Applies a patch to an object or a subresource of it.
     pub(crate) async fn patch(&self, caller: &Caller<'_>, target: &Target, body: PatchBody) -> Result<Reply, Status> {
-        let (form, patch) = body.parse()?;
+        let (form, patch, duplicates) = body.parse()?;
+        if caller.validation == FieldValidation::Strict && !duplicates.is_empty() {
+            return Err(self.unreadable(target, form, &patch, strict_error(&duplicates)));
+        }
+        if caller.validation == FieldValidation::Warn {
+            caller.warn(duplicates);
+        }
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old, spec) = self.read_for(target, form, &patch)?;
             let shown = events::to_external(target.info, old.clone());
@@ -45,15 +52,17 @@ impl Registry {
             // A patch that names a resourceVersion insists on it; otherwise it carries the one that
             // was read.
             let insists = object::meta(&patched, "resourceVersion") != before;
-            let (new, warnings) = match schema::decode_value(target.info, patched, caller.validation) {
-                Ok(decoded) => decoded,
-                Err(refusal) => return Err(self.unreadable(target, form, &patch, refusal)),
-            };
+            let decoded = schema::decode_value(&target.info.kind, patched, caller.validation);
+            let (new, warnings) = decoded.map_err(|refusal| match patching::reason(&refusal) {
+                Some(reason) => self.unreadable(target, form, &patch, reason.to_owned()),
+                None => refusal,
+            })?;
+            caller.warn(warnings);
             check_name(target, &new)?;
             let new = events::to_stored(target.info, new);
             let read = Read { kv: &kv, old, spec };
             match self.write_over(caller, target, new, read).await {
-                Ok(Attempt::Done(reply)) => return Ok(reply.with_warnings(warnings)),
+                Ok(Attempt::Done(reply)) => return Ok(reply),
                 Ok(Attempt::Raced) if insists => break,
                 Ok(Attempt::Raced) => {}
                 Err(status) => return Err(status),
@@ -85,12 +94,12 @@ impl Registry {
 
     /// The refusal shows the patched object, which is made once more for it: the way of most has no
     /// copy.
-    fn unreadable(&self, target: &Target, form: PatchType, patch: &Value, refusal: Status) -> Status {
+    fn unreadable(&self, target: &Target, form: PatchType, patch: &Value, reason: String) -> Status {
         let patched = self
             .current_value(target)
             .and_then(|(_, old)| patching::apply(target.info, form, patch, events::to_external(target.info, old)));
         let shown = patched.map(|patched| patched.to_string()).unwrap_or_default();
-        patching::unreadable(form, patch, &shown, refusal)
+        patching::unreadable(form, patch, &shown, &reason)
     }
 }
 

@@ -8,6 +8,7 @@ use everynode_api::canonical;
 use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
 use everynode_store::{Key, Range, Revision, prefix_range};
+use serde::{Deserialize, Serialize};
 
 use super::{Registry, Reply, Target, events, store_failure};
 use crate::hub::{Filter, Item, Start, Topic, WatchOptions, Watcher};
@@ -101,14 +102,18 @@ impl Registry {
         if let At::NotOlderThan(revision) = options.at {
             self.check_reached(revision).await?;
         }
-        self.collect(topic, options, range, place)
+        self.collect(topic, options, (range, &options.filter.prefix(info)), place)
     }
 
     /// How many objects a list may read at most.
     pub(crate) fn list_size(&self, info: &'static KindInfo, options: &ListOptions) -> Result<usize, Status> {
         let narrow = options.filter.key(info).is_some() || options.filter.node().is_some();
-        let limit = if options.limit == 0 { LIMIT_MAX } else { options.limit };
-        Ok(if narrow { 1 } else { self.topic(info)?.len().min(limit) })
+        let limit = if options.limit == 0 { LIMIT_MAX } else { options.limit.min(LIMIT_MAX) };
+        match (narrow, &options.filter.namespace) {
+            (true, _) => Ok(1),
+            (false, None) => Ok(self.topic(info)?.len().min(limit)),
+            (false, Some(_)) => Ok(self.topic(info)?.count(&options.filter.prefix(info), limit)),
+        }
     }
 
     /// The pods of one node, all of them: found through the hub's index instead of by reading every pod.
@@ -119,7 +124,9 @@ impl Registry {
         Ok(ListPage { items, revision: newest.0, continue_token: None, remaining: None })
     }
 
-    async fn check_reached(&self, revision: u64) -> Result<(), Status> {
+    /// # Errors
+    /// 504 if the store has not reached this revision.
+    pub(crate) async fn check_reached(&self, revision: u64) -> Result<(), Status> {
         let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
         match revision <= newest.0 {
             true => Ok(()),
@@ -129,22 +136,28 @@ impl Registry {
 
     /// Reads the store until the list's page is full or the range ends. A list of the newest state that is overtaken by so
     /// many writes that its revision is forgotten meanwhile begins again.
-    fn collect(&self, topic: &Topic, options: &ListOptions, range: Range, place: Place) -> Result<ListPage, Status> {
+    fn collect(
+        &self,
+        topic: &Topic,
+        options: &ListOptions,
+        (range, prefix): (Range, &str),
+        place: Place,
+    ) -> Result<ListPage, Status> {
         let may_begin_again = place.revision.is_none() && !place.continued;
         for _ in 1..COLLECT_ATTEMPTS {
-            match self.collect_at(topic, options, range.clone(), &place) {
+            match self.collect_at(topic, options, (range.clone(), prefix), &place) {
                 Err(status) if may_begin_again && status.is_expired() => {}
                 result => return result,
             }
         }
-        self.collect_at(topic, options, range, &place)
+        self.collect_at(topic, options, (range, prefix), &place)
     }
 
     fn collect_at(
         &self,
         topic: &Topic,
         options: &ListOptions,
-        mut range: Range,
+        (mut range, prefix): (Range, &str),
         place: &Place,
     ) -> Result<ListPage, Status> {
         let (limit, selects) = (options.limit.min(LIMIT_MAX), options.filter.selects());
@@ -157,7 +170,8 @@ impl Registry {
                 _ if selects => limit.max(SCAN_CHUNK),
                 _ => limit - items.len(),
             };
-            let page = self.store.range(&range, at, wanted).map_err(|error| expired_token(error, place, &range))?;
+            let page =
+                self.store.range(&range, at, wanted).map_err(|error| expired_token(error, place, &range, prefix))?;
             at = Some(page.revision);
             let (count, mut read, mut last) = (page.items.len(), 0, None);
             for item in topic.items(page.items) {
@@ -172,7 +186,9 @@ impl Registry {
             }
             let complete = page.remaining == 0 && read == count;
             if complete || last.is_none() || (limit > 0 && items.len() >= limit) {
-                let token = last.filter(|_| !complete).map(|start| token(page.revision.0, &start));
+                let start = last.filter(|_| !complete);
+                let start = start.as_deref().and_then(|start| start.strip_prefix(prefix));
+                let token = start.map(|start| Token::text(i64::try_from(page.revision.0).unwrap_or(-1), start));
                 let remaining = (!complete && !selects).then_some(page.remaining);
                 return Ok(ListPage { items, revision: page.revision.0, continue_token: token, remaining });
             }
@@ -234,32 +250,69 @@ impl Place {
             };
             return Ok(Place { start: prefix.as_str().into(), revision, continued: false });
         };
-        let invalid = || Status::bad_request("continue key is not valid");
-        let (revision, start) = read_token(token).ok_or_else(invalid)?;
-        match start.starts_with(&prefix) {
+        let invalid =
+            |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+        let Token { revision, start, .. } = Token::read(token).map_err(invalid)?;
+        Ok(Place {
+            start: format!("{prefix}{start}").into(),
             // A revision of -1 stands for "no longer consistent": go on with the newest state.
-            true => Ok(Place {
-                start: start.as_str().into(),
-                revision: u64::try_from(revision).ok().map(Revision),
-                continued: true,
-            }),
-            false => Err(invalid()),
+            revision: u64::try_from(revision).ok().map(Revision),
+            continued: true,
+        })
+    }
+}
+
+/// Where Go finds that a text is no base64 for URLs: a foreign character, or an end too early.
+fn first_bad_byte(text: &str) -> usize {
+    let foreign = text.find(|found: char| !(found.is_ascii_alphanumeric() || matches!(found, '-' | '_')));
+    foreign.unwrap_or(text.len() - text.len() % 4)
+}
+
+/// The version of the form of continue tokens, which is Kubernetes' own.
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+
+/// Where a list goes on: a token is this in JSON, in base64 for URLs.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Token {
+    #[serde(rename = "v")]
+    version: String,
+    #[serde(rename = "rv")]
+    revision: i64,
+    /// The first key, without the part that all keys of the list have.
+    start: String,
+}
+
+impl Token {
+    fn text(revision: i64, start: &str) -> String {
+        let token = Token { version: TOKEN_VERSION.into(), revision, start: start.into() };
+        base64::encode_url(&serde_json::to_vec(&token).unwrap_or_default())
+    }
+
+    /// Reads a token that came from outside; why not, in Kubernetes' words.
+    fn read(text: &str) -> Result<Token, String> {
+        let bytes = base64::decode_url(text)
+            .ok_or_else(|| format!("illegal base64 data at input byte {}", first_bad_byte(text)))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        match &token {
+            Token { version, .. } if version != TOKEN_VERSION => {
+                Err(format!("server does not recognize this encoded version {version:?}"))
+            }
+            Token { revision: 0, .. } => {
+                Err(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"))
+            }
+            Token { start, .. } if start.is_empty() => {
+                Err(format!("encoded start key empty (version {TOKEN_VERSION})"))
+            }
+            // It is put behind the key of the list: it may lead nowhere else.
+            Token { start, .. } if start.split('/').any(|part| matches!(part, "" | "." | "..")) => Err(start.clone()),
+            _ => Ok(token),
         }
     }
 }
 
-fn token(revision: u64, start: &str) -> String {
-    base64::encode(format!("{revision} {start}").as_bytes())
-}
-
-fn read_token(token: &str) -> Option<(i64, String)> {
-    let text = String::from_utf8(base64::decode(token).ok()?).ok()?;
-    let (revision, start) = text.split_once(' ')?;
-    Some((revision.parse().ok()?, start.to_owned()))
-}
-
 /// An expired token comes with one that goes on inconsistently (DS-I31).
-fn expired_token(error: everynode_store::StoreError, place: &Place, range: &Range) -> Status {
+fn expired_token(error: everynode_store::StoreError, place: &Place, range: &Range, prefix: &str) -> Status {
     let mut status = store_failure(&error);
     if place.continued && status.is_expired() {
         status.message = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
@@ -268,7 +321,8 @@ fn expired_token(error: everynode_store::StoreError, place: &Place, range: &Rang
                           created, modified, or deleted between the time the first chunk was returned and now may show up in the \
                           list."
             .into();
-        status.metadata.continue_token = base64::encode(format!("-1 {}", range.start).as_bytes());
+        let start = range.start.strip_prefix(prefix).unwrap_or_default();
+        status.metadata.continue_token = Token::text(-1, start);
     }
     status
 }

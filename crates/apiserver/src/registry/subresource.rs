@@ -7,12 +7,14 @@ use everynode_placement::Reason;
 use serde_json::{Value, json};
 
 use super::rooms::{self, Hold};
+use super::token_request::TOKEN_REQUEST;
 use super::update::{Attempt, Read};
-use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
+use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, strategy};
 use crate::object::{self, items, text};
 
 /// How refusals of a binding name what was refused.
 const BINDING: Kind = Kind::built_in("", "v1", "Binding", "pods/binding", true);
+const EVICTION: Kind = Kind::built_in("policy", "v1", "Eviction", "pods/eviction", true);
 
 /// Shapes an update of a subresource other than `status`: only its own part of `new` is taken over.
 pub(super) fn prepare(target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -36,14 +38,20 @@ impl Registry {
         &self,
         caller: &Caller<'_>,
         target: &Target,
-        body: Value,
+        body: Body,
     ) -> Result<Reply, Status> {
+        let kind = match (target.info.storage, target.subresource) {
+            ("pods", "binding") => &BINDING,
+            ("pods", "eviction") => &EVICTION,
+            ("serviceaccounts", "token") => &TOKEN_REQUEST,
+            _ => return Err(Status::method_not_allowed()),
+        };
+        let body = decode(kind, body, caller)?;
         self.admit_below(caller, target, &body)?;
-        match (target.info.storage, target.subresource) {
-            ("pods", "binding") => self.bind(caller, target, &body).await,
-            ("pods", "eviction") => self.evict(caller, target, &body).await,
-            ("serviceaccounts", "token") => self.token(caller, target, &body),
-            _ => Err(Status::method_not_allowed()),
+        match target.subresource {
+            "binding" => self.bind(caller, target, &body).await,
+            "eviction" => self.evict(caller, target, &body).await,
+            _ => self.token(caller, target, &body),
         }
     }
 

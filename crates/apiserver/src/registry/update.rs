@@ -58,7 +58,7 @@ pub(crate) enum Attempt {
 impl Registry {
     /// Replaces an object or a subresource of it (DS-A16, DS-I11).
     pub(crate) async fn update(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
-        let (mut value, warnings) = decode(target.info, body, caller.validation)?;
+        let mut value = decode(&target.info.kind, body, caller)?;
         check_name(target, &value)?;
         if events::is_converted(target.info) {
             schema::default(target.info, &mut value);
@@ -70,7 +70,7 @@ impl Registry {
                 Err(status) if status.is_not_found() && creates(target) => {
                     match self.create_by_update(caller, target, value.clone()).await {
                         Err(status) if status.is_already_exists() && attempt < attempts => continue,
-                        result => return result.map(|reply| reply.with_warnings(warnings)),
+                        result => return result,
                     }
                 }
                 current => current?,
@@ -80,7 +80,7 @@ impl Registry {
             let new = if attempt == attempts { std::mem::take(&mut value) } else { value.clone() };
             let read = Read::whole(&kv, old);
             if let Attempt::Done(reply) = self.write_over(caller, target, new, read).await? {
-                return Ok(reply.with_warnings(warnings));
+                return Ok(reply);
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))
@@ -142,14 +142,10 @@ impl Registry {
             }
         }
         validate(target, part, &new, old)?;
-        let told = match part {
-            Part::Main => schema::warnings::on_update(target.info, &new, old),
-            Part::Status | Part::Other => Vec::new(),
-        };
-        Ok(match self.write(caller, target, strategy, new, read).await? {
-            Attempt::Done(reply) => Attempt::Done(reply.with_warnings(told)),
-            Attempt::Raced => Attempt::Raced,
-        })
+        if part == Part::Main && caller.warnings.is_some() {
+            caller.warn(schema::warnings::on_update(target.info, &new, old));
+        }
+        self.write(caller, target, strategy, new, read).await
     }
 
     /// Writes a finished object, or removes it if nothing holds it any more (DS-I24).
@@ -175,6 +171,9 @@ impl Registry {
         };
         if goes {
             strategy.check_removal(self, &new)?;
+            if target.info.storage == "namespaces" && !caller.dry_run {
+                self.remove_events(caller, target).await?;
+            }
             return self.remove(caller, target, strategy, transaction, kv, (&new, bytes)).await;
         }
         if caller.dry_run || bytes == kv.value {

@@ -5,8 +5,7 @@ use serde_json::{Map, Value};
 
 use everynode_common::base64;
 
-/// The annotation that carries the template generation (DS-A11).
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+use crate::object::TEMPLATE_GENERATION;
 
 /// Applied after decoding; the error is a complete message for the 400.
 pub(crate) fn convert(kind: &Kind, value: &mut Value) -> Result<(), String> {

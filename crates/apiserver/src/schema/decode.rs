@@ -4,6 +4,7 @@
 //! canonical, zero values dropped or written as Go's field tags say. Everything is driven by [`super::types`]; the
 //! depth is that of the schema, so the recursion is bounded.
 
+use everynode_api::decode::unknown_field;
 use everynode_api::field::go_quote;
 use everynode_api::quantity;
 use everynode_api::time::{rfc3339, rfc3339_micro};
@@ -75,7 +76,7 @@ impl<'t> Pass<'t> {
                 true => name.to_owned(),
                 false => format!("{}.{name}", self.trail),
             };
-            self.findings.push(format!("unknown field {}", go_quote(&path)));
+            self.findings.push(unknown_field(&path));
         }
     }
 
@@ -130,7 +131,7 @@ impl<'t> Pass<'t> {
             Type::Int32 | Type::Int64 => integer(kind, value),
             Type::Bytes => bytes(value),
             Type::Time => time(value, rfc3339),
-            Type::MicroTime => time(value, rfc3339_micro),
+            Type::MicroTime => micro_time(value),
             Type::Quantity => canonical_quantity(value),
             Type::IntOrString => int_or_string(value),
             _ => Err(Wrong::Type(word(value).to_owned())),
@@ -218,6 +219,25 @@ fn time(value: &mut Value, print: fn(Timestamp) -> String) -> Result<(), Wrong> 
     }
     Ok(())
 }
+
+/// A time with exactly six digits of a fraction, as Go demands where it is to be that exact.
+fn micro_time(value: &mut Value) -> Result<(), Wrong> {
+    if let Some(text) = value.as_str().filter(|text| parse_time(text).is_some()) {
+        let rest = text.get(SECONDS_BYTES..).unwrap_or_default();
+        let digits = rest.strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+        if digits != MICRO_DIGITS {
+            let (quoted, rest) = (go_quote(text), go_quote(rest));
+            let layout = "\"2006-01-02T15:04:05.000000Z07:00\"";
+            let wanted = "\".000000\"";
+            return Err(Wrong::Text(format!("parsing time {quoted} as {layout}: cannot parse {rest} as {wanted}")));
+        }
+    }
+    time(value, rfc3339_micro)
+}
+
+/// `2026-01-02T03:04:05`
+const SECONDS_BYTES: usize = 19;
+const MICRO_DIGITS: usize = 6;
 
 /// RFC 3339 and nothing laxer: `2026-01-02T03:04:05[.fraction](Z|±hh:mm)`.
 fn parse_time(text: &str) -> Option<Timestamp> {

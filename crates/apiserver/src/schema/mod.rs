@@ -20,7 +20,7 @@ use everynode_api::quantity::Quantity;
 use serde_json::Value;
 
 pub(crate) use defaults::default;
-pub(crate) use read::{decode, decode_value};
+pub(crate) use read::{decode, decode_delete_options, decode_value};
 pub(crate) use validate::{validate_create, validate_status_update, validate_update};
 
 /// What to do with unknown and duplicate fields (DS-I40).

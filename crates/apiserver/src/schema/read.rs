@@ -1,8 +1,8 @@
 //! From request bytes to a canonical object, with the answers that Kubernetes gives when that fails (DS-I40).
 
-use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, strict_error};
+use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, in_document_order, strict_error};
 use everynode_api::field::go_quote;
-use everynode_api::kinds::KindInfo;
+use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use everynode_api::yaml;
 use serde_json::{Map, Value};
@@ -12,47 +12,134 @@ use super::decode::Pass;
 use super::types::types;
 use super::{FieldValidation, Media};
 
+const DELETE_OPTIONS: Kind = Kind::built_in("", "v1", "DeleteOptions", "", false);
+/// How Kubernetes names the place where its kinds are registered.
+const SCHEME: &str = "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"";
+/// Versions in which Kubernetes still knows kinds of ours, without serving them.
+const FORMER_VERSIONS: [(&str, &str); 20] = [
+    ("ControllerRevision", "apps/v1beta1"),
+    ("ControllerRevision", "apps/v1beta2"),
+    ("DaemonSet", "apps/v1beta2"),
+    ("DaemonSet", "extensions/v1beta1"),
+    ("Event", "events.k8s.io/v1beta1"),
+    ("Lease", "coordination.k8s.io/v1beta1"),
+    ("PodDisruptionBudget", "policy/v1beta1"),
+    ("PriorityClass", "scheduling.k8s.io/v1alpha1"),
+    ("PriorityClass", "scheduling.k8s.io/v1beta1"),
+    ("Role", "rbac.authorization.k8s.io/v1beta1"),
+    ("RoleBinding", "rbac.authorization.k8s.io/v1beta1"),
+    ("ClusterRole", "rbac.authorization.k8s.io/v1beta1"),
+    ("ClusterRoleBinding", "rbac.authorization.k8s.io/v1beta1"),
+    ("LocalSubjectAccessReview", "authorization.k8s.io/v1beta1"),
+    ("SelfSubjectAccessReview", "authorization.k8s.io/v1beta1"),
+    ("SelfSubjectRulesReview", "authorization.k8s.io/v1beta1"),
+    ("SubjectAccessReview", "authorization.k8s.io/v1beta1"),
+    ("SelfSubjectReview", "authentication.k8s.io/v1alpha1"),
+    ("SelfSubjectReview", "authentication.k8s.io/v1beta1"),
+    ("TokenReview", "authentication.k8s.io/v1beta1"),
+];
+
 /// Words of Go's anonymous struct in the answer to a body that is no object.
-const GO_TYPE_META: &str =
+pub(super) const GO_TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
-/// Request bytes to a canonical object and warnings (without the `299` frame).
+/// Request bytes to a canonical object of a kind, and warnings (without the `299` frame).
+///
+/// # Errors
+/// 400 if it is not of that kind, or by `mode` if it has unknown or duplicate fields; 413.
 pub(crate) fn decode(
-    info: &KindInfo,
+    kind: &Kind,
     body: &[u8],
     media: Media,
     mode: FieldValidation,
 ) -> Result<(Value, Vec<String>), Status> {
+    read(kind, body, media, mode).map_err(|refused| refused.of_object(kind, body))
+}
+
+/// The same for a value that is already parsed.
+pub(crate) fn decode_value(kind: &Kind, value: Value, mode: FieldValidation) -> Result<(Value, Vec<String>), Status> {
+    finish(kind, value, Vec::new(), mode, None).map_err(|refused| refused.of_object(kind, b""))
+}
+
+/// The body of a DELETE, of which Kubernetes ignores unknown fields. An empty one is `null`.
+pub(crate) fn decode_delete_options(body: &[u8], media: Media) -> Result<Value, Status> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    match read(&DELETE_OPTIONS, body, media, FieldValidation::Ignore) {
+        Ok((value, _)) => Ok(value),
+        Err(Refused::Status(status)) => Err(status),
+        Err(Refused::Unrecognized(reason) | Refused::Claimed(_, reason)) => Err(Status::bad_request(reason)),
+    }
+}
+
+/// Why a body is not of the kind that it should be.
+enum Refused {
+    /// Not even its kind could be read.
+    Unrecognized(String),
+    /// What it says it is, and why it is not what it should be.
+    Claimed(Found, String),
+    /// A complete answer.
+    Status(Status),
+}
+
+impl Refused {
+    fn of_object(self, kind: &Kind, body: &[u8]) -> Status {
+        match self {
+            Refused::Unrecognized(reason) => Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): {reason} ({})",
+                kind.kind,
+                summary(body)
+            )),
+            Refused::Claimed(found, reason) => {
+                let version = found.api_version.rsplit('/').next().unwrap_or_default();
+                let version = go_quote(version);
+                let text =
+                    format!("{} in version {version} cannot be handled as a {}: {reason}", found.kind, kind.kind);
+                Status::bad_request(text)
+            }
+            Refused::Status(status) => status,
+        }
+    }
+}
+
+/// Bytes of a body that a refusal shows.
+const SUMMARY_BYTES_MAX: usize = 30;
+
+/// The beginning of a body, as text if it seems to be an object.
+fn summary(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(SUMMARY_BYTES_MAX)];
+    let text = match shown.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > shown.len() { text + " ..." } else { text }
+}
+
+fn read(kind: &Kind, body: &[u8], media: Media, mode: FieldValidation) -> Result<(Value, Vec<String>), Refused> {
     let (value, duplicates) = match media {
         Media::Json => json(body)?,
         Media::Yaml => yaml(body)?,
     };
-    finish(info, value, duplicates, mode)
+    let ordered = (media == Media::Json).then_some(body);
+    finish(kind, value, duplicates, mode, ordered)
 }
 
-/// The same for a value that is already parsed.
-pub(crate) fn decode_value(
-    info: &KindInfo,
-    value: Value,
-    mode: FieldValidation,
-) -> Result<(Value, Vec<String>), Status> {
-    finish(info, value, Vec::new(), mode)
-}
-
-fn json(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+fn json(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
     match everynode_api::decode::decode(body, BODY_BYTES_MAX) {
         Ok(decoded) => Ok((decoded.value, decoded.duplicates)),
-        Err(DecodeError::TooLarge { bytes_max }) => Err(Status::too_large(bytes_max)),
-        Err(DecodeError::Malformed(error)) => Err(unreadable(&format!("json parse error: {error}"))),
+        Err(DecodeError::TooLarge { bytes_max }) => Err(Refused::Status(Status::too_large(bytes_max))),
+        Err(malformed) => Err(unreadable(&malformed.to_string())),
     }
 }
 
 /// YAML as Kubernetes reads it. A key that is given twice is an error or a warning by `fieldValidation`.
-fn yaml(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+fn yaml(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
     if body.len() > BODY_BYTES_MAX {
-        return Err(Status::too_large(BODY_BYTES_MAX));
+        return Err(Refused::Status(Status::too_large(BODY_BYTES_MAX)));
     }
-    let malformed = |reason: String| unreadable(&format!("error converting YAML to JSON: yaml: {reason}"));
+    let malformed = |reason: String| Refused::Unrecognized(format!("error converting YAML to JSON: yaml: {reason}"));
     let text = std::str::from_utf8(body).map_err(|error| malformed(error.to_string()))?;
     let document = yaml::decode(text).map_err(|error| malformed(error.to_string()))?;
     let duplicates = match document.duplicates.is_empty() {
@@ -62,33 +149,41 @@ fn yaml(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
     Ok((document.value, duplicates))
 }
 
-fn unreadable(reason: &str) -> Status {
-    Status::bad_request(format!("couldn't get version/kind; {reason}"))
+fn unreadable(reason: &str) -> Refused {
+    Refused::Unrecognized(format!("couldn't get version/kind; {reason}"))
 }
 
+/// `body`: the text whose order findings shall have.
 fn finish(
-    info: &KindInfo,
+    kind: &Kind,
     mut value: Value,
     mut findings: Vec<String>,
     mode: FieldValidation,
-) -> Result<(Value, Vec<String>), Status> {
-    let found = identify(info, &mut value)?;
-    let refuse = |reason: &str| cannot_be_handled(&found, info, reason);
+    body: Option<&[u8]>,
+) -> Result<(Value, Vec<String>), Refused> {
+    let found = identify(kind, &mut value)?;
     let types = types();
-    let definition = types.of(&info.kind).ok_or_else(|| Status::internal("no schema for the kind"))?;
+    let Some(definition) = types.of(kind) else {
+        return Err(Refused::Status(Status::internal("no schema for the kind")));
+    };
     let mut pass = Pass::new(types);
     if let Value::Object(members) = &mut value {
         pass.object(definition, members);
     }
-    if let Some(error) = pass.error {
-        return Err(refuse(&error));
+    let refusal = pass.error.or_else(|| convert(kind, &mut value).err());
+    if let Some(reason) = refusal {
+        return Err(Refused::Claimed(found, reason));
     }
-    convert(&info.kind, &mut value).map_err(|error| refuse(&error))?;
+    if mode == FieldValidation::Ignore {
+        return Ok((value, Vec::new()));
+    }
     findings.append(&mut pass.findings);
-    match mode {
-        FieldValidation::Strict if !findings.is_empty() => Err(refuse(&strict_error(&findings))),
-        FieldValidation::Ignore => Ok((value, Vec::new())),
-        _ => Ok((value, findings)),
+    if let Some(body) = body {
+        findings = in_document_order(body, findings);
+    }
+    match mode == FieldValidation::Strict && !findings.is_empty() {
+        true => Err(Refused::Claimed(found, strict_error(&findings))),
+        false => Ok((value, findings)),
     }
 }
 
@@ -98,8 +193,11 @@ struct Found {
     kind: String,
 }
 
-/// Fills in a missing apiVersion and kind; different ones are refused.
-fn identify(info: &KindInfo, value: &mut Value) -> Result<Found, Status> {
+/// Fills in a missing apiVersion and kind; different ones are refused. `null` is an empty object.
+fn identify(kind: &Kind, value: &mut Value) -> Result<Found, Refused> {
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
     let members = match value {
         Value::Object(members) => members,
         other => {
@@ -109,19 +207,40 @@ fn identify(info: &KindInfo, value: &mut Value) -> Result<Found, Status> {
             )));
         }
     };
-    let expected = info.kind.api_version();
-    let found = Found {
-        api_version: claimed(members, "apiVersion", &expected)?,
-        kind: claimed(members, "kind", &info.kind.kind)?,
-    };
-    match found.api_version == expected && found.kind == info.kind.kind.as_ref() {
-        true => Ok(found),
-        false => Err(foreign(&found, info)),
+    let expected = kind.api_version();
+    let found =
+        Found { api_version: claimed(members, "apiVersion", &expected)?, kind: claimed(members, "kind", &kind.kind)? };
+    if found.api_version.matches('/').count() > 1 {
+        return Err(Refused::Unrecognized(format!("unexpected GroupVersion string: {}", found.api_version)));
+    }
+    if found.kind != kind.kind.as_ref() {
+        return Err(foreign(found, kind));
+    }
+    match is_accepted(kind, &found.api_version) {
+        true => {
+            members.insert("apiVersion".to_owned(), expected.into());
+            Ok(found)
+        }
+        false => Err(foreign(found, kind)),
     }
 }
 
+/// Further versions that a body may be of, where Kubernetes takes them for the same.
+fn accepted_versions(kind: &Kind) -> &'static [&'static str] {
+    match kind.kind.as_ref() {
+        "Eviction" => &["policy/v1beta1"],
+        _ => &[],
+    }
+}
+
+/// `DeleteOptions` are the same in every version that there is.
+fn is_accepted(kind: &Kind, version: &str) -> bool {
+    let of_any_version = *kind == DELETE_OPTIONS && (version == "meta.k8s.io/v1" || types().has_version(version));
+    version == kind.api_version() || of_any_version || accepted_versions(kind).contains(&version)
+}
+
 /// The text of a member that must be a string; an absent or empty one becomes `expected`.
-fn claimed(members: &mut Map<String, Value>, name: &str, expected: &str) -> Result<String, Status> {
+fn claimed(members: &mut Map<String, Value>, name: &str, expected: &str) -> Result<String, Refused> {
     match members.get(name) {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) if text.is_empty() => {}
@@ -137,34 +256,26 @@ fn claimed(members: &mut Map<String, Value>, name: &str, expected: &str) -> Resu
     Ok(expected.to_owned())
 }
 
-fn foreign(found: &Found, info: &KindInfo) -> Status {
-    let known = types().of_kind(&found.api_version, &found.kind).is_some();
-    if !known {
-        let (kind, version) = (go_quote(&found.kind), go_quote(&found.api_version));
-        let scheme = "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"";
-        let reason = format!("no kind {kind} is registered for version {version} in scheme {scheme}");
-        return cannot_be_handled(found, info, &reason);
+/// Why a body of another kind or version is refused.
+fn foreign(found: Found, kind: &Kind) -> Refused {
+    // Kinds of other things are not registered where options are read.
+    let is_options = *kind == DELETE_OPTIONS;
+    let is_former = FORMER_VERSIONS.contains(&(found.kind.as_str(), found.api_version.as_str()));
+    if is_options || !is_former && types().of_kind(&found.api_version, &found.kind).is_none() {
+        let (quoted, version) = (go_quote(&found.kind), go_quote(&found.api_version));
+        let reason = format!("no kind {quoted} is registered for version {version} in scheme {SCHEME}");
+        return Refused::Claimed(found, reason);
     }
-    if found.api_version != info.kind.api_version() {
-        return Status::bad_request(format!(
+    if found.kind == kind.kind.as_ref() {
+        return Refused::Status(Status::bad_request(format!(
             "the API version in the data ({}) does not match the expected API version ({})",
             found.api_version,
-            info.kind.api_version()
-        ));
+            kind.api_version()
+        )));
     }
-    let package = if info.kind.group.is_empty() { "core" } else { info.kind.group.split('.').next().unwrap_or("") };
-    let reason = format!("converting (v1.{}) to ({package}.{}): unknown conversion", found.kind, info.kind.kind);
-    cannot_be_handled(found, info, &reason)
-}
-
-fn cannot_be_handled(found: &Found, info: &KindInfo, reason: &str) -> Status {
-    let version = found.api_version.rsplit('/').next().unwrap_or_default();
-    Status::bad_request(format!(
-        "{} in version {} cannot be handled as a {}: {reason}",
-        found.kind,
-        go_quote(version),
-        info.kind.kind
-    ))
+    let package = if kind.group.is_empty() { "core" } else { kind.group.split('.').next().unwrap_or("") };
+    let reason = format!("converting (v1.{}) to ({package}.{}): unknown conversion", found.kind, kind.kind);
+    Refused::Claimed(found, reason)
 }
 
 fn go_word(value: &Value) -> &'static str {

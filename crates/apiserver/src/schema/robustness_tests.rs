@@ -46,8 +46,8 @@ fn whole(info: &KindInfo) -> Value {
 
 /// Everything that is done with a written object.
 fn exercise(info: &KindInfo, value: Value, old: &Value) {
-    let Ok((mut value, _)) = decode_value(info, value, FieldValidation::Warn) else { return };
-    let (again, findings) = decode_value(info, value.clone(), FieldValidation::Warn).unwrap();
+    let Ok((mut value, _)) = decode_value(&info.kind, value, FieldValidation::Warn) else { return };
+    let (again, findings) = decode_value(&info.kind, value.clone(), FieldValidation::Warn).unwrap();
     assert_eq!((&again, findings), (&value, Vec::new()), "{:?}", info.kind);
     default(info, &mut value);
     let mut twice = value.clone();
@@ -62,7 +62,7 @@ fn exercise(info: &KindInfo, value: Value, old: &Value) {
 #[test]
 fn every_field_is_known() {
     for info in KINDS {
-        let (value, findings) = decode_value(info, whole(info), FieldValidation::Warn).unwrap();
+        let (value, findings) = decode_value(&info.kind, whole(info), FieldValidation::Warn).unwrap();
         assert_eq!(findings, Vec::<String>::new(), "{:?}", info.kind);
         exercise(info, value.clone(), &value);
     }

@@ -123,6 +123,12 @@ impl Types {
         self.by_kind.get(&(api_version.to_owned(), kind.to_owned())).map(|index| self.get(*index))
     }
 
+    /// Whether any kind is of this API version.
+    pub(crate) fn has_version(&self, api_version: &str) -> bool {
+        let from = (api_version.to_owned(), String::new());
+        self.by_kind.range(from..).next().is_some_and(|((version, _), _)| version == api_version)
+    }
+
     pub(crate) fn of(&self, kind: &Kind) -> Option<&Definition> {
         self.of_kind(&kind.api_version(), &kind.kind)
     }

@@ -72,11 +72,11 @@ Node Selector: The nodes that the pods of this set are limited to.; Age; \
 +Containers: Names of each container in the template.; +Images: Images referenced by each container in the template.; \
 +Selector: A label query over pods that are managed by the daemon set.";
 const REVISION: &str = "Name; Controller: Controller of the object; \
-#Revision: Revision indicates the revision of the state represented by Data.; Age";
+Revision: Revision indicates the revision of the state represented by Data.; Age";
 const SERVICE: &str = "Name; Type; Cluster-IP; External-IP; Port(s); Age; +Selector";
 const EVENT: &str = "Last Seen: The last time this event was observed; Type; Reason; \
 Object: The object that this event is about.; +Subobject; +Source; Message; \
-+First Seen: The first time this event was observed; #+Count; +Name";
++First Seen: The first time this event was observed; +Count; +Name";
 const PRIORITY_CLASS: &str = "Name; #Value; ?Global-Default; Age; PreemptionPolicy";
 const BUDGET: &str = "Name; Min Available; Max Unavailable; #Allowed Disruptions; Age";
 const BINDING: &str = "Name; Role; Age; +Users; +Groups; +ServiceAccounts";
@@ -90,11 +90,12 @@ impl Column {
         let kind = match marks.trim_matches('+') {
             "#" => "integer",
             "?" => "boolean",
+            _ if name == "Created At" => "date",
             _ => "string",
         };
         let (format, description) = match (name, description) {
             ("Name", "") => ("name", NAME),
-            ("Created At", _) => ("date-time", CREATED),
+            ("Created At", _) => ("", CREATED),
             ("Age", "") => ("", CREATED),
             (_, description) => ("", description),
         };

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::columns::{Column, Printer};
+use crate::object::take_metadata;
 
 /// What each row carries of its object (`includeObject`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,7 +77,7 @@ fn object(mut item: Value, include: IncludeObject) -> Value {
         IncludeObject::Metadata => json!({
             "kind": "PartialObjectMetadata",
             "apiVersion": "meta.k8s.io/v1",
-            "metadata": item["metadata"].take(),
+            "metadata": take_metadata(&mut item),
         }),
     }
 }

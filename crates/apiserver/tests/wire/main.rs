@@ -13,6 +13,7 @@ mod lists;
 mod matrix;
 mod placing;
 mod pods;
+mod refused_bodies;
 mod renewal;
 mod roles;
 mod room;

@@ -41,19 +41,25 @@ pub(crate) enum Single<'a> {
     Path { verb: &'a str, path: &'a str },
 }
 
+impl<'a> Single<'a> {
+    pub(crate) fn verb(&self) -> &'a str {
+        match self {
+            Single::Resource { verb, .. } | Single::Path { verb, .. } => verb,
+        }
+    }
+}
+
+/// What it is about, without the verb.
 impl std::fmt::Display for Single<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Single::Resource { verb, group, resource, name: None } => {
-                write!(f, "{{APIGroups:[{group:?}], Resources:[{resource:?}], Verbs:[{verb:?}]}}")
+            Single::Resource { group, resource, name: None, .. } => {
+                write!(f, "APIGroups:[{group:?}], Resources:[{resource:?}]")
             }
-            Single::Resource { verb, group, resource, name: Some(name) } => {
-                write!(
-                    f,
-                    "{{APIGroups:[{group:?}], Resources:[{resource:?}], ResourceNames:[{name:?}], Verbs:[{verb:?}]}}"
-                )
+            Single::Resource { group, resource, name: Some(name), .. } => {
+                write!(f, "APIGroups:[{group:?}], Resources:[{resource:?}], ResourceNames:[{name:?}]")
             }
-            Single::Path { verb, path } => write!(f, "{{NonResourceURLs:[{path:?}], Verbs:[{verb:?}]}}"),
+            Single::Path { path, .. } => write!(f, "NonResourceURLs:[{path:?}]"),
         }
     }
 }

@@ -3,15 +3,12 @@
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
-use crate::object;
+use crate::object::{self, TEMPLATE_GENERATION};
 use crate::registry::Registry;
 use crate::registry::strategy::Strategy;
 use crate::schema::semantic_eq;
 
 pub(crate) struct DaemonSets;
-
-/// The only sign of the template's generation in `apps/v1` (DS-A11).
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 impl Strategy for DaemonSets {
     fn counts_generations(&self) -> bool {

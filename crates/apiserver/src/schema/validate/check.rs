@@ -130,7 +130,7 @@ pub(super) fn immutable(errors: &mut Errors, new: &Value, old: &Value, path: &Pa
 pub(super) fn labels(errors: &mut Errors, value: &Value, path: &Path, name: &'static str) {
     for (key, label) in entries(value, name) {
         let label = label.as_str().unwrap_or_default();
-        let (bad_key, bad_value) = (names::qualified_name(key), names::label_value(label));
+        let (bad_key, bad_value) = (label_key(key), names::label_value(label));
         if !bad_key.is_empty() || !bad_value.is_empty() {
             let path = path.child(name);
             invalid_each(errors, &path, key, bad_key);
@@ -139,9 +139,18 @@ pub(super) fn labels(errors: &mut Errors, value: &Value, path: &Path, name: &'st
     }
 }
 
+/// What is wrong with a label's key. Kubernetes calls by its name what has too many slashes.
+fn label_key(key: &str) -> Vec<String> {
+    let reword = |text: String| match text.strip_prefix("a qualified name ") {
+        Some(rest) => format!("a valid label key {rest}"),
+        None => text,
+    };
+    names::qualified_name(key).into_iter().map(reword).collect()
+}
+
 /// A label key at a path of its own.
 pub(super) fn label_name(errors: &mut Errors, path: &Path, key: &str) {
-    invalid_each(errors, path, key, names::qualified_name(key));
+    invalid_each(errors, path, key, label_key(key));
 }
 
 /// A structured label selector; an absent one is fine.
@@ -180,9 +189,22 @@ pub(super) fn local_path(errors: &mut Errors, value: &Value, path: &Path, name: 
 /// An IP address where one is expected.
 pub(super) fn ip_address(errors: &mut Errors, path: &Path, address: &str) {
     if address.parse::<std::net::IpAddr>().is_err() {
-        let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        let detail = match has_leading_zeros(address) {
+            true => "must not have leading 0s",
+            false => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        };
         errors.push(FieldError::invalid(path, address, detail));
     }
+}
+
+/// Whether it would be an IPv4 address, were it not for zeros in front of its numbers.
+fn has_leading_zeros(address: &str) -> bool {
+    let without = |part: &str| match part.trim_start_matches('0') {
+        "" if !part.is_empty() => "0".to_owned(),
+        rest => rest.to_owned(),
+    };
+    let parts: Vec<String> = address.split('.').map(without).collect();
+    parts.len() == 4 && parts.join(".").parse::<std::net::Ipv4Addr>().is_ok()
 }
 
 /// What is said of a text that is no range of addresses.

@@ -111,7 +111,7 @@ fn rolling_update(errors: &mut Errors, update: &Value, path: &Path) {
     let is_zero = |amount: &Option<everynode_api::int_or_string::IntOrString>| {
         amount
             .as_ref()
-            .is_none_or(|amount| amount.is_zero() || amount.to_json().is_string() && amount.percent().is_none())
+            .is_none_or(|amount| amount.is_zero() || amount.percent().is_none() && as_go_counts(&amount.to_json()) == 0)
     };
     match (is_zero(&unavailable), is_zero(&surge)) {
         (false, false) => {
@@ -124,6 +124,12 @@ fn rolling_update(errors: &mut Errors, update: &Value, path: &Path) {
         }
         _ => {}
     }
+}
+
+/// A number, also if it is in a text; another text is none.
+fn as_go_counts(amount: &Value) -> i64 {
+    let in_text = || amount.as_str().and_then(|text| text.parse().ok());
+    amount.as_i64().or_else(in_text).unwrap_or(0)
 }
 
 /// DS-D40

@@ -15,7 +15,12 @@ pub(super) fn endpoints(object: &Value) -> Errors {
         }
         for member in ["addresses", "notReadyAddresses"] {
             for (position, address) in list(subset, member).iter().enumerate() {
-                ip_address(&mut errors, &path.child(member).index(position).child("ip"), text(address, "ip"));
+                let (address, path) = (text(address, "ip"), path.child(member).index(position).child("ip"));
+                ip_address(&mut errors, &path, address);
+                // Kubernetes asks twice: whether it is an address, and whether it is a special one.
+                if address.parse::<std::net::IpAddr>().is_err() {
+                    errors.push(FieldError::invalid(&path, address, "must be a valid IP address"));
+                }
             }
         }
         let ports = list(subset, "ports");

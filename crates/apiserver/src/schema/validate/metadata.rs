@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use everynode_api::field::{FieldError, Path, go_quote};
+use everynode_api::field::{BadValue, FieldError, Path, go_quote};
 use everynode_api::kinds::Kind;
 use everynode_api::names;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(super) fn metadata(kind: &Kind, object: &Value) -> Errors {
     name(&mut errors, kind, meta, &path);
     namespace(&mut errors, kind, meta, &path);
     errors.extend(common(object));
-    finalizers(&mut errors, kind, meta, &path.child("finalizers"));
+    finalizers(&mut errors, meta, &path.child("finalizers"));
     errors
 }
 
@@ -135,21 +135,32 @@ pub(super) fn annotations(errors: &mut Errors, meta: &Value, path: &Path) {
 }
 
 fn owner_references(errors: &mut Errors, meta: &Value, path: &Path) {
-    let mut controller: Option<&str> = None;
+    let mut controller: Option<String> = None;
     for owner in list(meta, "ownerReferences") {
         owner_reference(errors, owner, path);
         if !flag(owner, "controller") {
             continue;
         }
-        if let Some(first) = controller {
+        let named = format!("{}/{}", text(owner, "kind"), text(owner, "name"));
+        if let Some(first) = &controller {
             let detail = format!(
-                "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {}",
-                text(owner, "name")
+                "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {named}"
             );
-            errors.push(FieldError::invalid(path, meta["ownerReferences"].clone(), detail));
+            errors.push(FieldError::invalid(path, as_go_prints(meta), detail));
         }
-        controller.get_or_insert(text(owner, "name"));
+        controller.get_or_insert(named);
     }
+}
+
+/// Owner references with their members in the order that Go has them in.
+fn as_go_prints(meta: &Value) -> BadValue {
+    let order = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let one = |owner: &Value| {
+        let member = |name: &&str| owner.get(*name).map(|value| format!("\"{name}\":{value}"));
+        format!("{{{}}}", order.iter().filter_map(member).collect::<Vec<_>>().join(","))
+    };
+    let all: Vec<String> = list(meta, "ownerReferences").iter().map(one).collect();
+    BadValue::Raw(format!("[{}]", all.join(",")))
 }
 
 fn owner_reference(errors: &mut Errors, owner: &Value, path: &Path) {
@@ -167,11 +178,11 @@ fn owner_reference(errors: &mut Errors, owner: &Value, path: &Path) {
     }
 }
 
-fn finalizers(errors: &mut Errors, kind: &Kind, meta: &Value, path: &Path) {
+fn finalizers(errors: &mut Errors, meta: &Value, path: &Path) {
     let given: Vec<&str> = list(meta, "finalizers").iter().filter_map(Value::as_str).collect();
     for (index, finalizer) in given.iter().enumerate() {
         invalid_each(errors, path, finalizer, names::qualified_name(finalizer));
-        if kind.group.is_empty() && !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {
+        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(&path.index(index), *finalizer, detail));
         }

@@ -1,5 +1,6 @@
 //! Namespaces and nodes.
 
+use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, decode};
 use everynode_api::field::{FieldError, Path};
 use everynode_api::names;
 use everynode_api::quantity::Quantity;
@@ -53,7 +54,18 @@ pub(super) fn node(object: &Value) -> Errors {
         errors.push(FieldError::invalid(&path, object["spec"]["podCIDRs"].clone(), detail));
     }
     amounts(&mut errors, object);
+    avoid_pods(&mut errors, &object["metadata"]);
     errors
+}
+
+/// Pods that a node wanted to be without, in JSON: of old, and still looked at.
+fn avoid_pods(errors: &mut Errors, meta: &Value) {
+    const NAME: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
+    let Some(text) = meta["annotations"][NAME].as_str() else { return };
+    if let Err(DecodeError::Malformed(why)) = decode(text.as_bytes(), BODY_BYTES_MAX) {
+        let path = Path::new("metadata").child("annotations").child("AvoidPods");
+        errors.push(FieldError::invalid(&path, NAME, why));
+    }
 }
 
 pub(super) fn node_update(new: &Value, old: &Value) -> Errors {

@@ -17,6 +17,12 @@ use crate::object::{self, items, text};
 
 const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
+/// What is said to everybody who asks for anything of a kind that is deprecated.
+pub(crate) fn of_deprecated(info: &KindInfo) -> Option<&'static str> {
+    let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+    (info.storage == "services/endpoints").then_some(text)
+}
+
 /// What is said of a new object.
 pub(crate) fn on_create(info: &KindInfo, value: &Value) -> Vec<String> {
     let mut warnings = owners_twice(value).into_iter().collect();
@@ -27,7 +33,7 @@ pub(crate) fn on_create(info: &KindInfo, value: &Value) -> Vec<String> {
 /// What is said of a changed one: of a template only if it changed.
 pub(crate) fn on_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<String> {
     let mut warnings = owners_twice(new).into_iter().collect();
-    let watched = matches!(info.storage, "daemonsets" | "services/endpoints" | "serviceaccounts");
+    let watched = matches!(info.storage, "daemonsets" | "serviceaccounts");
     let template = info.storage != "daemonsets" || new["spec"]["template"] != old["spec"]["template"];
     if watched && template {
         of_kind(info, new, &mut warnings);
@@ -44,9 +50,6 @@ fn of_kind(info: &KindInfo, value: &Value, warnings: &mut Vec<String>) {
         "daemonsets" => {
             let path = Path::new("spec").child("template");
             pod::warnings(warnings, &value["spec"]["template"], Some(&path));
-        }
-        "services/endpoints" => {
-            warnings.push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into());
         }
         "minions" if !text(value, &["spec", "externalID"]).is_empty() => {
             warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());

@@ -171,8 +171,9 @@ impl Walk<'_> {
                 Sent::new("delete", Method::DELETE, ""),
             ];
             for sent in sent {
-                let offered =
-                    served.verbs.contains(sent.verb) && (sent.verb != "create" || !served.subresource.is_empty());
+                let offered = sent.method != Method::HEAD
+                    && served.verbs.contains(sent.verb)
+                    && (sent.verb != "create" || !served.subresource.is_empty());
                 all.push(served.operation(&place, path.clone(), sent, offered));
             }
             if served.subresource.is_empty() {
@@ -197,7 +198,7 @@ impl Walk<'_> {
             ];
             for sent in sent {
                 let inside = sent.verb == "list" || !served.kind.namespaced || place.scope != "everywhere";
-                let has = !matches!(sent.verb, "update" | "patch");
+                let has = !matches!(sent.verb, "update" | "patch") && sent.method != Method::HEAD;
                 let offered = served.verbs.contains(sent.verb) && has && inside;
                 all.push(served.operation(&place, path.clone(), sent, offered));
             }

@@ -132,13 +132,20 @@ TokenRequestSpec expirationSeconds
 
 /// Fields whose Go type has a name of its own; shown in decoding errors.
 pub const GO_NAMES: &str = "
-PodSpec restartPolicy=v1.RestartPolicy dnsPolicy=v1.DNSPolicy preemptionPolicy=v1.PreemptionPolicy
+PodSpec restartPolicy=v1.RestartPolicy dnsPolicy=v1.DNSPolicy preemptionPolicy=v1.PreemptionPolicy overhead=v1.ResourceList
 Container imagePullPolicy=v1.PullPolicy terminationMessagePolicy=v1.TerminationMessagePolicy restartPolicy=v1.ContainerRestartPolicy
 ContainerPort protocol=v1.Protocol
 ServicePort protocol=v1.Protocol
 Toleration operator=v1.TolerationOperator effect=v1.TaintEffect
 Taint effect=v1.TaintEffect
 ObjectMeta uid=types.UID
+DeleteOptions propagationPolicy=v1.DeletionPropagation
+Preconditions uid=types.UID
+ContainerStatus allocatedResources=v1.ResourceList
+NodeAllocatableResourceClaimStatus resources=v1.ResourceList
+NodeStatus allocatable=v1.ResourceList capacity=v1.ResourceList
+ResourceRequirements limits=v1.ResourceList requests=v1.ResourceList
+VolumeResourceRequirements limits=v1.ResourceList requests=v1.ResourceList
 OwnerReference uid=types.UID
 DaemonSetUpdateStrategy type=v1.DaemonSetUpdateStrategyType
 HTTPGetAction scheme=v1.URIScheme
@@ -150,7 +157,7 @@ LabelSelectorRequirement operator=v1.LabelSelectorOperator
 TopologySpreadConstraint whenUnsatisfiable=v1.UnsatisfiableConstraintAction
 ServiceSpec type=v1.ServiceType sessionAffinity=v1.ServiceAffinity
 Secret type=v1.SecretType
-PodStatus phase=v1.PodPhase
+PodStatus phase=v1.PodPhase allocatedResources=v1.ResourceList
 NodeCondition type=v1.NodeConditionType status=v1.ConditionStatus
 PodCondition type=v1.PodConditionType status=v1.ConditionStatus
 ";

@@ -80,7 +80,7 @@ fn unique_name<'v>(errors: &mut Errors, seen: &mut BTreeSet<&'v str>, container:
 /// What is checked of every container.
 fn common(errors: &mut Errors, context: &Context<'_>, container: &Value, path: &Path) {
     required_name(errors, container, path, "name", names::dns1123_label);
-    image(errors, container, path);
+    image(errors, context, container, path);
     let policies = ["FallbackToLogsOnError", "File"];
     required_one_of(errors, container, path, "terminationMessagePolicy", &policies);
     ports(errors, container, &path.child("ports"));
@@ -89,14 +89,16 @@ fn common(errors: &mut Errors, context: &Context<'_>, container: &Value, path: &
     mount::mounts(errors, context.spec, container, path);
     required_one_of(errors, container, path, "imagePullPolicy", &["Always", "IfNotPresent", "Never"]);
     resources::requirements(errors, &container["resources"], &path.child("resources"));
+    resources::resize_policies(errors, container, path);
     security::container(errors, context.spec, &container["securityContext"], &path.child("securityContext"));
 }
 
-fn image(errors: &mut Errors, container: &Value, path: &Path) {
+/// A template may have an image that no pod may have: others have given blanks a meaning there.
+fn image(errors: &mut Errors, context: &Context<'_>, container: &Value, path: &Path) {
     let image = text(container, "image");
     if image.is_empty() {
         errors.push(FieldError::required(&path.child("image"), ""));
-    } else if image.trim() != image {
+    } else if context.is_pod && image.trim() != image {
         let detail = "must not have leading or trailing whitespace";
         errors.push(FieldError::invalid(&path.child("image"), image, detail));
     }

@@ -1,6 +1,7 @@
 //! Pods and pod templates (DS-A37, DS-A38), in the order in which Kubernetes checks and reports.
 
 mod affinity;
+mod annotations;
 mod container;
 mod env;
 mod handler;
@@ -38,6 +39,7 @@ pub(super) fn template(template: &Value, path: &Path) -> Errors {
     labels(&mut errors, &template["metadata"], path, "labels");
     annotations(&mut errors, &template["metadata"], path);
     let spec = &template["spec"];
+    annotations::annotations(&mut errors, &template["metadata"], spec, &path.child("annotations"));
     pod_spec(&mut errors, &Context { spec, is_pod: false }, &path.child("spec"));
     if !list(spec, "ephemeralContainers").is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
@@ -62,7 +64,9 @@ pub(super) fn pod(object: &Value) -> Errors {
 
 fn pod_parts(object: &Value) -> Errors {
     let mut errors = Errors::new();
-    pod_spec(&mut errors, &Context { spec: &object["spec"], is_pod: true }, &Path::new("spec"));
+    let (metadata, spec) = (&object["metadata"], &object["spec"]);
+    annotations::annotations(&mut errors, metadata, spec, &Path::new("metadata").child("annotations"));
+    pod_spec(&mut errors, &Context { spec, is_pod: true }, &Path::new("spec"));
     errors
 }
 

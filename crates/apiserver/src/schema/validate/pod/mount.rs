@@ -6,6 +6,7 @@ use everynode_api::field::{FieldError, Path};
 use serde_json::Value;
 
 use super::super::check::{Errors, flag, list, local_path, one_of, optional_one_of, present, required, text};
+use super::volume;
 
 pub(super) fn mounts(errors: &mut Errors, spec: &Value, container: &Value, path: &Path) {
     let devices = list(container, "volumeDevices");
@@ -36,7 +37,7 @@ pub(super) fn mounts(errors: &mut Errors, spec: &Value, container: &Value, path:
 fn volume_name(errors: &mut Errors, spec: &Value, mount: &Value, path: &Path) {
     required(errors, mount, path, "name");
     let name = text(mount, "name");
-    if !list(spec, "volumes").iter().any(|volume| text(volume, "name") == name) {
+    if !volume::has(spec, name) {
         errors.push(FieldError::not_found(&path.child("name"), name));
     }
 }

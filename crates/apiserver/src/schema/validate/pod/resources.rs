@@ -1,13 +1,36 @@
 //! Requests and limits.
 
+use std::collections::BTreeSet;
+
 use everynode_api::field::{BadValue, FieldError, Path};
 use everynode_api::names;
 use everynode_api::quantity::Quantity;
 use serde_json::Value;
 
-use super::super::check::{Errors, entries, invalid_each, present};
+use super::super::check::{Errors, entries, invalid_each, list, present, text};
 
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+const HUGE_PAGES: &str = "hugepages-";
+/// Names that quotas know, and containers do not.
+const OF_QUOTAS: [&str; 17] = [
+    "configmaps",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+    "requests.storage",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+    "storage",
+];
 
 /// `resources` of a container.
 pub(super) fn requirements(errors: &mut Errors, resources: &Value, path: &Path) {
@@ -15,6 +38,12 @@ pub(super) fn requirements(errors: &mut Errors, resources: &Value, path: &Path) 
     amounts(errors, resources, "requests", &path.child("requests"));
     for (name, request) in entries(resources, "requests") {
         against_limit(errors, resources, name, request, path);
+    }
+    let named = |wanted: fn(&str) -> bool| {
+        ["limits", "requests"].iter().any(|member| entries(resources, member).any(|(name, _)| wanted(name)))
+    };
+    if named(is_huge_pages) && !named(|name| matches!(name, "cpu" | "memory")) {
+        errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
     }
     if present(resources, "claims").is_some() {
         // Refused here, because the agent cannot prepare them: silence would start the container without.
@@ -30,6 +59,43 @@ pub(super) fn amounts(errors: &mut Errors, owner: &Value, member: &str, path: &P
         resource_name(errors, name, &path);
         let Ok(quantity) = Quantity::from_json(value) else { continue };
         quantity_value(errors, name, quantity, &path);
+        if is_huge_pages(name) && !is_multiple_of_page(name, quantity) {
+            let detail = format!("{quantity} is not positive integer multiple of {name}");
+            errors.push(FieldError::invalid(&path, quantity.to_string(), detail));
+        }
+    }
+}
+
+fn is_huge_pages(name: &str) -> bool {
+    name.starts_with(HUGE_PAGES)
+}
+
+/// Whether an amount of `hugepages-SIZE` is a number of pages.
+fn is_multiple_of_page(name: &str, amount: Quantity) -> bool {
+    let page = name.strip_prefix(HUGE_PAGES).and_then(|size| size.parse::<Quantity>().ok());
+    let page = page.map_or(0, Quantity::value);
+    page > 0 && amount.value() % page == 0
+}
+
+/// How a container takes a change of its resources.
+pub(super) fn resize_policies(errors: &mut Errors, container: &Value, path: &Path) {
+    let mut seen = BTreeSet::new();
+    let path = path.child("resizePolicy");
+    for (index, policy) in list(container, "resizePolicy").iter().enumerate() {
+        let (name, restart) = (text(policy, "resourceName"), text(policy, "restartPolicy"));
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&path.index(index), name));
+        }
+        match name {
+            "" => errors.push(FieldError::required(&path, "")),
+            "cpu" | "memory" => {}
+            other => errors.push(FieldError::not_supported(&path, other, &["cpu", "memory"])),
+        }
+        match restart {
+            "" => errors.push(FieldError::required(&path, "")),
+            "NotRequired" | "RestartContainer" => {}
+            other => errors.push(FieldError::not_supported(&path, other, &["NotRequired", "RestartContainer"])),
+        }
     }
 }
 
@@ -48,7 +114,7 @@ fn resource_name(errors: &mut Errors, name: &str, path: &Path) {
     invalid_each(errors, path, name, names::qualified_name(name));
     let standard = STANDARD.contains(&name) || name.starts_with("hugepages-");
     if !name.contains('/') {
-        if !standard && !matches!(name, "pods" | "storage") {
+        if !standard && !OF_QUOTAS.contains(&name) {
             let detail = "must be a standard resource type or fully qualified";
             errors.push(FieldError::invalid(path, name, detail));
         }

@@ -4,7 +4,7 @@ use everynode_api::field::{BadValue, FieldError, Path};
 use everynode_api::names;
 use serde_json::Value;
 
-use super::super::check::{Errors, int, ip_address, list, optional_name, text};
+use super::super::check::{Errors, int, invalid_each, ip_address, list, optional_name, text};
 use super::pod_parts;
 use crate::schema::semantic_eq;
 
@@ -23,6 +23,7 @@ pub(in super::super) fn pod_update(new: &Value, old: &Value) -> Errors {
             errors.push(FieldError::forbidden(&path.child(member), detail));
             return errors;
         }
+        images(&mut errors, new, &path.child(member), member);
     }
     deadline(&mut errors, new, old, &path.child("activeDeadlineSeconds"));
     added_tolerations(&mut errors, new, old, &path.child("tolerations"));
@@ -33,6 +34,19 @@ pub(in super::super) fn pod_update(new: &Value, old: &Value) -> Errors {
         errors.push(FieldError::forbidden(&path, detail));
     }
     errors
+}
+
+/// Images may change, but not to what a template could have and nothing can pull.
+fn images(errors: &mut Errors, spec: &Value, path: &Path, member: &'static str) {
+    for (index, container) in list(spec, member).iter().enumerate() {
+        let (image, path) = (text(container, "image"), path.index(index).child("image"));
+        if image.is_empty() {
+            errors.push(FieldError::required(&path, ""));
+        }
+        if image.trim() != image {
+            errors.push(FieldError::invalid(&path, image, "must not have leading or trailing whitespace"));
+        }
+    }
 }
 
 fn deadline(errors: &mut Errors, new: &Value, old: &Value, path: &Path) {
@@ -63,10 +77,10 @@ fn added_tolerations(errors: &mut Errors, new: &Value, old: &Value, path: &Path)
 
 fn removed_gates(errors: &mut Errors, new: &Value, old: &Value, path: &Path) {
     let before = list(old, "schedulingGates");
-    for gate in list(new, "schedulingGates").iter().filter(|gate| !before.contains(gate)) {
-        let name = text(gate, "name");
-        let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
-        errors.push(FieldError::forbidden(&path.child(name.to_owned()), detail));
+    let added = list(new, "schedulingGates").iter().enumerate().filter(|(_, gate)| !before.contains(gate));
+    for (index, gate) in added {
+        let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name"));
+        errors.push(FieldError::forbidden(&path.index(index).child("name"), detail));
     }
 }
 
@@ -115,6 +129,13 @@ pub(in super::super) fn pod_status(new: &Value) -> Errors {
     let mut errors = Errors::new();
     let (status, path) = (&new["status"], Path::new("status"));
     optional_name(&mut errors, status, &path, "nominatedNodeName", names::dns1123_subdomain);
+    for (index, condition) in list(status, "conditions").iter().enumerate() {
+        let kind = text(condition, "type");
+        if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
+            let path = path.child("conditions").index(index).child("Type");
+            invalid_each(&mut errors, &path, kind, names::qualified_name(kind));
+        }
+    }
     for member in ["podIPs", "hostIPs"] {
         for (index, address) in list(status, member).iter().enumerate() {
             ip_address(&mut errors, &path.child(member).index(index), text(address, "ip"));

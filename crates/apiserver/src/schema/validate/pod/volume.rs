@@ -22,12 +22,27 @@ pub(super) fn volumes(errors: &mut Errors, spec: &Value, path: &Path) {
     let mut seen = BTreeSet::new();
     for (index, volume) in list(spec, "volumes").iter().enumerate() {
         let path = path.index(index);
-        sources(errors, volume, &path);
-        required_name(errors, volume, &path, "name", names::dns1123_label);
+        one(errors, volume, &path);
         if !seen.insert(text(volume, "name")) {
             errors.push(FieldError::duplicate(&path.child("name"), text(volume, "name")));
         }
     }
+}
+
+/// Whether there is a volume of this name that is none of the mistakes.
+pub(super) fn has(spec: &Value, name: &str) -> bool {
+    list(spec, "volumes").iter().any(|volume| {
+        let mut errors = Errors::new();
+        if text(volume, "name") == name {
+            one(&mut errors, volume, &Path::new("volumes"));
+        }
+        text(volume, "name") == name && errors.is_empty()
+    })
+}
+
+fn one(errors: &mut Errors, volume: &Value, path: &Path) {
+    sources(errors, volume, path);
+    required_name(errors, volume, path, "name", names::dns1123_label);
 }
 
 fn sources(errors: &mut Errors, volume: &Value, path: &Path) {

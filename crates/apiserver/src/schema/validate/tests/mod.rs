@@ -18,7 +18,7 @@ pub(super) fn info(kind: &str) -> &'static KindInfo {
 }
 
 pub(super) fn ready(kind: &str, value: Value) -> Value {
-    let (mut value, _) = decode_value(info(kind), value, FieldValidation::Strict).unwrap();
+    let (mut value, _) = decode_value(&info(kind).kind, value, FieldValidation::Strict).unwrap();
     default(info(kind), &mut value);
     value
 }

@@ -178,7 +178,7 @@ fn events_and_revisions() {
         "reason": "R", "reportingController": "c.test/x", "reportingInstance": "i", "eventTime": "2020-01-01T00:00:00.000000Z"});
     let info = kinds::find("events.k8s.io", "events").unwrap();
     let told = |changes: &[Change]| {
-        let (value, _) = decode_value(info, changed(&new, changes), FieldValidation::Strict).unwrap();
+        let (value, _) = decode_value(&info.kind, changed(&new, changes), FieldValidation::Strict).unwrap();
         texts(validate_create(info, &value))
     };
     assert!(told(&[]).is_empty());
