@@ -148,13 +148,13 @@ const SERVES: &str = "EVERYNODE_TEST_AGENT_WITH_FEW_DESCRIPTORS";
 const DESCRIPTORS_LEFT: u64 = 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_all_descriptors_keeps_the_api_server_out_of_nothing() {
+async fn silent_connections_that_take_all_descriptors_do_not_block_the_api_server() {
     if let Some(folder) = std::env::var_os(SERVES) {
         return serve_with_few_descriptors(std::path::Path::new(&folder)).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "who_takes_all_descriptors_keeps_the_api_server_out_of_nothing"]);
+    command.args(["--exact", "silent_connections_that_take_all_descriptors_do_not_block_the_api_server"]);
     let mut child = command.env(SERVES, folder.path()).stdin(std::process::Stdio::piped()).spawn().unwrap();
     let place = folder.path().join("place");
     while !place.exists() {

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_gives_its_turn_back_and_goes_on_in_the_next() {
+    fn a_flood_gives_its_turn_back_and_continues_in_the_next() {
         let mut paced = Paced::new(Flood);
         let mut context = Context::from_waker(Waker::noop());
         let mut turn = || {

@@ -18,7 +18,7 @@ use crate::support::*;
 
 /// Set in the server's process.
 const SERVES: &str = "EVERYNODE_TEST_SERVES_WITH_FEW_DESCRIPTORS";
-const NAME: &str = "descriptors::who_takes_all_descriptors_keeps_nobody_out";
+const NAME: &str = "descriptors::clients_that_take_all_descriptors_block_no_other_client";
 /// What the server may open besides what it has.
 const DESCRIPTORS_LEFT: u64 = 24;
 /// More than that, and far fewer than the server has room for by its table.
@@ -27,7 +27,7 @@ const SILENT: usize = 80;
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_all_descriptors_keeps_nobody_out() {
+async fn clients_that_take_all_descriptors_block_no_other_client() {
     if std::env::var_os(SERVES).is_some() {
         return serve().await;
     }

@@ -32,7 +32,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// From a server that was started here: its kubeconfig, and the authority beside it.
-    pub(crate) fn beside(kubeconfig: &Path) -> anyhow::Result<Endpoint> {
+    pub(crate) fn of_kubeconfig(kubeconfig: &Path) -> anyhow::Result<Endpoint> {
         let text = std::fs::read_to_string(kubeconfig).with_context(|| kubeconfig.display().to_string())?;
         let value: Value = serde_saphyr::from_str(&text)?;
         let server = value["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default();

@@ -57,7 +57,7 @@ impl NodeApis {
         let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(NodeApis {
             administrator: KubeconfigApis::new(vec![PathBuf::from(kubeconfig)], None),
-            endpoint: Endpoint::beside(kubeconfig)?,
+            endpoint: Endpoint::of_kubeconfig(kubeconfig)?,
             token: token.trim().to_owned(),
             heartbeats,
         })

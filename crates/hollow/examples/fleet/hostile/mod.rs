@@ -51,7 +51,7 @@ struct Seen {
 impl Bench {
     pub(crate) async fn hostile(&mut self) -> anyhow::Result<()> {
         let path = self.args.kubeconfig.clone().context("--kubeconfig must say where the server writes it")?;
-        let endpoint = Endpoint::beside(&path)?;
+        let endpoint = Endpoint::of_kubeconfig(&path)?;
         self.cluster.create_set(SET).await?;
         self.cluster.until_ready(SET, 1, self.fleet.nodes()).await?;
         let token = self.ordinary_user().await?;
