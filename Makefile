@@ -24,7 +24,7 @@ sim: ## simulate whole clusters, one per seed: make sim SEEDS=5000 FIRST=0
 	@cargo run -q $(if $(wildcard target/release),--release) -p everynode-sim -- $(SEEDS) $(FIRST)
 
 HOURS ?= 1
-fuzz: ## coverage-guided fuzzing, HOURS for all targets together or TARGET=route alone (nightly Rust, cargo-fuzz)
+fuzz: ## coverage-guided fuzzing, HOURS for all targets together or TARGET=route alone (a C++ compiler)
 	@scripts/fuzz.sh $(HOURS) $(TARGET)
 
 bench: ## measure all goals: one real node, then the fleet, with tables, JSON and charts (root; Debian; half an hour)

@@ -10,6 +10,9 @@
 #     restart    five DaemonSets; the server is stopped, and killed, and starts again; both kinds of watches
 #     sets       a hundred DaemonSets, all updated at once; no budget may be exceeded at any time
 #     hollow     what the simulated nodes need themselves, in a process of their own
+#     hostile    10,000 silent connections, 1,000 slow bodies and every frame of HTTP/2 abused, beside
+#                nodes that speak as nodes: their heartbeats, a health probe, the server's memory,
+#                before, during and after
 #     growth     apply, updates and joins at many sizes, both kinds of watches
 #   SIZES             nodes of round and idle                   1000 5000
 #   NODES             nodes of per-node, restart and hollow     5000
@@ -19,6 +22,7 @@
 #   ROUNDS            of each scenario                          3 (growth and sets: GROWTH_ROUNDS, SETS_ROUNDS: 2)
 #   JOINS             nodes that join, per round                50 (growth: 20)
 #   IDLE              seconds of idle                           30
+#   HOSTILE HOSTILE_NODES   seconds of each part, and nodes     40 1000
 #   OUT               where JSON, logs and tables.txt go        target/bench
 #   EVERYNODE_BIN     the server                                a release build
 #   PEER_KUBECONFIG   another cluster, whose nodes must have nothing to do with these: the same against it first, except
@@ -30,7 +34,7 @@
 set -euo pipefail
 me=bench-fleet
 . "$(dirname "$0")/lib.sh"
-scenarios=${SCENARIOS:-round per-node idle restart sets hollow growth}
+scenarios=${SCENARIOS:-round per-node idle restart sets hollow hostile growth}
 nodes=${NODES:-5000}
 rounds=${ROUNDS:-3}
 joins=${JOINS:-50}
@@ -69,7 +73,7 @@ ours() {
     port=$(free_port 16443)
     # Without leases (all but idle) nodes are silent; they must not count as lost when a run takes long.
     measure "$name" --kubeconfig "$dir/data/admin.kubeconfig" --server-log "$out/$name.server.log" "$@" -- \
-        "$EVERYNODE_BIN" up --no-agent --data-dir "$dir/data" --listen "127.0.0.1:$port" --node-monitor-grace 24h
+        "$EVERYNODE_BIN" up --no-agent --data-dir "$dir/data" --listen "127.0.0.1:$port" --node-monitor-grace "${grace:-24h}"
     clean_up
 }
 clean_up() {
@@ -111,6 +115,9 @@ scenario() {
     sets) both "sets-${SETS_NODES:-1000}" --nodes "${SETS_NODES:-1000}" --rounds "${SETS_ROUNDS:-2}" \
         --scenario sets --sets "${SETS:-100}" ;;
     hollow) both "hollow-$nodes" --nodes "$nodes" --rounds "$rounds" --joins 0 --hollow "$EVERYNODE_BIN" ;;
+    # Leases are what is measured: nodes must count as lost when they are.
+    hostile) grace=40s ours "hostile-${HOSTILE_NODES:-1000}" --nodes "${HOSTILE_NODES:-1000}" --scenario hostile \
+        --seconds "${HOSTILE:-40}" ;;
     growth)
         set -- --rounds "${GROWTH_ROUNDS:-2}" --joins "${JOINS:-20}" --hollow "$EVERYNODE_BIN"
         for size in ${GROWTH:-500 1000 2000 5000 10000 20000}; do both "growth-$size" --nodes "$size" "$@"; done
@@ -118,7 +125,7 @@ scenario() {
             both "growth-per-node-$size" --nodes "$size" "$@" --watch-per-node
         done
         ;;
-    *) die "there is no scenario $1; there are: round per-node idle restart sets hollow growth" ;;
+    *) die "there is no scenario $1; there are: round per-node idle restart sets hollow hostile growth" ;;
     esac
 }
 

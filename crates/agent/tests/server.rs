@@ -142,6 +142,84 @@ async fn silent_connections_keep_the_api_server_out_of_nothing() {
     server.abort();
 }
 
+/// Set in the agent's process, where descriptors run out.
+const SERVES: &str = "EVERYNODE_TEST_AGENT_WITH_FEW_DESCRIPTORS";
+/// What the agent may open besides what it has.
+const DESCRIPTORS_LEFT: u64 = 24;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_that_take_all_descriptors_do_not_block_the_api_server() {
+    if let Some(folder) = std::env::var_os(SERVES) {
+        return serve_with_few_descriptors(std::path::Path::new(&folder)).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "silent_connections_that_take_all_descriptors_do_not_block_the_api_server"]);
+    let mut child = command.env(SERVES, folder.path()).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let place = folder.path().join("place");
+    while !place.exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "the agent runs");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let address: SocketAddr = std::fs::read_to_string(&place).unwrap().parse().unwrap();
+    // Its table has room for twice as many.
+    let count = 2 * DESCRIPTORS_LEFT as usize;
+    assert!(count < Server::connections_max());
+    let mut held = Vec::new();
+    for _ in 0..count {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let ca = std::fs::read(folder.path().join("ca")).unwrap();
+    let asked = tokio::time::timeout(LIMIT, async { while healthz(address, &ca).await.is_err() {} }).await;
+    asked.expect("health is answered beside them");
+    // The one that was answered came after them: others had been closed for it and for those before
+    // it.
+    let closed = held.iter().filter(|stream| matches!(stream.try_read(&mut [0; 1]), Ok(0))).count();
+    assert!(closed >= count - DESCRIPTORS_LEFT as usize, "{closed} of {count} were closed");
+    drop(child.stdin.take());
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await.unwrap();
+    assert!(ended.unwrap().success());
+}
+
+/// The agent until standard input ends.
+async fn serve_with_few_descriptors(folder: &std::path::Path) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let workers = Workers::start(config(folder, "one"), Arc::new(FakeRuntime::new(Arc::new(SystemClock))));
+    let authority = Authority::new();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let (context, inspector) = (workers.context.clone(), workers.inspector.clone());
+    let server = Server::bind(any, authority.server(), context, inspector).await.unwrap();
+    let address = server.address().unwrap();
+    let server = tokio::spawn(server.run());
+    std::fs::write(folder.join("ca"), authority.0.der()).unwrap();
+    let place = folder.join("place.new");
+    std::fs::write(&place, address.to_string()).unwrap();
+    let before = getrlimit(Resource::Nofile);
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let few = open + DESCRIPTORS_LEFT;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(few), ..before }).unwrap();
+    std::fs::rename(&place, folder.join("place")).unwrap();
+    let ended = tokio::task::spawn_blocking(|| std::io::Read::read(&mut std::io::stdin(), &mut [0; 1]));
+    let _ = ended.await.unwrap();
+    setrlimit(Resource::Nofile, before).unwrap();
+    server.abort();
+}
+
+/// Asks once, without a certificate.
+async fn healthz(address: SocketAddr, ca: &[u8]) -> std::io::Result<()> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from(ca.to_vec())).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let connector =
+        tokio_rustls::TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
+    let mut stream = connector.connect("localhost".try_into().unwrap(), TcpStream::connect(address).await?).await?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    if answer.ends_with("ok") { Ok(()) } else { Err(std::io::Error::other(answer)) }
+}
+
 /// DS-H52, DS-H53
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_exec_and_port_forward() {

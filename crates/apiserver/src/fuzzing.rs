@@ -10,10 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::auth::authorize::Attributes;
 use crate::auth::token::Issuer;
+use crate::http::identify::{self, Impersonation};
 use crate::http::negotiate;
 use crate::http::query::Query;
 use crate::http::route::{Asked, Route, read};
+use crate::http::websocket;
+use crate::http::websocket::frames::Message;
 use crate::registry::Target;
 use crate::schema::{FieldValidation, Media};
 
@@ -61,8 +65,8 @@ fn path_of(target: &Target) -> String {
     path
 }
 
-/// Lines `name: value`: what a client accepts and what it sends.
-pub fn headers(data: &[u8]) {
+/// Headers from lines `name: value`; lines that are none are left out.
+fn header_lines(data: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n').take(64) {
         let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
@@ -71,10 +75,50 @@ pub fn headers(data: &[u8]) {
             headers.append(name, value);
         }
     }
+    headers
+}
+
+/// Lines `name: value`: what a client accepts and what it sends.
+pub fn headers(data: &[u8]) {
+    let headers = header_lines(data);
     let _ = negotiate::accepted(&headers);
     let _ = negotiate::media(&headers);
     let _ = negotiate::patch_type(&headers);
     let _ = negotiate::is_protobuf(&headers);
+}
+
+/// Lines `name: value` that say who asks, and as whom. What is said is refused, or asked about;
+/// nobody is let in as themselves who wanted to be somebody else, and nobody gets a group that was
+/// not asked about.
+pub fn impersonation(data: &[u8]) {
+    let headers = header_lines(data);
+    if let Ok(Some(token)) = identify::bearer(&headers) {
+        assert!(!token.is_empty() && !token.contains(char::is_whitespace), "{token:?} is one token");
+        assert_eq!(headers.get_all(http::header::AUTHORIZATION).iter().count(), 1);
+    }
+    let said = headers.keys().any(|name| name.as_str().starts_with("impersonate-"));
+    let Ok(wanted) = Impersonation::read(&headers) else { return };
+    assert_eq!(wanted.is_some(), said, "{headers:?}");
+    let Some(wanted) = wanted else { return };
+    let questions = wanted.questions();
+    let user = wanted.user();
+    let asked = |resource: &str, name: &str| {
+        questions.iter().any(|question| question.resource == resource && question.name == name)
+    };
+    let account = questions.iter().find(|question| question.resource == "serviceaccounts");
+    let named = account.map(|question| format!("system:serviceaccount:{}:{}", question.namespace, question.name));
+    assert!(named.as_deref() == Some(&*user.name) || asked("users", &user.name), "{user:?}");
+    let implied = |group: &str| match group {
+        "system:authenticated" | "system:unauthenticated" => true,
+        "system:serviceaccounts" => account.is_some(),
+        group => account.is_some_and(|question| group == format!("system:serviceaccounts:{}", question.namespace)),
+    };
+    assert!(user.groups.iter().all(|group| implied(group) || asked("groups", group)), "{user:?}");
+    assert!(user.uid.is_empty() || asked("uids", &user.uid), "{user:?}");
+    for (key, value) in user.extra.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value))) {
+        let about = |question: &Attributes| question.subresource == *key && question.name == *value;
+        assert!(questions.iter().any(|question| question.resource == "userextras" && about(question)), "{user:?}");
+    }
 }
 
 fn kind(number: u8) -> &'static KindInfo {
@@ -103,6 +147,51 @@ pub fn patch(data: &[u8]) {
         let again = crate::patching::apply(kind(*number), form, &patch, patched.clone());
         assert_eq!(again.ok(), Some(patched), "a merge patch twice is the same as once");
     }
+}
+
+/// Frames of a client's WebSocket. In whatever pieces they come, they are read as the same, and no
+/// more than was sent.
+pub fn websocket(data: &[u8]) {
+    let read = |piece: usize| {
+        let (mut reader, mut said) = (websocket::frames::Reader::default(), Vec::new());
+        for bytes in data.chunks(piece.max(1)) {
+            reader.buffer().extend_from_slice(bytes);
+            loop {
+                match reader.next() {
+                    Ok(Some(message)) => said.push(message),
+                    Ok(None) => break,
+                    Err(violation) => return (said, Some(violation)),
+                }
+            }
+        }
+        (said, None)
+    };
+    let (whole, single) = (read(data.len()), read(1));
+    assert_eq!(whole, single);
+    let length = |message: &Message| match message {
+        Message::Data(bytes) | Message::Ping(bytes) => bytes.len(),
+        Message::Pong | Message::Close => 0,
+    };
+    assert!(whole.0.iter().map(length).sum::<usize>() <= data.len());
+}
+
+/// Frames of an agent's streaming server, likewise.
+pub fn spdy(data: &[u8]) {
+    let read = |piece: usize| {
+        let (mut reader, mut events) = (websocket::spdy::Reader::default(), Vec::new());
+        for bytes in data.chunks(piece.max(1)) {
+            reader.buffer().extend_from_slice(bytes);
+            loop {
+                match reader.next() {
+                    Ok(Some(event)) => events.push(event),
+                    Ok(None) => break,
+                    Err(too_long) => return (events, Some(too_long)),
+                }
+            }
+        }
+        (events, None)
+    };
+    assert_eq!(read(data.len()), read(1));
 }
 
 /// A body in kubectl's protobuf.

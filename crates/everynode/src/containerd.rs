@@ -5,9 +5,11 @@
 //! `everynode down` stops it.
 
 mod config;
+mod network;
 mod pause;
 pub(crate) mod process;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -116,6 +118,25 @@ impl Containerd {
                 tracing::error!("cannot start the private containerd: {error:#}");
                 pause = (pause * 2).min(Duration::from_secs(30));
             }
+        }
+    }
+
+    /// Undoes what is left of its pods' networks: of those that hold an address still, and of
+    /// `sandboxes`. Only after it was stopped.
+    ///
+    /// # Errors
+    /// Rules that are there cannot be removed.
+    pub(crate) fn forget_networks(&self, sandboxes: &BTreeSet<String>) -> anyhow::Result<()> {
+        let pool = config::address_pool(&self.directory);
+        let ids: BTreeSet<String> = network::holders(&pool).union(sandboxes).cloned().collect();
+        network::remove_results(Path::new(network::RESULTS), &ids);
+        network::remove_rules(&ids)?;
+        // Last: a `down` that was broken off finds them again.
+        match std::fs::remove_dir_all(&pool) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", pool.display()))
+            }
+            _ => Ok(()),
         }
     }
 

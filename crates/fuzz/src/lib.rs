@@ -1,15 +1,13 @@
 //! What is fuzzed: everything that reads bytes from outside, as functions that take any bytes and panic where an
 //! invariant is broken. `fuzz/` at the root gives them to libFuzzer (`make fuzz`); `tests/replay.rs` runs them on the
 //! corpus and on seeded mutations of it, with the stable compiler, in every `make test`.
-//!
-//! No target for frames of SPDY and WebSockets: both are passed on as they come and are read by nobody here.
 
 pub mod mutate;
 
 use everynode_api::fence::Fence;
 use everynode_api::quantity::Quantity;
 use everynode_api::selector::{FieldSelector, Selector};
-use everynode_api::{decode, percent};
+use everynode_api::{decode, percent, yaml};
 
 /// A target: its name, which is its corpus' too, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -20,7 +18,9 @@ pub const TARGETS: &[Target] = &[
     ("body", everynode_apiserver::fuzzing::body),
     ("fence", fence),
     ("headers", everynode_apiserver::fuzzing::headers),
+    ("impersonation", everynode_apiserver::fuzzing::impersonation),
     ("json", json),
+    ("kubeconfig", everynode_runtime::fuzzing::kubeconfig),
     ("log_line", everynode_agent::fuzzing::log_line),
     ("patch", everynode_apiserver::fuzzing::patch),
     ("protobuf", everynode_apiserver::fuzzing::protobuf),
@@ -28,10 +28,13 @@ pub const TARGETS: &[Target] = &[
     ("query", query),
     ("route", everynode_apiserver::fuzzing::route),
     ("selector", selector),
+    ("spdy", everynode_apiserver::fuzzing::spdy),
     ("store_record", everynode_store::embedded::fuzzing::record),
     ("store_wal", everynode_store::embedded::fuzzing::wal),
     ("store_witness", everynode_store::embedded::fuzzing::witness),
     ("token", everynode_apiserver::fuzzing::token),
+    ("websocket", everynode_apiserver::fuzzing::websocket),
+    ("yaml", manifest),
 ];
 
 /// Runs the target of a name.
@@ -89,4 +92,21 @@ fn json(data: &[u8]) {
     let Ok(decoded) = decode::decode(data, BYTES_MAX) else { return };
     let again = decode::decode(decoded.value.to_string().as_bytes(), 8 * BYTES_MAX);
     assert!(again.is_ok_and(|again| again.value == decoded.value), "{}", decoded.value);
+}
+
+/// A manifest of any number of documents: bounded, and each of them, as JSON, is read as the same
+/// by both readers.
+fn manifest(data: &[u8]) {
+    const BYTES_MAX: usize = 1 << 20;
+    let text = String::from_utf8_lossy(data);
+    let Ok(documents) = yaml::decode_all(&text) else { return };
+    for document in documents {
+        let printed = document.value.to_string();
+        let again = yaml::decode(&printed);
+        let same = again.as_ref().is_ok_and(|again| again.value == document.value && again.duplicates.is_empty());
+        assert!(same, "{printed} is read as {again:?}");
+        if let Ok(decoded) = decode::decode(printed.as_bytes(), 8 * BYTES_MAX) {
+            assert_eq!(decoded.value, document.value);
+        }
+    }
 }

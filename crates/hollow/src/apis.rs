@@ -13,6 +13,15 @@ pub trait Apis: Send + Sync + 'static {
     /// error here: calls to it will fail.
     fn connect(&self) -> BoxFuture<'_, Result<Arc<dyn Api>, String>>;
 
+    /// The client of one node, if each node speaks with an identity of its own; `None`: all nodes
+    /// use what [`Apis::connect`] answers.
+    ///
+    /// # Errors
+    /// As [`Apis::connect`].
+    fn connect_node<'a>(&'a self, _node: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn Api>>, String>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// How often the server asked these clients to come back later and was obeyed inside the client.
     fn throttled_total(&self) -> u64 {
         0

@@ -1,14 +1,14 @@
 //! The one task that owns the fleet, and the tasks that carry its requests.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use everynode_api::ports::{Api, ApiError};
 use everynode_runtime::clock::until;
 use everynode_runtime::{Env, Shutdown};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::apis::ApiFactory;
@@ -100,6 +100,7 @@ pub async fn run_with(
     let mut driver = Driver {
         fleet: Fleet::new(options.clone(), began),
         options,
+        node_clients: Arc::new(NodeClients { apis: apis.clone(), shared: api.clone(), own: Mutex::default() }),
         apis,
         api,
         env,
@@ -119,8 +120,9 @@ pub async fn run_with(
 struct Driver {
     options: Arc<Options>,
     apis: ApiFactory,
-    /// For everything but the watches of single nodes.
+    /// For everything but the watches of single nodes, unless nodes have identities of their own.
     api: Arc<dyn Api>,
+    node_clients: Arc<NodeClients>,
     env: Env,
     began: Timestamp,
     fleet: Fleet,
@@ -203,7 +205,8 @@ impl Driver {
         while self.calls.len() < self.options.in_flight_max
             && let Some((work, failures)) = self.waiting.pop_front()
         {
-            self.calls.spawn(perform(self.api.clone(), self.env.clone(), work, failures));
+            let name = self.fleet.node_name(work.node());
+            self.calls.spawn(perform(self.node_clients.clone(), name, self.env.clone(), work, failures));
         }
     }
 
@@ -211,11 +214,16 @@ impl Driver {
         self.unwatch(id);
         let (apis, env, heard, connecting) =
             (self.apis.clone(), self.env.clone(), self.sender.clone(), self.connecting.clone());
+        let clients = self.node_clients.clone();
         let task = async move {
             loop {
                 let connected = {
                     let _permit = connecting.acquire().await;
-                    apis.connect().await
+                    match clients.own(&name).await {
+                        Ok(Some(api)) => Ok(api),
+                        Ok(None) => apis.connect().await,
+                        Err(error) => Err(error),
+                    }
                 };
                 match connected {
                     Ok(api) => return Watcher { api, env, node: Some((id, name)), heard }.run().await,
@@ -268,8 +276,35 @@ impl Driver {
     }
 }
 
-async fn perform(api: Arc<dyn Api>, env: Env, work: Work, failures: u32) -> Done {
+/// A node's client once it was asked for; `None` within: it has none.
+type OwnClient = OnceCell<Option<Arc<dyn Api>>>;
+
+/// The clients of nodes that have identities of their own.
+struct NodeClients {
+    apis: ApiFactory,
+    /// What all other nodes use.
+    shared: Arc<dyn Api>,
+    /// One for each node, made when it is first needed.
+    own: Mutex<HashMap<Arc<str>, Arc<OwnClient>>>,
+}
+
+impl NodeClients {
+    /// The node's own client; `None`: it has none.
+    async fn own(&self, node: &Arc<str>) -> Result<Option<Arc<dyn Api>>, String> {
+        let cell = {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            own.entry(node.clone()).or_default().clone()
+        };
+        cell.get_or_try_init(|| self.apis.connect_node(node)).await.cloned()
+    }
+}
+
+async fn perform(clients: Arc<NodeClients>, node: Arc<str>, env: Env, work: Work, failures: u32) -> Done {
+    let own = clients.own(&node).await;
     let sent_at = env.now();
-    let result = api.call(work.request(sent_at)).await;
+    let result = match own {
+        Ok(own) => own.as_ref().unwrap_or(&clients.shared).call(work.request(sent_at)).await,
+        Err(error) => Err(ApiError::Unreachable(error)),
+    };
     Done { work, failures, took: until(sent_at, env.now()), result }
 }

@@ -186,6 +186,10 @@ impl Fleet {
         std::mem::take(&mut self.commands)
     }
 
+    pub(crate) fn node_name(&self, id: NodeId) -> Arc<str> {
+        self.nodes[id as usize].name.clone()
+    }
+
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }

@@ -17,6 +17,8 @@ mod discovery;
 pub mod driver;
 pub mod events;
 mod execute;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http_api;
 mod informer;
 pub mod lease;

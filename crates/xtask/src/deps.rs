@@ -70,7 +70,11 @@ const TABLE: &[Row] = &[
         ],
         others: None,
     },
-    Row { name: "everynode-fuzz", ours: &["common", "api", "store", "apiserver", "agent"], others: Some(&[]) },
+    Row {
+        name: "everynode-fuzz",
+        ours: &["common", "api", "store", "runtime", "apiserver", "agent"],
+        others: Some(&[]),
+    },
     Row { name: "everynode-testtool", ours: &[], others: Some(&[]) },
     Row { name: "xtask", ours: &[], others: None },
 ];

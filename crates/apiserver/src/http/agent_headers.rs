@@ -62,7 +62,7 @@ pub(crate) fn to_agent(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// The names in the headers of one kind: of several headers, and of lists with commas.
-fn listed(headers: &HeaderMap, name: &str) -> Vec<String> {
+pub(super) fn listed(headers: &HeaderMap, name: &str) -> Vec<String> {
     let texts = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
 }

@@ -53,7 +53,7 @@ pub(super) fn identify(server: &ApiServer, connection: &Connection, head: &Head)
 }
 
 /// The token of the one `Authorization` header, if there is one. Another scheme, or two headers, are nobody's.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
@@ -66,7 +66,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
 
 /// `kubectl --as`: another user, and what is said of them.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Impersonation {
+pub(crate) struct Impersonation {
     name: String,
     uid: String,
     groups: Vec<String>,
@@ -75,7 +75,7 @@ struct Impersonation {
 
 impl Impersonation {
     /// `None`: nobody is to be impersonated.
-    fn read(headers: &HeaderMap) -> Result<Option<Impersonation>, Status> {
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Impersonation>, Status> {
         let (mut wanted, mut values) = (Impersonation::default(), 0);
         let about = headers.iter().filter(|(name, _)| name.as_str().starts_with(PREFIX));
         for (name, value) in about {
@@ -121,7 +121,7 @@ impl Impersonation {
     }
 
     /// What the caller must be allowed, each of it.
-    fn questions(&self) -> Vec<Attributes> {
+    pub(crate) fn questions(&self) -> Vec<Attributes> {
         let own = str::to_owned;
         let ask = |group: &str, resource: &str, namespace: &str, name: &str, subresource: &str| Attributes {
             verb: own("impersonate"),
@@ -148,7 +148,7 @@ impl Impersonation {
     }
 
     /// The user, with the groups that everybody of their sort is in.
-    fn user(self) -> User {
+    pub(crate) fn user(self) -> User {
         let mut groups = match (self.account(), self.groups.is_empty()) {
             (Some((namespace, _)), true) => {
                 vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]

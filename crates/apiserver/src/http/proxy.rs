@@ -2,8 +2,9 @@
 //!
 //! The API server speaks to the agent at the Node's InternalIP and kubelet port, with its own
 //! client certificate, and checks the agent's certificate against the CA for the *node's name*.
-//! Upgraded connections (SPDY and WebSocket) are tunnelled byte for byte. Neither side's headers pass as they are
-//! ([`agent_headers`]), and where an agent would send a client on to, nobody goes.
+//! Upgraded connections (SPDY and WebSocket) are tunnelled byte for byte, but those that agents do
+//! not speak ([`super::websocket`]). Neither side's headers pass as they are ([`agent_headers`]),
+//! and where an agent would send a client on to, nobody goes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
@@ -26,6 +28,7 @@ use super::answer::Answer;
 use super::handle::Head;
 use super::serve::Shared;
 use super::slot::Slot;
+use super::websocket::WebSocket;
 use crate::object::{at, items, text};
 use crate::operation::connect::{Connect, PodIdentity};
 use crate::pki::{Pki, PkiError};
@@ -67,7 +70,11 @@ pub(crate) async fn serve(
     tokio::spawn(connection.with_upgrades());
     let (mut parts, body) = request.into_parts();
     parts.headers = agent_headers::to_agent(&head.headers);
-    let client_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let client_upgrade = parts.extensions.remove::<OnUpgrade>();
+    let websocket = WebSocket::asked(&head.headers, asked).filter(|_| client_upgrade.is_some());
+    if let Some(websocket) = &websocket {
+        websocket.ask_agent(&mut parts.headers);
+    }
     let (method, sent) = (parts.method.clone(), parts.headers.clone());
     let outgoing = outgoing(parts, body, &path, address)?;
     let answer = sender.send_request(outgoing).await.map_err(|error| unreachable(&node, address, &error))?;
@@ -75,13 +82,27 @@ pub(crate) async fn serve(
     let parts = agent_headers::from_agent(&method, &sent, &said)?;
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let agent = Response::from_parts(said, incoming);
-        if let Some(client) = client_upgrade {
-            tokio::spawn(tunnel(client, agent, slot));
-        }
-        return Ok(Response::from_parts(parts, super::body::whole(bytes::Bytes::new())));
+        return Ok(match (client_upgrade, websocket) {
+            (Some(client), Some(websocket)) => {
+                let headers = websocket.answer();
+                tokio::spawn(carry(websocket, client, agent, slot));
+                switched(headers)
+            }
+            (client, _) => {
+                if let Some(client) = client {
+                    tokio::spawn(tunnel(client, agent, slot));
+                }
+                switched(parts.headers)
+            }
+        });
     }
     if matches!(asked, Connect::Log(_)) && !parts.status.is_success() {
         return Err(refusal(parts.status, incoming).await);
+    }
+    if let (Some(client), Some(websocket)) = (client_upgrade, websocket.filter(WebSocket::is_log)) {
+        let headers = websocket.answer();
+        tokio::spawn(carry_log(websocket, client, incoming, slot));
+        return Ok(switched(headers));
     }
     Ok(Response::from_parts(parts, Streamed { body: incoming, _slot: slot }.boxed_unsync()))
 }
@@ -116,7 +137,31 @@ fn outgoing(
     Ok(request)
 }
 
-async fn tunnel(client: hyper::upgrade::OnUpgrade, agent: Response<Incoming>, _slot: Slot) {
+/// The answer that changes the protocol.
+fn switched(headers: http::HeaderMap) -> Answer {
+    let mut answer = Response::new(super::body::whole(bytes::Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// A WebSocket that ends here, beside the agent's stream.
+async fn carry(websocket: WebSocket, client: OnUpgrade, agent: Response<Incoming>, _slot: Slot) {
+    let (Ok(client), Ok(agent)) = tokio::join!(client, hyper::upgrade::on(agent)) else { return };
+    if let Err(error) = websocket.stream(TokioIo::new(client), TokioIo::new(agent)).await {
+        tracing::debug!(%error, "a stream to an agent ended");
+    }
+}
+
+/// A log in messages.
+async fn carry_log(websocket: WebSocket, client: OnUpgrade, log: Incoming, _slot: Slot) {
+    let Ok(client) = client.await else { return };
+    if let Err(error) = websocket.body(TokioIo::new(client), log).await {
+        tracing::debug!(%error, "a log ended");
+    }
+}
+
+async fn tunnel(client: OnUpgrade, agent: Response<Incoming>, _slot: Slot) {
     let (Ok(client), Ok(agent)) = tokio::join!(client, hyper::upgrade::on(agent)) else { return };
     let (mut client, mut agent) = (TokioIo::new(client), TokioIo::new(agent));
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut agent).await {

@@ -20,6 +20,7 @@ use super::accept::Listener;
 use super::class::Class;
 use super::handle::{self, Answered, Connection};
 use super::limits::Limits;
+use super::paced::Paced;
 use super::progress::{Judge, Verdict};
 use super::{answer, answered, handshake};
 use crate::auth::authenticate::certificate_user;
@@ -132,7 +133,7 @@ async fn connection(
     let Accepted { stream, peer, entry } = accepted;
     let connection = Connection { peer, user: None, entry, known: OnceLock::new(), progress: Arc::default() };
     let Some(tls) = tls else {
-        return requests(shared, connection, TokioIo::new(stream)).await;
+        return requests(shared, connection, TokioIo::new(Paced::new(stream))).await;
     };
     let Ok(local) = stream.local_addr() else { return };
     let lane = handshake::lane(peer.ip(), local.ip());
@@ -150,7 +151,7 @@ async fn connection(
                 shared.server.metrics.client_certificate(certified.left);
             }
             let user = certified.map(|certified| Arc::new(certified.user));
-            requests(shared, Connection { user, ..connection }, TokioIo::new(stream)).await;
+            requests(shared, Connection { user, ..connection }, TokioIo::new(Paced::new(stream))).await;
         }
         Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
     }

@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod attack;
+mod descriptors;
 mod fence;
 mod handshakes;
 mod hostile;

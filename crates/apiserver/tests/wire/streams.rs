@@ -64,9 +64,13 @@ fn answer(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
         return Response::new(Full::new(path.into()));
     }
     let protocol = request.headers()["upgrade"].clone();
+    let channels = request.headers().get("x-stream-protocol-version").is_some_and(|name| name == "v4.channel.k8s.io");
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let mut stream = TokioIo::new(upgraded.await.unwrap());
+        if channels {
+            return streaming_server(stream).await;
+        }
         stream.write_all(path.as_bytes()).await.unwrap();
         let mut buffer = [0; 64];
         while let Ok(length @ 1..) = stream.read(&mut buffer).await {
@@ -75,6 +79,38 @@ fn answer(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     });
     let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header("connection", "upgrade");
     answer.header("upgrade", protocol).body(Full::default()).unwrap()
+}
+
+/// As container runtimes have it, over SPDY: what comes on standard input goes back in upper case
+/// until it ends.
+async fn streaming_server(mut stream: TokioIo<hyper::upgrade::Upgraded>) {
+    let data = |stream: u32, payload: &[u8], flags: u8| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&stream.to_be_bytes()[..], &[flags], &length[1..], payload].concat()
+    };
+    let mut opened = std::collections::BTreeMap::new();
+    let mut head = [0; 8];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes[..4].try_into().unwrap());
+        let mut payload = vec![0; number(&head[4..]) as usize & 0xff_ffff];
+        stream.read_exact(&mut payload).await.unwrap();
+        if head[..4] == *b"\x80\x03\0\x01" {
+            let text = String::from_utf8_lossy(&payload).into_owned();
+            let kind = ["error", "stdin", "stdout", "stderr"].into_iter().find(|kind| text.contains(kind));
+            opened.insert(kind.unwrap(), number(&payload));
+            let reply = [&b"\x80\x03\0\x02\0\0\0\x04"[..], &payload[..4]].concat();
+            stream.write_all(&reply).await.unwrap();
+            continue;
+        }
+        assert_eq!(number(&head), opened["stdin"]);
+        if !payload.is_empty() {
+            stream.write_all(&data(opened["stdout"], &payload.to_ascii_uppercase(), 0)).await.unwrap();
+        }
+        if head[4] == 1 {
+            stream.write_all(&data(opened["error"], b"{\"status\":\"Success\"}", 1)).await.unwrap();
+            stream.write_all(&data(opened["stdout"], b"", 1)).await.unwrap();
+        }
+    }
 }
 
 /// A server with node `n1` (its agent certified as `certified`) and pod `a` on it.
@@ -185,6 +221,92 @@ async fn upgraded_streams_are_tunnelled() {
         stream.read_exact(&mut echo).await.unwrap();
         assert_eq!(&echo, b"HELLO");
     }
+}
+
+const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A WebSocket to a path, once the server has agreed.
+async fn websocket(server: &Server, path: &str, protocol: &str) -> TokioIo<hyper::upgrade::Upgraded> {
+    let mut headers = vec![("connection", "Upgrade"), ("upgrade", "websocket")];
+    headers.extend([("sec-websocket-version", "13"), ("sec-websocket-key", NONCE)]);
+    headers.extend((!protocol.is_empty()).then_some(("sec-websocket-protocol", protocol)));
+    let response = server.open(&Who::Admin, Method::GET, path, &headers, Bytes::new()).await;
+    assert_eq!(response.status(), 101, "{path}");
+    assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    let chosen = response.headers().get("sec-websocket-protocol").map_or("", |value| value.to_str().unwrap());
+    assert_eq!(chosen, protocol.split(',').next().unwrap());
+    TokioIo::new(hyper::upgrade::on(response).await.unwrap())
+}
+
+/// A client's message, with a mask that changes nothing.
+async fn say(stream: &mut TokioIo<hyper::upgrade::Upgraded>, kind: u8, message: &[u8]) {
+    let head = [0x80 | kind, 0x80 | u8::try_from(message.len()).unwrap(), 0, 0, 0, 0];
+    stream.write_all(&[&head[..], message].concat()).await.unwrap();
+}
+
+/// The server's next message, with its kind.
+async fn hear(stream: &mut TokioIo<hyper::upgrade::Upgraded>) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.unwrap();
+    let mut length = usize::from(head[1]);
+    if length == 126 {
+        length = usize::from(stream.read_u16().await.unwrap());
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await.unwrap();
+    (head[0] & 0x0f, message)
+}
+
+/// kubectl since 1.31: SPDY's bytes in messages.
+#[tokio::test]
+async fn a_port_forward_in_a_websocket_reaches_the_agent_as_spdy() {
+    let server = cluster("n1").await;
+    let uid = uid(&server).await;
+    let mut stream = websocket(&server, &format!("{PODS}/a/portforward"), "SPDY/3.1+portforward.k8s.io").await;
+    assert_eq!(hear(&mut stream).await, (2, format!("/portForward/default/a/{uid}").into_bytes()));
+    say(&mut stream, 2, b"hello").await;
+    assert_eq!(hear(&mut stream).await, (2, b"HELLO".to_vec()));
+    say(&mut stream, 9, b"there?").await;
+    assert_eq!(hear(&mut stream).await, (10, b"there?".to_vec()));
+    say(&mut stream, 8, b"").await;
+    assert_eq!(hear(&mut stream).await.0, 8);
+}
+
+/// Logs as messages: whole pieces, or base64 of them.
+#[tokio::test]
+async fn a_log_comes_through_a_websocket() {
+    let server = cluster("n1").await;
+    let uid = uid(&server).await;
+    let asked = format!("/containerLogs/default/a/main?uid={uid}&tailLines=5");
+    let path = format!("{PODS}/a/log?tailLines=5");
+    for protocol in ["", "binary.k8s.io"] {
+        let mut stream = websocket(&server, &path, protocol).await;
+        assert_eq!(hear(&mut stream).await, (2, asked.clone().into_bytes()), "{protocol}");
+        assert_eq!(hear(&mut stream).await, (8, 1000_u16.to_be_bytes().to_vec()));
+    }
+    let mut stream = websocket(&server, &path, "base64.binary.k8s.io").await;
+    let (kind, text) = hear(&mut stream).await;
+    assert!(kind == 1 && text.starts_with(b"L2NvbnRhaW5lckxvZ3Mv"), "{}", String::from_utf8_lossy(&text));
+    // What is refused is refused as without a WebSocket.
+    let headers = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let headers = [&headers[..], &[("sec-websocket-key", NONCE)]].concat();
+    let refused = server.send(&Who::Admin, Method::GET, &format!("{PODS}/none/log"), &headers, "").await;
+    assert_eq!(refused.code, 404);
+}
+
+/// What the agent's streaming server gets of a `v5.channel.k8s.io` is SPDY: streams that are
+/// opened, bytes, an end.
+#[tokio::test]
+async fn channels_of_a_websocket_are_streams_at_the_agent() {
+    let server = cluster("n1").await;
+    let path = format!("{PODS}/a/exec?command=cat&container=main&stdin=true&stdout=true");
+    let mut stream = websocket(&server, &path, "v5.channel.k8s.io,v4.channel.k8s.io").await;
+    say(&mut stream, 2, b"\0hello").await;
+    assert_eq!(hear(&mut stream).await, (2, b"\x01HELLO".to_vec()));
+    // Standard input ends; what was said before has all been heard.
+    say(&mut stream, 2, b"\xff\0").await;
+    assert_eq!(hear(&mut stream).await, (2, b"\x03{\"status\":\"Success\"}".to_vec()));
+    assert_eq!(hear(&mut stream).await, (8, 1000_u16.to_be_bytes().to_vec()));
 }
 
 #[tokio::test]

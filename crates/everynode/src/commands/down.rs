@@ -1,6 +1,6 @@
 //! `everynode down`: stop what `up` or `agent` left running on this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -26,15 +26,18 @@ pub(crate) async fn run(args: DownArgs) -> anyhow::Result<()> {
         say(&args, format_args!("stopping everynode (process {pid})"))?;
         process::terminate(pid, args.timeout).await?;
     }
+    let containerd = Containerd::new(data.root());
     let Some(state) = data.node_state() else {
+        // An earlier `down` may have been broken off.
+        containerd.forget_networks(&BTreeSet::new())?;
         say(&args, format_args!("nothing runs from {}", data.root().display()))?;
         return report(&args, &Stopped::default());
     };
     let mut done = Stopped { node: state.node_name.clone(), ..Stopped::default() };
-    let containerd = Containerd::new(data.root());
+    let mut sandboxes = BTreeSet::new();
     let reachable = process::accepts(Path::new(state.cri_endpoint.trim_start_matches("unix://"))).await;
     if reachable {
-        let stopped = tokio::time::timeout(args.timeout, stop_pods(&state)).await;
+        let stopped = tokio::time::timeout(args.timeout, stop_pods(&state, &mut sandboxes)).await;
         let (count, failures) = stopped
             .with_context(|| format!("pods still run after {:?}; a larger --timeout may help", args.timeout))??;
         done.pods = count;
@@ -50,6 +53,12 @@ pub(crate) async fn run(args: DownArgs) -> anyhow::Result<()> {
     if state.private_runtime && containerd.stop().await? {
         done.runtime = true;
         say(&args, "stopped the private containerd")?;
+    }
+    if state.private_runtime
+        && let Err(error) = containerd.forget_networks(&sandboxes)
+    {
+        eprintln!("warning: {error:#}");
+        done.warnings.push(format!("{error:#}"));
     }
     clean_up(&data, &state)?;
     report(&args, &done)
@@ -75,8 +84,9 @@ fn report(args: &DownArgs, done: &Stopped) -> anyhow::Result<()> {
 }
 
 /// Answers how many pods ended, and what the runtime could not undo (it is told, and goes on: a
-/// network plugin that was replaced under a pod cannot take the pod's network down any more).
-async fn stop_pods(state: &NodeState) -> anyhow::Result<(usize, Vec<RuntimeError>)> {
+/// network plugin that was replaced under a pod cannot take the pod's network down any more). `ids`
+/// are the sandboxes that there were.
+async fn stop_pods(state: &NodeState, ids: &mut BTreeSet<String>) -> anyhow::Result<(usize, Vec<RuntimeError>)> {
     let runtime: Arc<dyn Runtime> = Arc::new(CriRuntime::new(&state.cri_endpoint)?);
     let ours = BTreeMap::from([(NODE_LABEL.to_owned(), state.node_name.clone())]);
     let containers = runtime.list_containers(&ours).await?;
@@ -90,6 +100,7 @@ async fn stop_pods(state: &NodeState) -> anyhow::Result<(usize, Vec<RuntimeError
         failures.extend(stopped?.err());
     }
     let sandboxes = runtime.list_sandboxes(&ours).await?;
+    ids.extend(sandboxes.iter().map(|sandbox| sandbox.id.clone()));
     let mut count = 0;
     for sandbox in sandboxes {
         match remove_sandbox(runtime.as_ref(), &sandbox.id).await {

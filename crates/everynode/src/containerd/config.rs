@@ -95,16 +95,29 @@ fn containerd_toml(directory: &Path, socket: &Path, network: &Network) -> String
     text
 }
 
+/// The name of our network.
+const NETWORK: &str = "everynode";
+
+/// Where pools of pods' addresses are.
+fn address_pools(directory: &Path) -> PathBuf {
+    directory.join("cni").join("ipam")
+}
+
+/// The addresses that pods have in our network: a file for each.
+pub(super) fn address_pool(directory: &Path) -> PathBuf {
+    address_pools(directory).join(NETWORK)
+}
+
 fn bridge_conflist(directory: &Path, network: &Network) -> String {
     json!({
         "cniVersion": "0.4.0",
-        "name": "everynode",
+        "name": NETWORK,
         "plugins": [
             {
                 "type": "bridge", "bridge": network.bridge, "isGateway": true, "ipMasq": true, "hairpinMode": true,
                 "ipam": {
                     "type": "host-local",
-                    "dataDir": directory.join("cni").join("ipam"),
+                    "dataDir": address_pools(directory),
                     "ranges": [[{ "subnet": network.pod_cidr }]],
                     "routes": [{ "dst": "0.0.0.0/0" }],
                 },

@@ -289,3 +289,65 @@ fn a_network_configuration_that_is_renamed_into_place_is_noticed() {
         if fits && ready { Ok(()) } else { Err(format!("{} pods", pods.len())) }
     });
 }
+
+/// A network plugin that puts its configuration in place of ours is asked to take down what it has
+/// not made, and leaves it. `down` looks for that itself.
+#[test]
+fn down_undoes_networks_of_pods_whose_plugin_was_replaced() {
+    let cluster = Cluster::start(Options::default());
+    let space = cluster.space("replaced");
+    let mut set = daemon_set("web", &["sleep"]);
+    set["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": free_port()}]);
+    space.kubectl.apply(set);
+    let before = space.rolled_out("web").remove(0);
+    let ids = pods_with_addresses(&cluster);
+    assert!(!ids.is_empty() && traces(&ids).len() >= 3, "rules and results: {:?}", traces(&ids));
+
+    let place = cluster.path("data/cni/net.d");
+    let ours = std::fs::read_to_string(place.join("90-everynode.conflist")).unwrap();
+    let mut other: Value = serde_json::from_str(&ours).unwrap();
+    other["name"] = "other".into();
+    other["plugins"][0]["ipam"]["dataDir"] = json!(cluster.path("data/other-ipam"));
+    std::fs::write(place.join("10-other.conflist"), other.to_string()).unwrap();
+    std::fs::remove_file(place.join("90-everynode.conflist")).unwrap();
+    space.until("a pod has an address of the other plugin", || {
+        let took = cluster.path("data/other-ipam/other").exists();
+        if took {
+            return Ok(());
+        }
+        for pod in space.pods("web")? {
+            space.kubectl.run(&format!("delete pod {} --wait=false", name(&pod)));
+        }
+        Err("not yet".into())
+    });
+    space.until("the first pod is gone", || {
+        let pods = space.pods("web")?;
+        let gone = pods.iter().all(|pod| pod["metadata"]["uid"] != before["metadata"]["uid"]);
+        if gone { Ok(()) } else { Err(format!("{} pods", pods.len())) }
+    });
+    assert!(!traces(&ids).is_empty(), "the other plugin knows nothing of the first pod: it is left to `down`");
+    std::mem::forget(space);
+    down(&cluster);
+    assert_eq!(traces(&ids), Vec::<String>::new());
+    assert_eq!(pods_with_addresses(&cluster), Vec::<String>::new());
+    down(&cluster);
+}
+
+/// Of the pods that have addresses of our network.
+fn pods_with_addresses(cluster: &Cluster) -> Vec<String> {
+    let pool = cluster.path("data/containerd/cni/ipam/everynode");
+    let files = std::fs::read_dir(pool).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let texts = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    // The last address is noted there, too.
+    texts.filter_map(|text| Some(text.lines().next()?.to_owned())).filter(|id| id.len() == 64).collect()
+}
+
+/// Rules and results of these pods.
+fn traces(ids: &[String]) -> Vec<String> {
+    let saved = std::process::Command::new("iptables-save").args(["-t", "nat"]).output().expect("run iptables-save");
+    let saved = String::from_utf8_lossy(&saved.stdout).into_owned();
+    let results = std::fs::read_dir("/var/lib/cni/results").into_iter().flatten();
+    let results = results.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    let all = saved.lines().map(str::to_owned).chain(results);
+    all.filter(|line| ids.iter().any(|id| line.contains(id))).collect()
+}

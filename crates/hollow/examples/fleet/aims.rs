@@ -31,6 +31,8 @@ pub(crate) fn aim(key: &str, run: Run) -> Option<f64> {
         (5000, _, "stopped ready" | "killed ready") => 0.8,
         (1000, _, "many update") => 90.0,
         (_, _, "many exceeded") => 0.0,
+        (_, _, "heartbeat before p99" | "heartbeat during p99" | "heartbeat after p99") => 100.0,
+        (_, _, "heartbeat during failed" | "probe during failed") => 0.0,
         _ => return None,
     };
     Some(aim)

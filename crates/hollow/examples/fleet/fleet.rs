@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use everynode_hollow::{Group, Mode, Options, Orders, Progress, Report, Step, StepEvent};
+use everynode_hollow::{ApiFactory, Group, Mode, Options, Orders, Progress, Report, Step, StepEvent};
 use everynode_runtime::{Env, Shutdown, shutdown::Trigger};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
+use crate::identities::{Heartbeats, NodeApis};
 use crate::outside::Outside;
 use crate::process::Process;
 use crate::writes::{TimedApis, Writes};
@@ -26,6 +27,8 @@ pub(crate) struct Fleet {
     task: JoinHandle<Result<Report, everynode_hollow::RunError>>,
     /// Where all nodes but those that join later are.
     outside: Option<Outside>,
+    /// Of nodes that speak as nodes.
+    heartbeats: Heartbeats,
 }
 
 impl Fleet {
@@ -36,14 +39,19 @@ impl Fleet {
             None => None,
         };
         // Those that join have watches of their own, lest a shared one follows all pods of the others.
-        let own_watches = args.watch_per_node || outside.is_some();
+        let hostile = args.scenario == Scenario::Hostile;
+        let own_watches = args.watch_per_node || outside.is_some() || hostile;
         let mode = if own_watches { Mode::WatchPerNode } else { Mode::SharedWatch };
         let nodes_here = if outside.is_some() { 0 } else { args.nodes };
         let joining = Group { name: "joining".into(), node_name: "joining-{}".into(), ..Group::default() };
-        let leases = args.scenario == Scenario::Idle;
+        let leases = args.scenario == Scenario::Idle || hostile;
         let mut options = Options { mode, leases, clean_up: args.clean_up, ..Options::fast(nodes_here) };
         options.groups.push(joining);
-        let apis = Arc::new(TimedApis::new(args.kubeconfig.clone(), writes.clone()));
+        let heartbeats = Heartbeats::default();
+        let apis: ApiFactory = match &args.kubeconfig {
+            Some(path) if hostile => Arc::new(NodeApis::new(path, heartbeats.clone())?),
+            path => Arc::new(TimedApis::new(path.clone(), writes.clone())),
+        };
         let (trigger, shutdown) = Shutdown::new();
         let (orders, receiver) = Orders::channel();
         let (told, progress) = watch::channel(Progress::default());
@@ -51,8 +59,16 @@ impl Fleet {
             tokio::spawn(everynode_hollow::run_with(options, apis, shutdown, Env::real(), receiver, move |progress| {
                 told.send_replace(progress.clone());
             }));
-        let mut fleet =
-            Fleet { nodes: args.nodes, first_joining: nodes_here, trigger, orders, progress, task, outside };
+        let mut fleet = Fleet {
+            nodes: args.nodes,
+            first_joining: nodes_here,
+            trigger,
+            orders,
+            progress,
+            task,
+            outside,
+            heartbeats,
+        };
         let up = nodes_here as u64;
         let watches = if mode == Mode::WatchPerNode { up } else { 1 };
         fleet.wait(args.patience, |now| now.nodes_up >= up && now.watches >= watches).await?;
@@ -62,6 +78,11 @@ impl Fleet {
 
     pub(crate) fn nodes(&self) -> usize {
         self.nodes
+    }
+
+    /// Those of nodes that speak as nodes.
+    pub(crate) fn heartbeats(&self) -> &Heartbeats {
+        &self.heartbeats
     }
 
     pub(crate) fn first_joining(&self) -> usize {

@@ -6,6 +6,7 @@
 //! idle       nothing happens but leases
 //! sets       many DaemonSets, all updated at once; no budget may be exceeded at any time
 //! restart    the server stops, or is killed, and starts again on the same data
+//! hostile    silent connections, slow bodies and abused HTTP/2, beside nodes that speak as nodes
 //! ```
 //!
 //! The nodes run in this process, or with `--hollow FILE` in one of their own (`everynode hollow`), whose
@@ -14,9 +15,13 @@
 //! medians.
 
 mod aims;
+mod attack;
 mod budget;
 mod cluster;
+mod endpoint;
 mod fleet;
+mod hostile;
+mod identities;
 mod idle;
 mod outside;
 mod plane;
@@ -48,7 +53,8 @@ use crate::writes::Writes;
     after_help = "EXAMPLES\n\
     \x20 fleet --kubeconfig F --nodes 1000 --pid server=4711\n\
     \x20 fleet --kubeconfig F --nodes 5000 --rounds 3 --json fleet.json --pid etcd=11 --pid apiserver=12\n\
-    \x20 fleet --kubeconfig D/admin.kubeconfig --scenario restart -- everynode up --no-agent --data-dir D"
+    \x20 fleet --kubeconfig D/admin.kubeconfig --scenario restart -- everynode up --no-agent --data-dir D\n\
+    \x20 fleet --kubeconfig D/admin.kubeconfig --scenario hostile -- everynode up --no-agent --data-dir D"
 )]
 pub(crate) struct Args {
     #[arg(long)]
@@ -65,7 +71,7 @@ pub(crate) struct Args {
     /// DaemonSets of the scenarios `sets` and `restart` [default: 100 and 5]
     #[arg(long)]
     sets: Option<usize>,
-    /// Seconds of the scenario `idle`
+    /// Seconds of the scenario `idle`, and of each of the three parts of `hostile`
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// One connection and one watch for each node
@@ -102,6 +108,7 @@ pub(crate) enum Scenario {
     Idle,
     Sets,
     Restart,
+    Hostile,
 }
 
 /// What a scenario works with.
@@ -116,6 +123,10 @@ pub(crate) struct Bench {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let mut words = std::env::args().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == "attack") {
+        return attack::run(attack::AttackArgs::parse_from(words)).await;
+    }
     let args = Args::parse();
     tokio::select! {
         result = run(args) => result,
@@ -171,6 +182,7 @@ impl Bench {
             Scenario::Idle => self.idle().await,
             Scenario::Sets => self.many_sets().await,
             Scenario::Restart => self.restarts().await,
+            Scenario::Hostile => self.hostile().await,
         }
     }
 

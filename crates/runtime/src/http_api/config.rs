@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use everynode_common::base64;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::{Value, json};
 
 use super::HttpApi;
@@ -13,7 +13,7 @@ use crate::clock::Env;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot use the kubeconfig")]
-    Kubeconfig(#[source] kube::config::KubeconfigError),
+    Kubeconfig(#[source] KubeconfigError),
     #[error("this does not seem to be a pod of a cluster")]
     InCluster(#[source] kube::config::InClusterError),
     #[error("cannot use the server's address or the credentials")]
@@ -47,8 +47,7 @@ impl HttpApi {
             [] => Kubeconfig::read().map(|file| vec![file]),
             paths => paths.iter().map(Kubeconfig::read_from).collect(),
         };
-        let merged = files
-            .and_then(|files| files.into_iter().try_fold(Kubeconfig::default(), |merged, next| merged.merge(next)));
+        let merged = files.and_then(merge);
         HttpApi::from_loaded(merged.map_err(ConfigError::Kubeconfig)?, context, env).await
     }
 
@@ -64,9 +63,7 @@ impl HttpApi {
     }
 
     async fn from_loaded(file: Kubeconfig, context: Option<&str>, env: Env) -> Result<HttpApi, ConfigError> {
-        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(ConfigError::Kubeconfig)?;
-        HttpApi::from_config(config, env)
+        HttpApi::from_config(select(file, context).await.map_err(ConfigError::Kubeconfig)?, env)
     }
 
     fn from_config(mut config: kube::Config, env: Env) -> Result<HttpApi, ConfigError> {
@@ -76,6 +73,17 @@ impl HttpApi {
         let client = kube::Client::try_from(config).map_err(ConfigError::Client)?;
         Ok(HttpApi::new(client, server, default_namespace, env))
     }
+}
+
+/// One of several: where they say different things, the first counts.
+pub(crate) fn merge(files: Vec<Kubeconfig>) -> Result<Kubeconfig, KubeconfigError> {
+    files.into_iter().try_fold(Kubeconfig::default(), Kubeconfig::merge)
+}
+
+/// The cluster and the user of a context; `None`: of the current one.
+pub(crate) async fn select(file: Kubeconfig, context: Option<&str>) -> Result<kube::Config, KubeconfigError> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    kube::Config::from_custom_kubeconfig(file, &options).await
 }
 
 /// The kubeconfig that says what `config` says.

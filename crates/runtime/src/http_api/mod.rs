@@ -5,7 +5,7 @@
 //! certificates, tokens and their files, exec plugins) and TLS are kube's work.
 
 mod answer;
-mod config;
+pub(crate) mod config;
 mod request;
 mod watch;
 
