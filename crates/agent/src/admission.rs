@@ -102,7 +102,7 @@ mod tests {
         ];
         for (spec, others, expected) in table {
             let verdict = admit_beside(&node, spec.clone(), others);
-            assert_eq!(verdict.as_ref().map(|()| ()).map_err(String::as_str), expected, "{spec}");
+            assert_eq!(verdict.as_ref().copied().map_err(String::as_str), expected, "{spec}");
         }
     }
 

@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn room_that_is_made_for_a_pod_is_not_given_to_lesser_ones() {
         // DS-B52
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::NODE, &node("a", "2"));
         let ending = pod("low", r#""nodeName":"a","#, "1")
             .replace(r#""uid":"#, r#""deletionTimestamp":"2026-01-01T00:00:00Z","uid":"#);
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_promise_that_does_not_help_any_more_is_withdrawn() {
-        let mut bed = Bed::new(Scheduler);
+        let mut bed = TestBed::new(Scheduler);
         bed.put(&kinds::NODE, &node("a", "1"));
         let nominated = pod("high", r#""priority":1000,"#, "2")
             .replace(r#""spec":"#, r#""status":{"nominatedNodeName":"a"},"spec":"#);

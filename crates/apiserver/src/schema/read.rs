@@ -68,7 +68,7 @@ pub(crate) fn decode_delete_options(body: &[u8], media: Media) -> Result<Value, 
     }
     match read(&DELETE_OPTIONS, body, media, FieldValidation::Ignore) {
         Ok((value, _)) => Ok(value),
-        Err(Refused::Status(status)) => Err(status),
+        Err(Refused::Status(status)) => Err(*status),
         Err(Refused::Unrecognized(reason) | Refused::Claimed(_, reason)) => Err(Status::bad_request(reason)),
     }
 }
@@ -80,7 +80,7 @@ enum Refused {
     /// What it says it is, and why it is not what it should be.
     Claimed(Found, String),
     /// A complete answer.
-    Status(Status),
+    Status(Box<Status>),
 }
 
 impl Refused {
@@ -98,7 +98,7 @@ impl Refused {
                     format!("{} in version {version} cannot be handled as a {}: {reason}", found.kind, kind.kind);
                 Status::bad_request(text)
             }
-            Refused::Status(status) => status,
+            Refused::Status(status) => *status,
         }
     }
 }
@@ -129,7 +129,7 @@ fn read(kind: &Kind, body: &[u8], media: Media, mode: FieldValidation) -> Result
 fn json(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
     match everynode_api::decode::decode(body, BODY_BYTES_MAX) {
         Ok(decoded) => Ok((decoded.value, decoded.duplicates)),
-        Err(DecodeError::TooLarge { bytes_max }) => Err(Refused::Status(Status::too_large(bytes_max))),
+        Err(DecodeError::TooLarge { bytes_max }) => Err(Refused::Status(Status::too_large(bytes_max).into())),
         Err(malformed) => Err(unreadable(&malformed.to_string())),
     }
 }
@@ -137,7 +137,7 @@ fn json(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
 /// YAML as Kubernetes reads it. A key that is given twice is an error or a warning by `fieldValidation`.
 fn yaml(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
     if body.len() > BODY_BYTES_MAX {
-        return Err(Refused::Status(Status::too_large(BODY_BYTES_MAX)));
+        return Err(Refused::Status(Status::too_large(BODY_BYTES_MAX).into()));
     }
     let malformed = |reason: String| Refused::Unrecognized(format!("error converting YAML to JSON: yaml: {reason}"));
     let text = std::str::from_utf8(body).map_err(|error| malformed(error.to_string()))?;
@@ -164,7 +164,7 @@ fn finish(
     let found = identify(kind, &mut value)?;
     let types = types();
     let Some(definition) = types.of(kind) else {
-        return Err(Refused::Status(Status::internal("no schema for the kind")));
+        return Err(Refused::Status(Status::internal("no schema for the kind").into()));
     };
     let mut pass = Pass::new(types);
     if let Value::Object(members) = &mut value {
@@ -267,11 +267,12 @@ fn foreign(found: Found, kind: &Kind) -> Refused {
         return Refused::Claimed(found, reason);
     }
     if found.kind == kind.kind.as_ref() {
-        return Refused::Status(Status::bad_request(format!(
+        let status = Status::bad_request(format!(
             "the API version in the data ({}) does not match the expected API version ({})",
             found.api_version,
             kind.api_version()
-        )));
+        ));
+        return Refused::Status(status.into());
     }
     let package = if kind.group.is_empty() { "core" } else { kind.group.split('.').next().unwrap_or("") };
     let reason = format!("converting (v1.{}) to ({package}.{}): unknown conversion", found.kind, kind.kind);
