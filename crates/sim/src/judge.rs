@@ -119,7 +119,7 @@ impl FinalState {
             }
             let pinned = target_node(pod);
             let is_free = |node: &&Value| match &pinned {
-                Some(pinned) => name(node) == pinned,
+                Some(pinned) => name(node) == pinned && !keeps_out(node, pod),
                 None => node["spec"]["unschedulable"] != true && array(&node["spec"]["taints"]).count() == 0,
             };
             let mut open = self.nodes.iter().filter(|node| is_free(node));
@@ -145,6 +145,15 @@ impl FinalState {
         let bound = self.pods.iter().filter(|pod| pod["spec"]["nodeName"].is_string());
         bound.filter(|pod| !told(pod)).map(|pod| format!("nobody tells where {} was bound to", name(pod))).collect()
     }
+}
+
+/// Whether a node is not for a pod that is pinned to it: it lacks a label, or has a taint that the
+/// pod does not tolerate.
+fn keeps_out(node: &Value, pod: &Value) -> bool {
+    let mut selected = pod["spec"]["nodeSelector"].as_object().into_iter().flatten();
+    let lacks = selected.any(|(key, value)| node["metadata"]["labels"][key] != *value);
+    let tolerates = array(&pod["spec"]["tolerations"]).any(|toleration| toleration["key"] == TAINT);
+    lacks || !tolerates && array(&node["spec"]["taints"]).any(|taint| taint["key"] == TAINT)
 }
 
 fn string(value: &Value) -> &str {

@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_mistake_is_reported_with_its_line() {
-        let cluster = "cluster seed=1 machines=2 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0";
+        let cluster =
+            "cluster seed=1 machines=2 min_ready_seconds=0 binds=yes strict=no foreign=no crash_percent=0 tight=no";
         let read = |steps: &str| format!("# a comment\n\n{cluster}\nsets on-delete\n{steps}").parse::<Scenario>();
         assert!(read("1.000s calm").is_ok());
         let told = |steps| read(steps).unwrap_err();

@@ -96,7 +96,7 @@ async fn a_report_changes_the_status_and_nothing_else() {
         }
     }
     let another = json!({"status": running, "metadata": {"uid": "another"}});
-    server.patch(&path, "application/merge-patch+json", &another).await.expect(409);
+    server.patch(&path, "application/merge-patch+json", &another).await.expect(422);
     let wrong = json!({"status": {"podIPs": [{"ip": "x"}]}});
     server.patch(&path, "application/merge-patch+json", &wrong).await.expect(422);
     // An end gives its place on the node back.

@@ -71,7 +71,8 @@ fn the_other_kinds() {
     assert!(warnings_of("", "pods", &json!({"metadata": {"name": "a"}})).is_empty());
     let owners = json!({"metadata": {"ownerReferences": [{"uid": "1"}, {"uid": "2"}, {"uid": "1"}]}});
     assert!(warnings_of("", "configmaps", &owners)[0].ends_with("duplicate UID(s) observed: 1"));
-    assert_eq!(warnings_of("", "endpoints", &json!({})).len(), 1);
+    assert!(of_deprecated(find("", "endpoints").unwrap()).is_some_and(|text| text.contains("EndpointSlice")));
+    assert_eq!(of_deprecated(find("", "services").unwrap()), None);
     let old = json!({"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
     assert!(warnings_of("", "serviceaccounts", &old)[0].contains("deprecated in v1.32+"));
     let node = warnings_of("", "nodes", &json!({"spec": {"externalID": "x"}}));

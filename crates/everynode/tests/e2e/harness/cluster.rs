@@ -115,10 +115,12 @@ impl Cluster {
     }
 
     fn node_arguments(&self, node: &str, data: &str, index: usize) -> String {
-        let (pid, n) = (std::process::id() % 64, self.directory.number() * 8 + index);
+        // 32 clusters share a second number of the address, the next ones have the next.
+        let network = self.directory.number() * 8 + index;
+        let (block, n) = ((std::process::id() as usize + network / 256) % 64, network % 256);
         let mut line = format!(
             " --node-name {node} --node-ip 127.0.0.1 --agent-listen 127.0.0.1:0 --pod-cidr 10.{}.{n}.0/24 --cgroup-root {}",
-            160 + pid,
+            160 + block,
             self.cgroup_root(node),
         );
         if !self.standard_paths() {
