@@ -46,11 +46,11 @@ mod tests {
 
     fn admit(node: &NodeAdmission, mut spec: Value) -> Result<(), String> {
         spec["containers"] = json!([]);
-        admit_beside(node, spec, json!([]))
+        admit_with_others(node, spec, json!([]))
     }
 
     /// On a node of 2 CPUs that has a label.
-    fn admit_beside(admission: &NodeAdmission, spec: Value, others: Value) -> Result<(), String> {
+    fn admit_with_others(admission: &NodeAdmission, spec: Value, others: Value) -> Result<(), String> {
         let node = json!({"metadata": {"name": "n", "labels": {"disk": "ssd"}},
             "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "3"}}});
         let node: Node = serde_json::from_value(node).unwrap();
@@ -101,7 +101,7 @@ mod tests {
             (wants_port, json!([]), Ok(())),
         ];
         for (spec, others, expected) in table {
-            let verdict = admit_beside(&node, spec.clone(), others);
+            let verdict = admit_with_others(&node, spec.clone(), others);
             assert_eq!(verdict.as_ref().copied().map_err(String::as_str), expected, "{spec}");
         }
     }

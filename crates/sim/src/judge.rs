@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use self::value::{array, is_ready, is_terminal, is_terminating, name, owner};
 use crate::ledger::target_node;
+use crate::machine::BAD;
 use crate::room;
 use crate::scenario::{Participant, Scenario, ScenarioEvent};
 use crate::user::{SPACE, TAINT, User};
@@ -114,7 +115,8 @@ impl FinalState {
         let mut found = Vec::new();
         for pod in self.pods.iter().filter(|pod| !is_terminal(pod)) {
             if pod["spec"]["nodeName"].is_string() {
-                (!is_ready(pod)).then(|| found.push(format!("pod {} does not run: {}", name(pod), pod["status"])));
+                let is_well = is_ready(pod) || self.is_kept_bad(pod);
+                (!is_well).then(|| found.push(format!("pod {} does not run: {}", name(pod), pod["status"])));
                 continue;
             }
             let pinned = target_node(pod);
@@ -132,6 +134,13 @@ impl FinalState {
             }
         }
         found
+    }
+
+    /// Whether a pod's program never gets ready, and its set replaces nothing by itself.
+    fn is_kept_bad(&self, pod: &Value) -> bool {
+        let mut owners = self.sets.iter().filter(|set| owner(pod) == Some(&set["metadata"]["uid"]));
+        let replaces = owners.any(|set| set["spec"]["updateStrategy"]["type"] != "OnDelete");
+        !replaces && string(&pod["spec"]["containers"][0]["image"]).contains(BAD)
     }
 
     /// DS-B46, also for pods that were created bound.

@@ -165,7 +165,7 @@ async fn bodies_of_the_wrong_type_are_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_told_as_asked() {
+async fn unknown_fields_are_reported_as_asked() {
     let server = Server::start().await.with_default_account().await;
     let body = json!({"spec": {"expirationSeconds": 600, "audience": "a"}});
     let warned = server.post(TOKEN, &body).await;
