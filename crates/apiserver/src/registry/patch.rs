@@ -70,9 +70,7 @@ impl Registry {
         }
         Err(Status::modified(&target.info.kind, &target.name))
     }
-}
 
-impl Registry {
     /// The state that is patched. The spec of a pod stays text where the patch is about its status
     /// only.
     fn read_for(
@@ -111,8 +109,8 @@ fn reports_only(target: &Target, form: PatchType, patch: &Value) -> bool {
     of_status && form && members.unwrap_or(false)
 }
 
-/// Whether a pod neither ends nor goes by a report: what it holds (see [`super::claims`]) is read
-/// from its spec.
+/// Whether a pod neither ends nor goes by a report: what it holds (see [`super::claims`] and
+/// [`super::rooms`]) is read from its spec.
 fn stays_as_it_is(pod: &Value, patch: &Value) -> bool {
     let phase = &patch["status"]["phase"];
     let ends = !matches!(phase.as_str(), None | Some("Pending" | "Running" | "Unknown"));
