@@ -14,6 +14,7 @@ mod lists;
 mod matrix;
 mod placing;
 mod pods;
+mod recorded;
 mod refused_bodies;
 mod renewal;
 mod roles;
