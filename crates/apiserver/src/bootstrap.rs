@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use everynode_api::kinds::find_by_kind;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
@@ -70,7 +69,7 @@ async fn publish_endpoints(registry: &Registry, address: SocketAddr) -> Result<(
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
         "subsets": [{"addresses": [{"ip": address.ip().to_string()}],
                      "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}]}]});
-    let (user, target) = (User::internal("system:apiserver"), target(&endpoints, "kubernetes")?);
+    let (user, target) = (User::internal("system:apiserver"), target(registry, &endpoints, "kubernetes")?);
     match registry.update(&caller(&user), &target, Body::Value(endpoints.clone())).await {
         Err(status) if status.is_not_found() => {}
         result => return result.map(|_| ()),
@@ -82,9 +81,10 @@ fn caller(user: &User) -> Caller<'_> {
     Caller { user, dry_run: false, validation: FieldValidation::Ignore, fence: None, warnings: None }
 }
 
-fn target(object: &Value, name: &str) -> Result<Target, Status> {
+fn target(registry: &Registry, object: &Value, name: &str) -> Result<Target, Status> {
     let text = |name: &str| object[name].as_str().unwrap_or("");
-    let info = find_by_kind(text("apiVersion"), text("kind")).ok_or_else(Status::no_such_path)?;
+    let rows = registry.catalogue.rows();
+    let info = rows.by_kind(text("apiVersion"), text("kind")).cloned().ok_or_else(Status::no_such_path)?;
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
     Ok(Target { info, namespace, name: name.to_owned(), subresource: "" })
 }
@@ -94,7 +94,7 @@ fn target(object: &Value, name: &str) -> Result<Target, Status> {
 async fn complete(registry: &Registry, roles: &[Value]) -> Result<(), Status> {
     let user = User::internal("system:apiserver");
     for role in roles {
-        let target = target(role, role["metadata"]["name"].as_str().unwrap_or(""))?;
+        let target = target(registry, role, role["metadata"]["name"].as_str().unwrap_or(""))?;
         let held = match registry.current_value(&target) {
             Err(status) if status.is_not_found() => continue,
             held => held?.1,
@@ -132,7 +132,7 @@ async fn create_all(registry: &std::sync::Arc<Registry>, objects: Vec<Value>) ->
     let mut tasks = tokio::task::JoinSet::new();
     for object in objects {
         let name = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
-        let target = target(&object, &name)?;
+        let target = target(registry, &object, &name)?;
         let held = registry.store.get(&target.key(), None).map_err(|error| crate::registry::store_failure(&error))?;
         if held.is_none() {
             let registry = registry.clone();

@@ -3,7 +3,6 @@
 
 use std::sync::LazyLock;
 
-use everynode_api::kinds::{KINDS, KindInfo};
 use everynode_api::percent;
 use everynode_api::ports::PatchType;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -12,6 +11,7 @@ use serde_json::Value;
 
 use crate::auth::authorize::Attributes;
 use crate::auth::token::Issuer;
+use crate::catalogue::{Row, Rows, built_in};
 use crate::http::identify::{self, Impersonation};
 use crate::http::negotiate;
 use crate::http::query::Query;
@@ -24,6 +24,8 @@ use crate::schema::{FieldValidation, Media};
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
+static ROWS: LazyLock<Rows> = LazyLock::new(Rows::built_in);
+
 /// A method (one byte), and a path and a query, each on a line. What is authorised is what is executed: the path that
 /// the operation's target has means the same operation.
 pub fn route(data: &[u8]) {
@@ -33,14 +35,14 @@ pub fn route(data: &[u8]) {
     let Ok(query) = Query::parse(query) else { return };
     let method = &METHODS[usize::from(first & 0x0f) % METHODS.len()];
     let upgrades = first & 0x80 != 0;
-    let Ok(Route::Operation(operation)) = read(Asked { method, path, query: &query, upgrades }) else { return };
+    let Ok(Route::Operation(operation)) = read(&ROWS, Asked { method, path, query: &query, upgrades }) else { return };
     let target = &operation.target;
     for part in [&target.namespace, &target.name] {
         let separates = part.contains(['/', '%']) || matches!(part.as_str(), "." | "..");
         assert!(!separates, "{part:?} of {path:?} is not one segment");
     }
     let canonical = path_of(target);
-    match read(Asked { method, path: &canonical, query: &query, upgrades }) {
+    match read(&ROWS, Asked { method, path: &canonical, query: &query, upgrades }) {
         Ok(Route::Operation(again)) => {
             let same = again.verb == operation.verb && again.target.key() == target.key();
             assert!(same && again.target.subresource == target.subresource, "{path:?} and {canonical:?} differ");
@@ -121,16 +123,17 @@ pub fn impersonation(data: &[u8]) {
     }
 }
 
-fn kind(number: u8) -> &'static KindInfo {
-    &KINDS[usize::from(number) % KINDS.len()]
+fn kind(number: u8) -> &'static Row {
+    let all = built_in::all();
+    all[usize::from(number) % all.len()]
 }
 
 /// A kind (one byte), an encoding (one byte) and a body. What is accepted is accepted again, and is the same.
 pub fn body(data: &[u8]) {
     let [number, media, body @ ..] = data else { return };
     let (info, media) = (kind(*number), if media & 1 == 0 { Media::Json } else { Media::Yaml });
-    let Ok((value, _)) = crate::schema::decode(&info.kind, body, media, FieldValidation::Warn) else { return };
-    let again = crate::schema::decode_value(&info.kind, value.clone(), FieldValidation::Strict);
+    let Ok((value, _)) = crate::schema::decode(info, body, media, FieldValidation::Warn) else { return };
+    let again = crate::schema::decode_value(info, value.clone(), FieldValidation::Strict);
     let same = again.as_ref().is_ok_and(|(again, _)| *again == value);
     assert!(same, "read again {value} is {again:?}");
 }

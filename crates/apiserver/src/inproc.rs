@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_api::fence::Fence;
-use everynode_api::kinds::{Kind, KindInfo, find};
+use everynode_api::kinds::Kind;
 use everynode_api::ports::{
     self, Api, ApiError, BoxFuture, EventStream, PatchType, Preconditions, Request, Selection, WatchEvent, WatchRequest,
 };
@@ -13,6 +13,7 @@ use everynode_api::status::Status;
 use serde_json::{Value, json};
 
 use crate::auth::User;
+use crate::catalogue::{Row, RowRef};
 use crate::hub::{Delivery, Filter, Watcher};
 use crate::operation::{Operation, Selected, Verb};
 use crate::registry::read::{At, list_body};
@@ -30,20 +31,7 @@ pub(crate) struct InProcess {
     pub(crate) user: User,
 }
 
-fn info(kind: &Kind) -> Result<&'static KindInfo, Status> {
-    find(&kind.group, &kind.plural).ok_or_else(Status::no_such_path)
-}
-
-fn target(target: ports::Target) -> Result<Target, Status> {
-    let info = info(&target.kind)?;
-    let subresource = target.subresource.unwrap_or("");
-    match subresource.is_empty() || info.subresources.contains(&subresource) {
-        true => Ok(Target { info, namespace: target.namespace, name: target.name, subresource }),
-        false => Err(Status::no_such_path()),
-    }
-}
-
-fn filter(info: &KindInfo, selection: &Selection) -> Result<Filter, Status> {
+fn filter(info: &Row, selection: &Selection) -> Result<Filter, Status> {
     let text = |selector: &Option<String>| selector.clone().unwrap_or_default();
     Filter::parse(info, selection.namespace.clone(), &text(&selection.label_selector), &text(&selection.field_selector))
 }
@@ -66,6 +54,19 @@ impl InProcess {
         Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore, fence, warnings: None }
     }
 
+    fn row(&self, kind: &Kind) -> Result<RowRef, Status> {
+        self.server.registry.catalogue.rows().of(kind).cloned().ok_or_else(Status::no_such_path)
+    }
+
+    fn target(&self, target: ports::Target) -> Result<Target, Status> {
+        let info = self.row(&target.kind)?;
+        let subresource = match target.subresource {
+            None => "",
+            Some(name) => info.subresource(name).ok_or_else(Status::no_such_path)?.name,
+        };
+        Ok(Target { info, namespace: target.namespace, name: target.name, subresource })
+    }
+
     /// What is authorised is what is carried out: the target of the operation, given back.
     fn authorized(&self, verb: Verb, target: Target) -> Result<Target, Status> {
         let operation = Operation::internal(verb, target, Selected::default());
@@ -73,9 +74,9 @@ impl InProcess {
         Ok(operation.target)
     }
 
-    fn authorize_selection(&self, verb: Verb, info: &'static KindInfo, filter: &Filter) -> Result<(), Status> {
+    fn authorize_selection(&self, verb: Verb, info: &RowRef, filter: &Filter) -> Result<(), Status> {
         let namespace = filter.namespace.clone().unwrap_or_default();
-        let target = Target { info, namespace, name: String::new(), subresource: "" };
+        let target = Target::of(info, &namespace, "");
         self.authorize(&Operation::internal(verb, target, Selected::by(filter)))
     }
 
@@ -92,11 +93,11 @@ impl InProcess {
         let caller = &self.caller(fence.as_deref());
         let reply = match request {
             Request::Get(wanted) => {
-                let target = self.authorized(Verb::Get, target(wanted)?)?;
+                let target = self.authorized(Verb::Get, self.target(wanted)?)?;
                 registry.get(&target)?
             }
             Request::List { kind, selection, limit, continue_token, resource_version } => {
-                let info = info(&kind)?;
+                let info = &self.row(&kind)?;
                 let filter = filter(info, &selection)?;
                 self.authorize_selection(Verb::List, info, &filter)?;
                 let at = match resource_version {
@@ -107,23 +108,23 @@ impl InProcess {
                 return list_body(info, &registry.list(info, &options).await?);
             }
             Request::Create { target: wanted, body } => {
-                let target = self.authorized(Verb::Create, target(wanted)?)?;
+                let target = self.authorized(Verb::Create, self.target(wanted)?)?;
                 match target.subresource.is_empty() {
                     true => registry.create(caller, &target, Body::Value(body)).await?,
                     false => registry.create_subresource(caller, &target, Body::Value(body)).await?,
                 }
             }
             Request::Update { target: wanted, body } => {
-                let target = self.authorized(Verb::Update, target(wanted)?)?;
+                let target = self.authorized(Verb::Update, self.target(wanted)?)?;
                 registry.update(caller, &target, Body::Value(body)).await?
             }
             Request::Patch { target: wanted, patch, body, preconditions } => {
-                let target = self.authorized(Verb::Patch, target(wanted)?)?;
+                let target = self.authorized(Verb::Patch, self.target(wanted)?)?;
                 let body = with_preconditions(patch, body, &preconditions);
                 registry.patch(caller, &target, PatchBody::Value(patch, body)).await?
             }
             Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
-                let target = self.authorized(Verb::Delete, target(wanted)?)?;
+                let target = self.authorized(Verb::Delete, self.target(wanted)?)?;
                 let options = DeleteOptions {
                     grace_period_seconds,
                     propagation,
@@ -140,7 +141,7 @@ impl InProcess {
     }
 
     async fn open_watch(&self, request: WatchRequest) -> Result<Watcher, Status> {
-        let info = info(&request.kind)?;
+        let info = &self.row(&request.kind)?;
         let filter = filter(info, &request.selection)?;
         self.authorize_selection(Verb::Watch, info, &filter)?;
         let parameters = WatchParameters {

@@ -7,6 +7,7 @@
 
 mod auth;
 mod bootstrap;
+mod catalogue;
 mod discovery;
 mod env;
 #[cfg(feature = "fuzzing")]

@@ -1,15 +1,17 @@
 //! From a patch request to the patched value, with Kubernetes' answers to what does not fit.
 
 use everynode_api::field::{FieldError, Path};
-use everynode_api::kinds::{Kind, KindInfo};
+use everynode_api::kinds::Kind;
 use everynode_api::patch::strategic::BuiltIn;
 use everynode_api::patch::{self, PatchError, go_print};
 use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
 use serde_json::{Number, Value};
 
+use crate::catalogue::Row;
+
 /// Applies a patch to an object in the form of the kind asked for.
-pub(crate) fn apply(info: &KindInfo, form: PatchType, body: &Value, value: Value) -> Result<Value, Status> {
+pub(crate) fn apply(info: &Row, form: PatchType, body: &Value, value: Value) -> Result<Value, Status> {
     let patched = match form {
         PatchType::Json => patch::json::apply(&value, body),
         PatchType::Merge | PatchType::Strategic if !body.is_object() => {
@@ -87,14 +89,14 @@ pub(crate) fn unreadable(form: PatchType, body: &Value, patched: &str, reason: &
 
 #[cfg(test)]
 mod tests {
-    use everynode_api::kinds::find;
+    use crate::catalogue::built_in;
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn refusals() {
-        let info = find("apps", "daemonsets").unwrap();
+        let info = built_in::find("apps", "daemonsets").unwrap();
         let set = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}});
         let inner = |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
         let cases = [

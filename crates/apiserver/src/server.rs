@@ -15,6 +15,7 @@ use crate::auth::User;
 use crate::auth::authorize::{self, Attributes};
 use crate::auth::rbac::Rbac;
 use crate::auth::token::Issuer;
+use crate::catalogue::{Catalogue, Rows};
 use crate::env::{Env, Environment, SystemEnvironment};
 use crate::http::Limits;
 use crate::http::metrics::Metrics;
@@ -94,7 +95,8 @@ impl ApiServer {
         let pki = Pki::open(&directory, &config.server_names, &service_ip, config.certificate_validity, &env)?;
         let tokens = Issuer::new(ISSUER, pki.account_key(), &pki.account_key_id())
             .map_err(|error| PkiError::Make(error.to_string()))?;
-        let (hub, feeder) = Hub::open(&store)?;
+        let rows = Rows::built_in();
+        let (hub, feeder) = Hub::open(&store, &rows)?;
         tokio::spawn(feeder.run());
         let settings = Settings {
             service_network: config.service_network,
@@ -106,7 +108,9 @@ impl ApiServer {
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;
         let rooms = Rooms::load(&*store)?;
         let tokens = Arc::new(tokens);
-        let registry = Arc::new(Registry { store, hub, env, settings, tokens, rbac: Rbac::default(), rooms });
+        let catalogue = Catalogue::new(rows);
+        let registry =
+            Arc::new(Registry { catalogue, store, hub, env, settings, tokens, rbac: Rbac::default(), rooms });
         bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
         let server = ApiServer {
             registry,
@@ -164,7 +168,9 @@ impl ApiServer {
     pub(crate) fn raw(&self, user: &User, path: &str) -> Result<Bytes, Status> {
         let attributes = Attributes { verb: "get".into(), path: path.into(), ..Attributes::default() };
         self.authorize(user, &attributes)?;
-        crate::http::document(path, "", "application/json").map(|answer| answer.body).ok_or_else(Status::no_such_path)
+        crate::http::document(&self.registry.catalogue.rows(), path, "application/json")
+            .map(|answer| answer.body)
+            .ok_or_else(Status::no_such_path)
     }
 }
 

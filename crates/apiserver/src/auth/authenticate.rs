@@ -1,6 +1,5 @@
 //! From what a connection and a request show to a user.
 
-use everynode_api::kinds::find;
 use everynode_api::status::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -8,6 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::token::{Checked, Reference};
 use super::{AUTHENTICATED, User};
+use crate::catalogue::{Row, built_in};
 use crate::keys;
 use crate::registry::Registry;
 
@@ -71,27 +71,27 @@ pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: 
     let Checked { claims, audiences } = registry.tokens.check(token, audiences, registry.env.now())?;
     let bound = &claims.bound;
     let namespace = bound.namespace.as_str();
-    let exists = |plural: &str, namespace: &str, reference: &Reference| {
-        exists(registry, plural, namespace, reference).ok_or_else(|| INVALIDATED.to_owned())
+    let exists = |row: &Row, namespace: &str, reference: &Reference| {
+        exists(registry, row, namespace, reference).ok_or_else(|| INVALIDATED.to_owned())
     };
-    exists("serviceaccounts", namespace, &bound.serviceaccount)?;
+    exists(&built_in::SERVICE_ACCOUNT, namespace, &bound.serviceaccount)?;
     let mut user = User::service_account(namespace, &bound.serviceaccount.name, &bound.serviceaccount.uid);
     let mut tell = |what: &str, value: String| {
         user.extra.insert(format!("authentication.kubernetes.io/{what}"), vec![value]);
     };
     tell("credential-id", format!("JTI={}", claims.jti));
     if let Some(pod) = &bound.pod {
-        exists("pods", namespace, pod)?;
+        exists(&built_in::POD, namespace, pod)?;
         tell("pod-name", pod.name.clone());
         tell("pod-uid", pod.uid.clone());
     }
     if let Some(secret) = &bound.secret {
-        exists("secrets", namespace, secret)?;
+        exists(&built_in::SECRET, namespace, secret)?;
     }
     if let Some(node) = &bound.node {
         // A pod's node is told; a token that is bound to a node ends with it.
         if bound.pod.is_none() {
-            exists("nodes", "", node)?;
+            exists(&built_in::NODE, "", node)?;
         }
         tell("node-name", node.name.clone());
         if !node.uid.is_empty() {
@@ -101,8 +101,8 @@ pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: 
     Ok(Known { user, audiences })
 }
 
-fn exists(registry: &Registry, plural: &str, namespace: &str, reference: &Reference) -> Option<()> {
-    let key = keys::object(find("", plural)?, namespace, &reference.name);
+fn exists(registry: &Registry, row: &Row, namespace: &str, reference: &Reference) -> Option<()> {
+    let key = keys::object(row, namespace, &reference.name);
     let kv = registry.store.get(&key, None).ok()??;
     let held: Identity = serde_json::from_slice(&kv.value).ok()?;
     let ended = |at: Timestamp| registry.env.now().duration_since(at) > ENDED_LEEWAY;

@@ -3,50 +3,58 @@
 
 use std::collections::BTreeMap;
 
-use everynode_api::kinds::{CLUSTER_ROLE, ROLE, find};
+use everynode_api::kinds::ROLE;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
 use super::authorize::{Attributes, allowed};
 use super::rbac::{Rule, Single};
 use super::{MASTERS, User};
+use crate::catalogue::built_in;
 use crate::object::text;
 use crate::registry::{Registry, Target};
 
-/// Checks a role or binding that is about to be written.
-pub(crate) fn check(
+/// Checks a role that is about to be written.
+pub(crate) fn check_role(
     registry: &Registry,
     user: &User,
     target: &Target,
     value: &Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
-    if user.is_in(MASTERS) {
+    if user.is_in(MASTERS) || unchanged(&["rules", "aggregationRule"], value, old) {
         return Ok(());
     }
-    let unchanged = |name: &str| old.is_some_and(|old| old[name] == value[name]);
-    match target.info.storage {
-        "roles" | "clusterroles" if unchanged("rules") && unchanged("aggregationRule") => Ok(()),
-        "roles" | "clusterroles" => {
-            let name = crate::object::meta(value, "name");
-            let kind = &target.info.kind;
-            if may(registry, user, "escalate", &kind.plural, &target.namespace, name) {
-                return Ok(());
-            }
-            // It gathers whatever others write, and rights that are taken away come back.
-            let aggregated = |role: &Value| !role["aggregationRule"].is_null();
-            if (aggregated(value) || old.is_some_and(aggregated))
-                && covered(registry, user, target, &everything()).is_err()
-            {
-                let text = "must have cluster-admin privileges to use the aggregationRule";
-                return Err(Status::forbidden(kind, name, text));
-            }
-            covered(registry, user, target, &value["rules"])
-        }
-        "rolebindings" | "clusterrolebindings" if unchanged("subjects") && unchanged("roleRef") => Ok(()),
-        "rolebindings" | "clusterrolebindings" => binding(registry, user, target, value),
-        _ => Ok(()),
+    let name = crate::object::meta(value, "name");
+    let kind = &target.info.kind;
+    if may(registry, user, "escalate", &kind.plural, &target.namespace, name) {
+        return Ok(());
     }
+    // It gathers whatever others write, and rights that are taken away come back.
+    let aggregated = |role: &Value| !role["aggregationRule"].is_null();
+    if (aggregated(value) || old.is_some_and(aggregated)) && covered(registry, user, target, &everything()).is_err() {
+        let text = "must have cluster-admin privileges to use the aggregationRule";
+        return Err(Status::forbidden(kind, name, text));
+    }
+    covered(registry, user, target, &value["rules"])
+}
+
+/// Checks a binding that is about to be written.
+pub(crate) fn check_binding(
+    registry: &Registry,
+    user: &User,
+    target: &Target,
+    value: &Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    if user.is_in(MASTERS) || unchanged(&["subjects", "roleRef"], value, old) {
+        return Ok(());
+    }
+    binding(registry, user, target, value)
+}
+
+fn unchanged(members: &[&str], value: &Value, old: Option<&Value>) -> bool {
+    old.is_some_and(|old| members.iter().all(|name| old[*name] == value[*name]))
 }
 
 fn everything() -> Value {
@@ -55,15 +63,14 @@ fn everything() -> Value {
 
 fn binding(registry: &Registry, user: &User, target: &Target, value: &Value) -> Result<(), Status> {
     let name = text(value, &["roleRef", "name"]);
-    let (kind, namespace) = match text(value, &["roleRef", "kind"]) {
-        "ClusterRole" => (&CLUSTER_ROLE, ""),
-        _ => (&ROLE, target.namespace.as_str()),
+    let (row, namespace) = match text(value, &["roleRef", "kind"]) {
+        "ClusterRole" => (&built_in::CLUSTER_ROLE, ""),
+        _ => (&built_in::ROLE, target.namespace.as_str()),
     };
-    if may(registry, user, "bind", &kind.plural, &target.namespace, name) {
+    if may(registry, user, "bind", &row.kind.plural, &target.namespace, name) {
         return Ok(());
     }
-    let info = find(&kind.group, &kind.plural).ok_or_else(Status::no_such_path)?;
-    let role = Target { info, namespace: namespace.into(), name: name.into(), subresource: "" };
+    let role = Target::of(row, namespace, name);
     let role = registry.current_value(&role);
     // As in Kubernetes, it is the binding that is said not to be found.
     let (_, role) = role.map_err(|status| match status.is_not_found() {

@@ -61,7 +61,7 @@ fn entry(resource: &Resource) -> Value {
     });
     names(&mut entry, resource);
     if resource.stored {
-        entry["storageVersionHash"] = storage_hash(resource.body).into();
+        entry["storageVersionHash"] = storage_hash(&resource.body).into();
     }
     entry
 }
@@ -74,23 +74,23 @@ fn sub_entry(version: &GroupVersion, resource: &Resource, sub: &Subresource) -> 
         "kind": sub.body.kind,
         "verbs": sub.verbs,
     });
-    if (sub.body.group, sub.body.version) != (version.group, version.version) {
-        entry["group"] = sub.body.group.into();
-        entry["version"] = sub.body.version.into();
+    if (&sub.body.group, &sub.body.version) != (&version.group, &version.version) {
+        entry["group"] = json!(sub.body.group);
+        entry["version"] = json!(sub.body.version);
     }
     entry
 }
 
 fn names(entry: &mut Value, resource: &Resource) {
-    for (name, list) in [("shortNames", resource.short_names), ("categories", resource.categories)] {
+    for (name, list) in [("shortNames", &resource.short_names), ("categories", &resource.categories)] {
         if !list.is_empty() {
-            entry[name] = list.into();
+            entry[name] = json!(list);
         }
     }
 }
 
 /// Opaque to clients: it only has to differ between kinds.
-fn storage_hash(body: Body) -> String {
+fn storage_hash(body: &Body) -> String {
     let text = format!("{}/{}/{}", body.group, body.version, body.kind);
     base64::encode(&fnv::hash_64(text.as_bytes()).to_be_bytes())
 }
@@ -112,7 +112,7 @@ pub(super) fn aggregated(versions: &[GroupVersion], version: &str) -> Aggregated
 fn discovered_group(version: &GroupVersion) -> Value {
     let mut metadata = Map::new();
     if !version.group.is_empty() {
-        metadata.insert("name".into(), version.group.into());
+        metadata.insert("name".into(), json!(version.group));
     }
     let resources: Vec<Value> = version.resources.iter().map(discovered).collect();
     let entry = json!({ "version": version.version, "resources": resources, "freshness": "Current" });
@@ -122,7 +122,7 @@ fn discovered_group(version: &GroupVersion) -> Value {
 fn discovered(resource: &Resource) -> Value {
     let mut entry = json!({
         "resource": resource.plural,
-        "responseKind": response_kind(resource.body),
+        "responseKind": response_kind(&resource.body),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
         "verbs": resource.verbs,
@@ -136,9 +136,9 @@ fn discovered(resource: &Resource) -> Value {
 }
 
 fn discovered_sub(sub: &Subresource) -> Value {
-    json!({ "subresource": sub.name, "responseKind": response_kind(sub.body), "verbs": sub.verbs })
+    json!({ "subresource": sub.name, "responseKind": response_kind(&sub.body), "verbs": sub.verbs })
 }
 
-fn response_kind(body: Body) -> Value {
+fn response_kind(body: &Body) -> Value {
     json!({ "group": body.group, "version": body.version, "kind": body.kind })
 }

@@ -6,13 +6,14 @@ pub(crate) mod resources;
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use everynode_common::fnv::{self, Fnv64};
 use serde_json::Value;
 
 use self::forms::Aggregated;
+
+use crate::catalogue::Rows;
 
 /// A finished answer to a GET. `etag` includes its quotes: compare it with `If-None-Match` as it is.
 #[derive(Clone, Debug)]
@@ -49,13 +50,13 @@ const FORMS: [(Form, &str, &str); 2] = [
 ];
 
 /// Answers `/api`, `/api/v1`, `/apis`, `/apis/G` and `/apis/G/V`; `None` where nothing is served.
-pub(crate) fn respond(path: &str, accept: &str) -> Option<Answer> {
+pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
     let path = path.trim_end_matches('/');
     let form = match path {
         "/api" | "/apis" => wanted(accept),
         _ => Form::Plain,
     };
-    answers().get(&(path.to_owned(), form)).cloned()
+    rows.discovery.get_or_init(|| documents(rows)).0.get(&(path.to_owned(), form)).cloned()
 }
 
 /// The first form in the Accept header that there is; plain JSON otherwise.
@@ -73,24 +74,24 @@ fn wanted(accept: &str) -> Form {
     Form::Plain
 }
 
-/// Every answer, made with the first request.
-fn answers() -> &'static BTreeMap<(String, Form), Answer> {
-    static ANSWERS: OnceLock<BTreeMap<(String, Form), Answer>> = OnceLock::new();
-    ANSWERS.get_or_init(|| {
-        let versions = resources::group_versions();
-        let mut answers = BTreeMap::new();
-        for (path, document) in forms::plain(&versions) {
-            // As in Kubernetes, only the aggregated documents say which they are.
-            let answer = Answer::json("application/json", &document);
-            answers.insert((path, Form::Plain), Answer { etag: None, ..answer });
-        }
-        for (form, version, content_type) in FORMS {
-            let Aggregated { core, groups } = forms::aggregated(&versions, version);
-            answers.insert(("/api".into(), form), Answer::json(content_type, &core));
-            answers.insert(("/apis".into(), form), Answer::json(content_type, &groups));
-        }
-        answers
-    })
+/// Every document, by path and form.
+#[derive(Debug)]
+pub(crate) struct Documents(BTreeMap<(String, Form), Answer>);
+
+fn documents(rows: &Rows) -> Documents {
+    let versions = resources::group_versions(rows);
+    let mut answers = BTreeMap::new();
+    for (path, document) in forms::plain(&versions) {
+        // As in Kubernetes, only the aggregated documents say which they are.
+        let answer = Answer::json("application/json", &document);
+        answers.insert((path, Form::Plain), Answer { etag: None, ..answer });
+    }
+    for (form, version, content_type) in FORMS {
+        let Aggregated { core, groups } = forms::aggregated(&versions, version);
+        answers.insert(("/api".into(), form), Answer::json(content_type, &core));
+        answers.insert(("/apis".into(), form), Answer::json(content_type, &groups));
+    }
+    Documents(answers)
 }
 
 /// A hash for ETags and the like: 128 bits of FNV-1a in two halves, not meant against malice.

@@ -1,21 +1,17 @@
 //! The resources of each group and version: the table of kinds, its subresources, and the create-only reviews.
 
-use everynode_api::kinds::{KINDS, KindInfo};
+use everynode_api::kinds::{Kind, Text};
 
-/// All verbs of an ordinary kind.
-const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-/// Those of namespaces, which are not deleted as a collection.
-const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+use crate::catalogue::{self, Row, Rows};
+
 const CREATE: &[&str] = &["create"];
-const PARTIAL: &[&str] = &["get", "patch", "update"];
-const CONNECT: &[&str] = &["create", "get"];
 
 /// One group at one version.
 #[derive(Debug)]
 pub(crate) struct GroupVersion {
     /// Empty for the core group.
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
+    pub(crate) group: Text,
+    pub(crate) version: Text,
     /// Sorted by name.
     pub(crate) resources: Vec<Resource>,
 }
@@ -24,13 +20,13 @@ pub(crate) struct GroupVersion {
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
     /// `daemonsets`
-    pub(crate) plural: &'static str,
-    pub(crate) singular: String,
+    pub(crate) plural: Text,
+    pub(crate) singular: Text,
     pub(crate) namespaced: bool,
     pub(crate) body: Body,
     pub(crate) verbs: &'static [&'static str],
-    pub(crate) short_names: &'static [&'static str],
-    pub(crate) categories: &'static [&'static str],
+    pub(crate) short_names: Vec<Text>,
+    pub(crate) categories: Vec<Text>,
     /// Not for reviews, which are answered and forgotten.
     pub(crate) stored: bool,
     pub(crate) subresources: Vec<Subresource>,
@@ -44,113 +40,96 @@ pub(crate) struct Subresource {
 }
 
 /// The kind of a request's and answer's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Body {
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) kind: &'static str,
+    pub(crate) group: Text,
+    pub(crate) version: Text,
+    pub(crate) kind: Text,
 }
 
 impl Body {
+    fn of(kind: &Kind) -> Body {
+        Body { group: kind.group.clone(), version: kind.version.clone(), kind: kind.kind.clone() }
+    }
+
     /// `apps/v1`, or `v1` for the core group.
-    pub(crate) fn api_version(self) -> String {
-        match self.group {
-            "" => self.version.to_owned(),
-            group => format!("{group}/{}", self.version),
-        }
+    pub(crate) fn api_version(&self) -> String {
+        api_version(&self.group, &self.version)
+    }
+}
+
+fn api_version(group: &str, version: &str) -> String {
+    match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
     }
 }
 
 impl GroupVersion {
     /// `/apis/apps/v1`, or `/api/v1` for the core group.
     pub(crate) fn path(&self) -> String {
-        match self.group {
+        match &*self.group {
             "" => format!("/api/{}", self.version),
             group => format!("/apis/{group}/{}", self.version),
         }
     }
 
     pub(crate) fn name(&self) -> String {
-        Body { group: self.group, version: self.version, kind: "" }.api_version()
+        api_version(&self.group, &self.version)
     }
 }
 
 /// Everything that is served: the core group first, then by name.
-pub(crate) fn group_versions() -> Vec<GroupVersion> {
+pub(crate) fn group_versions(rows: &Rows) -> Vec<GroupVersion> {
     let mut found: Vec<GroupVersion> = Vec::new();
-    let stored = KINDS.iter().filter_map(stored);
-    for (group, version, resource) in stored.chain(reviews()) {
-        match found.iter_mut().find(|known| (known.group, known.version) == (group, version)) {
+    let stored = rows.iter().map(|row| (row.kind.clone(), stored(row)));
+    for (kind, resource) in stored.chain(reviews()) {
+        match found.iter_mut().find(|known| known.group == kind.group && known.version == kind.version) {
             Some(known) => known.resources.push(resource),
-            None => found.push(GroupVersion { group, version, resources: vec![resource] }),
+            None => found.push(GroupVersion { group: kind.group, version: kind.version, resources: vec![resource] }),
         }
     }
-    found.sort_by_key(|known| known.group);
+    found.sort_by(|a, b| a.group.cmp(&b.group));
     for known in &mut found {
-        known.resources.sort_by_key(|resource| resource.plural);
+        known.resources.sort_by(|a, b| a.plural.cmp(&b.plural));
     }
     found
 }
 
-type Placed = (&'static str, &'static str, Resource);
-
-/// The row of a built-in kind, whose strings are all static.
-fn stored(info: &'static KindInfo) -> Option<Placed> {
-    use std::borrow::Cow::Borrowed;
-    let kind = &info.kind;
-    let (Borrowed(group), Borrowed(version), Borrowed(plural), Borrowed(name)) =
-        (&kind.group, &kind.version, &kind.plural, &kind.kind)
-    else {
-        return None;
+fn stored(row: &Row) -> Resource {
+    let listed = row.subresources.iter().filter(|known| !known.verbs.is_empty());
+    let subresource = |known: &catalogue::Subresource| Subresource {
+        name: known.name,
+        body: Body::of(known.body.as_ref().unwrap_or(&row.kind)),
+        verbs: known.verbs,
     };
-    let body = Body { group, version, kind: name };
-    let resource = Resource {
-        plural,
-        singular: name.to_ascii_lowercase(),
-        namespaced: kind.namespaced,
-        body,
-        verbs: if *plural == "namespaces" { NAMESPACE_VERBS } else { VERBS },
-        short_names: info.short_names,
-        categories: info.categories,
+    Resource {
+        plural: row.kind.plural.clone(),
+        singular: row.singular.clone(),
+        namespaced: row.kind.namespaced,
+        body: Body::of(&row.kind),
+        verbs: row.verbs,
+        short_names: row.short_names.clone(),
+        categories: row.categories.clone(),
         stored: true,
-        subresources: info.subresources.iter().filter_map(|name| subresource(name, body)).collect(),
-    };
-    Some((group, version, resource))
-}
-
-/// What is behind a subresource; `None` for those that are not served.
-fn subresource(name: &'static str, owner: Body) -> Option<Subresource> {
-    let core = |kind| Body { group: "", version: "v1", kind };
-    let (body, verbs) = match name {
-        "status" | "ephemeralcontainers" | "resize" => (owner, PARTIAL),
-        "finalize" => (owner, &["update"] as &[&str]),
-        "log" => (owner, &["get"] as &[&str]),
-        "exec" => (core("PodExecOptions"), CONNECT),
-        "attach" => (core("PodAttachOptions"), CONNECT),
-        "portforward" => (core("PodPortForwardOptions"), CONNECT),
-        "binding" => (core("Binding"), CREATE),
-        "eviction" => (Body { group: "policy", version: "v1", kind: "Eviction" }, CREATE),
-        "token" => (Body { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }, CREATE),
-        _ => return None,
-    };
-    Some(Subresource { name, body, verbs })
+        subresources: listed.map(subresource).collect(),
+    }
 }
 
 /// Kinds that are only ever created.
-fn reviews() -> impl Iterator<Item = Placed> {
+fn reviews() -> impl Iterator<Item = (Kind, Resource)> {
     crate::auth::reviews::KINDS.iter().map(|kind| {
-        let group = kind.group.as_ref();
         let resource = Resource {
-            plural: kind.plural.as_ref(),
-            singular: kind.kind.to_ascii_lowercase(),
+            plural: kind.plural.clone(),
+            singular: kind.kind.to_ascii_lowercase().into(),
             namespaced: kind.namespaced,
-            body: Body { group, version: "v1", kind: kind.kind.as_ref() },
+            body: Body::of(kind),
             verbs: CREATE,
-            short_names: &[],
-            categories: &[],
+            short_names: Vec::new(),
+            categories: Vec::new(),
             stored: false,
             subresources: Vec::new(),
         };
-        (group, "v1", resource)
+        (kind.clone(), resource)
     })
 }

@@ -1,7 +1,6 @@
 //! Answers: values become bytes with the right headers.
 
 use bytes::Bytes;
-use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Response, StatusCode};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use super::body::{OutBody, whole};
 use super::budget::Share;
 use super::negotiate::{Accepted, Encoding, Shape};
+use crate::catalogue::{Row, RowRef};
 use crate::object;
 use crate::registry::read::list_meta;
 use crate::registry::{ListPage, Reply, read};
@@ -65,7 +65,7 @@ pub(crate) fn encoded(code: u16, encoding: Encoding, json: Bytes) -> Result<Answ
 
 /// The answer to a request about one object.
 pub(crate) fn reply(
-    info: &KindInfo,
+    info: &Row,
     reply: Reply,
     accepted: Accepted,
     include: IncludeObject,
@@ -89,7 +89,7 @@ pub(crate) fn reply(
 
 /// A list in the form that was asked for.
 pub(crate) fn list(
-    info: &'static KindInfo,
+    info: &RowRef,
     page: ListPage,
     accepted: Accepted,
     include: IncludeObject,
@@ -97,7 +97,9 @@ pub(crate) fn list(
     share: Share,
 ) -> Result<Answer, Status> {
     let page = match (accepted.shape, accepted.encoding, page.items.len()) {
-        (Shape::Whole, Encoding::Json, STREAMED_ITEMS_MIN..) => return Ok(super::list::streamed(info, page, share)),
+        (Shape::Whole, Encoding::Json, STREAMED_ITEMS_MIN..) => {
+            return Ok(super::list::streamed(info.clone(), page, share));
+        }
         _ => &page,
     };
     let json = match accepted.shape {
@@ -113,7 +115,7 @@ pub(crate) fn list(
     encoded(200, accepted.encoding, json)
 }
 
-fn values(info: &KindInfo, page: &ListPage) -> Result<Vec<Value>, Status> {
+fn values(info: &Row, page: &ListPage) -> Result<Vec<Value>, Status> {
     let value = |item: &std::sync::Arc<crate::hub::Item>| {
         serde_json::from_slice(&read::external(info, &item.kv.value, item.kv.modified)?).map_err(Status::internal)
     };

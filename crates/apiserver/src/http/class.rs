@@ -4,6 +4,8 @@
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 
+use everynode_api::kinds::{LEASE, NODE};
+
 use super::route::Route;
 use crate::auth::{MASTERS, NODES, SERVICE_ACCOUNT_PREFIX, User};
 use crate::registry::Target;
@@ -68,12 +70,12 @@ const SYSTEM_NAMESPACE: &str = "kube-system";
 const NODE_LEASES: &str = "kube-node-lease";
 
 fn is_lease(target: &Target) -> bool {
-    target.info.kind.plural == "leases"
+    target.info.is(&LEASE)
 }
 
 fn is_heartbeat(target: &Target) -> bool {
     let lease = is_lease(target) && target.namespace == NODE_LEASES;
-    lease || (target.info.kind.plural == "nodes" && target.subresource == "status")
+    lease || (target.info.is(&NODE) && target.subresource == "status")
 }
 
 /// Namespace and name of a service account.
@@ -107,6 +109,7 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::catalogue::Rows;
     use crate::http::query::Query;
     use crate::http::route;
 
@@ -114,7 +117,7 @@ mod tests {
 
     fn class(user: &User, method: Method, path: &str) -> Class {
         let asked = route::Asked { method: &method, path, query: &Query::default(), upgrades: false };
-        Class::of(user, &route::read(asked).unwrap())
+        Class::of(user, &route::read(&Rows::built_in(), asked).unwrap())
     }
 
     #[test]

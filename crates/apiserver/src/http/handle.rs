@@ -80,7 +80,7 @@ pub(crate) async fn answer(
     let started = Instant::now();
     let head = Head::take(&mut request);
     let mut coming = Coming(Some(request));
-    let (query, route) = match understood(&head) {
+    let (query, route) = match understood(&shared, &head) {
         Ok(understood) => understood,
         Err(status) => {
             let answer = answer::failure(&status);
@@ -133,10 +133,11 @@ fn is_long_running(route: &Route) -> bool {
 }
 
 /// Query and route; what is malformed is refused, whoever asks.
-fn understood(head: &Head) -> Result<(Query, Route), Status> {
+fn understood(shared: &Shared, head: &Head) -> Result<(Query, Route), Status> {
     let query = Query::parse(&head.query_text)?;
     let upgrades = head.headers.contains_key(UPGRADE);
-    let route = route::read(Asked { method: &head.method, path: &head.path, query: &query, upgrades })?;
+    let rows = shared.server.registry.catalogue.rows();
+    let route = route::read(&rows, Asked { method: &head.method, path: &head.path, query: &query, upgrades })?;
     Ok((query, route))
 }
 
@@ -264,8 +265,7 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
         ));
     }
     let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
-    system::get(server, &head.path, (&head.query, &head.query_text), accept, if_none_match)
-        .ok_or_else(Status::no_such_path)
+    system::get(server, &head.path, &head.query, accept, if_none_match).ok_or_else(Status::no_such_path)
 }
 
 /// The body of a machine that joins, which is of no kind.
@@ -316,9 +316,9 @@ fn labels(route: &Route, head: &Head) -> Labels {
     };
     Labels {
         verb,
-        group: &kind.group,
-        version: &kind.version,
-        resource: &kind.plural,
+        group: kind.group.clone(),
+        version: kind.version.clone(),
+        resource: kind.plural.clone(),
         subresource: target.subresource,
         scope,
         dry_run: head.query.has("dryRun"),

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use everynode_api::kinds::KindInfo;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use http_body_util::BodyExt;
@@ -16,20 +15,21 @@ use hyper::body::{Body, Frame};
 
 use super::answer::Answer;
 use super::budget::Share;
+use crate::catalogue::RowRef;
 use crate::registry::{ListPage, read};
 
 /// A piece is sent when it has at least so many bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Answers with a list in pieces.
-pub(crate) fn streamed(info: &'static KindInfo, page: ListPage, share: Share) -> Answer {
+pub(crate) fn streamed(info: RowRef, page: ListPage, share: Share) -> Answer {
     let mut answer = Response::new(Pieces { info, page, next: 0, ended: false, _share: share }.boxed_unsync());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 
 struct Pieces {
-    info: &'static KindInfo,
+    info: RowRef,
     page: ListPage,
     /// The index of the next item.
     next: usize,
@@ -42,7 +42,7 @@ impl Pieces {
     /// The next piece; an item that cannot be decoded ends the list early, which the client sees as broken JSON.
     fn piece(&mut self) -> Vec<u8> {
         let mut out = match self.next {
-            0 => read::list_head(self.info, &self.page),
+            0 => read::list_head(&self.info, &self.page),
             _ => Vec::new(),
         };
         out.reserve(PIECE_BYTES + (8 << 10));
@@ -52,7 +52,7 @@ impl Pieces {
                 out.extend_from_slice(read::LIST_END);
                 break;
             };
-            if let Err(status) = read::push_item(&mut out, self.info, item, self.next) {
+            if let Err(status) = read::push_item(&mut out, &self.info, item, self.next) {
                 tracing::error!(%status, "a list broke off");
                 self.ended = true;
                 break;

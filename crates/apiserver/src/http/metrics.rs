@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use everynode_api::kinds::Text;
 use everynode_listen::Connections;
 use jiff::SignedDuration;
 
@@ -38,12 +39,12 @@ const EXPIRATIONS: [f64; 15] = [
 ];
 
 /// The labels that requests are counted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Labels {
     pub(crate) verb: &'static str,
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) resource: &'static str,
+    pub(crate) group: Text,
+    pub(crate) version: Text,
+    pub(crate) resource: Text,
     pub(crate) subresource: &'static str,
     /// `resource`, `namespace` or `cluster`
     pub(crate) scope: &'static str,

@@ -107,8 +107,8 @@ fn delete(query: &Query) -> Result<DeleteOptions, Status> {
 
 fn filter(target: &Target, query: &Query) -> Result<Filter, Status> {
     let namespace = Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty());
-    let fields = crate::registry::stored_field_selector(target.info, query.get("fieldSelector"))?;
-    Filter::parse(target.info, namespace, query.get("labelSelector"), &fields)
+    let fields = crate::registry::stored_field_selector(&target.info, query.get("fieldSelector"))?;
+    Filter::parse(&target.info, namespace, query.get("labelSelector"), &fields)
 }
 
 /// DS-I30, DS-I31

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_api::kinds::{NODE, find};
 use everynode_api::status::Status;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Uri};
@@ -29,6 +28,7 @@ use super::handle::Head;
 use super::serve::Shared;
 use super::slot::Slot;
 use super::websocket::WebSocket;
+use crate::catalogue::built_in;
 use crate::object::{at, items, text};
 use crate::operation::connect::{Connect, PodIdentity};
 use crate::pki::{Pki, PkiError};
@@ -293,8 +293,8 @@ fn waiting(target: &Target, pod: &Value, container: &str) -> Result<(), Status> 
 
 /// Where a node's agent listens.
 fn agent_address(registry: &Registry, node: &str, asked: &Connect) -> Result<SocketAddr, Status> {
-    let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
-    let target = Target { info, namespace: String::new(), name: node.to_owned(), subresource: "" };
+    let info = &built_in::NODE;
+    let target = Target { info: info.into(), namespace: String::new(), name: node.to_owned(), subresource: "" };
     let (_, object) = registry.current_value(&target)?;
     let addresses = items(&object, &["status", "addresses"]);
     let internal = addresses

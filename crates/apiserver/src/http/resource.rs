@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everynode_api::fence::{self, Fence};
-use everynode_api::kinds::{Kind, KindInfo};
+use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 
 use super::answer::{self, Answer};
@@ -13,6 +13,7 @@ use super::serve::Shared;
 use super::slot::Slot;
 use super::{body, negotiate, options, watch};
 use crate::auth::{User, reviews};
+use crate::catalogue::RowRef;
 use crate::operation::Verb;
 use crate::operation::options::{Options, WriteOptions};
 use crate::registry::{Body, Caller, DeleteOptions, PatchBody, Registry, Reply, Target, Warnings, WatchParameters};
@@ -33,32 +34,32 @@ pub(crate) async fn serve(
     let include = negotiate::include_object(head.query.get("includeObject"))?;
     let now = registry.env.now();
     let warnings = Warnings::default();
-    if let Some(text) = schema::warnings::of_deprecated(target.info) {
+    if let Some(text) = target.info.rules.deprecated {
         warnings.add(text.to_owned());
     }
     if let (_, Options::List(options)) = asked {
         // Those who are sent away do not all come back at once.
         let retry_after_seconds = 1 + u32::try_from(registry.env.below(5)).unwrap_or(0);
-        let share = shared.lists.share(registry.list_size(target.info, &options)?, retry_after_seconds).await?;
-        let page = registry.list(target.info, &options).await?;
-        return Ok(warned(answer::list(target.info, page, accepted, include, now, share), warnings));
+        let share = shared.lists.share(registry.list_size(&target.info, &options)?, retry_after_seconds).await?;
+        let page = registry.list(&target.info, &options).await?;
+        return Ok(warned(answer::list(&target.info, page, accepted, include, now, share), warnings));
     }
     let reply = single(registry, user, head, asked, (target, body), &warnings).await;
-    Ok(warned(reply.and_then(|reply| answer::reply(target.info, reply, accepted, include, now)), warnings))
+    Ok(warned(reply.and_then(|reply| answer::reply(&target.info, reply, accepted, include, now)), warnings))
 }
 
 /// Serves an authorised watch.
 pub(crate) async fn watch(
     shared: &Arc<Shared>,
     head: &Head,
-    info: &'static KindInfo,
+    info: RowRef,
     parameters: WatchParameters,
     slot: Slot,
 ) -> Result<Answer, Status> {
     let accepted = negotiate::accepted(&head.headers)?;
     let include = negotiate::include_object(head.query.get("includeObject"))?;
     let warnings = Warnings::default();
-    if let Some(text) = schema::warnings::of_deprecated(info) {
+    if let Some(text) = info.rules.deprecated {
         warnings.add(text.to_owned());
     }
     Ok(warned(watch::serve(shared, info, parameters, accepted, include, slot).await, warnings))
@@ -77,9 +78,7 @@ async fn single(
     let fence = fence(head)?;
     let body = body.ok_or_else(Status::method_not_allowed);
     match asked {
-        (Verb::Get, _) if !matches!(target.subresource, "" | "status" | "ephemeralcontainers" | "resize") => {
-            not_allowed()
-        }
+        (Verb::Get, _) if !target.is_readable() => not_allowed(),
         (Verb::Get, Options::Get { not_older_than }) => {
             registry.check_reached(not_older_than.unwrap_or(0)).await?;
             registry.get(target)

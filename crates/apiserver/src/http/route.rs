@@ -3,7 +3,7 @@
 //! Kubernetes reads the decoded path. So do we, for the question whether somebody may; but a path whose coded
 //! separators make it another one than it seems is never served.
 
-use everynode_api::kinds::{Kind, KindInfo, NODE, POD, find};
+use everynode_api::kinds::{Kind, NODE, POD};
 use everynode_api::percent;
 use everynode_api::status::Status;
 use http::Method;
@@ -12,8 +12,9 @@ use super::query::Query;
 use super::{connect_options, options};
 use crate::auth::authorize::Attributes;
 use crate::auth::reviews;
+use crate::catalogue::{Action, Row, Rows};
 use crate::operation::options::Options;
-use crate::operation::{Operation, Selected, Verb, connect};
+use crate::operation::{Operation, Selected, Verb};
 use crate::registry::Target;
 
 /// A request's meaning.
@@ -99,7 +100,7 @@ fn parts(path: &str) -> Option<Parts> {
 ///
 /// # Errors
 /// The path is malformed, whoever asks.
-pub(crate) fn read(asked: Asked<'_>) -> Result<Route, Status> {
+pub(crate) fn read(rows: &Rows, asked: Asked<'_>) -> Result<Route, Status> {
     let path = decoded(asked.path)?;
     let Some(parts) = parts(&path) else { return Ok(Route::Path) };
     // Coded slashes make more segments of it; two slashes leave one empty.
@@ -107,7 +108,7 @@ pub(crate) fn read(asked: Asked<'_>) -> Result<Route, Status> {
     match (seems_other, reviews::find(&parts.group, &parts.resource)) {
         (true, _) => Ok(refused(asked, parts, Status::no_such_path())),
         (false, Some(kind)) => Ok(review(asked, kind, parts)),
-        (false, None) => Ok(operation(asked, parts)),
+        (false, None) => Ok(operation(rows, asked, parts)),
     }
 }
 
@@ -128,9 +129,9 @@ fn review(asked: Asked<'_>, kind: &'static Kind, parts: Parts) -> Route {
     }
 }
 
-fn operation(asked: Asked<'_>, parts: Parts) -> Route {
-    let info = find(&parts.group, &parts.resource).filter(|info| info.kind.version == parts.version);
-    let Some((info, subresource)) = info.and_then(|info| Some((info, fitting(info, &parts)?))) else {
+fn operation(rows: &Rows, asked: Asked<'_>, parts: Parts) -> Route {
+    let info = rows.find(&parts.group, &parts.version, &parts.resource);
+    let Some((info, subresource)) = info.and_then(|info| Some((info.clone(), fitting(info, &parts)?))) else {
         return refused(asked, parts, Status::no_such_path());
     };
     if let Some(status) = malformed_name(&parts) {
@@ -139,8 +140,8 @@ fn operation(asked: Asked<'_>, parts: Parts) -> Route {
     if *asked.method == Method::HEAD {
         return refused(asked, parts, Status::method_not_allowed());
     }
-    let connects = connect::is_connect(info, subresource);
-    let method_fits = !connects || connect_method(info, subresource, asked.method);
+    let connects = info.action(subresource) == Some(Action::Connect);
+    let method_fits = !connects || connect_method(&info, subresource, asked.method);
     let Some(verb) = verb(asked, &parts).filter(|_| method_fits) else {
         return refused(asked, parts, Status::method_not_allowed());
     };
@@ -156,10 +157,10 @@ fn operation(asked: Asked<'_>, parts: Parts) -> Route {
 }
 
 /// The methods of what a node's agent answers.
-fn connect_method(info: &KindInfo, subresource: &str, method: &Method) -> bool {
+fn connect_method(info: &Row, subresource: &str, method: &Method) -> bool {
     match subresource {
         "log" => *method == Method::GET,
-        _ if info.kind == POD => matches!(*method, Method::GET | Method::POST),
+        _ if info.is(&POD) => matches!(*method, Method::GET | Method::POST),
         _ => true,
     }
 }
@@ -190,16 +191,16 @@ fn verb(asked: Asked<'_>, parts: &Parts) -> Option<Verb> {
 
 /// The subresource, if the kind has such a path: objects of namespaced kinds lie in a namespace, subresources are
 /// known, and nothing follows them but what `nodes/NAME/proxy` passes on.
-fn fitting(info: &'static KindInfo, parts: &Parts) -> Option<&'static str> {
+fn fitting(info: &Row, parts: &Parts) -> Option<&'static str> {
     let place = match info.kind.namespaced {
         true => !parts.namespace.is_empty() || parts.name.is_empty(),
         false => parts.namespace.is_empty(),
     };
     let subresource = match parts.subresource.as_str() {
         "" => "",
-        named => info.subresources.iter().copied().find(|known| *known == named)?,
+        named => info.subresource(named)?.name,
     };
-    let passes_on = info.kind == NODE && subresource == "proxy";
+    let passes_on = info.is(&NODE) && subresource == "proxy";
     (place && (passes_on || parts.rest.iter().all(String::is_empty))).then_some(subresource)
 }
 

@@ -1,8 +1,9 @@
 use super::*;
+use crate::operation::connect::PodIdentity;
 
 fn route(method: Method, path: &str) -> Result<Route, Status> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    read(Asked { method: &method, path, query: &Query::parse(query).unwrap(), upgrades: false })
+    read(&Rows::built_in(), Asked { method: &method, path, query: &Query::parse(query).unwrap(), upgrades: false })
 }
 
 fn check(method: Method, path: &str) -> String {
@@ -105,7 +106,7 @@ fn what_a_proxied_request_asks_for_is_what_is_authorised() {
     };
     let asked = read.attributes();
     assert_eq!((asked.name.as_str(), read.target.name.as_str()), ("n1:10250", "n1"));
-    let identity = connect::PodIdentity { namespace: "", name: "", uid: "" };
+    let identity = PodIdentity { namespace: "", name: "", uid: "" };
     assert_eq!(read.connect().unwrap().agent_path(identity, ""), "/metrics/cadvisor/?x=1%262");
     let method = Method::GET;
     let (path, query) = ("/api/v1/nodes/n1/proxy/exec/x/a/c", Query::parse("command=id").unwrap());
@@ -114,7 +115,7 @@ fn what_a_proxied_request_asks_for_is_what_is_authorised() {
 }
 
 fn read_upgrade(method: &Method, path: &str, query: &Query) -> Result<Route, Status> {
-    read(Asked { method, path, query, upgrades: true })
+    read(&Rows::built_in(), Asked { method, path, query, upgrades: true })
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Paths that are about no object: health, version, metrics, discovery, OpenAPI.
 
-use everynode_api::kinds::{KINDS, Kind};
+use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use everynode_store::Health;
 use http::Method;
@@ -10,6 +10,7 @@ use super::answer::{self, Answer};
 use super::handle::Head;
 use super::query::Query;
 use crate::auth::issuer_discovery;
+use crate::catalogue::Rows;
 use crate::discovery;
 use crate::server::ApiServer;
 
@@ -28,21 +29,15 @@ pub(crate) fn is_public(path: &str) -> bool {
 }
 
 /// Discovery and OpenAPI documents.
-pub(crate) fn document(path: &str, query: &str, accept: &str) -> Option<discovery::Answer> {
+pub(crate) fn document(rows: &Rows, path: &str, accept: &str) -> Option<discovery::Answer> {
     if path.starts_with("/openapi/") {
-        return crate::openapi::respond(path, query, accept);
+        return crate::openapi::respond(rows, path, accept);
     }
-    discovery::respond(path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path), accept)
+    discovery::respond(rows, path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path), accept)
 }
 
 /// The answer to a GET; `None`: no such path.
-pub(crate) fn get(
-    server: &ApiServer,
-    path: &str,
-    (query, query_text): (&Query, &str),
-    accept: &str,
-    if_none_match: &str,
-) -> Option<Answer> {
+pub(crate) fn get(server: &ApiServer, path: &str, query: &Query, accept: &str, if_none_match: &str) -> Option<Answer> {
     match path {
         "/version" | "/version/" => Some(version()),
         "/metrics" => Some(metrics(server)),
@@ -50,7 +45,7 @@ pub(crate) fn get(
         _ if path.trim_end_matches('/') == issuer_discovery::CONFIGURATION => Some(issuer(server)),
         _ if path.trim_end_matches('/') == issuer_discovery::KEYS => Some(issuer_keys(server)),
         _ if is_public(path) => Some(health(server, path, query)),
-        _ => document(path, query_text, accept).map(|found| conditional(found, if_none_match)),
+        _ => document(&server.registry.catalogue.rows(), path, accept).map(|found| conditional(found, if_none_match)),
     }
 }
 
@@ -160,13 +155,10 @@ fn store_metrics(health: Health) -> String {
 
 fn metrics(server: &ApiServer) -> Answer {
     let mut objects: Vec<(String, usize)> = Vec::new();
-    for info in KINDS {
-        let count = server.registry.hub.topic(info.storage).map_or(0, |topic| topic.len());
-        let name = info.kind.qualified_resource();
-        // Events have two names and one store.
-        if info.kind != everynode_api::kinds::EVENTS_EVENT {
-            objects.push((name, count));
-        }
+    // What is shown in two forms is stored once.
+    for info in server.registry.catalogue.rows().iter().filter(|row| !row.is_converted()) {
+        let count = server.registry.hub.topic(&info.storage).map_or(0, |topic| topic.len());
+        objects.push((info.kind.qualified_resource(), count));
     }
     let further = server.further_metrics.get().map(|render| render()).unwrap_or_default();
     let body = server.metrics.text(&objects)

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
 use everynode_store::Revision;
 use http::header::CONTENT_TYPE;
@@ -21,6 +20,7 @@ use super::answer::{Answer, partial};
 use super::negotiate::{Accepted, Encoding, Shape};
 use super::serve::{Shared, stopped};
 use super::slot::Slot;
+use crate::catalogue::RowRef;
 use crate::hub::{self, Delivery, EventKind, Form, Watcher};
 use crate::object;
 use crate::registry::{WatchParameters, read};
@@ -34,7 +34,7 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
 
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
-    info: &'static KindInfo,
+    info: RowRef,
     mut parameters: WatchParameters,
     accepted: Accepted,
     include: IncludeObject,
@@ -47,11 +47,11 @@ pub(crate) async fn serve(
     // Between half an hour and an hour, so that clients do not all come back at once.
     let own = TIMEOUT_MIN + Duration::from_secs(registry.env.below(TIMEOUT_MIN.as_secs()));
     parameters.timeout.get_or_insert(own);
-    let watcher = registry.watch(info, parameters).await?;
+    let watcher = registry.watch(&info, parameters).await?;
     let form = match accepted.shape {
         Shape::Table => Form::Table(include),
         Shape::Metadata => Form::Metadata,
-        Shape::Whole if read::is_converted(info) => Form::EventsV1,
+        Shape::Whole if info.is_converted() => Form::EventsV1,
         Shape::Whole => Form::Json,
     };
     let writer = Writer { shared: shared.clone(), info, form, columns_sent: false, _slot: slot };
@@ -132,7 +132,7 @@ impl Body for WatchBody {
 /// Turns deliveries into lines of the form asked for.
 struct Writer {
     shared: Arc<Shared>,
-    info: &'static KindInfo,
+    info: RowRef,
     form: Form,
     columns_sent: bool,
     /// Held as long as the watch runs.
@@ -170,21 +170,21 @@ impl Writer {
         let shown = match self.form {
             Form::Json => return Some(hub::json_frame(kind, value, revision)),
             Form::EventsV1 => {
-                return read::external(self.info, value, revision).ok().map(|json| hub::frame(kind, &json));
+                return read::external(&self.info, value, revision).ok().map(|json| hub::frame(kind, &json));
             }
             Form::Metadata => partial(self.external(value, revision)?),
             Form::Table(include) => {
                 let value = self.external(value, revision)?;
                 let meta = json!({"resourceVersion": object::meta(&value, "resourceVersion")});
                 let now = self.shared.server.registry.env.now();
-                tables::table(self.info, vec![value], meta, include, !self.columns_sent, now)
+                tables::table(&self.info, vec![value], meta, include, !self.columns_sent, now)
             }
         };
         serde_json::to_vec(&shown).ok().map(|json| hub::frame(kind, &json))
     }
 
     fn external(&self, value: &[u8], revision: Revision) -> Option<Value> {
-        let json = read::external(self.info, value, revision).ok()?;
+        let json = read::external(&self.info, value, revision).ok()?;
         serde_json::from_slice(&json).ok()
     }
 

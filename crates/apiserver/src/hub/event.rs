@@ -8,33 +8,39 @@ use everynode_store::{KeyValue, Revision};
 
 use super::encode::Form;
 use super::selectable_fields::SelectableFields;
+use crate::catalogue::RowRef;
 use crate::{keys, stored};
 
 /// A stored object, with what selectors ask of it read at most once.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) kv: KeyValue,
-    storage: &'static str,
+    row: RowRef,
     selectable: OnceLock<SelectableFields>,
 }
 
 impl Item {
-    pub(crate) fn new(storage: &'static str, kv: KeyValue) -> Item {
-        Item { kv, storage, selectable: OnceLock::new() }
+    pub(crate) fn new(row: &RowRef, kv: KeyValue) -> Item {
+        Item { kv, row: row.clone(), selectable: OnceLock::new() }
     }
 
     pub(crate) fn selectable(&self) -> &SelectableFields {
-        self.selectable.get_or_init(|| SelectableFields::read(self.storage, &self.kv.value))
+        self.selectable.get_or_init(|| SelectableFields::read(&self.row.fields, &self.kv.value))
     }
 
     /// The namespace (empty for cluster-scoped kinds) and the name, from the key.
     pub(crate) fn namespace_and_name(&self) -> (&str, &str) {
-        keys::namespace_and_name(&self.kv.key[keys::REGISTRY.len() + self.storage.len() + 1..])
+        keys::namespace_and_name(&self.kv.key[keys::REGISTRY.len() + self.row.storage.len() + 1..])
     }
 
     /// The node that a pod is bound to; empty for others.
     pub(crate) fn node(&self) -> &str {
-        self.selectable().field("spec.nodeName").unwrap_or("")
+        self.field("spec.nodeName").unwrap_or("")
+    }
+
+    /// The value of a selectable field.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.selectable().field(&self.row.fields, name)
     }
 
     /// The object as a reader sees it.

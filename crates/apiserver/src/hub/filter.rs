@@ -1,12 +1,11 @@
 //! Which objects a list or watch is about.
 
-use everynode_api::kinds::KindInfo;
 use everynode_api::selector::{FieldSelector, Selector};
 use everynode_api::status::Status;
 use everynode_store::Key;
 
 use super::event::Item;
-use super::selectable_fields::fields_of;
+use crate::catalogue::Row;
 use crate::keys;
 
 /// Namespace, labels and fields that select objects of one kind.
@@ -15,14 +14,6 @@ pub(crate) struct Filter {
     pub(crate) namespace: Option<String>,
     labels: Selector,
     fields: FieldSelector,
-}
-
-/// All fields that objects of a kind can be selected by (DS-I36).
-pub(crate) fn supported_fields(storage: &str) -> Vec<&'static str> {
-    // Nodes know their own fields only.
-    let metadata: &[&str] =
-        if storage == "minions" { &["metadata.name"] } else { &["metadata.name", "metadata.namespace"] };
-    metadata.iter().chain(fields_of(storage)).copied().collect()
 }
 
 /// How a watcher can be found without asking it.
@@ -43,19 +34,14 @@ impl Filter {
     }
 
     /// Parses the query parameters; what cannot be understood or selected by is a 400.
-    pub(crate) fn parse(
-        info: &KindInfo,
-        namespace: Option<String>,
-        labels: &str,
-        fields: &str,
-    ) -> Result<Filter, Status> {
+    pub(crate) fn parse(info: &Row, namespace: Option<String>, labels: &str, fields: &str) -> Result<Filter, Status> {
         let labels = match labels {
             "" => Selector::everything(),
             text => Selector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
         };
         let fields = FieldSelector::parse(fields).map_err(Status::bad_request)?;
-        let of_its_own = !fields_of(info.storage).is_empty();
-        fields.check_supported(&supported_fields(info.storage), of_its_own).map_err(Status::bad_request)?;
+        let of_its_own = !info.fields.names.is_empty();
+        fields.check_supported(&info.fields.all(), of_its_own).map_err(Status::bad_request)?;
         Ok(Filter { namespace, labels, fields })
     }
 
@@ -71,7 +57,7 @@ impl Filter {
             && self.fields.matches(|field| match field {
                 "metadata.name" => Some(name),
                 "metadata.namespace" => Some(namespace),
-                field => item.selectable().field(field),
+                field => item.field(field),
             })
     }
 
@@ -100,7 +86,7 @@ impl Filter {
     }
 
     /// The one key that can match, if name and namespace are known.
-    pub(crate) fn key(&self, info: &KindInfo) -> Option<Key> {
+    pub(crate) fn key(&self, info: &Row) -> Option<Key> {
         let namespace = self.namespace.as_deref().or(self.fields.exact("metadata.namespace"));
         match (self.name(), namespace, info.kind.namespaced) {
             (Some(name), Some(namespace), true) => Some(keys::object(info, namespace, name)),
@@ -110,7 +96,7 @@ impl Filter {
     }
 
     /// The range of keys that can match.
-    pub(crate) fn prefix(&self, info: &KindInfo) -> String {
+    pub(crate) fn prefix(&self, info: &Row) -> String {
         keys::collection(info, self.namespace.as_deref())
     }
 }

@@ -22,22 +22,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use everynode_api::kinds::KINDS;
+use everynode_api::kinds::Text;
 use everynode_store::{Change, Revision, Store, StoreError, Watch, WatchItem, prefix_range};
 use tokio::sync::{Notify, watch};
 
+use crate::catalogue::Rows;
 use crate::keys;
 
 pub(crate) use encode::{Form, frame, frame_of_type, json_frame};
 pub(crate) use event::{EventKind, Item};
 pub(crate) use filter::Filter;
+pub(crate) use selectable_fields::FieldRules;
 pub(crate) use topic::Topic;
 pub(crate) use watcher::{Delivery, Start, WatchOptions, Watcher};
 
 /// All topics, and how far the hub has followed the store.
 pub(crate) struct Hub {
     /// Ordered, so that a simulation goes through them in the same order every time.
-    topics: BTreeMap<&'static str, Arc<Topic>>,
+    topics: BTreeMap<Text, Arc<Topic>>,
     /// Every change up to this revision has been handed to all topics.
     revision: watch::Sender<u64>,
     /// The revision of the state that the topics started from; changes up to it are history.
@@ -50,8 +52,10 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Reads the registry and opens the store's watch; [`Feeder::run`] then has to be driven.
-    pub(crate) fn open(store: &Arc<dyn Store>) -> Result<(Arc<Hub>, Feeder), StoreError> {
-        let topics = KINDS.iter().map(|info| (info.storage, Topic::new(info.storage))).collect();
+    pub(crate) fn open(store: &Arc<dyn Store>, rows: &Rows) -> Result<(Arc<Hub>, Feeder), StoreError> {
+        // Of several forms of the same objects, the stored one knows their fields.
+        let stored = rows.iter().filter(|row| !row.is_converted());
+        let topics = stored.map(|row| (row.storage.clone(), Topic::new(row.clone()))).collect();
         let (loaded, closed) = (AtomicU64::new(0), AtomicBool::new(false));
         let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0), loaded, closed, advanced: Notify::new() });
         let watch = hub.reload(store)?;
@@ -63,16 +67,17 @@ impl Hub {
         // The watch first: it also brings what happened before, so that watchers can resume across a restart.
         let (watch, floor) = watch_history(store)?;
         let page = store.range(&prefix_range(keys::REGISTRY), None, 0)?;
-        let mut sorted: HashMap<&'static str, Vec<Item>> = HashMap::new();
+        let mut sorted: HashMap<&str, Vec<Item>> = HashMap::new();
         for kv in page.items {
-            if let Some((storage, _)) = keys::split(&kv.key) {
-                sorted.entry(storage).or_default().push(Item::new(storage, kv));
+            let topic = keys::split(&kv.key).and_then(|(storage, _)| self.topics.get(storage));
+            if let Some(topic) = topic {
+                sorted.entry(&topic.row.storage).or_default().push(Item::new(&topic.row, kv));
             }
         }
         for (storage, topic) in &self.topics {
-            // Renewals may have been lost and nobody is told: who watched them begins with a list.
-            let floor = if *storage == keys::LEASES { page.revision } else { floor };
-            topic.reset(sorted.remove(storage).unwrap_or_default(), floor.0);
+            // Renewals may have been lost without a sign: a watch of them begins with a list.
+            let floor = if topic.row.is_durable { floor } else { page.revision };
+            topic.reset(sorted.remove(&**storage).unwrap_or_default(), floor.0);
         }
         self.loaded.store(page.revision.0, Ordering::Release);
         self.revision.send_replace(floor.0);

@@ -1,5 +1,6 @@
 //! What selectors ask of an object, read from its stored bytes without building the whole object.
 
+use everynode_api::kinds::Text;
 use everynode_api::meta::{Labels, null_default};
 use serde::Deserialize;
 
@@ -7,37 +8,58 @@ use serde::Deserialize;
 #[derive(Debug, Default)]
 pub(crate) struct SelectableFields {
     pub(crate) labels: Labels,
-    /// Only fields with a value.
-    fields: Box<[(&'static str, Box<str>)]>,
+    /// Only fields with a value, by their place among the names of their kind.
+    values: Box<[(u16, Box<str>)]>,
 }
 
 impl SelectableFields {
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value)
+    /// The value of a field, if the kind has it and the object has one.
+    pub(crate) fn field(&self, rules: &FieldRules, name: &str) -> Option<&str> {
+        let wanted = rules.names.iter().position(|known| known == name)?;
+        self.values.iter().find(|(place, _)| usize::from(*place) == wanted).map(|(_, value)| &**value)
     }
 
     /// Reads them; an object that cannot be read has none.
-    pub(crate) fn read(storage: &str, json: &[u8]) -> SelectableFields {
+    pub(crate) fn read(rules: &FieldRules, json: &[u8]) -> SelectableFields {
         let mut partial: Partial = serde_json::from_slice(json).unwrap_or_default();
         let labels = std::mem::take(&mut partial.metadata.labels);
-        let fields = match storage {
-            "pods" => partial.pod_fields(),
-            "minions" => vec![("spec.unschedulable", boolean(partial.spec.unschedulable))],
-            "events" => partial.event_fields(),
-            "namespaces" => vec![("status.phase", partial.status.phase)],
-            "secrets" => vec![("type", partial.kind)],
-            "services/specs" => vec![("spec.clusterIP", partial.spec.cluster_ip), ("spec.type", partial.spec.kind)],
-            _ => Vec::new(),
-        };
-        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        SelectableFields { labels, fields }
+        let all = (0..).zip((rules.values)(partial));
+        SelectableFields { labels, values: all.filter(|(_, value)| !value.is_empty()).collect() }
     }
 }
 
-/// The fields that a kind can be selected by, besides metadata.name and metadata.namespace (DS-I36).
-pub(crate) fn fields_of(storage: &str) -> &'static [&'static str] {
-    match storage {
-        "pods" => &[
+/// What objects of a kind can be selected by (DS-I36).
+pub(crate) struct FieldRules {
+    /// Besides `metadata.name` and `metadata.namespace`.
+    pub(crate) names: Vec<Text>,
+    /// Whether `metadata.namespace` can be selected by, which only nodes lack.
+    pub(crate) has_namespace: bool,
+    /// The value of each name, in their order.
+    values: fn(Partial) -> Vec<Box<str>>,
+}
+
+impl Default for FieldRules {
+    fn default() -> FieldRules {
+        FieldRules::new(&[], |_| Vec::new())
+    }
+}
+
+impl FieldRules {
+    fn new(names: &'static [&'static str], values: fn(Partial) -> Vec<Box<str>>) -> FieldRules {
+        FieldRules { names: names.iter().map(|name| Text::Borrowed(name)).collect(), has_namespace: true, values }
+    }
+
+    /// All names, those of metadata first.
+    pub(crate) fn all(&self) -> Vec<&str> {
+        let metadata: &[&str] = match self.has_namespace {
+            true => &["metadata.name", "metadata.namespace"],
+            false => &["metadata.name"],
+        };
+        metadata.iter().copied().chain(self.names.iter().map(|name| &**name)).collect()
+    }
+
+    pub(crate) fn pods() -> FieldRules {
+        let names = &[
             "spec.nodeName",
             "spec.restartPolicy",
             "spec.schedulerName",
@@ -47,9 +69,17 @@ pub(crate) fn fields_of(storage: &str) -> &'static [&'static str] {
             "status.podIP",
             "status.podIPs",
             "status.nominatedNodeName",
-        ],
-        "minions" => &["spec.unschedulable"],
-        "events" => &[
+        ];
+        FieldRules::new(names, Partial::pod_fields)
+    }
+
+    pub(crate) fn nodes() -> FieldRules {
+        let rules = FieldRules::new(&["spec.unschedulable"], |node| vec![boolean(node.spec.unschedulable)]);
+        FieldRules { has_namespace: false, ..rules }
+    }
+
+    pub(crate) fn events() -> FieldRules {
+        let names = &[
             "involvedObject.kind",
             "involvedObject.namespace",
             "involvedObject.name",
@@ -61,11 +91,20 @@ pub(crate) fn fields_of(storage: &str) -> &'static [&'static str] {
             "reportingComponent",
             "source",
             "type",
-        ],
-        "namespaces" => &["status.phase"],
-        "secrets" => &["type"],
-        "services/specs" => &["spec.clusterIP", "spec.type"],
-        _ => &[],
+        ];
+        FieldRules::new(names, Partial::event_fields)
+    }
+
+    pub(crate) fn namespaces() -> FieldRules {
+        FieldRules::new(&["status.phase"], |namespace| vec![namespace.status.phase])
+    }
+
+    pub(crate) fn secrets() -> FieldRules {
+        FieldRules::new(&["type"], |secret| vec![secret.kind])
+    }
+
+    pub(crate) fn services() -> FieldRules {
+        FieldRules::new(&["spec.clusterIP", "spec.type"], |service| vec![service.spec.cluster_ip, service.spec.kind])
     }
 }
 
@@ -145,26 +184,24 @@ struct Source {
     component: Box<str>,
 }
 
-type Fields = Vec<(&'static str, Box<str>)>;
-
 impl Partial {
-    fn pod_fields(self) -> Fields {
+    fn pod_fields(self) -> Vec<Box<str>> {
         let ips: Vec<&str> = self.status.pod_ips.iter().map(|ip| &*ip.ip).collect();
         let ips = ips.join(",").into();
         vec![
-            ("spec.nodeName", self.spec.node_name),
-            ("spec.restartPolicy", self.spec.restart_policy),
-            ("spec.schedulerName", self.spec.scheduler_name),
-            ("spec.serviceAccountName", self.spec.service_account_name),
-            ("spec.hostNetwork", boolean(self.spec.host_network)),
-            ("status.phase", self.status.phase),
-            ("status.podIP", self.status.pod_ip),
-            ("status.podIPs", ips),
-            ("status.nominatedNodeName", self.status.nominated_node_name),
+            self.spec.node_name,
+            self.spec.restart_policy,
+            self.spec.scheduler_name,
+            self.spec.service_account_name,
+            boolean(self.spec.host_network),
+            self.status.phase,
+            self.status.pod_ip,
+            ips,
+            self.status.nominated_node_name,
         ]
     }
 
-    fn event_fields(self) -> Fields {
+    fn event_fields(self) -> Vec<Box<str>> {
         // Kubernetes falls back to the newer reporting field where there is no source.
         let source = match self.source.component.is_empty() {
             true => self.reporting_component.clone(),
@@ -172,17 +209,17 @@ impl Partial {
         };
         let object = self.involved_object;
         vec![
-            ("involvedObject.kind", object.kind),
-            ("involvedObject.namespace", object.namespace),
-            ("involvedObject.name", object.name),
-            ("involvedObject.uid", object.uid),
-            ("involvedObject.apiVersion", object.api_version),
-            ("involvedObject.resourceVersion", object.resource_version),
-            ("involvedObject.fieldPath", object.field_path),
-            ("reason", self.reason),
-            ("reportingComponent", self.reporting_component),
-            ("source", source),
-            ("type", self.kind),
+            object.kind,
+            object.namespace,
+            object.name,
+            object.uid,
+            object.api_version,
+            object.resource_version,
+            object.field_path,
+            self.reason,
+            self.reporting_component,
+            source,
+            self.kind,
         ]
     }
 }
@@ -195,14 +232,16 @@ mod tests {
     fn reads_fields_of_a_pod() {
         let json = br#"{"kind":"Pod","metadata":{"labels":{"a":"b"}},"spec":{"nodeName":"n1","containers":[{}]},
                         "status":{"phase":"Running","podIPs":[{"ip":"10.0.0.1"},{"ip":"::1"}]}}"#;
-        let selectable = SelectableFields::read("pods", json);
-        assert_eq!((selectable.labels.get("a"), selectable.field("spec.nodeName")), (Some("b"), Some("n1")));
-        assert_eq!(selectable.field("status.podIPs"), Some("10.0.0.1,::1")); // DS-I36
-        assert_eq!(selectable.field("spec.hostNetwork"), Some("false"));
+        let rules = &FieldRules::pods();
+        let selectable = SelectableFields::read(rules, json);
+        assert_eq!((selectable.labels.get("a"), selectable.field(rules, "spec.nodeName")), (Some("b"), Some("n1")));
+        assert_eq!(selectable.field(rules, "status.podIPs"), Some("10.0.0.1,::1")); // DS-I36
+        assert_eq!(selectable.field(rules, "spec.hostNetwork"), Some("false"));
         let service = br#"{"kind":"Service","spec":{"type":"ClusterIP","clusterIP":"None"}}"#;
-        let selectable = SelectableFields::read("services/specs", service);
+        let rules = &FieldRules::services();
+        let selectable = SelectableFields::read(rules, service);
         assert_eq!(
-            (selectable.field("spec.clusterIP"), selectable.field("spec.type")),
+            (selectable.field(rules, "spec.clusterIP"), selectable.field(rules, "spec.type")),
             (Some("None"), Some("ClusterIP"))
         );
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everynode_api::kinds::{LEASE, POD, find};
+use everynode_api::kinds::{LEASE, POD};
 use everynode_store::{Change, KeyValue, Revision};
 use tokio::sync::watch;
 
 use super::{Delivery, EventKind, Filter, Start, Topic, WatchOptions, Watcher};
+use crate::catalogue::built_in;
 
 const OPTIONS: WatchOptions = WatchOptions { bookmarks: false, timeout: None, bookmark_every: Duration::from_secs(60) };
 
@@ -26,7 +27,7 @@ fn change(topic: &Topic, key: &str, revision: u64, before: Option<(&str, u64)>, 
 }
 
 fn filter(kind: &everynode_api::kinds::Kind, labels: &str, fields: &str) -> Filter {
-    Filter::parse(find(&kind.group, &kind.plural).unwrap(), None, labels, fields).unwrap()
+    Filter::parse(built_in::find(&kind.group, &kind.plural).unwrap(), None, labels, fields).unwrap()
 }
 
 fn open(topic: &Arc<Topic>, filter: Filter, after: u64) -> (Watcher, watch::Sender<u64>) {
@@ -58,7 +59,7 @@ fn bound(node: &str) -> String {
 
 #[tokio::test]
 async fn watchers_of_a_node_hear_of_its_pods_only() {
-    let topic = Topic::new("pods");
+    let topic = Topic::new((&built_in::POD).into());
     let (mut first, _hub) = open(&topic, filter(&POD, "", "spec.nodeName=n1"), 0);
     let (mut second, _hub2) = open(&topic, filter(&POD, "", "spec.nodeName=n2"), 0);
     change(&topic, "/registry/pods/x/a", 1, None, Some(&bound("")));
@@ -70,7 +71,7 @@ async fn watchers_of_a_node_hear_of_its_pods_only() {
 
 #[tokio::test]
 async fn labels_enter_and_leave() {
-    let topic = Topic::new("pods");
+    let topic = Topic::new((&built_in::POD).into());
     let (mut watcher, _hub) = open(&topic, filter(&POD, "a=1", ""), 0);
     let labelled = |value: &str| format!("{{\"metadata\":{{\"labels\":{{\"a\":\"{value}\"}}}}}}");
     let key = "/registry/pods/x/a";
@@ -83,7 +84,7 @@ async fn labels_enter_and_leave() {
 
 #[tokio::test]
 async fn falling_behind_the_buffer_is_reported() {
-    let topic = Topic::new("leases");
+    let topic = Topic::new((&built_in::LEASE).into());
     let (mut slow, _hub) = open(&topic, filter(&LEASE, "", ""), 0);
     let (mut slower, _hub2) = open(&topic, filter(&LEASE, "", ""), 0);
     let key = "/registry/leases/x/a";
@@ -103,7 +104,7 @@ async fn falling_behind_the_buffer_is_reported() {
 
 #[tokio::test]
 async fn a_frame_is_encoded_once() {
-    let topic = Topic::new("pods");
+    let topic = Topic::new((&built_in::POD).into());
     let (mut first, _hub) = open(&topic, filter(&POD, "", ""), 0);
     let (mut second, _hub2) = open(&topic, filter(&POD, "", ""), 0);
     change(&topic, "/registry/pods/x/a", 7, None, Some("{\"metadata\":{\"name\":\"a\"}}"));
@@ -122,7 +123,7 @@ async fn a_frame_is_encoded_once() {
 
 #[tokio::test(start_paused = true)]
 async fn bookmarks_come_and_the_watch_ends() {
-    let topic = Topic::new("pods");
+    let topic = Topic::new((&built_in::POD).into());
     let hub = watch::Sender::new(5);
     let options = WatchOptions {
         bookmarks: true,

@@ -10,20 +10,18 @@ use everynode_store::{Change, Key, KeyValue};
 use super::event::{Event, Item};
 use super::filter::{Filter, Route};
 use super::queue::Queue;
+use crate::catalogue::RowRef;
 use crate::keys;
 
-/// Events kept for watchers that resume: at most this many …
-const RING_EVENTS_MAX: usize = 32_768;
-/// … (fewer of what is written all the time and hardly watched: 5,000 nodes renew 500 leases a second) …
-const RING_EVENTS_MAX_OF_NOISE: usize = 2_048;
-/// … and at most so many bytes of objects (per kind).
+/// Events kept for watchers that resume are at most so many bytes of objects (per kind), and as many
+/// as the kind's row says.
 const RING_BYTES_MAX: usize = 24 << 20;
 /// Frames are kept for the newest events only.
 const FRAMES_KEPT: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Topic {
-    pub(crate) storage: &'static str,
+    pub(crate) row: RowRef,
     state: Mutex<State>,
     /// Whether pods are indexed by node: their traits are then read before the lock is taken.
     indexed: AtomicBool,
@@ -61,13 +59,9 @@ pub(crate) struct Registration {
 }
 
 impl Topic {
-    pub(crate) fn new(storage: &'static str) -> Arc<Topic> {
-        let ring_max = match storage {
-            keys::LEASES | "events" => RING_EVENTS_MAX_OF_NOISE,
-            _ => RING_EVENTS_MAX,
-        };
-        let state = Mutex::new(State { ring_max, ..State::default() });
-        Arc::new(Topic { storage, state, indexed: AtomicBool::new(false) })
+    pub(crate) fn new(row: RowRef) -> Arc<Topic> {
+        let state = Mutex::new(State { ring_max: row.history_events_max, ..State::default() });
+        Arc::new(Topic { row, state, indexed: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -94,14 +88,14 @@ impl Topic {
         if change.revision.0 <= self.lock().floor {
             return;
         }
-        let item = |kv: &Option<KeyValue>| kv.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
+        let item = |kv: &Option<KeyValue>| kv.clone().map(|kv| Arc::new(Item::new(&self.row, kv)));
         let event = Event::new(change.revision.0, item(&change.value), item(&change.previous));
         self.lock().remember(&Arc::new(event));
     }
 
     /// Takes in one change and tells those whom it concerns.
     pub(crate) fn apply(&self, change: &Change) {
-        let current = change.value.clone().map(|kv| Arc::new(Item::new(self.storage, kv)));
+        let current = change.value.clone().map(|kv| Arc::new(Item::new(&self.row, kv)));
         if self.indexed.load(Ordering::Relaxed) {
             current.as_ref().map(|item| item.selectable());
         }
@@ -118,13 +112,13 @@ impl Topic {
     /// The state before a change: what was held if it is that, so that its traits need no second reading.
     fn before(&self, before: &KeyValue, held: Option<Arc<Item>>) -> Arc<Item> {
         let held = held.filter(|item| item.kv.modified == before.modified);
-        held.unwrap_or_else(|| Arc::new(Item::new(self.storage, before.clone())))
+        held.unwrap_or_else(|| Arc::new(Item::new(&self.row, before.clone())))
     }
 
     /// The item for a key-value, with its cached traits if this is the current state.
     pub(crate) fn item(&self, kv: KeyValue) -> Arc<Item> {
         let known = self.lock().objects.get(&kv.key).filter(|item| item.kv.modified == kv.modified).cloned();
-        known.unwrap_or_else(|| Arc::new(Item::new(self.storage, kv)))
+        known.unwrap_or_else(|| Arc::new(Item::new(&self.row, kv)))
     }
 
     /// The items for a page of a list, with one lock for all.
@@ -132,7 +126,7 @@ impl Topic {
         let state = self.lock();
         let item = |kv: KeyValue| match state.objects.get(&kv.key).filter(|item| item.kv.modified == kv.modified) {
             Some(item) => item.clone(),
-            None => Arc::new(Item::new(self.storage, kv)),
+            None => Arc::new(Item::new(&self.row, kv)),
         };
         page.into_iter().map(item).collect()
     }
@@ -146,7 +140,7 @@ impl Topic {
 
     /// What the filter matches now, in key order.
     pub(crate) fn select(&self, filter: &Filter) -> Vec<Arc<Item>> {
-        let candidates = self.lock().candidates(self.storage, filter);
+        let candidates = self.lock().candidates(&self.row.storage, filter);
         // The filter may have to read objects: outside the lock.
         candidates.into_iter().filter(|item| filter.matches(item)).collect()
     }
@@ -182,7 +176,7 @@ impl Topic {
     /// Registers a watcher for everything after now; what there is now comes along.
     pub(crate) fn begin(&self, filter: &Filter) -> (Registration, Vec<Arc<Item>>) {
         let mut state = self.lock();
-        let candidates = state.candidates(self.storage, filter);
+        let candidates = state.candidates(&self.row.storage, filter);
         (state.register(filter.route()), candidates)
     }
 

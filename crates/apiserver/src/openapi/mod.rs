@@ -11,11 +11,11 @@ mod schema;
 mod tests;
 mod written;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::PoisonError;
 
 use serde_json::{Map, Value, json};
 
+use crate::catalogue::Rows;
 use crate::discovery::resources::{GroupVersion, group_versions};
 use crate::discovery::{Answer, content_hash};
 
@@ -46,20 +46,20 @@ impl Dialect {
 
 /// Answers `/openapi/v2`, `/openapi/v3` and `/openapi/v3/…`; `None` where there is no document. The query (`hash=…`)
 /// only makes URLs differ; there is one document per path.
-pub(crate) fn respond(path: &str, _query: &str, accept: &str) -> Option<Answer> {
+pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
     let path = path.trim_end_matches('/');
     let mut asked = accept.split(',').map(|choice| choice.split(';').next().unwrap_or_default().trim());
     let wants_protobuf = asked.any(|media| [PROTOBUF, PROTOBUF_ASKED].contains(&media));
     match path.strip_prefix("/openapi/")? {
         "v2" if wants_protobuf => {
-            cached("v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2()).into())))
+            cached(rows, "v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2(rows)).into())))
         }
-        "v2" => cached("v2", || Some(Answer::json("application/json", &v2()))),
-        "v3" => cached("v3", || Some(Answer::json("application/json", &index()))),
+        "v2" => cached(rows, "v2", || Some(Answer::json("application/json", &v2(rows)))),
+        "v3" => cached(rows, "v3", || Some(Answer::json("application/json", &index(rows)))),
         rest => {
             let wanted = rest.strip_prefix("v3/")?.to_owned();
-            cached(rest, || {
-                let version = group_versions().into_iter().find(|version| version.path()[1..] == wanted)?;
+            cached(rows, rest, || {
+                let version = group_versions(rows).into_iter().find(|version| version.path()[1..] == wanted)?;
                 Some(Answer::json("application/json", &v3(&version)))
             })
         }
@@ -67,10 +67,9 @@ pub(crate) fn respond(path: &str, _query: &str, accept: &str) -> Option<Answer> 
 }
 
 /// The kept answers: at most one per document, whatever is asked.
-fn cached(name: &str, make: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
-    static ANSWERS: OnceLock<Mutex<BTreeMap<String, Answer>>> = OnceLock::new();
+fn cached(rows: &Rows, name: &str, make: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
     // A panic in `make` leaves the map as it was.
-    let mut answers = ANSWERS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut answers = rows.openapi.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(answer) = answers.get(name) {
         return Some(answer.clone());
     }
@@ -80,8 +79,8 @@ fn cached(name: &str, make: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
 }
 
 /// Where each group and version's document is. The hash changes with the data that the documents are made of.
-fn index() -> Value {
-    let versions = group_versions();
+fn index(rows: &Rows) -> Value {
+    let versions = group_versions(rows);
     let hash = content_hash(format!("{}{}{versions:?}", env!("CARGO_PKG_VERSION"), schema::DOCS).as_bytes());
     let mut paths = Map::new();
     for version in versions {
@@ -108,8 +107,8 @@ fn v3(version: &GroupVersion) -> Value {
     })
 }
 
-fn v2() -> Value {
-    let operations: Vec<_> = group_versions().iter().flat_map(paths::operations).collect();
+fn v2(rows: &Rows) -> Value {
+    let operations: Vec<_> = group_versions(rows).iter().flat_map(paths::operations).collect();
     let roots = operations.iter().flat_map(|operation| operation.definitions());
     let definitions = schema::closure(roots.collect(), Dialect::V2);
     json!({

@@ -132,7 +132,7 @@ impl Place<'_> {
     }
 
     fn definition(&self) -> Option<String> {
-        definition(self.resource.body)
+        definition(&self.resource.body)
     }
 
     fn list_definition(&self) -> Option<String> {
@@ -162,19 +162,19 @@ impl Place<'_> {
             }
             _ => return None,
         };
-        Some(self.make(path, method, action, verb, "", self.resource.body, (request, response), query))
+        Some(self.make(path, method, action, verb, "", self.resource.body.clone(), (request, response), query))
     }
 
     fn list_all(&self) -> Operation {
         let path = format!("{}/{}", self.version.path(), self.resource.plural);
         let query = [&[PRETTY], LIST].concat();
         let bodies = (None, self.list_definition());
-        self.make(path, "get", "list", "list", "ForAllNamespaces", self.resource.body, bodies, query)
+        self.make(path, "get", "list", "list", "ForAllNamespaces", self.resource.body.clone(), bodies, query)
     }
 
     fn sub_operation(&self, sub: &Subresource, verb: &str) -> Option<Operation> {
         let path = format!("{}/{{name}}/{}", self.collection(), sub.name);
-        let body = definition(sub.body);
+        let body = definition(&sub.body);
         let write = [PRETTY, DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
         let streams = matches!(sub.name, "exec" | "attach" | "portforward");
         let (method, action, request, response, query) = match verb {
@@ -188,7 +188,7 @@ impl Place<'_> {
             _ => return None,
         };
         let suffix = capitalised(sub.name);
-        Some(self.make(path, method, action, verb, &suffix, sub.body, (request, response), query))
+        Some(self.make(path, method, action, verb, &suffix, sub.body.clone(), (request, response), query))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one constructor for the two callers above")]
@@ -204,7 +204,7 @@ impl Place<'_> {
         query: Vec<Parameter>,
     ) -> Operation {
         let group = self.version.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
-        let version = capitalised(self.version.version);
+        let version = capitalised(&self.version.version);
         let verb = match (action, verb) {
             ("connect", _) => format!("connect{}", capitalised(method)),
             (_, "get") => "read".into(),
@@ -224,6 +224,6 @@ fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
 }
 
-fn definition(body: Body) -> Option<String> {
-    types().of_kind(&body.api_version(), body.kind).map(|definition| definition.name.clone())
+fn definition(body: &Body) -> Option<String> {
+    types().of_kind(&body.api_version(), &body.kind).map(|definition| definition.name.clone())
 }

@@ -52,7 +52,7 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
         "tags": [operation.tag],
         "description": format!("{} {}", operation.action, operation.body.kind),
         "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": kind_of(&operation.body.api_version(), operation.body.kind),
+        "x-kubernetes-group-version-kind": kind_of(&operation.body.api_version(), &operation.body.kind),
     });
     let mut parameters: Vec<Value> = operation.query.iter().map(|query| parameter(*query, "query", dialect)).collect();
     match dialect {

@@ -2,7 +2,6 @@
 //!
 //! The agent's path and query are made from these values; no text of the request gets there.
 
-use everynode_api::kinds::{KindInfo, NODE, POD};
 use everynode_api::percent;
 
 /// What the agent of a node is asked for.
@@ -56,14 +55,6 @@ pub(crate) struct Streams {
     pub(crate) stdout: bool,
     pub(crate) stderr: bool,
     pub(crate) tty: bool,
-}
-
-/// The subresources of pods that their node's agent answers.
-const OF_PODS: [&str; 4] = ["log", "exec", "attach", "portforward"];
-
-/// Whether a subresource is answered by a node's agent.
-pub(crate) fn is_connect(info: &KindInfo, subresource: &str) -> bool {
-    (info.kind == POD && OF_PODS.contains(&subresource)) || (info.kind == NODE && subresource == "proxy")
 }
 
 /// A pod as its agent must know it: by name and uid, so that none of the same name is taken for it.

@@ -6,11 +6,12 @@
 pub(crate) mod connect;
 pub(crate) mod options;
 
-use everynode_api::kinds::{KindInfo, NAMESPACE};
+use everynode_api::kinds::NAMESPACE;
 use everynode_api::selector::FieldSelector;
 use everynode_api::status::Status;
 
 use crate::auth::authorize::Attributes;
+use crate::catalogue::Action;
 use crate::hub::Filter;
 use crate::registry::Target;
 use connect::Connect;
@@ -95,12 +96,13 @@ impl Operation {
 
     /// Whether it is answered by a node.
     pub(crate) fn is_connect(&self) -> bool {
-        connect::is_connect(self.target.info, self.target.subresource)
+        self.target.info.action(self.target.subresource) == Some(Action::Connect)
     }
 
     /// What the authorisers are asked.
     pub(crate) fn attributes(&self) -> Attributes {
-        let Target { info: KindInfo { kind, .. }, namespace, name, subresource } = &self.target;
+        let Target { info, namespace, name, subresource } = &self.target;
+        let kind = &info.kind;
         let name = match self.connect() {
             Some(Connect::Proxy { named, .. }) => named,
             _ => name,

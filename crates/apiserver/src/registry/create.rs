@@ -1,14 +1,14 @@
 //! Create.
 
-use everynode_api::kinds::EVENT;
+use everynode_api::kinds::{EVENT, POD};
 use everynode_api::status::Status;
 use everynode_store::{Condition, Durability, KeyValue, Outcome, Transaction, Write};
 use serde_json::Value;
 
 use super::claims::{self, Claim};
-use super::strategy::{self, Strategy};
+use super::strategy::Strategy;
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, store_failure};
-use crate::{keys, object, schema, stored};
+use crate::{object, schema, stored};
 
 /// Attempts to find a free generated name (DS-C60).
 const NAME_ATTEMPTS: usize = 8;
@@ -18,9 +18,9 @@ const GENERATED_BASE_MAX: usize = 58;
 impl Registry {
     /// Creates an object.
     pub(crate) async fn create(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
-        let value = decode(&target.info.kind, body, caller)?;
+        let value = decode(&*target.info, body, caller)?;
         let (mut value, generated) = self.name_and_place(target, value)?;
-        schema::default(target.info, &mut value);
+        schema::default(&target.info, &mut value);
         if generated {
             // A name that admission and the kind's own beginnings can use; it changes if it is taken.
             let name = self.generated_name(object::meta(&value, "generateName"));
@@ -30,9 +30,9 @@ impl Registry {
         let mut namespace = self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
         if caller.warnings.is_some() {
-            caller.warn(schema::warnings::on_create(target.info, &value));
+            caller.warn(schema::warnings::on_create(&target.info, &value));
         }
-        let strategy = strategy::of(target.info);
+        let strategy = target.info.strategy;
         let base = object::meta(&value, "generateName").to_owned();
         for attempt in 1.. {
             if generated && attempt > 1 {
@@ -90,7 +90,7 @@ impl Registry {
         }
         object::set_meta(value, "uid", self.env.uid());
         object::set_meta(value, "creationTimestamp", self.env.now_text());
-        let strategy = strategy::of(target.info);
+        let strategy = target.info.strategy;
         if strategy.counts_generations() {
             object::set_meta(value, "generation", 1);
         }
@@ -107,10 +107,10 @@ impl Registry {
         namespace: &mut Option<Condition>,
     ) -> Result<Reply, Status> {
         let name = object::meta(value, "name");
-        let errors = schema::validate_create(target.info, value);
+        let errors = schema::validate_create(&target.info, value);
         if !errors.is_empty() {
             // As in Kubernetes, events go by their older name there.
-            let kind = if super::events::is_converted(target.info) { &EVENT } else { &target.info.kind };
+            let kind = if target.info.is_converted() { &EVENT } else { &target.info.kind };
             return Err(Status::invalid(kind, name, &errors));
         }
         let target = &Target { name: name.to_owned(), ..target.clone() };
@@ -146,8 +146,8 @@ impl Registry {
         let key = target.key();
         let (value, mut room) = self.room_for_new(target, value).await?;
         let value = &*value;
-        let bytes = match super::events::is_converted(target.info) {
-            true => stored::encode(&super::events::to_stored(target.info, value.clone())),
+        let bytes = match target.info.is_converted() {
+            true => stored::encode(&super::events::to_stored(&target.info, value.clone())),
             false => stored::encode(value),
         };
         let mut transaction = Transaction {
@@ -165,7 +165,7 @@ impl Registry {
         match outcome {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { key, value: bytes, created: revision, modified: revision };
-                Reply::stored(201, target.info, &kv).map(Some)
+                Reply::stored(201, &target.info, &kv).map(Some)
             }
             Outcome::Refused { condition: 0, .. } => Err(Status::already_exists(&target.info.kind, &target.name)),
             Outcome::Refused { condition, current } if condition >= first_claim => self
@@ -201,7 +201,7 @@ impl Registry {
         value: &Value,
         held: &KeyValue,
     ) -> Result<bool, Status> {
-        if target.info.storage != "pods" || !super::kinds::pod::may_overtake(self, value, held)? {
+        if !target.info.is(&POD) || !super::kinds::pod::may_overtake(self, value, held)? {
             return Ok(false);
         }
         let transaction = Transaction {
@@ -257,10 +257,7 @@ pub(crate) fn place(target: &Target, value: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// Node leases may be acknowledged before their fsync (design "The store"); leader leases never.
+/// When a write of this object is acknowledged.
 pub(crate) fn durability(target: &Target) -> Durability {
-    match target.info.storage == keys::LEASES && target.namespace == "kube-node-lease" {
-        true => Durability::Relaxed,
-        false => Durability::Fsync,
-    }
+    (target.info.durability)(&target.namespace)
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::create::durability;
 use super::read::ListOptions;
-use super::strategy::{self, Grace};
+use super::strategy::Grace;
 use super::update::{Attempt, Read};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS};
 use crate::hub::Filter;
@@ -128,7 +128,7 @@ impl Registry {
         kv: &KeyValue,
         old: Value,
     ) -> Result<Attempt, Status> {
-        let strategy = strategy::of(target.info);
+        let strategy = target.info.strategy;
         let grace = strategy.grace(&old, options.grace_period_seconds);
         // The way of most: no copy of the object is needed to see that nothing holds it.
         let at_once = matches!(grace, Grace::Immediate | Grace::Seconds(0)) && !is_held(&old, options);
@@ -178,7 +178,7 @@ impl Registry {
         if !is_deletable_collection(target) {
             return Err(Status::method_not_allowed());
         }
-        let page = self.list(target.info, &ListOptions { filter, ..ListOptions::everything() }).await?;
+        let page = self.list(&target.info, &ListOptions { filter, ..ListOptions::everything() }).await?;
         for item in &page.items {
             let (namespace, name) = item.namespace_and_name();
             let one = Target { namespace: namespace.into(), name: name.into(), ..target.clone() };
@@ -188,7 +188,7 @@ impl Registry {
                 Err(status) => return Err(status),
             }
         }
-        let json = super::read::list_body(target.info, &page)?;
+        let json = super::read::list_body(&target.info, &page)?;
         Ok(Reply { code: 200, json, is_object: false })
     }
 }
@@ -197,7 +197,7 @@ impl Registry {
 fn is_deletable_collection(target: &Target) -> bool {
     match target.info.kind.namespaced {
         true => !target.namespace.is_empty(),
-        false => target.info.storage != "namespaces",
+        false => target.info.verbs.contains(&"deletecollection"),
     }
 }
 

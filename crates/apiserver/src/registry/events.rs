@@ -1,11 +1,11 @@
 //! Events exist once, as core v1; `events.k8s.io/v1` is another way to write the same (DS-I44).
 
-use everynode_api::kinds::{EVENT, EVENTS_EVENT, KindInfo, find};
 use everynode_api::status::Status;
 use everynode_store::{Durability, Transaction, Write, prefix_range};
 use serde_json::{Map, Value};
 
 use super::{Caller, Registry, Target, store_failure};
+use crate::catalogue::{Row, built_in};
 use crate::keys;
 
 /// (core name, events.k8s.io name) of members that only change their name.
@@ -19,22 +19,17 @@ const RENAMED: [(&str, &str); 7] = [
     ("reportingComponent", "reportingController"),
 ];
 
-/// Whether objects of this kind are stored in another kind's form.
-pub(crate) fn is_converted(info: &KindInfo) -> bool {
-    info.kind == EVENTS_EVENT
-}
-
 /// From the form of the kind asked for to the stored form.
-pub(crate) fn to_stored(info: &KindInfo, value: Value) -> Value {
-    match is_converted(info) {
+pub(crate) fn to_stored(info: &Row, value: Value) -> Value {
+    match info.is_converted() {
         true => rename(value, "v1", |name| RENAMED.iter().find(|(_, new)| *new == name).map(|(core, _)| *core)),
         false => value,
     }
 }
 
 /// From the stored form to the form of the kind asked for.
-pub(crate) fn to_external(info: &KindInfo, value: Value) -> Value {
-    match is_converted(info) {
+pub(crate) fn to_external(info: &Row, value: Value) -> Value {
+    match info.is_converted() {
         true => rename(value, "events.k8s.io/v1", |name| {
             RENAMED.iter().find(|(core, _)| *core == name).map(|(_, new)| *new)
         }),
@@ -54,8 +49,8 @@ fn rename(value: Value, api_version: &str, other: impl Fn(&str) -> Option<&'stat
 ///
 /// # Errors
 /// 400: the selector names a member of the other form.
-pub(crate) fn stored_field_selector(info: &KindInfo, text: &str) -> Result<String, Status> {
-    if !is_converted(info) {
+pub(crate) fn stored_field_selector(info: &Row, text: &str) -> Result<String, Status> {
+    if !info.is_converted() {
         return Ok(text.to_owned());
     }
     let mut terms = text.split(',').map(|term| term.split(['=', '!']).next().unwrap_or("").trim());
@@ -73,7 +68,7 @@ impl Registry {
     /// Removes the events of a namespace that is about to go: who makes it again shall not meet them.
     /// None can come in any more.
     pub(super) async fn remove_events(&self, caller: &Caller<'_>, namespace: &Target) -> Result<(), Status> {
-        let Some(info) = find(&EVENT.group, &EVENT.plural) else { return Ok(()) };
+        let info = &built_in::EVENT;
         let range = prefix_range(&keys::collection(info, Some(&namespace.name)));
         loop {
             let page = self.store.range(&range, None, BATCH).map_err(|error| store_failure(&error))?;
@@ -95,7 +90,7 @@ mod tests {
 
     #[test]
     fn both_forms_say_the_same() {
-        let info = find("events.k8s.io", "events").unwrap();
+        let info = built_in::find("events.k8s.io", "events").unwrap();
         let core = json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "a"}, "message": "m", "reason": "r"});
         let other = to_external(info, core.clone());
         assert_eq!(

@@ -4,7 +4,6 @@
 //! disrupted, in one write onto the state that was read. The controller, which writes only onto what it has seen, too,
 //! never loses that note.
 
-use everynode_api::kinds::{POD_DISRUPTION_BUDGET, find};
 use everynode_api::selector::{LabelSelector, Selector};
 use everynode_api::status::Status;
 use everynode_store::KeyValue;
@@ -14,7 +13,8 @@ use super::delete::DeleteOptions;
 use super::kinds::pod::is_terminal;
 use super::subresource::success;
 use super::update::{Attempt, Read};
-use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, strategy};
+use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS};
+use crate::catalogue::built_in;
 use crate::object::{self, at, items, text};
 
 /// Evictions of one budget that have not shown yet; more are refused.
@@ -64,7 +64,7 @@ impl Registry {
                                    "message": "Eviction API: evicting"});
             object::set_condition(&mut new, condition, &self.env.now_text());
             if let Attempt::Done(_) =
-                self.write(caller, target, strategy::of(target.info), new, Read::whole(&kv, old)).await?
+                self.write(caller, target, target.info.strategy, new, Read::whole(&kv, old)).await?
             {
                 return Ok(());
             }
@@ -87,7 +87,7 @@ impl Registry {
             let mut new = budget.value.clone();
             object::remove_meta(&mut new, "resourceVersion");
             self.take_one(&mut new, &target.name);
-            let strategy = strategy::of(budget.target.info);
+            let strategy = budget.target.info.strategy;
             let written =
                 self.write(caller, &budget.target, strategy, new, Read::whole(&budget.kv, budget.value)).await?;
             if let Attempt::Done(_) = written {
@@ -110,13 +110,12 @@ impl Registry {
     }
 
     fn budgets(&self, target: &Target, pod: &Value) -> Result<Vec<Budget>, Status> {
-        let kind = &POD_DISRUPTION_BUDGET;
-        let Some(info) = find(&kind.group, &kind.plural) else { return Ok(Vec::new()) };
+        let info = &built_in::POD_DISRUPTION_BUDGET;
         let filter = crate::hub::Filter::parse(info, Some(target.namespace.clone()), "", "")?;
         let mut found = Vec::new();
         for item in self.topic(info)?.select(&filter) {
             let name = item.namespace_and_name().1.to_owned();
-            let budget = Target { info, name, namespace: target.namespace.clone(), subresource: "" };
+            let budget = Target { info: info.into(), name, namespace: target.namespace.clone(), subresource: "" };
             let (kv, value) = match self.current_value(&budget) {
                 Err(status) if status.is_not_found() => continue,
                 found => found?,

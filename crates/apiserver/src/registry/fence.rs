@@ -5,7 +5,7 @@
 //! all the time: a transaction that met one looks again, and only another holder or another transition refuses it.
 
 use everynode_api::fence::{Fence, LOST};
-use everynode_api::kinds::{LEASE, find};
+use everynode_api::kinds::LEASE;
 use everynode_api::status::Status;
 use everynode_store::{Condition, KeyValue, Outcome, Transaction};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::create::durability;
 use super::{Caller, Registry, Target, WRITE_ATTEMPTS, store_failure};
 use crate::auth::authorize::{self, Attributes};
+use crate::catalogue::built_in;
 use crate::stored;
 
 /// What a lease says about who leads.
@@ -57,9 +58,9 @@ impl Registry {
 
     /// The lease is still what it is now, which is what the fence says.
     fn condition(&self, caller: &Caller<'_>, target: &Target, fence: &Fence) -> Result<Condition, Status> {
-        let info = find(&LEASE.group, &LEASE.plural).ok_or_else(Status::no_such_path)?;
+        let info = &built_in::LEASE;
         let [namespace, name] = [fence.namespace(), fence.name()].map(str::to_owned);
-        let lease = Target { info, namespace, name, subresource: "" };
+        let lease = Target { info: info.into(), namespace, name, subresource: "" };
         if durability(&lease) != everynode_store::Durability::Fsync {
             return Err(Status::bad_request("leases of nodes do not outlive a crash: nobody can lead by them"));
         }

@@ -6,19 +6,19 @@
 //! Reading order: this file, [`strategy`], [`create`], [`update`], [`delete`], [`read`],
 //! [`subresource`], then `kinds/` for what is special.
 
-mod admission;
+pub(crate) mod admission;
 pub(crate) mod claims;
 mod create;
 mod delete;
 mod events;
 mod eviction;
 mod fence;
-mod kinds;
+pub(crate) mod kinds;
 pub(crate) mod node_keys;
 mod patch;
 pub(crate) mod read;
 pub(crate) mod rooms;
-mod strategy;
+pub(crate) mod strategy;
 mod subresource;
 mod token_request;
 mod update;
@@ -27,15 +27,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use everynode_api::fence::Fence;
-use everynode_api::kinds::{Kind, KindInfo};
 use everynode_api::status::Status;
 use everynode_store::{Health, KeyValue, Store, StoreError};
 use serde_json::Value;
 
 use crate::auth::User;
+use crate::catalogue::{Catalogue, Row, RowRef};
 use crate::env::Env;
 use crate::hub::Hub;
-use crate::schema::{FieldValidation, Media};
+use crate::schema::{self, FieldValidation, Media};
 use crate::{keys, stored};
 
 pub(crate) use delete::{DeleteOptions, propagation};
@@ -48,6 +48,8 @@ pub(crate) const WRITE_ATTEMPTS: usize = 6;
 
 /// Stored objects and everything that can be done to them.
 pub(crate) struct Registry {
+    /// What is served.
+    pub(crate) catalogue: Catalogue,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) env: Env,
@@ -74,7 +76,7 @@ pub(crate) struct Settings {
 /// Which object or collection, of which kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) info: &'static KindInfo,
+    pub(crate) info: RowRef,
     /// Empty for cluster-scoped kinds and for all namespaces.
     pub(crate) namespace: String,
     /// Empty for collections.
@@ -84,8 +86,19 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// An object, or a collection if `name` is empty.
+    pub(crate) fn of(row: impl Into<RowRef>, namespace: &str, name: &str) -> Target {
+        Target { info: row.into(), namespace: namespace.to_owned(), name: name.to_owned(), subresource: "" }
+    }
+
+    /// Whether it is an object, or a subresource that shows one.
+    pub(crate) fn is_readable(&self) -> bool {
+        let shown = self.info.subresource(self.subresource).is_some_and(|known| known.verbs.contains(&"get"));
+        self.subresource.is_empty() || shown
+    }
+
     pub(crate) fn key(&self) -> everynode_store::Key {
-        keys::object(self.info, &self.namespace, &self.name)
+        keys::object(&self.info, &self.namespace, &self.name)
     }
 
     pub(crate) fn not_found(&self) -> Status {
@@ -147,7 +160,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// A stored object, in the form of the kind that was asked for.
-    pub(crate) fn stored(code: u16, info: &KindInfo, kv: &KeyValue) -> Result<Reply, Status> {
+    pub(crate) fn stored(code: u16, info: &Row, kv: &KeyValue) -> Result<Reply, Status> {
         Ok(Reply { code, json: read::external(info, &kv.value, kv.modified)?, is_object: true })
     }
 
@@ -174,10 +187,14 @@ impl Registry {
 }
 
 /// Decodes an object that a request carries, and warns of what it has too much.
-pub(crate) fn decode(kind: &Kind, body: Body, caller: &Caller<'_>) -> Result<Value, Status> {
+pub(crate) fn decode<'a>(
+    shape: impl Into<schema::Shape<'a>>,
+    body: Body,
+    caller: &Caller<'_>,
+) -> Result<Value, Status> {
     let (value, warnings) = match body {
-        Body::Bytes(bytes, media) => crate::schema::decode(kind, &bytes, media, caller.validation)?,
-        Body::Value(value) => crate::schema::decode_value(kind, value, caller.validation)?,
+        Body::Bytes(bytes, media) => schema::decode(shape, &bytes, media, caller.validation)?,
+        Body::Value(value) => schema::decode_value(shape, value, caller.validation)?,
     };
     caller.warn(warnings);
     Ok(value)

@@ -4,13 +4,14 @@
 //! a certificate for that name, and a certificate with another key counts for nothing: neither the join token nor a former
 //! owner's certificate make one machine of the cluster into another.
 
-use everynode_api::kinds::{NODE, find};
+use everynode_api::kinds::NODE;
 use everynode_api::status::Status;
 use everynode_store::{Condition, Durability, Key, KeyValue, Outcome, Transaction, Write};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Registry, Target, WRITE_ATTEMPTS, store_failure};
+use crate::catalogue::built_in;
 
 /// Below it lies a record for each node, by its name.
 const RECORDS: &str = "/everynode/nodekeys/";
@@ -48,7 +49,7 @@ impl Registry {
 
     /// Makes the name the key's, or says that it is another one's.
     pub(crate) async fn take_node_name(&self, node: &str, key: &str, claimant: Claimant) -> Result<(), Status> {
-        let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
+        let info = &built_in::NODE;
         let object = crate::keys::object(info, "", node);
         for _ in 0..WRITE_ATTEMPTS {
             let held = self.node_key(node)?;

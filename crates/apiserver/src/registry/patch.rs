@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, Decoded, decode, strict_error};
+use everynode_api::kinds::POD;
 use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
 use everynode_store::KeyValue;
@@ -46,20 +47,20 @@ impl Registry {
         }
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old, spec) = self.read_for(target, form, &patch)?;
-            let shown = events::to_external(target.info, old.clone());
+            let shown = events::to_external(&target.info, old.clone());
             let before = object::meta(&shown, "resourceVersion").to_owned();
-            let patched = patching::apply(target.info, form, &patch, shown)?;
+            let patched = patching::apply(&target.info, form, &patch, shown)?;
             // A patch that names a resourceVersion insists on it; otherwise it carries the one that
             // was read.
             let insists = object::meta(&patched, "resourceVersion") != before;
-            let decoded = schema::decode_value(&target.info.kind, patched, caller.validation);
+            let decoded = schema::decode_value(&*target.info, patched, caller.validation);
             let (new, warnings) = decoded.map_err(|refusal| match patching::reason(&refusal) {
                 Some(reason) => self.unreadable(target, form, &patch, reason.to_owned()),
                 None => refusal,
             })?;
             caller.warn(warnings);
             check_name(target, &new)?;
-            let new = events::to_stored(target.info, new);
+            let new = events::to_stored(&target.info, new);
             let read = Read { kv: &kv, old, spec };
             match self.write_over(caller, target, new, read).await {
                 Ok(Attempt::Done(reply)) => return Ok(reply),
@@ -95,7 +96,7 @@ impl Registry {
     fn unreadable(&self, target: &Target, form: PatchType, patch: &Value, reason: String) -> Status {
         let patched = self
             .current_value(target)
-            .and_then(|(_, old)| patching::apply(target.info, form, patch, events::to_external(target.info, old)));
+            .and_then(|(_, old)| patching::apply(&target.info, form, patch, events::to_external(&target.info, old)));
         let shown = patched.map(|patched| patched.to_string()).unwrap_or_default();
         patching::unreadable(form, patch, &shown, &reason)
     }
@@ -103,7 +104,7 @@ impl Registry {
 
 /// Whether a patch can change nothing but metadata and status, of a pod.
 fn reports_only(target: &Target, form: PatchType, patch: &Value) -> bool {
-    let of_status = target.info.storage == "pods" && target.subresource == "status";
+    let of_status = target.info.is(&POD) && target.subresource == "status";
     let form = matches!(form, PatchType::Strategic | PatchType::Merge);
     let members = patch.as_object().map(|patch| patch.keys().all(|key| key == "status" || key == "metadata"));
     of_status && form && members.unwrap_or(false)

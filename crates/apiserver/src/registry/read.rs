@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_api::canonical;
-use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
 use everynode_store::{Key, Range, Revision, prefix_range};
 use serde::{Deserialize, Serialize};
 
 use super::{Registry, Reply, Target, events, store_failure};
+use crate::catalogue::Row;
 use crate::hub::{Filter, Item, Start, Topic, WatchOptions, Watcher};
 use crate::stored;
 use everynode_common::base64;
@@ -73,15 +73,15 @@ pub(crate) struct WatchParameters {
 impl Registry {
     /// One object, from the newest state.
     pub(crate) fn get(&self, target: &Target) -> Result<Reply, Status> {
-        Reply::stored(200, target.info, &self.current(target)?)
+        Reply::stored(200, &target.info, &self.current(target)?)
     }
 
-    pub(crate) fn topic(&self, info: &KindInfo) -> Result<&Arc<Topic>, Status> {
-        self.hub.topic(info.storage).ok_or_else(Status::no_such_path)
+    pub(crate) fn topic(&self, info: &Row) -> Result<&Arc<Topic>, Status> {
+        self.hub.topic(&info.storage).ok_or_else(Status::no_such_path)
     }
 
     /// One page of a list.
-    pub(crate) async fn list(&self, info: &'static KindInfo, options: &ListOptions) -> Result<ListPage, Status> {
+    pub(crate) async fn list(&self, info: &Row, options: &ListOptions) -> Result<ListPage, Status> {
         let topic = self.topic(info)?;
         let newest = !matches!(options.at, At::Exactly(_)) && options.continue_token.is_none();
         if newest && options.filter.node().is_some() {
@@ -106,7 +106,7 @@ impl Registry {
     }
 
     /// How many objects a list may read at most.
-    pub(crate) fn list_size(&self, info: &'static KindInfo, options: &ListOptions) -> Result<usize, Status> {
+    pub(crate) fn list_size(&self, info: &Row, options: &ListOptions) -> Result<usize, Status> {
         let narrow = options.filter.key(info).is_some() || options.filter.node().is_some();
         let limit = if options.limit == 0 { LIMIT_MAX } else { options.limit.min(LIMIT_MAX) };
         match (narrow, &options.filter.namespace) {
@@ -197,7 +197,7 @@ impl Registry {
     }
 
     /// Opens a watch (DS-I33, DS-I35).
-    pub(crate) async fn watch(&self, info: &'static KindInfo, parameters: WatchParameters) -> Result<Watcher, Status> {
+    pub(crate) async fn watch(&self, info: &Row, parameters: WatchParameters) -> Result<Watcher, Status> {
         let topic = self.topic(info)?;
         let start = match (parameters.resource_version, parameters.send_initial_events) {
             (_, Some(true)) => Start::Everything { marked: true },
@@ -241,7 +241,7 @@ struct Place {
 }
 
 impl Place {
-    fn of(info: &KindInfo, options: &ListOptions) -> Result<Place, Status> {
+    fn of(info: &Row, options: &ListOptions) -> Result<Place, Status> {
         let prefix = options.filter.prefix(info);
         let Some(token) = &options.continue_token else {
             let revision = match options.at {
@@ -328,21 +328,16 @@ fn expired_token(error: everynode_store::StoreError, place: &Place, range: &Rang
 }
 
 /// A stored object in the form of the kind asked for.
-pub(crate) fn external(info: &KindInfo, value: &[u8], revision: Revision) -> Result<Bytes, Status> {
-    if !events::is_converted(info) {
+pub(crate) fn external(info: &Row, value: &[u8], revision: Revision) -> Result<Bytes, Status> {
+    if !info.is_converted() {
         return Ok(stored::splice(value, revision));
     }
     let value = events::to_external(info, stored::decode(value, revision)?);
     serde_json::to_vec(&value).map(Bytes::from).map_err(|error| stored::corrupt(&error))
 }
 
-/// Whether objects of this kind are shown in another form than they are stored in.
-pub(crate) fn is_converted(info: &KindInfo) -> bool {
-    events::is_converted(info)
-}
-
 /// The `…List` object of a page, assembled from stored bytes.
-pub(crate) fn list_body(info: &KindInfo, page: &ListPage) -> Result<Bytes, Status> {
+pub(crate) fn list_body(info: &Row, page: &ListPage) -> Result<Bytes, Status> {
     let size: usize = page.items.iter().map(|item| item.kv.value.len() + 48).sum();
     let mut out = list_head(info, page);
     out.reserve(size);
@@ -357,23 +352,22 @@ pub(crate) fn list_body(info: &KindInfo, page: &ListPage) -> Result<Bytes, Statu
 pub(crate) const LIST_END: &[u8] = b"]}";
 
 /// A list's text up to its first item.
-pub(crate) fn list_head(info: &KindInfo, page: &ListPage) -> Vec<u8> {
-    let kind = &info.kind;
+pub(crate) fn list_head(info: &Row, page: &ListPage) -> Vec<u8> {
     let text = format!(
-        "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
-        kind.kind,
-        kind.api_version(),
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
+        info.list_kind,
+        info.kind.api_version(),
         list_meta(page)
     );
     text.into_bytes()
 }
 
 /// Appends the item at `index` to a list's text.
-pub(crate) fn push_item(out: &mut Vec<u8>, info: &KindInfo, item: &Item, index: usize) -> Result<(), Status> {
+pub(crate) fn push_item(out: &mut Vec<u8>, info: &Row, item: &Item, index: usize) -> Result<(), Status> {
     if index > 0 {
         out.push(b',');
     }
-    match events::is_converted(info) {
+    match info.is_converted() {
         true => out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?),
         false => canonical::splice_resource_version_into(out, &item.kv.value, item.kv.modified.0),
     }

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use everynode_api::kinds::{DAEMON_SET, NODE, POD, find};
+use everynode_api::kinds::POD;
 use everynode_api::status::Status;
 use everynode_api::view::Resources;
 use everynode_placement::{Needs, Occupancy, Reason, room_reasons};
@@ -31,6 +31,7 @@ use serde_json::Value;
 use self::objects::{StoredNode, StoredPod};
 use super::kinds::pod::{is_terminal, pinned_node};
 use super::{Registry, Target, store_failure};
+use crate::catalogue::built_in;
 use crate::object::{self, text};
 use crate::{keys, stored};
 
@@ -173,7 +174,7 @@ impl Rooms {
     /// Counts the pods that are stored.
     pub(crate) fn load(store: &dyn Store) -> Result<Rooms, StoreError> {
         let rooms = Rooms::default();
-        let Some(info) = find(&POD.group, &POD.plural) else { return Ok(rooms) };
+        let info = &built_in::POD;
         let page = store.range(&prefix_range(&keys::collection(info, None)), None, 0)?;
         let mut state = rooms.lock();
         for kv in page.items {
@@ -357,7 +358,7 @@ impl Registry {
         target: &Target,
         value: &'v Value,
     ) -> Result<(Cow<'v, Value>, Change<'_>), Status> {
-        let place = if target.info.storage == "pods" { place(value) } else { None };
+        let place = if target.info.is(&POD) { place(value) } else { None };
         let occupant = place.filter(|_| self.settings.exclusive_places).and_then(|node| occupant(target, node, value));
         let Some(occupant) = occupant else { return Ok((Cow::Borrowed(value), Change::default())) };
         let hold = match self.claim_room(&occupant).await? {
@@ -377,7 +378,7 @@ impl Registry {
     fn is_bound_by_its_set(&self, pod: &Value) -> Result<bool, Status> {
         let of_set = |owner: &&Value| owner["kind"] == "DaemonSet" && owner["apiVersion"] == "apps/v1";
         let Some(owner) = object::controller(pod).filter(of_set) else { return Ok(false) };
-        let Some(info) = find(&DAEMON_SET.group, &DAEMON_SET.plural) else { return Ok(false) };
+        let info = &built_in::DAEMON_SET;
         if pinned_node(pod) != place(pod) {
             return Ok(false);
         }
@@ -391,7 +392,7 @@ impl Registry {
     /// node takes its part in any case; a caller that must not overcommit it has called
     /// [`Registry::claim_room`] before.
     pub(super) fn room_change(&self, target: &Target, old: Option<&Value>, new: Option<&Value>) -> Change<'_> {
-        if target.info.storage != "pods" || !self.settings.exclusive_places {
+        if !target.info.is(&POD) || !self.settings.exclusive_places {
             return Change::default();
         }
         let places = [old, new].map(|value| value.and_then(place));
@@ -433,7 +434,7 @@ impl Registry {
     }
 
     fn stored_node(&self, name: &str) -> Result<Option<KeyValue>, Status> {
-        let Some(info) = find(&NODE.group, &NODE.plural) else { return Ok(None) };
+        let info = &built_in::NODE;
         self.store.get(&keys::object(info, "", name), None).map_err(|error| store_failure(&error))
     }
 }
@@ -453,6 +454,6 @@ fn promise(pod: &Value) -> Option<&str> {
 /// occupies nothing.
 pub(super) fn occupant(target: &Target, node: &str, pod: &Value) -> Option<Occupant> {
     let stored = StoredPod::deserialize(pod).ok()?;
-    let key = keys::object(target.info, object::meta(pod, "namespace"), object::meta(pod, "name"));
+    let key = keys::object(&target.info, object::meta(pod, "namespace"), object::meta(pod, "name"));
     Some(stored.occupant(node, &key))
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use everynode_api::kinds::KindInfo;
 use everynode_api::status::Status;
 use serde_json::Value;
 
 use super::claims::Claim;
-use super::{Registry, Settings, kinds};
+use super::{Registry, Settings};
 use crate::object;
 
 /// What deleting an object of a kind means, beyond finalizers.
@@ -98,28 +97,8 @@ pub(crate) trait Strategy: Sync {
     }
 }
 
-/// The strategy of a kind.
-pub(crate) fn of(info: &KindInfo) -> &'static dyn Strategy {
-    match info.storage {
-        "pods" => &kinds::pod::Pods,
-        "daemonsets" => &kinds::daemon_set::DaemonSets,
-        "namespaces" => &kinds::namespace::Namespaces,
-        "minions" => &kinds::node::Nodes,
-        "services/specs" => &kinds::service::Services,
-        "events" => &kinds::small::Events,
-        "secrets" => &kinds::secret::Secrets,
-        "serviceaccounts" => &kinds::small::ServiceAccounts,
-        "poddisruptionbudgets" => &kinds::small::PodDisruptionBudgets,
-        "priorityclasses" => &kinds::small::PriorityClasses,
-        "leases" => &kinds::small::Leases,
-        "services/endpoints" | "roles" | "rolebindings" | "clusterroles" | "clusterrolebindings" => {
-            &kinds::small::MadeByUpdate
-        }
-        _ => &Ordinary,
-    }
-}
-
-struct Ordinary;
+/// A kind without rules of its own.
+pub(crate) struct Ordinary;
 impl Strategy for Ordinary {}
 
 /// Makes every top-level member but status, metadata and the type what it is in `old`.

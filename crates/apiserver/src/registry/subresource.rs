@@ -7,24 +7,24 @@ use everynode_placement::Reason;
 use serde_json::{Value, json};
 
 use super::rooms::{self, Hold};
-use super::token_request::TOKEN_REQUEST;
 use super::update::{Attempt, Read};
-use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, strategy};
+use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode};
+use crate::catalogue::Action;
 use crate::object::{self, items, text};
 
 /// How refusals of a binding name what was refused.
 const BINDING: Kind = Kind::built_in("", "v1", "Binding", "pods/binding", true);
-const EVICTION: Kind = Kind::built_in("policy", "v1", "Eviction", "pods/eviction", true);
 
 /// Shapes an update of a subresource other than `status`: only its own part of `new` is taken over.
 pub(super) fn prepare(target: &Target, new: &mut Value, old: &Value) -> Result<(), Status> {
     let sent = std::mem::replace(new, old.clone());
     object::remove_meta(new, "resourceVersion");
-    match (target.info.storage, target.subresource) {
-        ("namespaces", "finalize") => object::copy_member(new, &json!({"spec": sent["spec"]}), "spec"),
+    match target.info.action(target.subresource) {
+        Some(Action::Finalize) => object::copy_member(new, &json!({"spec": sent["spec"]}), "spec"),
         // No agent acts on these yet: taking them would promise what does not happen.
-        ("pods", what @ ("ephemeralcontainers" | "resize")) => {
-            let text = format!("the subresource {what} of pods is not supported by this server yet");
+        Some(Action::Unsupported) => {
+            let (what, kind) = (target.subresource, &target.info.kind.plural);
+            let text = format!("the subresource {what} of {kind} is not supported by this server yet");
             return Err(Status::failure(405, "MethodNotAllowed", text));
         }
         _ => return Err(Status::method_not_allowed()),
@@ -40,17 +40,17 @@ impl Registry {
         target: &Target,
         body: Body,
     ) -> Result<Reply, Status> {
-        let kind = match (target.info.storage, target.subresource) {
-            ("pods", "binding") => &BINDING,
-            ("pods", "eviction") => &EVICTION,
-            ("serviceaccounts", "token") => &TOKEN_REQUEST,
+        let subresource = target.info.subresource(target.subresource).ok_or_else(Status::method_not_allowed)?;
+        let action = subresource.action;
+        let shape = match (&subresource.body, action) {
+            (Some(body), Action::Bind | Action::Evict | Action::IssueToken) => body,
             _ => return Err(Status::method_not_allowed()),
         };
-        let body = decode(kind, body, caller)?;
+        let body = decode(shape, body, caller)?;
         self.admit_below(caller, target, &body)?;
-        match target.subresource {
-            "binding" => self.bind(caller, target, &body).await,
-            "eviction" => self.evict(caller, target, &body).await,
+        match action {
+            Action::Bind => self.bind(caller, target, &body).await,
+            Action::Evict => self.evict(caller, target, &body).await,
             _ => self.token(caller, target, &body),
         }
     }
@@ -73,7 +73,7 @@ impl Registry {
             let mut hold = self.claim_for_binding(target, node, &new).await?;
             hold.iter_mut().for_each(Hold::committing);
             let read = Read::whole(&kv, old);
-            let attempt = self.write(caller, target, strategy::of(target.info), new, read).await?;
+            let attempt = self.write(caller, target, target.info.strategy, new, read).await?;
             let is_done = matches!(attempt, Attempt::Done(_));
             if let Some(hold) = hold {
                 hold.decided(is_done && !caller.dry_run);

@@ -1,7 +1,7 @@
 //! `serviceaccounts/NAME/token`: tokens on request, for an audience and a time, bound to an object (KEP-1205, KEP-2799).
 
 use everynode_api::field::{FieldError, Path};
-use everynode_api::kinds::{Kind, NODE, POD, SECRET, find};
+use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use everynode_api::time::rfc3339;
 use everynode_store::Revision;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Caller, Registry, Reply, Target};
 use crate::auth::token::{Bound, Issued, Reference, Wanted};
+use crate::catalogue::built_in;
 use crate::object::{at, items, meta, text};
 use crate::stored;
 
@@ -67,8 +68,8 @@ impl Registry {
 
     /// A node with its uid, as long as it exists.
     fn node_reference(&self, name: &str) -> Result<Reference, Status> {
-        let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
-        let target = Target { info, namespace: String::new(), name: name.into(), subresource: "" };
+        let info = &built_in::NODE;
+        let target = Target { info: info.into(), namespace: String::new(), name: name.into(), subresource: "" };
         match self.current_value(&target) {
             Ok((_, node)) => Ok(reference(&node)),
             Err(status) if status.is_not_found() => Ok(Reference { name: name.into(), uid: String::new() }),
@@ -85,18 +86,18 @@ impl Registry {
         let (version, kind) = (text(wanted, &["apiVersion"]), text(wanted, &["kind"]));
         let (name, uid) = (text(wanted, &["name"]), text(wanted, &["uid"]));
         let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let bound = match (group, kind) {
-            ("", "Pod") => &POD,
-            ("", "Secret") => &SECRET,
-            ("", "Node") => &NODE,
+        let info = match (group, kind) {
+            ("", "Pod") => &built_in::POD,
+            ("", "Secret") => &built_in::SECRET,
+            ("", "Node") => &built_in::NODE,
             _ => {
                 let text = format!("cannot bind token to object of type {group}/{version}, Kind={kind}");
                 return Err(Status::bad_request(text));
             }
         };
-        let info = find(&bound.group, &bound.plural).ok_or_else(Status::no_such_path)?;
-        let namespace = if bound.namespaced { target.namespace.clone() } else { String::new() };
-        let (_, value) = self.current_value(&Target { info, namespace, name: name.into(), subresource: "" })?;
+        let namespace = if info.kind.namespaced { target.namespace.clone() } else { String::new() };
+        let (_, value) =
+            self.current_value(&Target { info: info.into(), namespace, name: name.into(), subresource: "" })?;
         if kind == "Pod" && text(&value, &["spec", "serviceAccountName"]) != target.name {
             return Err(Status::bad_request(format!(
                 "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
@@ -105,7 +106,7 @@ impl Registry {
         }
         match uid.is_empty() || uid == meta(&value, "uid") {
             true => Ok(Some(value)),
-            false => Err(other_uid(bound, name, uid)),
+            false => Err(other_uid(&info.kind, name, uid)),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use everynode_api::field::{FieldError, Path};
+use everynode_api::kinds::NAMESPACE;
 use everynode_api::status::Status;
 use everynode_store::{Condition, KeyValue, Outcome, Transaction, Write};
 use serde_json::Value;
 
 use super::claims::{self, Held};
 use super::create::{durability, place};
-use super::strategy::{self, Strategy};
+use super::strategy::Strategy;
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, events};
 use crate::auth::authorize::{self, Attributes};
 use crate::{object, schema, stored};
@@ -58,12 +59,12 @@ pub(crate) enum Attempt {
 impl Registry {
     /// Replaces an object or a subresource of it (DS-A16, DS-I11).
     pub(crate) async fn update(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
-        let mut value = decode(&target.info.kind, body, caller)?;
+        let mut value = decode(&*target.info, body, caller)?;
         check_name(target, &value)?;
-        if events::is_converted(target.info) {
-            schema::default(target.info, &mut value);
+        if target.info.is_converted() {
+            schema::default(&target.info, &mut value);
         }
-        let mut value = events::to_stored(target.info, value);
+        let mut value = events::to_stored(&target.info, value);
         let attempts = if is_conditional(&value) { 1 } else { WRITE_ATTEMPTS };
         for attempt in 1..=attempts {
             let (kv, old) = match self.current_value(target) {
@@ -101,7 +102,7 @@ impl Registry {
         };
         authorize::check(self, caller.user, &attributes)?;
         check_uid(target, &value, "")?;
-        let mut value = events::to_external(target.info, value);
+        let mut value = events::to_external(&target.info, value);
         object::remove_meta(&mut value, "resourceVersion");
         self.create(caller, target, Body::Value(value)).await
     }
@@ -114,15 +115,15 @@ impl Registry {
         mut new: Value,
         read: Read<'_>,
     ) -> Result<Attempt, Status> {
-        let (strategy, old) = (strategy::of(target.info), &read.old);
+        let (strategy, old) = (target.info.strategy, &read.old);
         check_version(target, strategy, &new, old)?;
         place(target, &mut new)?;
         keep_server_metadata(&mut new, old);
         let part = Part::of(target);
         match part {
             Part::Main => {
-                if !events::is_converted(target.info) {
-                    schema::default(target.info, &mut new);
+                if !target.info.is_converted() {
+                    schema::default(&target.info, &mut new);
                 }
                 keep_status(target, &mut new, old);
                 self.admit_update(caller, target, &mut new, old)?;
@@ -137,13 +138,13 @@ impl Registry {
             Part::Other => {
                 self.admit_update(caller, target, &mut new, old)?;
                 super::subresource::prepare(target, &mut new, old)?;
-                schema::default(target.info, &mut new);
+                schema::default(&target.info, &mut new);
                 count_generation(strategy, &mut new, old);
             }
         }
         validate(target, part, &new, old)?;
         if part == Part::Main && caller.warnings.is_some() {
-            caller.warn(schema::warnings::on_update(target.info, &new, old));
+            caller.warn(schema::warnings::on_update(&target.info, &new, old));
         }
         self.write(caller, target, strategy, new, read).await
     }
@@ -171,7 +172,7 @@ impl Registry {
         };
         if goes {
             strategy.check_removal(self, &new)?;
-            if target.info.storage == "namespaces" && !caller.dry_run {
+            if target.info.is(&NAMESPACE) && !caller.dry_run {
                 self.remove_events(caller, target).await?;
             }
             return self.remove(caller, target, strategy, transaction, kv, (&new, bytes)).await;
@@ -179,7 +180,7 @@ impl Registry {
         if caller.dry_run || bytes == kv.value {
             // DS-I12: a write that changes nothing writes nothing.
             let shown = KeyValue { value: bytes, ..kv.clone() };
-            return Reply::stored(200, target.info, &shown).map(Attempt::Done);
+            return Reply::stored(200, &target.info, &shown).map(Attempt::Done);
         }
         transaction.writes.push(Write::Put {
             key: kv.key.clone(),
@@ -208,7 +209,7 @@ impl Registry {
         match outcome {
             Outcome::Committed(revision) => {
                 let kv = KeyValue { value: bytes, modified: revision, ..kv.clone() };
-                Reply::stored(200, target.info, &kv).map(Attempt::Done)
+                Reply::stored(200, &target.info, &kv).map(Attempt::Done)
             }
             Outcome::Refused { .. } => Ok(Attempt::Raced),
         }
@@ -227,7 +228,7 @@ impl Registry {
     ) -> Result<Attempt, Status> {
         let shown = KeyValue { value: bytes, ..kv.clone() };
         if caller.dry_run {
-            return Reply::stored(200, target.info, &shown).map(Attempt::Done);
+            return Reply::stored(200, &target.info, &shown).map(Attempt::Done);
         }
         transaction.writes.push(Write::Delete { key: kv.key.clone() });
         transaction.writes.extend(super::node_keys::freed(target));
@@ -242,7 +243,7 @@ impl Registry {
         room.decided(matches!(outcome, Outcome::Committed(_)));
         match outcome {
             Outcome::Committed(revision) => {
-                Reply::stored(200, target.info, &KeyValue { modified: revision, ..shown }).map(Attempt::Done)
+                Reply::stored(200, &target.info, &KeyValue { modified: revision, ..shown }).map(Attempt::Done)
             }
             Outcome::Refused { .. } => Ok(Attempt::Raced),
         }
@@ -266,7 +267,7 @@ pub(super) fn check_name(target: &Target, value: &Value) -> Result<(), Status> {
 
 /// Whether a PUT of this target makes an object that is not there.
 fn creates(target: &Target) -> bool {
-    target.subresource.is_empty() && strategy::of(target.info).creates_on_update()
+    target.subresource.is_empty() && target.info.strategy.creates_on_update()
 }
 
 /// Whether an object insists on the version that it names.
@@ -330,7 +331,7 @@ fn keep_server_metadata(new: &mut Value, old: &Value) {
 
 /// DS-A13: an update of the main resource leaves status alone, where status is a subresource.
 fn keep_status(target: &Target, new: &mut Value, old: &Value) {
-    if target.info.subresources.contains(&"status") {
+    if target.info.subresource("status").is_some() {
         object::copy_member(new, old, "status");
     }
 }
@@ -345,12 +346,12 @@ fn count_generation(strategy: &dyn Strategy, new: &mut Value, old: &Value) {
 fn validate(target: &Target, part: Part, new: &Value, old: &Value) -> Result<(), Status> {
     let errors = match part {
         // Rules are those of the form asked for.
-        Part::Main if events::is_converted(target.info) => {
-            let shown = |value: &Value| events::to_external(target.info, value.clone());
-            schema::validate_update(target.info, &shown(new), &shown(old))
+        Part::Main if target.info.is_converted() => {
+            let shown = |value: &Value| events::to_external(&target.info, value.clone());
+            schema::validate_update(&target.info, &shown(new), &shown(old))
         }
-        Part::Main => schema::validate_update(target.info, new, old),
-        Part::Status => schema::validate_status_update(target.info, new, old),
+        Part::Main => schema::validate_update(&target.info, new, old),
+        Part::Status => schema::validate_status_update(&target.info, new, old),
         Part::Other => Vec::new(),
     };
     match errors.is_empty() {

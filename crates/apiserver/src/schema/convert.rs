@@ -1,25 +1,12 @@
 //! What Kubernetes' conversion between its versions changes in passing: aliases of fields, write-only fields.
 
-use everynode_api::kinds::Kind;
 use serde_json::{Map, Value};
 
 use everynode_common::base64;
 
 use crate::object::TEMPLATE_GENERATION;
 
-/// Applied after decoding; the error is a complete message for the 400.
-pub(crate) fn convert(kind: &Kind, value: &mut Value) -> Result<(), String> {
-    match (kind.group.as_ref(), kind.kind.as_ref()) {
-        ("", "Pod") => pod(value),
-        ("", "Secret") => secret(value),
-        ("", "Node") => node_cidrs(value),
-        ("apps", "DaemonSet") => return daemon_set(value),
-        _ => {}
-    }
-    Ok(())
-}
-
-fn daemon_set(value: &mut Value) -> Result<(), String> {
+pub(super) fn daemon_set(value: &mut Value) -> Result<(), String> {
     if let Some(spec) = value.pointer_mut("/spec/template/spec") {
         pod_spec(spec);
     }
@@ -38,13 +25,14 @@ fn template_generation(value: &Value) -> Result<(), String> {
     }
 }
 
-fn pod(value: &mut Value) {
+pub(super) fn pod(value: &mut Value) -> Result<(), String> {
     if let Some(spec) = value.get_mut("spec") {
         pod_spec(spec);
     }
     if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
         pod_addresses(status);
     }
+    Ok(())
 }
 
 /// `serviceAccount` is the old name of `serviceAccountName`; both are always shown.
@@ -73,8 +61,8 @@ fn pod_addresses(status: &mut Map<String, Value>) {
 }
 
 /// `podCIDR` is the first of `podCIDRs`.
-fn node_cidrs(value: &mut Value) {
-    let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) else { return };
+pub(super) fn node(value: &mut Value) -> Result<(), String> {
+    let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) else { return Ok(()) };
     match (spec.get("podCIDR").cloned(), spec.get("podCIDRs").map(|list| list[0].clone())) {
         (Some(single), None) => {
             spec.insert("podCIDRs".into(), Value::Array(vec![single]));
@@ -84,12 +72,13 @@ fn node_cidrs(value: &mut Value) {
         }
         _ => {}
     }
+    Ok(())
 }
 
 /// `stringData` is write-only: it overwrites entries of `data`.
-fn secret(value: &mut Value) {
-    let Some(secret) = value.as_object_mut() else { return };
-    let Some(Value::Object(plain)) = secret.remove("stringData") else { return };
+pub(super) fn secret(value: &mut Value) -> Result<(), String> {
+    let Some(secret) = value.as_object_mut() else { return Ok(()) };
+    let Some(Value::Object(plain)) = secret.remove("stringData") else { return Ok(()) };
     let data = secret.entry("data").or_insert_with(|| Value::Object(Map::new()));
     if let Some(data) = data.as_object_mut() {
         for (key, text) in plain {
@@ -97,4 +86,5 @@ fn secret(value: &mut Value) {
             data.insert(key, base64::encode(text.as_bytes()).into());
         }
     }
+    Ok(())
 }

@@ -12,6 +12,7 @@ mod read;
 mod read_tests;
 #[cfg(test)]
 mod robustness_tests;
+mod rules;
 pub(crate) mod types;
 mod validate;
 pub(crate) mod warnings;
@@ -20,7 +21,8 @@ use everynode_api::quantity::Quantity;
 use serde_json::Value;
 
 pub(crate) use defaults::default;
-pub(crate) use read::{decode, decode_delete_options, decode_value};
+pub(crate) use read::{Shape, decode, decode_delete_options, decode_value};
+pub(crate) use rules::Rules;
 pub(crate) use validate::{validate_create, validate_status_update, validate_update};
 
 /// What to do with unknown and duplicate fields (DS-I40).

@@ -7,10 +7,10 @@ use everynode_api::status::Status;
 use everynode_api::yaml;
 use serde_json::{Map, Value};
 
-use super::convert::convert;
 use super::decode::Pass;
 use super::types::types;
-use super::{FieldValidation, Media};
+use super::{FieldValidation, Media, Rules};
+use crate::catalogue::Row;
 
 const DELETE_OPTIONS: Kind = Kind::built_in("", "v1", "DeleteOptions", "", false);
 /// How Kubernetes names the place where its kinds are registered.
@@ -43,22 +43,48 @@ const FORMER_VERSIONS: [(&str, &str); 20] = [
 pub(super) const GO_TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
+/// What a body should be.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape<'a> {
+    kind: &'a Kind,
+    convert: fn(&mut Value) -> Result<(), String>,
+}
+
+impl<'a> From<&'a Row> for Shape<'a> {
+    fn from(row: &'a Row) -> Shape<'a> {
+        Shape { kind: &row.kind, convert: row.rules.convert }
+    }
+}
+
+/// Bodies of subresources and reviews.
+impl<'a> From<&'a Kind> for Shape<'a> {
+    fn from(kind: &'a Kind) -> Shape<'a> {
+        Shape { kind, convert: Rules::NONE.convert }
+    }
+}
+
 /// Request bytes to a canonical object of a kind, and warnings (without the `299` frame).
 ///
 /// # Errors
 /// 400 if it is not of that kind, or by `mode` if it has unknown or duplicate fields; 413.
-pub(crate) fn decode(
-    kind: &Kind,
+pub(crate) fn decode<'a>(
+    shape: impl Into<Shape<'a>>,
     body: &[u8],
     media: Media,
     mode: FieldValidation,
 ) -> Result<(Value, Vec<String>), Status> {
-    read(kind, body, media, mode).map_err(|refused| refused.of_object(kind, body))
+    let shape = shape.into();
+    read(shape, body, media, mode).map_err(|refused| refused.of_object(shape.kind, body))
 }
 
 /// The same for a value that is already parsed.
-pub(crate) fn decode_value(kind: &Kind, value: Value, mode: FieldValidation) -> Result<(Value, Vec<String>), Status> {
-    finish(kind, value, Vec::new(), mode, None).map_err(|refused| refused.of_object(kind, b""))
+pub(crate) fn decode_value<'a>(
+    shape: impl Into<Shape<'a>>,
+    value: Value,
+    mode: FieldValidation,
+) -> Result<(Value, Vec<String>), Status> {
+    let shape = shape.into();
+    finish(shape, value, Vec::new(), mode, None).map_err(|refused| refused.of_object(shape.kind, b""))
 }
 
 /// The body of a DELETE, of which Kubernetes ignores unknown fields. An empty one is `null`.
@@ -66,7 +92,7 @@ pub(crate) fn decode_delete_options(body: &[u8], media: Media) -> Result<Value, 
     if body.is_empty() {
         return Ok(Value::Null);
     }
-    match read(&DELETE_OPTIONS, body, media, FieldValidation::Ignore) {
+    match read((&DELETE_OPTIONS).into(), body, media, FieldValidation::Ignore) {
         Ok((value, _)) => Ok(value),
         Err(Refused::Status(status)) => Err(*status),
         Err(Refused::Unrecognized(reason) | Refused::Claimed(_, reason)) => Err(Status::bad_request(reason)),
@@ -117,13 +143,13 @@ fn summary(body: &[u8]) -> String {
     if body.len() > shown.len() { text + " ..." } else { text }
 }
 
-fn read(kind: &Kind, body: &[u8], media: Media, mode: FieldValidation) -> Result<(Value, Vec<String>), Refused> {
+fn read(shape: Shape<'_>, body: &[u8], media: Media, mode: FieldValidation) -> Result<(Value, Vec<String>), Refused> {
     let (value, duplicates) = match media {
         Media::Json => json(body)?,
         Media::Yaml => yaml(body)?,
     };
     let ordered = (media == Media::Json).then_some(body);
-    finish(kind, value, duplicates, mode, ordered)
+    finish(shape, value, duplicates, mode, ordered)
 }
 
 fn json(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
@@ -155,12 +181,13 @@ fn unreadable(reason: &str) -> Refused {
 
 /// `body`: the text whose order findings shall have.
 fn finish(
-    kind: &Kind,
+    shape: Shape<'_>,
     mut value: Value,
     mut findings: Vec<String>,
     mode: FieldValidation,
     body: Option<&[u8]>,
 ) -> Result<(Value, Vec<String>), Refused> {
+    let Shape { kind, convert } = shape;
     let found = identify(kind, &mut value)?;
     let types = types();
     let Some(definition) = types.of(kind) else {
@@ -170,7 +197,7 @@ fn finish(
     if let Value::Object(members) = &mut value {
         pass.object(definition, members);
     }
-    let refusal = pass.error.or_else(|| convert(kind, &mut value).err());
+    let refusal = pass.error.or_else(|| convert(&mut value).err());
     if let Some(reason) = refusal {
         return Err(Refused::Claimed(found, reason));
     }

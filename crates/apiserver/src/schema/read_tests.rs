@@ -1,24 +1,25 @@
 //! Decoding, end to end: what comes back for what was sent.
 
-use everynode_api::kinds::{self, Kind, KindInfo};
+use everynode_api::kinds::Kind;
 use serde_json::{Value, json};
 
 use super::{FieldValidation, Media, decode, decode_delete_options, decode_value, semantic_eq};
+use crate::catalogue::{Row, built_in};
 
-fn info(api_version: &str, kind: &str) -> &'static KindInfo {
-    kinds::find_by_kind(api_version, kind).unwrap()
+fn info(api_version: &str, kind: &str) -> &'static Row {
+    built_in::find_by_kind(api_version, kind).unwrap()
 }
 
-fn daemon_set() -> &'static KindInfo {
+fn daemon_set() -> &'static Row {
     info("apps/v1", "DaemonSet")
 }
 
-fn read(info: &KindInfo, value: Value) -> Value {
-    decode_value(&info.kind, value, FieldValidation::Strict).unwrap().0
+fn read(info: &Row, value: Value) -> Value {
+    decode_value(info, value, FieldValidation::Strict).unwrap().0
 }
 
-fn refusal(info: &KindInfo, text: &str) -> String {
-    let status = decode(&info.kind, text.as_bytes(), Media::Json, FieldValidation::Strict).unwrap_err();
+fn refusal(info: &Row, text: &str) -> String {
+    let status = decode(info, text.as_bytes(), Media::Json, FieldValidation::Strict).unwrap_err();
     assert_eq!((status.code, status.reason.as_str()), (400, "BadRequest"));
     status.message
 }

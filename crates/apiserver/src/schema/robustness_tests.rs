@@ -1,12 +1,12 @@
 //! Objects with every field that there is, and with things in the wrong places: nothing may panic, and what was
 //! decoded once must not change when it is decoded again.
 
-use everynode_api::kinds::{KINDS, KindInfo};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::types::{Definition, Type, types};
 use super::{FieldValidation, decode_value, default, validate_create, validate_status_update, validate_update};
+use crate::catalogue::{Row, built_in};
 use crate::tables::{IncludeObject, table};
 
 /// Mutations tried for each kind; the seed is fixed, so a failure repeats.
@@ -36,7 +36,7 @@ fn full(definition: &Definition) -> Value {
     members.into()
 }
 
-fn whole(info: &KindInfo) -> Value {
+fn whole(info: &Row) -> Value {
     let mut value = full(types().of(&info.kind).unwrap());
     value["apiVersion"] = info.kind.api_version().into();
     value["kind"] = info.kind.kind.as_ref().into();
@@ -45,9 +45,9 @@ fn whole(info: &KindInfo) -> Value {
 }
 
 /// Everything that is done with a written object.
-fn exercise(info: &KindInfo, value: Value, old: &Value) {
-    let Ok((mut value, _)) = decode_value(&info.kind, value, FieldValidation::Warn) else { return };
-    let (again, findings) = decode_value(&info.kind, value.clone(), FieldValidation::Warn).unwrap();
+fn exercise(info: &Row, value: Value, old: &Value) {
+    let Ok((mut value, _)) = decode_value(info, value, FieldValidation::Warn) else { return };
+    let (again, findings) = decode_value(info, value.clone(), FieldValidation::Warn).unwrap();
     assert_eq!((&again, findings), (&value, Vec::new()), "{:?}", info.kind);
     default(info, &mut value);
     let mut twice = value.clone();
@@ -61,8 +61,8 @@ fn exercise(info: &KindInfo, value: Value, old: &Value) {
 
 #[test]
 fn every_field_is_known() {
-    for info in KINDS {
-        let (value, findings) = decode_value(&info.kind, whole(info), FieldValidation::Warn).unwrap();
+    for info in built_in::all() {
+        let (value, findings) = decode_value(info, whole(info), FieldValidation::Warn).unwrap();
         assert_eq!(findings, Vec::<String>::new(), "{:?}", info.kind);
         exercise(info, value.clone(), &value);
     }
@@ -114,7 +114,7 @@ fn mutate(value: &mut Value, dice: &mut Dice) {
 #[test]
 fn odd_objects_do_no_harm() {
     let mut dice = Dice(36);
-    for info in KINDS {
+    for info in built_in::all() {
         let good = whole(info);
         for _ in 0..MUTATIONS {
             let mut value = good.clone();

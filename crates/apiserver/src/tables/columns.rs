@@ -1,17 +1,17 @@
 //! Which columns each kind has, and who fills them.
 
-use everynode_api::kinds::KindInfo;
+use everynode_api::kinds::Text;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{kinds, node, pod};
 
 /// One column; `priority` 1 is shown by `-o wide` only.
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) format: &'static str,
-    pub(super) description: &'static str,
+pub(crate) struct Column {
+    pub(super) name: Text,
+    pub(super) kind: Text,
+    pub(super) format: Text,
+    pub(super) description: Text,
     pub(super) priority: i32,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Column {
 type Cells = fn(&Value, Timestamp) -> Vec<Value>;
 
 /// How a kind is printed.
-pub(super) struct Printer {
+pub(crate) struct Printer {
     pub(super) columns: Vec<Column>,
     pub(super) cells: Cells,
     /// A condition of the row.
@@ -31,30 +31,77 @@ const NAME: &str = "Name must be unique within a namespace. Is required when cre
 const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. \
     Populated by the system. Read-only.";
 
-pub(super) fn printer(info: &KindInfo) -> Printer {
-    let (text, cells): (&str, Cells) = match (info.kind.group.as_ref(), info.kind.kind.as_ref()) {
-        ("", "Pod") => (POD, pod::cells),
-        ("", "Node") => (NODE, node::cells),
-        ("apps", "DaemonSet") => (DAEMON_SET, kinds::daemon_set),
-        ("apps", "ControllerRevision") => (REVISION, kinds::revision),
-        ("", "Service") => (SERVICE, kinds::service),
-        ("", "Endpoints") => ("Name; Endpoints; Age", kinds::endpoints),
-        ("", "Namespace") => ("Name; Status: The status of the namespace; Age", kinds::namespace),
-        ("", "ConfigMap") => ("Name; Data; Age", kinds::config_map),
-        ("", "Secret") => ("Name; Type; Data; Age", kinds::secret),
-        ("", "ServiceAccount") => ("Name; Age", kinds::service_account),
-        (_, "Event") => (EVENT, kinds::event),
-        ("coordination.k8s.io", "Lease") => ("Name; Holder; Age", kinds::lease),
-        ("scheduling.k8s.io", "PriorityClass") => (PRIORITY_CLASS, kinds::priority_class),
-        ("policy", "PodDisruptionBudget") => (BUDGET, kinds::disruption_budget),
-        (_, "RoleBinding" | "ClusterRoleBinding") => (BINDING, kinds::role_binding),
-        _ => ("Name; Created At", kinds::plain),
-    };
-    let condition = match info.kind.kind.as_ref() {
-        "Pod" => pod::condition,
-        _ => |_: &Value| None,
-    };
-    Printer { columns: text.split("; ").map(Column::parse).collect(), cells, condition }
+/// Name and creation only.
+impl Default for Printer {
+    fn default() -> Printer {
+        Printer::new("Name; Created At", kinds::plain)
+    }
+}
+
+impl Printer {
+    fn new(text: &'static str, cells: Cells) -> Printer {
+        Printer { columns: text.split("; ").map(Column::parse).collect(), cells, condition: |_| None }
+    }
+
+    pub(crate) fn pods() -> Printer {
+        Printer { condition: pod::condition, ..Printer::new(POD, pod::cells) }
+    }
+
+    pub(crate) fn nodes() -> Printer {
+        Printer::new(NODE, node::cells)
+    }
+
+    pub(crate) fn daemon_sets() -> Printer {
+        Printer::new(DAEMON_SET, kinds::daemon_set)
+    }
+
+    pub(crate) fn controller_revisions() -> Printer {
+        Printer::new(REVISION, kinds::revision)
+    }
+
+    pub(crate) fn services() -> Printer {
+        Printer::new(SERVICE, kinds::service)
+    }
+
+    pub(crate) fn endpoints() -> Printer {
+        Printer::new("Name; Endpoints; Age", kinds::endpoints)
+    }
+
+    pub(crate) fn namespaces() -> Printer {
+        Printer::new("Name; Status: The status of the namespace; Age", kinds::namespace)
+    }
+
+    pub(crate) fn config_maps() -> Printer {
+        Printer::new("Name; Data; Age", kinds::config_map)
+    }
+
+    pub(crate) fn secrets() -> Printer {
+        Printer::new("Name; Type; Data; Age", kinds::secret)
+    }
+
+    pub(crate) fn service_accounts() -> Printer {
+        Printer::new("Name; Age", kinds::service_account)
+    }
+
+    pub(crate) fn events() -> Printer {
+        Printer::new(EVENT, kinds::event)
+    }
+
+    pub(crate) fn leases() -> Printer {
+        Printer::new("Name; Holder; Age", kinds::lease)
+    }
+
+    pub(crate) fn priority_classes() -> Printer {
+        Printer::new(PRIORITY_CLASS, kinds::priority_class)
+    }
+
+    pub(crate) fn disruption_budgets() -> Printer {
+        Printer::new(BUDGET, kinds::disruption_budget)
+    }
+
+    pub(crate) fn role_bindings() -> Printer {
+        Printer::new(BINDING, kinds::role_binding)
+    }
 }
 
 const POD: &str = "Name; Ready: The aggregate readiness state of this pod for accepting traffic.; \
@@ -99,6 +146,12 @@ impl Column {
             ("Age", "") => ("", CREATED),
             (_, description) => ("", description),
         };
-        Column { name, kind, format, description, priority: i32::from(marks.contains('+')) }
+        Column {
+            name: name.into(),
+            kind: kind.into(),
+            format: format.into(),
+            description: description.into(),
+            priority: i32::from(marks.contains('+')),
+        }
     }
 }

@@ -11,11 +11,12 @@ mod pod;
 #[cfg(test)]
 mod tests;
 
-use everynode_api::kinds::KindInfo;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::columns::{Column, Printer};
+use self::columns::Column;
+pub(crate) use self::columns::Printer;
+use crate::catalogue::Row;
 use crate::object::take_metadata;
 
 /// What each row carries of its object (`includeObject`).
@@ -29,15 +30,15 @@ pub(crate) enum IncludeObject {
 /// A whole `meta.k8s.io/v1 Table`. `list_meta` is its metadata; `with_columns` is false from the second event of a
 /// watch on.
 pub(crate) fn table(
-    info: &KindInfo,
+    info: &Row,
     items: Vec<Value>,
     list_meta: Value,
     include: IncludeObject,
     with_columns: bool,
     now: Timestamp,
 ) -> Value {
-    let printer = columns::printer(info);
-    let rows: Vec<Value> = items.into_iter().map(|item| row(&printer, item, include, now)).collect();
+    let printer = &info.printer;
+    let rows: Vec<Value> = items.into_iter().map(|item| row(printer, item, include, now)).collect();
     let definitions = match with_columns {
         true => printer.columns.iter().map(definition).collect(),
         false => Value::Null,

@@ -1,8 +1,8 @@
-use everynode_api::kinds;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{IncludeObject, table};
+use crate::catalogue::built_in;
 
 fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
@@ -11,7 +11,7 @@ fn now() -> Timestamp {
 fn print(kind: &str, mut object: Value, wide: bool) -> String {
     object["metadata"]["creationTimestamp"] = "2026-01-01T00:55:00Z".into();
     object["metadata"]["name"] = "a".into();
-    let info = kinds::KINDS.iter().find(|info| info.kind.kind == kind).unwrap();
+    let info = built_in::all().into_iter().find(|info| info.kind.kind == kind).unwrap();
     let table = table(info, vec![object], json!({}), IncludeObject::None, true, now());
     let columns = table["columnDefinitions"].as_array().unwrap();
     let cells = table["rows"][0]["cells"].as_array().unwrap();
@@ -178,7 +178,7 @@ fn the_others() {
 #[test]
 fn rows_carry_what_was_asked_for() {
     // DS-I38
-    let info = kinds::find("", "pods").unwrap();
+    let info = &built_in::POD;
     let item = json!({"kind": "Pod", "metadata": {"name": "a"}, "status": {"phase": "Succeeded"}});
     let make =
         |include, columns| table(info, vec![item.clone()], json!({"resourceVersion": "5"}), include, columns, now());

@@ -8,11 +8,11 @@ pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 
-use everynode_api::kinds::{POD, find};
 use serde_json::Value;
 
 use super::User;
 use super::authorize::Attributes;
+use crate::catalogue::built_in;
 use crate::hub::Filter;
 use crate::registry::Registry;
 use rules::{Condition, RULES};
@@ -100,16 +100,17 @@ struct Stored<'a> {
 
 impl Relations for Stored<'_> {
     fn runs_here(&self, namespace: &str, pod: &str) -> bool {
-        let topic = find(&POD.group, &POD.plural).and_then(|info| Some((info, self.registry.hub.topic(info.storage)?)));
-        let held = topic.and_then(|(info, topic)| topic.get(&crate::keys::object(info, namespace, pod)));
+        let info = &built_in::POD;
+        let topic = self.registry.hub.topic(&info.storage);
+        let held = topic.and_then(|topic| topic.get(&crate::keys::object(info, namespace, pod)));
         held.is_some_and(|item| item.node() == self.node)
     }
 
     fn refers(&self, resource: &str, namespace: &str, name: &str) -> bool {
-        let Some(info) = find(&POD.group, &POD.plural) else { return false };
+        let info = &built_in::POD;
         let selector = format!("spec.nodeName={}", self.node);
         let (Ok(filter), Some(topic)) =
-            (Filter::parse(info, Some(namespace.to_owned()), "", &selector), self.registry.hub.topic(info.storage))
+            (Filter::parse(info, Some(namespace.to_owned()), "", &selector), self.registry.hub.topic(&info.storage))
         else {
             return false;
         };

@@ -8,12 +8,12 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use everynode_api::kinds::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BINDING, find};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::authorize::Attributes;
 use super::{SERVICE_ACCOUNT_PREFIX, User};
+use crate::catalogue::{Row, built_in};
 use crate::registry::Registry;
 use index::{Policy, Prepared, Subject};
 pub(crate) use rule::{Rule, Single};
@@ -81,7 +81,8 @@ impl Rbac {
     }
 
     fn policy(&self, registry: &Registry) -> Arc<Policy> {
-        let kinds = [&ROLE, &ROLE_BINDING, &CLUSTER_ROLE, &CLUSTER_ROLE_BINDING];
+        let kinds =
+            [&built_in::ROLE, &built_in::ROLE_BINDING, &built_in::CLUSTER_ROLE, &built_in::CLUSTER_ROLE_BINDING];
         // Each kind's version only grows: their sum says whether any of them changed.
         let version: u64 = kinds.iter().map(|kind| topic(registry, kind).map_or(0, |topic| topic.version())).sum();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,8 +94,8 @@ impl Rbac {
     }
 }
 
-fn topic<'a>(registry: &'a Registry, kind: &Kind) -> Option<&'a Arc<crate::hub::Topic>> {
-    registry.hub.topic(find(&kind.group, &kind.plural)?.storage)
+fn topic<'a>(registry: &'a Registry, kind: &Row) -> Option<&'a Arc<crate::hub::Topic>> {
+    registry.hub.topic(&kind.storage)
 }
 
 /// Namespace and name.
@@ -115,7 +116,7 @@ impl<T> Objects<T> {
     }
 
     /// Reads what has changed. What cannot be read grants nothing.
-    fn refresh<S: DeserializeOwned>(&mut self, registry: &Registry, kind: &Kind, of: impl Fn(S) -> T) {
+    fn refresh<S: DeserializeOwned>(&mut self, registry: &Registry, kind: &Row, of: impl Fn(S) -> T) {
         let mut before = std::mem::take(&mut self.0);
         for item in topic(registry, kind).map(|topic| topic.all()).unwrap_or_default() {
             let (namespace, name) = item.namespace_and_name();
@@ -134,10 +135,10 @@ impl<T> Objects<T> {
 impl State {
     fn read(&mut self, registry: &Registry) {
         let prepared = |role: Role| Prepared::new(role.rules.unwrap_or_default());
-        self.roles.refresh(registry, &ROLE, prepared);
-        self.cluster_roles.refresh(registry, &CLUSTER_ROLE, prepared);
-        self.bindings.refresh(registry, &ROLE_BINDING, |binding| binding);
-        self.cluster_bindings.refresh(registry, &CLUSTER_ROLE_BINDING, |binding| binding);
+        self.roles.refresh(registry, &built_in::ROLE, prepared);
+        self.cluster_roles.refresh(registry, &built_in::CLUSTER_ROLE, prepared);
+        self.bindings.refresh(registry, &built_in::ROLE_BINDING, |binding| binding);
+        self.cluster_bindings.refresh(registry, &built_in::CLUSTER_ROLE_BINDING, |binding| binding);
     }
 
     fn prepare(&self) -> Policy {

@@ -8,7 +8,7 @@ mod node_restriction;
 mod pod;
 mod service_account;
 
-use everynode_api::kinds::{NAMESPACE, PRIORITY_CLASS, find};
+use everynode_api::kinds::NAMESPACE;
 use everynode_api::status::Status;
 use everynode_store::Condition;
 use serde_json::Value;
@@ -18,6 +18,8 @@ use node_restriction::{Asked, Operation};
 
 use super::{Caller, Registry, Target, store_failure};
 use crate::auth::escalation;
+use crate::catalogue::built_in;
+use crate::catalogue::row::Admission;
 use crate::keys;
 
 impl Registry {
@@ -33,20 +35,7 @@ impl Registry {
     }
 
     fn admit_new(&self, caller: &Caller<'_>, target: &Target, value: &mut Value) -> Result<(), Status> {
-        match target.info.storage {
-            "pods" => {
-                self.admit_service_account(target, value)?;
-                self.restrict_node(caller, target, Operation::Create, value, &Value::Null)?;
-                self.admit_priority(target, value)?;
-                pod::default_tolerations(value);
-                pod::runtime_class(target, value)?;
-                service_account::check_mirror(target, value)
-            }
-            "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings" => {
-                escalation::check(self, caller.user, target, value, None)
-            }
-            _ => self.restrict_node(caller, target, Operation::Create, value, &Value::Null),
-        }
+        (target.info.admission.create)(self, caller, target, value)
     }
 
     /// Before an object or its status is replaced.
@@ -57,13 +46,8 @@ impl Registry {
         new: &mut Value,
         old: &Value,
     ) -> Result<(), Status> {
-        escalation::check(self, caller.user, target, new, Some(old))?;
         self.restrict_node(caller, target, Operation::Update, new, old)?;
-        if target.info.storage == "pods" && target.subresource.is_empty() {
-            // A manifest does not have them: applied or put again, it would take them away.
-            pod::default_tolerations(new);
-        }
-        Ok(())
+        (target.info.admission.update)(self, caller, target, new, old)
     }
 
     /// Before something is created below an object: `body` is what was sent.
@@ -77,13 +61,7 @@ impl Registry {
 
     /// Before an object is deleted.
     pub(super) fn admit_delete(&self, caller: &Caller<'_>, target: &Target, old: &Value) -> Result<(), Status> {
-        if target.info.storage == "namespaces" && super::kinds::namespace::is_protected(&target.name) {
-            return Err(Status::forbidden(&NAMESPACE, &target.name, "this namespace may not be deleted"));
-        }
-        if target.info.storage == "priorityclasses" && is_built_in_class(&target.name) {
-            let detail = "this is a system priority class and cannot be deleted";
-            return Err(Status::forbidden(&PRIORITY_CLASS, &target.name, detail));
-        }
+        (target.info.admission.delete)(target)?;
         self.restrict_node(caller, target, Operation::Delete, &Value::Null, old)
     }
 
@@ -104,13 +82,13 @@ impl Registry {
         if !target.info.kind.namespaced {
             return Ok(None);
         }
-        let Some(info) = find(&NAMESPACE.group, &NAMESPACE.plural) else { return Ok(None) };
+        let info = &built_in::NAMESPACE;
         let key = keys::object(info, "", &target.namespace);
         let kv = self.store.get(&key, None).map_err(|error| store_failure(&error))?;
         let kv = kv.ok_or_else(|| Status::not_found(&NAMESPACE, &target.namespace))?;
         let condition = Condition::ModifiedAt(key, kv.modified);
         let item = self.topic(info)?.item(kv);
-        match item.selectable().field("status.phase") {
+        match item.field("status.phase") {
             Some("Terminating") => Err(terminating(target)),
             _ => Ok(Some(condition)),
         }
@@ -128,7 +106,48 @@ fn terminating(target: &Target) -> Status {
     )
 }
 
-/// Without their classes the cluster's own pods could not be made (DS-B53).
-fn is_built_in_class(name: &str) -> bool {
-    crate::bootstrap::PRIORITY_CLASSES.iter().any(|class| class.0 == name)
+/// Pods: restricted once their account is known, which tokens are bound to.
+pub(super) const OF_PODS: Admission = Admission {
+    create: |registry, caller, target, value| {
+        registry.admit_service_account(target, value)?;
+        registry.restrict_node(caller, target, Operation::Create, value, &Value::Null)?;
+        registry.admit_priority(target, value)?;
+        pod::default_tolerations(value);
+        pod::runtime_class(target, value)?;
+        service_account::check_mirror(target, value)
+    },
+    update: |_, _, target, new, _| {
+        if target.subresource.is_empty() {
+            // A manifest does not have them: applied or put again, it would take them away.
+            pod::default_tolerations(new);
+        }
+        Ok(())
+    },
+    ..Admission::ORDINARY
+};
+
+/// Roles and cluster roles: only by those who have the rights that they give.
+pub(super) const OF_ROLES: Admission = Admission {
+    create: |registry, caller, target, value| escalation::check_role(registry, caller.user, target, value, None),
+    update: |registry, caller, target, new, old| escalation::check_role(registry, caller.user, target, new, Some(old)),
+    ..Admission::ORDINARY
+};
+
+/// Role bindings and cluster role bindings.
+pub(super) const OF_BINDINGS: Admission = Admission {
+    create: |registry, caller, target, value| escalation::check_binding(registry, caller.user, target, value, None),
+    update: |registry, caller, target, new, old| {
+        escalation::check_binding(registry, caller.user, target, new, Some(old))
+    },
+    ..Admission::ORDINARY
+};
+
+/// Before an object of an ordinary kind is created: agents may not make everything.
+pub(crate) fn admit_ordinary(
+    registry: &Registry,
+    caller: &Caller<'_>,
+    target: &Target,
+    value: &mut Value,
+) -> Result<(), Status> {
+    registry.restrict_node(caller, target, Operation::Create, value, &Value::Null)
 }

@@ -1,9 +1,10 @@
 //! Priority and default tolerations of pods.
 
-use everynode_api::kinds::{POD, PRIORITY_CLASS, find};
+use everynode_api::kinds::POD;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::catalogue::built_in;
 use crate::keys;
 use crate::object::{self, items, text};
 use crate::registry::{Registry, Target, store_failure};
@@ -44,7 +45,7 @@ impl Registry {
         let unknown = || {
             Status::forbidden(&POD, object::meta(pod, "name"), &format!("no PriorityClass with name {name} was found"))
         };
-        let info = find(&PRIORITY_CLASS.group, &PRIORITY_CLASS.plural).ok_or_else(unknown)?;
+        let info = &built_in::PRIORITY_CLASS;
         let kv = self.store.get(&keys::object(info, "", name), None).map_err(|error| store_failure(&error))?;
         let kv = kv.ok_or_else(unknown)?;
         crate::stored::decode(&kv.value, kv.modified)
@@ -52,7 +53,7 @@ impl Registry {
 
     /// The class marked as the global default; of several the one with the lowest value.
     fn default_priority_class(&self) -> Result<Option<Value>, Status> {
-        let Some(info) = find(&PRIORITY_CLASS.group, &PRIORITY_CLASS.plural) else { return Ok(None) };
+        let info = &built_in::PRIORITY_CLASS;
         let mut best: Option<Value> = None;
         for item in self.topic(info)?.all() {
             // Few classes, and rarely one that says so: look before parsing.

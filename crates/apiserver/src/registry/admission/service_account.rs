@@ -1,11 +1,12 @@
 //! Every pod has a service account, and its token mounted (DS-H37, DS-L05).
 
-use everynode_api::kinds::{POD, SERVICE_ACCOUNT, find};
+use everynode_api::kinds::POD;
 use everynode_api::status::Status;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::auth::node::references;
+use crate::catalogue::built_in;
 use crate::object::{self, items, text};
 use crate::registry::{Registry, Target, store_failure};
 use crate::{keys, stored};
@@ -49,9 +50,7 @@ impl Registry {
 
     fn service_account(&self, target: &Target, pod: &Value, name: &str) -> Result<Account, Status> {
         let namespace = &target.namespace;
-        let key = find("", &SERVICE_ACCOUNT.plural)
-            .map(|info| keys::object(info, namespace, name))
-            .unwrap_or_else(|| "".into());
+        let key = keys::object(&built_in::SERVICE_ACCOUNT, namespace, name);
         let kv = self.store.get(&key, None).map_err(|error| store_failure(&error))?;
         let kv = kv.ok_or_else(|| {
             let text =

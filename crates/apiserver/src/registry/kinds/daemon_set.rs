@@ -1,14 +1,37 @@
 //! DaemonSets: two generations (DS-A10 to DS-A15).
 
+use everynode_api::kinds::{CONTROLLER_REVISION, DAEMON_SET};
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::catalogue::Row;
 use crate::object::{self, TEMPLATE_GENERATION};
 use crate::registry::Registry;
 use crate::registry::strategy::Strategy;
+use crate::schema::Rules;
 use crate::schema::semantic_eq;
+use crate::tables::Printer;
 
 pub(crate) struct DaemonSets;
+
+/// Everything about them.
+pub(crate) fn row() -> Row {
+    Row {
+        strategy: &DaemonSets,
+        rules: Rules::DAEMON_SET,
+        printer: Printer::daemon_sets(),
+        ..Row::ordinary(&DAEMON_SET)
+    }
+}
+
+/// Their revisions are ordinary objects.
+pub(crate) fn revision_row() -> Row {
+    Row {
+        rules: Rules::CONTROLLER_REVISION,
+        printer: Printer::controller_revisions(),
+        ..Row::ordinary(&CONTROLLER_REVISION)
+    }
+}
 
 impl Strategy for DaemonSets {
     fn counts_generations(&self) -> bool {

@@ -1,14 +1,19 @@
 //! Namespaces: they terminate, and go when their contents are gone (DS-I26).
 
-use everynode_api::kinds::{EVENT, EVENTS_EVENT, KINDS, Kind, NAMESPACE};
+use everynode_api::kinds::{EVENT, EVENTS_EVENT, Kind, NAMESPACE};
 use everynode_api::status::Status;
 use everynode_store::prefix_range;
 use serde_json::{Value, json};
 
+use crate::catalogue::Row;
+use crate::catalogue::row::Admission;
+use crate::hub::FieldRules;
 use crate::keys;
 use crate::object::{self, items};
 use crate::registry::strategy::{Grace, Strategy};
-use crate::registry::{Registry, store_failure};
+use crate::registry::{Registry, Target, store_failure};
+use crate::schema::Rules;
+use crate::tables::Printer;
 
 pub(crate) struct Namespaces;
 
@@ -16,6 +21,20 @@ pub(crate) struct Namespaces;
 const KUBERNETES: &str = "kubernetes";
 const STILL_CONTENT: &str = "The system is ensuring all content is removed from this namespace.  Upon completion, this \
     namespace will automatically be purged by the system.";
+
+/// Everything about them.
+pub(crate) fn row() -> Row {
+    Row {
+        strategy: &Namespaces,
+        rules: Rules::NAMESPACE,
+        fields: FieldRules::namespaces(),
+        printer: Printer::namespaces(),
+        // They are not deleted as a collection.
+        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+        admission: Admission { delete: admit_delete, ..Admission::ORDINARY },
+        ..Row::ordinary(&NAMESPACE)
+    }
+}
 
 impl Strategy for Namespaces {
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
@@ -56,7 +75,7 @@ impl Strategy for Namespaces {
     /// that terminates takes no new objects.
     fn check_removal(&self, registry: &Registry, value: &Value) -> Result<(), Status> {
         let name = object::meta(value, "name");
-        for info in KINDS.iter().filter(|info| info.kind.namespaced && !is_event(&info.kind)) {
+        for info in registry.catalogue.rows().iter().filter(|info| info.kind.namespaced && !is_event(&info.kind)) {
             let content = prefix_range(&keys::collection(info, Some(name)));
             let page = registry.store.range(&content, None, 1).map_err(|error| store_failure(&error))?;
             if !page.items.is_empty() {
@@ -82,7 +101,10 @@ fn label_with_name(value: &mut Value) {
     labels.insert("kubernetes.io/metadata.name".into(), name.into());
 }
 
-/// Namespaces that the cluster cannot do without.
-pub(crate) fn is_protected(name: &str) -> bool {
-    matches!(name, "default" | "kube-system" | "kube-public")
+/// The cluster cannot do without some of them.
+fn admit_delete(target: &Target) -> Result<(), Status> {
+    match matches!(target.name.as_str(), "default" | "kube-system" | "kube-public") {
+        true => Err(Status::forbidden(&NAMESPACE, &target.name, "this namespace may not be deleted")),
+        false => Ok(()),
+    }
 }

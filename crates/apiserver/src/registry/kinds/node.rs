@@ -1,15 +1,31 @@
 //! Nodes: born not ready (DS-G14).
 
+use everynode_api::kinds::NODE;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::catalogue::Row;
+use crate::hub::FieldRules;
 use crate::object;
 use crate::registry::Registry;
 use crate::registry::strategy::Strategy;
+use crate::schema::Rules;
+use crate::tables::Printer;
 
 pub(crate) struct Nodes;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+/// Everything about them.
+pub(crate) fn row() -> Row {
+    Row {
+        strategy: &Nodes,
+        rules: Rules::NODE,
+        fields: FieldRules::nodes(),
+        printer: Printer::nodes(),
+        ..Row::ordinary(&NODE)
+    }
+}
 
 impl Strategy for Nodes {
     /// A node that does not say it is ready gets the taint at once, so that nothing is placed on it before the

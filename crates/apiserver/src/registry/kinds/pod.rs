@@ -1,21 +1,38 @@
 //! Pods: initial status, graceful deletion, and a daemon pod's place on its node.
 
-use everynode_api::kinds::{DAEMON_SET, find};
+use everynode_api::kinds::POD;
 use everynode_api::status::Status;
 use everynode_store::KeyValue;
 use serde_json::{Value, json};
 
 use super::qos;
+use crate::catalogue::{Row, built_in};
+use crate::hub::FieldRules;
 use crate::keys;
 use crate::object::{self, at, items, text};
+use crate::registry::admission;
 use crate::registry::claims::Claim;
 use crate::registry::strategy::{Grace, Strategy, keep_all_but_status};
 use crate::registry::{Registry, Settings, store_failure};
+use crate::schema::Rules;
+use crate::tables::Printer;
 
 pub(crate) struct Pods;
 
 /// A pod's own grace period where it names none (DS-A07).
 const GRACE_DEFAULT_SECONDS: i64 = 30;
+
+/// Everything about them.
+pub(crate) fn row() -> Row {
+    Row {
+        strategy: &Pods,
+        rules: Rules::POD,
+        fields: FieldRules::pods(),
+        printer: Printer::pods(),
+        admission: admission::OF_PODS,
+        ..Row::ordinary(&POD)
+    }
+}
 
 impl Strategy for Pods {
     fn counts_generations(&self) -> bool {
@@ -116,7 +133,7 @@ pub(crate) fn may_overtake(registry: &Registry, value: &Value, held: &KeyValue) 
         return Ok(is_terminal(&pod));
     }
     let owner = object::controller(value).and_then(|owner| owner["name"].as_str()).unwrap_or("");
-    let Some(info) = find(&DAEMON_SET.group, &DAEMON_SET.plural) else { return Ok(false) };
+    let info = &built_in::DAEMON_SET;
     let set = read(&keys::object(info, namespace, owner))?.unwrap_or_default();
     let surge = at(&set, &["spec", "updateStrategy", "rollingUpdate", "maxSurge"]);
     Ok(!matches!(surge, Value::Null) && surge != 0 && surge != "0%")

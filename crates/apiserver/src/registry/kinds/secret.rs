@@ -1,19 +1,34 @@
 //! Secrets: one of type `kubernetes.io/service-account-token` is filled with a token of its account.
 
-use everynode_api::kinds::{SECRET, SERVICE_ACCOUNT, find};
+use everynode_api::kinds::SECRET;
 use everynode_api::status::Status;
 use serde_json::Value;
 
 use crate::auth::token::{Bound, Reference, Wanted};
+use crate::catalogue::{Row, built_in};
+use crate::hub::FieldRules;
 use crate::object::{self, meta, text};
 use crate::registry::strategy::Strategy;
 use crate::registry::token_request::SECONDS_MAX;
 use crate::registry::{Registry, Target};
+use crate::schema::Rules;
+use crate::tables::Printer;
 
 pub(crate) struct Secrets;
 
 const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
 const ACCOUNT: &str = "kubernetes.io/service-account.name";
+
+/// Everything about them.
+pub(crate) fn row() -> Row {
+    Row {
+        strategy: &Secrets,
+        rules: Rules::SECRET,
+        fields: FieldRules::secrets(),
+        printer: Printer::secrets(),
+        ..Row::ordinary(&SECRET)
+    }
+}
 
 impl Strategy for Secrets {
     /// Such a token has no time of its own: it ends with its secret or its account.
@@ -49,9 +64,9 @@ impl Strategy for Secrets {
 }
 
 fn account(registry: &Registry, secret: &Value, name: &str) -> Result<Value, Status> {
-    let info = find("", &SERVICE_ACCOUNT.plural).ok_or_else(Status::no_such_path)?;
+    let info = &built_in::SERVICE_ACCOUNT;
     let namespace = text(secret, &["metadata", "namespace"]);
-    let target = Target { info, namespace: namespace.into(), name: name.into(), subresource: "" };
+    let target = Target { info: info.into(), namespace: namespace.into(), name: name.into(), subresource: "" };
     match registry.current_value(&target) {
         Ok((_, account)) => Ok(account),
         Err(status) if status.is_not_found() => {

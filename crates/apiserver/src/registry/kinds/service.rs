@@ -2,15 +2,31 @@
 
 mod allocate;
 
+use everynode_api::kinds::SERVICE;
 use everynode_api::status::Status;
 use serde_json::{Value, json};
 
+use crate::catalogue::Row;
+use crate::hub::FieldRules;
 use crate::object::{self, at, items, text};
 use crate::registry::claims::Claim;
 use crate::registry::strategy::Strategy;
 use crate::registry::{Registry, Settings};
+use crate::schema::Rules;
+use crate::tables::Printer;
 
 pub(crate) struct Services;
+
+/// Everything about them.
+pub(crate) fn row() -> Row {
+    Row {
+        strategy: &Services,
+        rules: Rules::SERVICE,
+        fields: FieldRules::services(),
+        printer: Printer::services(),
+        ..Row::ordinary(&SERVICE)
+    }
+}
 
 impl Strategy for Services {
     fn prepare_create(&self, registry: &Registry, value: &mut Value) -> Result<(), Status> {

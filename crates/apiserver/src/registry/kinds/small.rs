@@ -1,12 +1,134 @@
-//! Kinds with one rule each.
+//! Kinds with few rules of their own.
 
 use std::time::Duration;
 
+use everynode_api::kinds::{
+    CONFIG_MAP, ENDPOINTS, EVENT, EVENTS_EVENT, Kind, LEASE, POD_DISRUPTION_BUDGET, PRIORITY_CLASS, SERVICE_ACCOUNT,
+};
 use everynode_api::status::Status;
+use everynode_store::Durability;
 use serde_json::{Value, json};
 
-use crate::registry::Registry;
+use crate::catalogue::Row;
+use crate::catalogue::row::{Admission, Form};
+use crate::hub::FieldRules;
+use crate::registry::admission;
 use crate::registry::strategy::Strategy;
+use crate::registry::{Registry, Target};
+use crate::schema::Rules;
+use crate::tables::Printer;
+
+/// Fewer events are kept of what is written all the time and hardly watched: 5,000 nodes renew 500
+/// leases a second.
+const HISTORY_OF_NOISE_EVENTS_MAX: usize = 2_048;
+/// Where nodes renew their leases.
+const NODE_LEASES: &str = "kube-node-lease";
+
+pub(crate) fn config_map() -> Row {
+    Row { rules: Rules::CONFIG_MAP, printer: Printer::config_maps(), ..Row::ordinary(&CONFIG_MAP) }
+}
+
+pub(crate) fn service_account() -> Row {
+    Row {
+        strategy: &ServiceAccounts,
+        rules: Rules::SERVICE_ACCOUNT,
+        printer: Printer::service_accounts(),
+        ..Row::ordinary(&SERVICE_ACCOUNT)
+    }
+}
+
+pub(crate) fn endpoints() -> Row {
+    Row { strategy: &MadeByUpdate, rules: Rules::ENDPOINTS, printer: Printer::endpoints(), ..Row::ordinary(&ENDPOINTS) }
+}
+
+pub(crate) fn event() -> Row {
+    Row {
+        strategy: &Events,
+        rules: Rules::EVENT,
+        fields: FieldRules::events(),
+        printer: Printer::events(),
+        history_events_max: HISTORY_OF_NOISE_EVENTS_MAX,
+        ..Row::ordinary(&EVENT)
+    }
+}
+
+pub(crate) fn events_event() -> Row {
+    Row {
+        strategy: &Events,
+        rules: Rules::EVENTS_EVENT,
+        fields: FieldRules::events(),
+        printer: Printer::events(),
+        form: Form::EventsV1,
+        ..Row::ordinary(&EVENTS_EVENT)
+    }
+}
+
+pub(crate) fn lease() -> Row {
+    Row {
+        strategy: &Leases,
+        rules: Rules::LEASE,
+        printer: Printer::leases(),
+        history_events_max: HISTORY_OF_NOISE_EVENTS_MAX,
+        is_durable: false,
+        // Node leases may be acknowledged before their fsync (design "The store"); leader leases never.
+        durability: |namespace| match namespace == NODE_LEASES {
+            true => Durability::Relaxed,
+            false => Durability::Fsync,
+        },
+        ..Row::ordinary(&LEASE)
+    }
+}
+
+pub(crate) fn priority_class() -> Row {
+    Row {
+        strategy: &PriorityClasses,
+        admission: Admission { delete: keep_built_in_classes, ..Admission::ORDINARY },
+        rules: Rules::PRIORITY_CLASS,
+        printer: Printer::priority_classes(),
+        ..Row::ordinary(&PRIORITY_CLASS)
+    }
+}
+
+/// Without their classes the cluster's own pods could not be made (DS-B53).
+fn keep_built_in_classes(target: &Target) -> Result<(), Status> {
+    match crate::bootstrap::PRIORITY_CLASSES.iter().any(|class| class.0 == target.name) {
+        true => {
+            let detail = "this is a system priority class and cannot be deleted";
+            Err(Status::forbidden(&PRIORITY_CLASS, &target.name, detail))
+        }
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn pod_disruption_budget() -> Row {
+    Row {
+        strategy: &PodDisruptionBudgets,
+        rules: Rules::POD_DISRUPTION_BUDGET,
+        printer: Printer::disruption_budgets(),
+        ..Row::ordinary(&POD_DISRUPTION_BUDGET)
+    }
+}
+
+/// Roles and cluster roles.
+pub(crate) fn role(kind: &Kind) -> Row {
+    Row {
+        strategy: &MadeByUpdate,
+        admission: admission::OF_ROLES,
+        rules: if kind.namespaced { Rules::ROLE } else { Rules::CLUSTER_ROLE },
+        ..Row::ordinary(kind)
+    }
+}
+
+/// The bindings of either.
+pub(crate) fn binding(kind: &Kind) -> Row {
+    Row {
+        strategy: &MadeByUpdate,
+        admission: admission::OF_BINDINGS,
+        rules: if kind.namespaced { Rules::ROLE_BINDING } else { Rules::CLUSTER_ROLE_BINDING },
+        printer: Printer::role_bindings(),
+        ..Row::ordinary(kind)
+    }
+}
 
 pub(crate) struct Events;
 

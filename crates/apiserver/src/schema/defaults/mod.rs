@@ -3,31 +3,22 @@
 //! Idempotent, and never about metadata or anything that needs state (cluster IPs, priorities, accounts): those
 //! belong to strategies and admission. Templates get fewer defaults than pods (DS-A07, DS-A08, DS-A09).
 
-mod pod;
+pub(super) mod pod;
 mod volume;
 
-use everynode_api::kinds::KindInfo;
 use serde_json::{Map, Value, json};
 
+use crate::catalogue::Row;
+
 /// Fills in the defaults of the kind.
-pub(crate) fn default(info: &KindInfo, value: &mut Value) {
-    let Some(object) = value.as_object_mut() else { return };
-    match (info.kind.group.as_ref(), info.kind.kind.as_ref()) {
-        ("", "Pod") => with(object, "spec", pod::pod),
-        ("", "Service") => service(object),
-        ("", "Secret") => fill(object, "type", || "Opaque".into()),
-        ("", "Node") => with(object, "status", node_status),
-        ("", "Namespace") => with(object, "status", |status| fill(status, "phase", || "Active".into())),
-        ("", "Endpoints") => each(object, "subsets", |subset| each(subset, "ports", protocol)),
-        ("apps", "DaemonSet") => with(object, "spec", daemon_set),
-        ("scheduling.k8s.io", "PriorityClass") => fill(object, "preemptionPolicy", || "PreemptLowerPriority".into()),
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => binding(object),
-        _ => {}
+pub(crate) fn default(info: &Row, value: &mut Value) {
+    if let Some(object) = value.as_object_mut() {
+        (info.rules.default)(object);
     }
 }
 
 /// Sets a member that is absent or zero for Go: null, `""`.
-fn fill(object: &mut Map<String, Value>, name: &str, value: impl FnOnce() -> Value) {
+pub(super) fn fill(object: &mut Map<String, Value>, name: &str, value: impl FnOnce() -> Value) {
     let absent = match object.get(name) {
         None | Some(Value::Null) => true,
         Some(Value::String(text)) => text.is_empty(),
@@ -53,26 +44,26 @@ fn fill_number(object: &mut Map<String, Value>, name: &str, value: i64) {
 }
 
 /// Runs on a member that is an object.
-fn with(object: &mut Map<String, Value>, name: &str, run: impl FnOnce(&mut Map<String, Value>)) {
+pub(super) fn with(object: &mut Map<String, Value>, name: &str, run: impl FnOnce(&mut Map<String, Value>)) {
     if let Some(Value::Object(member)) = object.get_mut(name) {
         run(member);
     }
 }
 
 /// Runs on every object of a list.
-fn each(object: &mut Map<String, Value>, name: &str, run: impl FnMut(&mut Map<String, Value>)) {
+pub(super) fn each(object: &mut Map<String, Value>, name: &str, run: impl FnMut(&mut Map<String, Value>)) {
     if let Some(Value::Array(items)) = object.get_mut(name) {
         items.iter_mut().filter_map(Value::as_object_mut).for_each(run);
     }
 }
 
 /// Every protocol is TCP unless it says otherwise.
-fn protocol(port: &mut Map<String, Value>) {
+pub(super) fn protocol(port: &mut Map<String, Value>) {
     fill(port, "protocol", || "TCP".into());
 }
 
 /// DS-A03, DS-A04, DS-A05, DS-A06
-fn daemon_set(spec: &mut Map<String, Value>) {
+pub(super) fn daemon_set(spec: &mut Map<String, Value>) {
     with(spec, "template", |template| with(template, "spec", pod::template));
     fill_pointer(spec, "revisionHistoryLimit", || 10.into());
     fill_pointer(spec, "updateStrategy", || json!({}));
@@ -88,7 +79,7 @@ fn daemon_set(spec: &mut Map<String, Value>) {
     });
 }
 
-fn service(service: &mut Map<String, Value>) {
+pub(super) fn service(service: &mut Map<String, Value>) {
     with(service, "spec", |spec| {
         fill(spec, "sessionAffinity", || "None".into());
         if spec["sessionAffinity"] == "ClientIP" {
@@ -133,13 +124,13 @@ fn ingress(ingress: &mut Map<String, Value>) {
     }
 }
 
-fn node_status(status: &mut Map<String, Value>) {
+pub(super) fn node_status(status: &mut Map<String, Value>) {
     if let Some(capacity) = status.get("capacity").cloned() {
         fill_pointer(status, "allocatable", || capacity);
     }
 }
 
-fn binding(binding: &mut Map<String, Value>) {
+pub(super) fn binding(binding: &mut Map<String, Value>) {
     let group = "rbac.authorization.k8s.io";
     with(binding, "roleRef", |role| fill(role, "apiGroup", || group.into()));
     each(binding, "subjects", |subject| {

@@ -1,11 +1,11 @@
-use everynode_api::kinds;
 use serde_json::{Value, json};
 
 use super::default;
 use super::pod::pull_policy;
+use crate::catalogue::built_in;
 
 fn defaulted(api_version: &str, kind: &str, mut value: Value) -> Value {
-    let info = kinds::find_by_kind(api_version, kind).unwrap();
+    let info = built_in::find_by_kind(api_version, kind).unwrap();
     default(info, &mut value);
     let mut again = value.clone();
     default(info, &mut again);

@@ -10,7 +10,7 @@ use everynode_common::base64;
 /// Total size of a ConfigMap's or Secret's data.
 const DATA_BYTES_MAX: usize = 1 << 20;
 
-pub(super) fn config_map(object: &Value) -> Errors {
+pub(in crate::schema) fn config_map(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let mut bytes = 0;
     for (key, value) in entries(object, "data") {
@@ -36,7 +36,7 @@ fn decoded_length(value: &Value) -> usize {
 }
 
 /// What `immutable: true` freezes.
-pub(super) fn frozen(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn frozen(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     if !flag(old, "immutable") {
         return errors;
@@ -53,7 +53,7 @@ pub(super) fn frozen(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-pub(super) fn secret(object: &Value) -> Errors {
+pub(in crate::schema) fn secret(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let path = Path::new("data");
     let mut bytes = 0;
@@ -103,7 +103,7 @@ fn docker_config(errors: &mut Errors, data: &Value, path: &Path, key: &str) {
     }
 }
 
-pub(super) fn secret_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn secret_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     if text(new, "type") != text(old, "type") {
         errors.push(FieldError::invalid(&Path::new("type"), text(new, "type"), "field is immutable"));

@@ -18,7 +18,7 @@ const COUNTERS: [&str; 9] = [
     "collisionCount",
 ];
 
-pub(super) fn daemon_set(object: &Value) -> Errors {
+pub(in crate::schema) fn daemon_set(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let path = Path::new("spec");
     let spec = &object["spec"];
@@ -33,14 +33,14 @@ pub(super) fn daemon_set(object: &Value) -> Errors {
 }
 
 /// DS-A25
-pub(super) fn daemon_set_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn daemon_set_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     immutable(&mut errors, &new["spec"], &old["spec"], &Path::new("spec"), "selector");
     errors
 }
 
 /// DS-A39
-pub(super) fn daemon_set_status(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn daemon_set_status(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let path = Path::new("status");
     let status = &new["status"];
@@ -133,7 +133,7 @@ fn as_go_counts(amount: &Value) -> i64 {
 }
 
 /// DS-D40
-pub(super) fn revision(object: &Value) -> Errors {
+pub(in crate::schema) fn revision(object: &Value) -> Errors {
     let mut errors = Errors::new();
     if let Some(revision) = int(object, "revision").filter(|revision| *revision < 0) {
         errors.push(FieldError::invalid(&Path::new("revision"), revision, "must be greater than or equal to 0"));
@@ -149,7 +149,7 @@ pub(super) fn revision(object: &Value) -> Errors {
 }
 
 /// DS-D40: `data` never changes, not even in a way that means the same.
-pub(super) fn revision_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn revision_update(new: &Value, old: &Value) -> Errors {
     match new.get("data") == old.get("data") {
         true => Errors::new(),
         false => vec![FieldError::invalid(&Path::new("data"), new["data"].clone(), "field is immutable")],

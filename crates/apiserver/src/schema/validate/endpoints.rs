@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::check::{Errors, int, invalid_each, ip_address, list, number, required_one_of, text};
 
-pub(super) fn endpoints(object: &Value) -> Errors {
+pub(in crate::schema) fn endpoints(object: &Value) -> Errors {
     let mut errors = Errors::new();
     for (index, subset) in list(object, "subsets").iter().enumerate() {
         let path = Path::new("subsets").index(index);

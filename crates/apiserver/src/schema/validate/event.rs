@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::{Errors, invalid_each, present, text};
 
 /// Events of both groups.
-pub(super) fn event(object: &Value, regarding: &'static str) -> Errors {
+pub(in crate::schema) fn event(object: &Value, regarding: &'static str) -> Errors {
     let mut errors = Errors::new();
     let (namespace, target) = (text(&object["metadata"], "namespace"), text(&object[regarding], "namespace"));
     let legacy = present(object, "eventTime").is_none();

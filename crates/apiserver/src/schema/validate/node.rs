@@ -12,7 +12,7 @@ use super::pod;
 /// Resources that a node has in whole numbers only, besides the extended ones.
 const COUNTED: [&str; 5] = ["pods", "services", "replicationcontrollers", "resourcequotas", "secrets"];
 
-pub(super) fn namespace(object: &Value) -> Errors {
+pub(in crate::schema) fn namespace(object: &Value) -> Errors {
     let mut errors = Errors::new();
     // Kubernetes says these paths without their indexes.
     let path = Path::new("spec").child("finalizers");
@@ -28,7 +28,7 @@ pub(super) fn namespace(object: &Value) -> Errors {
 }
 
 /// An update of `status`: the phase follows from the deletion.
-pub(super) fn namespace_status(new: &Value) -> Errors {
+pub(in crate::schema) fn namespace_status(new: &Value) -> Errors {
     let ends = !text(&new["metadata"], "deletionTimestamp").is_empty();
     let (phase, right) = (text(&new["status"], "phase"), if ends { "Terminating" } else { "Active" });
     if phase == right {
@@ -39,7 +39,7 @@ pub(super) fn namespace_status(new: &Value) -> Errors {
     vec![FieldError::invalid(&Path::new("status").child("Phase"), phase, detail)]
 }
 
-pub(super) fn node(object: &Value) -> Errors {
+pub(in crate::schema) fn node(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let path = Path::new("spec").child("podCIDRs");
     // Kubernetes says that taints are below `metadata`.
@@ -68,7 +68,7 @@ fn avoid_pods(errors: &mut Errors, meta: &Value) {
     }
 }
 
-pub(super) fn node_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn node_update(new: &Value, old: &Value) -> Errors {
     let mut errors = addresses(new);
     let (new, old, path) = (&new["spec"], &old["spec"], Path::new("spec"));
     let mut fixed_once_set = |name: &'static str, detail: &str| {
@@ -82,7 +82,7 @@ pub(super) fn node_update(new: &Value, old: &Value) -> Errors {
 }
 
 /// What a node reports of itself.
-pub(super) fn node_status(object: &Value) -> Errors {
+pub(in crate::schema) fn node_status(object: &Value) -> Errors {
     let mut errors = addresses(object);
     amounts(&mut errors, object);
     errors

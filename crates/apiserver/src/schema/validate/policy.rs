@@ -15,7 +15,7 @@ const BUILT_IN_CLASSES: [(&str, i64); 2] =
     [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-pub(super) fn lease(object: &Value) -> Errors {
+pub(in crate::schema) fn lease(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let (spec, path) = (&object["spec"], Path::new("spec"));
     if let Some(seconds) = int(spec, "leaseDurationSeconds").filter(|seconds| *seconds <= 0) {
@@ -25,7 +25,7 @@ pub(super) fn lease(object: &Value) -> Errors {
     errors
 }
 
-pub(super) fn priority_class(object: &Value) -> Errors {
+pub(in crate::schema) fn priority_class(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let (name, value) = (text(&object["metadata"], "name"), int(object, "value").unwrap_or(0));
     if name.starts_with("system-") {
@@ -47,7 +47,7 @@ pub(super) fn priority_class(object: &Value) -> Errors {
     errors
 }
 
-pub(super) fn priority_class_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn priority_class_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     if int(new, "value").unwrap_or(0) != int(old, "value").unwrap_or(0) {
         errors.push(FieldError::forbidden(&Path::new("value"), "may not be changed in an update."));
@@ -59,7 +59,7 @@ pub(super) fn priority_class_update(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-pub(super) fn disruption_budget(object: &Value) -> Errors {
+pub(in crate::schema) fn disruption_budget(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let (spec, path) = (&object["spec"], Path::new("spec"));
     if present(spec, "minAvailable").is_some() && present(spec, "maxUnavailable").is_some() {
@@ -79,7 +79,7 @@ pub(super) fn disruption_budget(object: &Value) -> Errors {
     errors
 }
 
-pub(super) fn disruption_budget_status(object: &Value) -> Errors {
+pub(in crate::schema) fn disruption_budget_status(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let fields = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
     non_negative(&mut errors, &object["status"], &Path::new("status"), &fields);
@@ -87,7 +87,7 @@ pub(super) fn disruption_budget_status(object: &Value) -> Errors {
 }
 
 /// `rules` of a role; `namespaced` for `Role`.
-pub(super) fn role(object: &Value, namespaced: bool) -> Errors {
+pub(in crate::schema) fn role(object: &Value, namespaced: bool) -> Errors {
     let mut errors = Errors::new();
     for (index, rule) in list(object, "rules").iter().enumerate() {
         let path = Path::new("rules").index(index);
@@ -118,7 +118,7 @@ pub(super) fn role(object: &Value, namespaced: bool) -> Errors {
 }
 
 /// A binding; `namespaced` for `RoleBinding`.
-pub(super) fn binding(object: &Value, namespaced: bool) -> Errors {
+pub(in crate::schema) fn binding(object: &Value, namespaced: bool) -> Errors {
     let mut errors = Errors::new();
     let (role, path) = (&object["roleRef"], Path::new("roleRef"));
     one_of(&mut errors, role, &path, "apiGroup", &[RBAC]);
@@ -149,7 +149,7 @@ fn subject(errors: &mut Errors, subject: &Value, namespaced: bool, path: &Path) 
     }
 }
 
-pub(super) fn binding_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn binding_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     if new["roleRef"] != old["roleRef"] {
         let role = &new["roleRef"];

@@ -14,7 +14,7 @@ const AFFINITY_SECONDS_MAX: i64 = 86_400;
 /// The only family of addresses here.
 const FAMILY: &str = "IPv4";
 
-pub(super) fn service(object: &Value) -> Errors {
+pub(in crate::schema) fn service(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let (spec, path) = (&object["spec"], Path::new("spec"));
     let (kind, headless) = (text(spec, "type"), text(spec, "clusterIP") == "None");
@@ -201,7 +201,7 @@ fn service_ports(errors: &mut Errors, ports: &[Value], kind: &str, path: &Path) 
 }
 
 /// A cluster IP, once given, stays as long as the type has one.
-pub(super) fn service_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn service_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let (new, old) = (&new["spec"], &old["spec"]);
     let external = [new, old].iter().any(|spec| text(spec, "type") == "ExternalName");
@@ -214,7 +214,7 @@ pub(super) fn service_update(new: &Value, old: &Value) -> Errors {
 }
 
 /// An update of `status`.
-pub(super) fn service_status(new: &Value) -> Errors {
+pub(in crate::schema) fn service_status(new: &Value) -> Errors {
     let mut errors = Errors::new();
     let given = !list(&new["status"]["loadBalancer"], "ingress").is_empty();
     if given && text(&new["spec"], "type") != "LoadBalancer" {

@@ -9,58 +9,56 @@ mod tests;
 use std::collections::BTreeSet;
 
 use everynode_api::field::{Path, go_quote};
-use everynode_api::kinds::KindInfo;
 use everynode_api::names;
 use serde_json::Value;
 
+use crate::catalogue::Row;
 use crate::object::{self, items, text};
 
 const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
-/// What is said to everybody who asks for anything of a kind that is deprecated.
-pub(crate) fn of_deprecated(info: &KindInfo) -> Option<&'static str> {
-    let text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
-    (info.storage == "services/endpoints").then_some(text)
-}
-
 /// What is said of a new object.
-pub(crate) fn on_create(info: &KindInfo, value: &Value) -> Vec<String> {
+pub(crate) fn on_create(info: &Row, value: &Value) -> Vec<String> {
     let mut warnings = owners_twice(value).into_iter().collect();
-    of_kind(info, value, &mut warnings);
+    (info.rules.warn_new)(value, &mut warnings);
     warnings
 }
 
 /// What is said of a changed one: of a template only if it changed.
-pub(crate) fn on_update(info: &KindInfo, new: &Value, old: &Value) -> Vec<String> {
+pub(crate) fn on_update(info: &Row, new: &Value, old: &Value) -> Vec<String> {
     let mut warnings = owners_twice(new).into_iter().collect();
-    let watched = matches!(info.storage, "daemonsets" | "serviceaccounts");
-    let template = info.storage != "daemonsets" || new["spec"]["template"] != old["spec"]["template"];
-    if watched && template {
-        of_kind(info, new, &mut warnings);
-    }
+    (info.rules.warn_update)(new, old, &mut warnings);
     warnings
 }
 
-fn of_kind(info: &KindInfo, value: &Value, warnings: &mut Vec<String>) {
-    match info.storage {
-        "pods" => {
-            pod::warnings(warnings, value, None);
-            host_name(warnings, object::meta(value, "name"));
-        }
-        "daemonsets" => {
-            let path = Path::new("spec").child("template");
-            pod::warnings(warnings, &value["spec"]["template"], Some(&path));
-        }
-        "minions" if !text(value, &["spec", "externalID"]).is_empty() => {
-            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
-        }
-        "serviceaccounts" if !value["metadata"]["annotations"][MOUNTABLE_SECRETS].is_null() => {
-            warnings.push(format!(
-                "metadata.annotations[{MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate \
-                 access to mounted secrets"
-            ));
-        }
-        _ => {}
+pub(super) fn pod_created(pod: &Value, warnings: &mut Vec<String>) {
+    pod::warnings(warnings, pod, None);
+    host_name(warnings, object::meta(pod, "name"));
+}
+
+pub(super) fn daemon_set_created(set: &Value, warnings: &mut Vec<String>) {
+    let path = Path::new("spec").child("template");
+    pod::warnings(warnings, &set["spec"]["template"], Some(&path));
+}
+
+pub(super) fn daemon_set_updated(new: &Value, old: &Value, warnings: &mut Vec<String>) {
+    if new["spec"]["template"] != old["spec"]["template"] {
+        daemon_set_created(new, warnings);
+    }
+}
+
+pub(super) fn node_created(node: &Value, warnings: &mut Vec<String>) {
+    if !text(node, &["spec", "externalID"]).is_empty() {
+        warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
+    }
+}
+
+pub(super) fn account_written(account: &Value, warnings: &mut Vec<String>) {
+    if !account["metadata"]["annotations"][MOUNTABLE_SECRETS].is_null() {
+        warnings.push(format!(
+            "metadata.annotations[{MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate \
+             access to mounted secrets"
+        ));
     }
 }
 

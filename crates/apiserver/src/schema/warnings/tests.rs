@@ -1,10 +1,10 @@
-use everynode_api::kinds::find;
+use crate::catalogue::built_in;
 use serde_json::{Value, json};
 
 use super::*;
 
 fn warnings_of(group: &str, plural: &str, value: &Value) -> Vec<String> {
-    on_create(find(group, plural).unwrap(), value)
+    on_create(built_in::find(group, plural).unwrap(), value)
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn templates() {
     let annotated = json!({"spec": {"template": {"metadata": {"annotations": {"scheduler.alpha.kubernetes.io/critical-pod": ""}}}}});
     let text = "spec.template.metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the \"priorityClassName\" field instead";
     assert_eq!(warnings_of("apps", "daemonsets", &annotated), [text]);
-    let info = find("apps", "daemonsets").unwrap();
+    let info = built_in::find("apps", "daemonsets").unwrap();
     assert!(on_update(info, &annotated, &annotated).is_empty(), "the template did not change");
     assert_eq!(on_update(info, &annotated, &json!({})), [text]);
 }
@@ -71,8 +71,8 @@ fn the_other_kinds() {
     assert!(warnings_of("", "pods", &json!({"metadata": {"name": "a"}})).is_empty());
     let owners = json!({"metadata": {"ownerReferences": [{"uid": "1"}, {"uid": "2"}, {"uid": "1"}]}});
     assert!(warnings_of("", "configmaps", &owners)[0].ends_with("duplicate UID(s) observed: 1"));
-    assert!(of_deprecated(find("", "endpoints").unwrap()).is_some_and(|text| text.contains("EndpointSlice")));
-    assert_eq!(of_deprecated(find("", "services").unwrap()), None);
+    assert!(built_in::ENDPOINTS.rules.deprecated.is_some_and(|text| text.contains("EndpointSlice")));
+    assert_eq!(built_in::SERVICE.rules.deprecated, None);
     let old = json!({"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
     assert!(warnings_of("", "serviceaccounts", &old)[0].contains("deprecated in v1.32+"));
     let node = warnings_of("", "nodes", &json!({"spec": {"externalID": "x"}}));

@@ -1,12 +1,12 @@
 //! An agent's pods: it makes mirrors of those that it has from files, reports about those that are bound to it, and ends
 //! them.
 
-use everynode_api::kinds::{NODE, find};
 use everynode_api::status::Status;
 use serde_json::Value;
 
 use super::ByNode;
 use crate::auth::node::references::{self, MIRROR};
+use crate::catalogue::built_in;
 use crate::object::{self, items, text};
 use crate::registry::Target;
 
@@ -58,9 +58,9 @@ fn owned_by_itself(by_node: &ByNode<'_>) -> Result<(), Status> {
 }
 
 fn uid_of_node(by_node: &ByNode<'_>) -> Result<String, Status> {
-    let info = find(&NODE.group, &NODE.plural).ok_or_else(Status::no_such_path)?;
+    let info = &built_in::NODE;
     let name = by_node.node.to_owned();
-    let target = Target { info, namespace: String::new(), name, subresource: "" };
+    let target = Target { info: info.into(), namespace: String::new(), name, subresource: "" };
     let (_, node) = by_node.asked.registry.current_value(&target)?;
     Ok(object::meta(&node, "uid").to_owned())
 }

@@ -1,13 +1,13 @@
 //! Tokens that an agent asks for: of an account of a pod that runs there, bound to that pod, for an audience that the pod
 //! names.
 
-use everynode_api::kinds::{POD, find};
 use everynode_api::status::Status;
 use serde_json::Value;
 
 use super::ByNode;
 use crate::auth::authorize::{Attributes, allowed};
 use crate::auth::node::references;
+use crate::catalogue::built_in;
 use crate::object::{self, at, items, text};
 use crate::registry::Target;
 
@@ -25,9 +25,9 @@ pub(super) fn create(by_node: &ByNode<'_>) -> Result<(), Status> {
     if uid.is_empty() {
         return by_node.refuse("node requested token with a pod binding without a uid");
     }
-    let info = find(&POD.group, &POD.plural).ok_or_else(Status::no_such_path)?;
+    let info = &built_in::POD;
     let namespace = by_node.asked.target.namespace.clone();
-    let pod = Target { info, namespace, name: name.to_owned(), subresource: "" };
+    let pod = Target { info: info.into(), namespace, name: name.to_owned(), subresource: "" };
     let (_, pod) = by_node.asked.registry.current_value(&pod)?;
     if object::meta(&pod, "uid") != uid {
         return by_node.refuse(&format!(

@@ -24,7 +24,7 @@ use super::metadata::annotations;
 
 pub(super) use self::resources::quantity_value;
 pub(super) use self::scheduling::taints;
-pub(super) use self::update::{pod_status, pod_update};
+pub(in crate::schema) use self::update::{pod_status, pod_update};
 
 /// What the checks of parts must know of the whole.
 struct Context<'v> {
@@ -49,7 +49,7 @@ pub(super) fn template(template: &Value, path: &Path) -> Errors {
 }
 
 /// A pod on create.
-pub(super) fn pod(object: &Value) -> Errors {
+pub(in crate::schema) fn pod(object: &Value) -> Errors {
     let mut errors = pod_parts(object);
     let (spec, path) = (&object["spec"], Path::new("spec"));
     if !list(spec, "ephemeralContainers").is_empty() {

@@ -14,7 +14,7 @@ const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].imag
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /// An update of a pod itself; its status is another's.
-pub(in super::super) fn pod_update(new: &Value, old: &Value) -> Errors {
+pub(in crate::schema) fn pod_update(new: &Value, old: &Value) -> Errors {
     let mut errors = pod_parts(new);
     let (new, old, path) = (&new["spec"], &old["spec"], Path::new("spec"));
     for member in ["containers", "initContainers"] {
@@ -125,7 +125,7 @@ fn changes(new: &Value, old: &Value) -> Vec<String> {
 }
 
 /// An update of `status`.
-pub(in super::super) fn pod_status(new: &Value) -> Errors {
+pub(in crate::schema) fn pod_status(new: &Value) -> Errors {
     let mut errors = Errors::new();
     let (status, path) = (&new["status"], Path::new("status"));
     optional_name(&mut errors, status, &path, "nominatedNodeName", names::dns1123_subdomain);

@@ -6,19 +6,19 @@ mod others;
 mod pod;
 mod services;
 
-use everynode_api::kinds::{self, KindInfo};
 use serde_json::{Value, json};
 
 use super::{validate_create, validate_status_update, validate_update};
+use crate::catalogue::{Row, built_in};
 use crate::schema::{FieldValidation, decode_value, default};
 
-pub(super) fn info(kind: &str) -> &'static KindInfo {
-    let found = kinds::KINDS.iter().find(|info| info.kind.kind == kind);
+pub(super) fn info(kind: &str) -> &'static Row {
+    let found = built_in::all().into_iter().find(|info| info.kind.kind == kind);
     found.unwrap()
 }
 
 pub(super) fn ready(kind: &str, value: Value) -> Value {
-    let (mut value, _) = decode_value(&info(kind).kind, value, FieldValidation::Strict).unwrap();
+    let (mut value, _) = decode_value(info(kind), value, FieldValidation::Strict).unwrap();
     default(info(kind), &mut value);
     value
 }
