@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everynode_api::fence::Fence;
 use everynode_api::kinds::Kind;
 use everynode_api::ports::{
     self, Api, ApiError, BoxFuture, EventStream, PatchType, Preconditions, Request, Selection, WatchEvent, WatchRequest,
@@ -15,9 +14,11 @@ use serde_json::{Value, json};
 use crate::auth::User;
 use crate::catalogue::{Row, RowRef};
 use crate::hub::{Delivery, Filter, Watcher};
-use crate::operation::{Operation, Selected, Verb};
+use crate::operation::execute::{Content, Outcome, Sender};
+use crate::operation::options::{Options, WriteOptions};
+use crate::operation::{Operation, Verb};
 use crate::registry::read::{At, list_body};
-use crate::registry::{Body, Caller, DeleteOptions, ListOptions, PatchBody, Target, WatchParameters};
+use crate::registry::{Body, DeleteOptions, ListOptions, PatchBody, Target, WatchParameters};
 use crate::schema::FieldValidation;
 use crate::server::ApiServer;
 
@@ -29,6 +30,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct InProcess {
     pub(crate) server: Arc<ApiServer>,
     pub(crate) user: User,
+    /// Nothing is kept of what is written.
+    pub(crate) dry_run: bool,
 }
 
 fn filter(info: &Row, selection: &Selection) -> Result<Filter, Status> {
@@ -50,10 +53,6 @@ impl Api for InProcess {
 }
 
 impl InProcess {
-    fn caller<'a>(&'a self, fence: Option<&'a Fence>) -> Caller<'a> {
-        Caller { user: &self.user, dry_run: false, validation: FieldValidation::Ignore, fence, warnings: None }
-    }
-
     fn row(&self, kind: &Kind) -> Result<RowRef, Status> {
         self.server.registry.catalogue.rows().of(kind).cloned().ok_or_else(Status::no_such_path)
     }
@@ -67,92 +66,115 @@ impl InProcess {
         Ok(Target { info, namespace: target.namespace, name: target.name, subresource })
     }
 
-    /// What is authorised is what is carried out: the target of the operation, given back.
-    fn authorized(&self, verb: Verb, target: Target) -> Result<Target, Status> {
-        let operation = Operation::internal(verb, target, Selected::default());
-        self.authorize(&operation)?;
-        Ok(operation.target)
+    fn write_options(&self) -> WriteOptions {
+        WriteOptions { dry_run: self.dry_run, validation: FieldValidation::Ignore, force: false }
     }
 
-    fn authorize_selection(&self, verb: Verb, info: &RowRef, filter: &Filter) -> Result<(), Status> {
-        let namespace = filter.namespace.clone().unwrap_or_default();
-        let target = Target::of(info, &namespace, "");
-        self.authorize(&Operation::internal(verb, target, Selected::by(filter)))
-    }
-
-    fn authorize(&self, operation: &Operation) -> Result<(), Status> {
-        match self.user.is_in(crate::auth::MASTERS) {
-            true => Ok(()),
-            false => self.server.authorize(&self.user, &operation.attributes()),
-        }
-    }
-
-    async fn carry_out(&self, request: Request) -> Result<Bytes, Status> {
-        let registry = &self.server.registry;
-        let (request, fence) = request.unfenced();
-        let caller = &self.caller(fence.as_deref());
-        let reply = match request {
+    /// The operation that a request is, and what it carries.
+    fn operation(&self, request: Request) -> Result<(Operation, Carried), Status> {
+        let write = Options::Write(self.write_options());
+        Ok(match request {
             Request::Get(wanted) => {
-                let target = self.authorized(Verb::Get, self.target(wanted)?)?;
-                registry.get(&target)?
+                let target = self.target(wanted)?;
+                (Operation::internal(Verb::Get, target, Options::Get { not_older_than: None }), Carried::Nothing)
             }
             Request::List { kind, selection, limit, continue_token, resource_version } => {
-                let info = &self.row(&kind)?;
-                let filter = filter(info, &selection)?;
-                self.authorize_selection(Verb::List, info, &filter)?;
+                let info = self.row(&kind)?;
                 let at = match resource_version {
                     None | Some(0) => At::Newest,
                     Some(revision) => At::NotOlderThan(revision),
                 };
+                let filter = filter(&info, &selection)?;
                 let options = ListOptions { filter, at, limit: limit as usize, continue_token };
-                return list_body(info, &registry.list(info, &options).await?);
+                let target = collection(info, &selection);
+                (Operation::internal(Verb::List, target, Options::List(options)), Carried::Nothing)
             }
-            Request::Create { target: wanted, body } => {
-                let target = self.authorized(Verb::Create, self.target(wanted)?)?;
-                match target.subresource.is_empty() {
-                    true => registry.create(caller, &target, Body::Value(body)).await?,
-                    false => registry.create_subresource(caller, &target, Body::Value(body)).await?,
+            Request::Create { target, body } => {
+                let mut target = self.target(target)?;
+                if target.subresource.is_empty() {
+                    // A create is about a collection; the body has the name.
+                    target.name.clear();
                 }
+                (Operation::internal(Verb::Create, target, write), Carried::Object(body))
             }
-            Request::Update { target: wanted, body } => {
-                let target = self.authorized(Verb::Update, self.target(wanted)?)?;
-                registry.update(caller, &target, Body::Value(body)).await?
+            Request::Update { target, body } => {
+                (Operation::internal(Verb::Update, self.target(target)?, write), Carried::Object(body))
             }
-            Request::Patch { target: wanted, patch, body, preconditions } => {
-                let target = self.authorized(Verb::Patch, self.target(wanted)?)?;
+            Request::Patch { target, patch, body, preconditions } => {
                 let body = with_preconditions(patch, body, &preconditions);
-                registry.patch(caller, &target, PatchBody::Value(patch, body)).await?
+                (Operation::internal(Verb::Patch, self.target(target)?, write), Carried::Patch(patch, body))
             }
-            Request::Delete { target: wanted, preconditions, grace_period_seconds, propagation } => {
-                let target = self.authorized(Verb::Delete, self.target(wanted)?)?;
-                let options = DeleteOptions {
-                    grace_period_seconds,
-                    propagation,
-                    orphan_dependents: None,
-                    preconditions,
-                    dry_run: false,
-                };
-                registry.delete(caller, &target, &options).await?
+            Request::Delete { target, preconditions, grace_period_seconds, propagation } => {
+                let delete =
+                    DeleteOptions { grace_period_seconds, propagation, preconditions, ..DeleteOptions::default() };
+                let options = Options::Delete { write: self.write_options(), delete, filter: Filter::everything() };
+                (Operation::internal(Verb::Delete, self.target(target)?, options), Carried::Nothing)
             }
-            Request::Raw { path } => return self.server.raw(&self.user, &path),
+            Request::Raw { .. } => return Err(Status::method_not_allowed()),
             Request::Fenced { .. } => return Err(Status::bad_request("a fence within a fence")),
-        };
-        Ok(reply.json)
+        })
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Bytes, Status> {
+        let (request, fence) = request.unfenced();
+        if let Request::Raw { path } = request {
+            return self.server.raw(&self.user, &path);
+        }
+        let (operation, carried) = self.operation(request)?;
+        let operation = self.server.allow(&self.user, operation)?;
+        let listed = operation.target().info.clone();
+        let sender = Sender { user: &self.user, fence: fence.as_deref(), warnings: None };
+        match self.server.execute(sender, operation, carried).await? {
+            Outcome::One(reply) => Ok(reply.json),
+            Outcome::Page(page, _share) => list_body(&listed, &page),
+        }
     }
 
     async fn open_watch(&self, request: WatchRequest) -> Result<Watcher, Status> {
-        let info = &self.row(&request.kind)?;
-        let filter = filter(info, &request.selection)?;
-        self.authorize_selection(Verb::Watch, info, &filter)?;
+        let info = self.row(&request.kind)?;
         let parameters = WatchParameters {
-            filter,
+            filter: filter(&info, &request.selection)?,
             resource_version: request.resource_version,
             send_initial_events: None,
             bookmarks: request.bookmarks,
             bookmark_every: Some(BOOKMARK_EVERY),
             timeout: None,
         };
-        self.server.registry.watch(info, parameters).await
+        let target = collection(info, &request.selection);
+        let operation = Operation::internal(Verb::Watch, target, Options::Watch(parameters));
+        self.server.open_watch(self.server.allow(&self.user, operation)?).await
+    }
+}
+
+/// What is listed or watched.
+fn collection(info: RowRef, selection: &Selection) -> Target {
+    Target::of(&info, selection.namespace.as_deref().unwrap_or_default(), "")
+}
+
+/// What a request of this process carries: values, which are not copied.
+enum Carried {
+    Nothing,
+    Object(Value),
+    Patch(PatchType, Value),
+}
+
+impl Content for Carried {
+    fn object(self, _: &Target) -> Result<Body, Status> {
+        match self {
+            Carried::Object(value) => Ok(Body::Value(value)),
+            Carried::Nothing | Carried::Patch(..) => Err(Status::method_not_allowed()),
+        }
+    }
+
+    fn patch(self, _: WriteOptions) -> Result<PatchBody, Status> {
+        match self {
+            Carried::Patch(form, value) => Ok(PatchBody::Value(form, value)),
+            Carried::Nothing | Carried::Object(_) => Err(Status::method_not_allowed()),
+        }
+    }
+
+    fn delete_options(self) -> Result<Option<Value>, Status> {
+        Ok(None)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::env::{Env, Environment, SystemEnvironment};
 use crate::http::Limits;
 use crate::http::metrics::Metrics;
 use crate::hub::Hub;
+use crate::operation::budget::ListBudget;
 use crate::pki::{Pki, PkiError, keep_renewed};
 use crate::registry::rooms::Rooms;
 use crate::registry::{Registry, Settings};
@@ -80,6 +81,8 @@ pub struct ApiServer {
     /// The address that the cluster knows the server by.
     pub(crate) advertised: Option<SocketAddr>,
     pub(crate) metrics: Metrics,
+    /// How many objects are listed at once.
+    pub(crate) lists: ListBudget,
     /// Metrics of other parts of this process, in the Prometheus text format.
     pub(crate) further_metrics: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
     ready: AtomicBool,
@@ -117,6 +120,7 @@ impl ApiServer {
             pki,
             advertised: config.advertised,
             metrics: Metrics::new(config.limits),
+            lists: ListBudget::default(),
             further_metrics: OnceLock::new(),
             ready: AtomicBool::new(true),
         };
@@ -125,7 +129,12 @@ impl ApiServer {
 
     /// The API with an identity, for parts of this process.
     pub fn client(self: &Arc<Self>, user: User) -> Arc<dyn Api> {
-        Arc::new(inproc::InProcess { server: self.clone(), user })
+        Arc::new(inproc::InProcess { server: self.clone(), user, dry_run: false })
+    }
+
+    /// The same, but answers say what would be, and nothing is kept.
+    pub fn dry_run_client(self: &Arc<Self>, user: User) -> Arc<dyn Api> {
+        Arc::new(inproc::InProcess { server: self.clone(), user, dry_run: true })
     }
 
     /// Appends what `render` prints (Prometheus text format) to `/metrics`; the first call counts.

@@ -7,10 +7,10 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{OutBody, whole};
-use super::budget::Share;
 use super::negotiate::{Accepted, Encoding, Shape};
 use crate::catalogue::{Row, RowRef};
 use crate::object;
+use crate::operation::budget::Share;
 use crate::registry::read::list_meta;
 use crate::registry::{ListPage, Reply, read};
 use crate::tables::{self, IncludeObject};

@@ -24,8 +24,9 @@ use super::slot::{Asker, Held, Slots};
 use super::{body, identify, resource, system};
 use crate::auth::authorize::Attributes;
 use crate::auth::{User, join};
+use crate::operation::Verb;
+use crate::operation::execute::Authorized;
 use crate::operation::options::Options;
-use crate::operation::{Operation, Verb};
 use crate::server::ApiServer;
 
 /// How long an ordinary request may take, as in kube-apiserver.
@@ -185,8 +186,8 @@ async fn serve(
     *asked_by = Some(asker);
     match route {
         Route::Operation(operation) => {
-            server.authorize(&user, &operation.attributes())?;
-            execute(shared, asker, &user, head, *operation, coming).await
+            let operation = server.allow(&user, *operation)?;
+            execute(shared, asker, &user, head, operation, coming).await
         }
         Route::Review { kind, namespace } => {
             let attributes = Attributes {
@@ -228,25 +229,24 @@ async fn execute(
     asker: Asker,
     user: &User,
     head: &Head,
-    operation: Operation,
+    operation: Authorized,
     coming: &mut Coming,
 ) -> Result<Answer, Status> {
     let slots = &shared.server.metrics.slots;
-    let Operation { verb, target, options, .. } = operation;
-    match options.map_err(|status| *status)? {
+    match operation.options()? {
         Options::Connect(connect) => {
             let slot = slots.take_long_running(asker)?;
-            Box::pin(super::proxy::serve(shared, head, &target, &connect, coming.take()?, slot)).await
+            Box::pin(super::proxy::serve(shared, head, operation.target(), connect, coming.take()?, slot)).await
         }
-        Options::Watch(parameters) => {
+        Options::Watch(_) => {
             let slot = slots.take_long_running(asker)?;
-            Box::pin(resource::watch(shared, head, target.info, parameters, slot)).await
+            Box::pin(resource::watch(shared, head, operation, slot)).await
         }
-        options => {
-            let reads = matches!(verb, Verb::Get | Verb::List);
+        _ => {
+            let reads = matches!(operation.verb(), Verb::Get | Verb::List);
             let body = if reads { None } else { Some(body::read(coming.body()?, slots.body(asker)).await?) };
             let _slot = slots.take(asker, &head.method).await?;
-            limited(resource::serve(shared, user, head, (verb, options), &target, body.as_ref())).await
+            limited(resource::serve(&shared.server, user, head, operation, body.as_ref())).await
         }
     }
 }

@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 
 use super::answer::Answer;
-use super::budget::Share;
 use crate::catalogue::RowRef;
+use crate::operation::budget::Share;
 use crate::registry::{ListPage, read};
 
 /// A piece is sent when it has at least so many bytes.

@@ -10,7 +10,6 @@ mod agent_headers;
 mod answer;
 mod answered;
 mod body;
-mod budget;
 mod class;
 mod connect_options;
 mod fair_semaphore;

@@ -77,7 +77,6 @@ pub(crate) struct Shared {
     /// True from the moment the server stops: streams end.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) agents: super::proxy::Agents,
-    pub(crate) lists: super::budget::ListBudget,
 }
 
 impl ApiServer {
@@ -93,12 +92,7 @@ impl ApiServer {
             false => Some(Arc::new(self.pki.server_config()?)),
         };
         let agents = super::proxy::Agents::new(&self.pki)?;
-        let shared = Arc::new(Shared {
-            server: self.clone(),
-            stopping: watch::Sender::new(false),
-            agents,
-            lists: super::budget::ListBudget::default(),
-        });
+        let shared = Arc::new(Shared { server: self.clone(), stopping: watch::Sender::new(false), agents });
         self.metrics.serves(listener.connections());
         let mut beside = JoinSet::new();
         beside.spawn(self.clone().keep_certificates());

@@ -23,7 +23,8 @@ use super::slot::Slot;
 use crate::catalogue::RowRef;
 use crate::hub::{self, Delivery, EventKind, Form, Watcher};
 use crate::object;
-use crate::registry::{WatchParameters, read};
+use crate::operation::execute::Authorized;
+use crate::registry::read;
 use crate::tables::{self, IncludeObject};
 
 /// The annotation of the bookmark that ends the initial events (DS-I35).
@@ -34,8 +35,7 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
 
 pub(crate) async fn serve(
     shared: &Arc<Shared>,
-    info: RowRef,
-    mut parameters: WatchParameters,
+    mut operation: Authorized,
     accepted: Accepted,
     include: IncludeObject,
     slot: Slot,
@@ -46,8 +46,9 @@ pub(crate) async fn serve(
     let registry = &shared.server.registry;
     // Between half an hour and an hour, so that clients do not all come back at once.
     let own = TIMEOUT_MIN + Duration::from_secs(registry.env.below(TIMEOUT_MIN.as_secs()));
-    parameters.timeout.get_or_insert(own);
-    let watcher = registry.watch(&info, parameters).await?;
+    operation.end_watch_after(own);
+    let info = operation.target().info.clone();
+    let watcher = shared.server.open_watch(operation).await?;
     let form = match accepted.shape {
         Shape::Table => Form::Table(include),
         Shape::Metadata => Form::Metadata,

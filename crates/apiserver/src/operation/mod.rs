@@ -1,9 +1,11 @@
 //! What a request is to do: read once, authorised and carried out as it stands.
 //!
 //! `http` makes an [`Operation`] of method, path and query, [`crate::inproc`] of a request of this process. After that
-//! nobody looks at the text of the request again: what was authorised is what is done.
+//! the text of the request counts no more: what was authorised is what is done ([`execute`]).
 
+pub(crate) mod budget;
 pub(crate) mod connect;
+pub(crate) mod execute;
 pub(crate) mod options;
 
 use everynode_api::kinds::NAMESPACE;
@@ -13,7 +15,7 @@ use everynode_api::status::Status;
 use crate::auth::authorize::Attributes;
 use crate::catalogue::Action;
 use crate::hub::Filter;
-use crate::registry::Target;
+use crate::registry::{ListOptions, Target, WatchParameters};
 use connect::Connect;
 use options::Options;
 
@@ -75,15 +77,21 @@ impl Selected {
         Selected { node: exact("spec.nodeName"), name: exact("metadata.name") }
     }
 
-    pub(crate) fn by(filter: &Filter) -> Selected {
+    fn by(filter: &Filter) -> Selected {
         Selected { node: filter.node().unwrap_or("").to_owned(), name: filter.name().unwrap_or("").to_owned() }
     }
 }
 
 impl Operation {
     /// An operation of a part of this process, whose parameters are typed from the start.
-    pub(crate) fn internal(verb: Verb, target: Target, selected: Selected) -> Operation {
-        Operation { verb, target, selected, options: Ok(Options::None) }
+    pub(crate) fn internal(verb: Verb, target: Target, options: Options) -> Operation {
+        let selected = match &options {
+            Options::List(ListOptions { filter, .. }) | Options::Watch(WatchParameters { filter, .. }) => {
+                Selected::by(filter)
+            }
+            _ => Selected::default(),
+        };
+        Operation { verb, target, selected, options: Ok(options) }
     }
 
     /// What it passes on to a node, if it does.

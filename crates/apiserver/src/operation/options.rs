@@ -8,7 +8,6 @@ use crate::schema::FieldValidation;
 /// The options of an operation, by what it does.
 #[derive(Clone, Debug)]
 pub(crate) enum Options {
-    None,
     Get {
         /// The state that is shown has reached this revision.
         not_older_than: Option<u64>,

@@ -44,7 +44,7 @@ impl ListBudget {
     }
 
     /// Waits for the share of a list of so many objects; 429: there are too many lists, come back in some seconds.
-    pub(crate) async fn share(&self, items: usize, retry_after_seconds: u32) -> Result<Share, Status> {
+    pub(crate) async fn share(&self, items: usize, retry_after_seconds: impl FnOnce() -> u32) -> Result<Share, Status> {
         if items < LARGE_LIST_MIN {
             return Ok(Share(None));
         }
@@ -54,7 +54,7 @@ impl ListBudget {
             Ok(permit) => Some(permit),
             Err(_) => self.turn(permits).await,
         };
-        let busy = || Status::too_many_requests("too many large lists, please try again later", retry_after_seconds);
+        let busy = || Status::too_many_requests("too many large lists, please try again later", retry_after_seconds());
         permit.map(Share::of).ok_or_else(busy)
     }
 
@@ -82,13 +82,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn large_lists_are_served_in_order_and_small_ones_never_wait() {
         let budget = ListBudget::new(5_000, 1);
-        let first = budget.share(4_000, 1).await.unwrap();
-        budget.share(LARGE_LIST_MIN - 1, 1).await.unwrap();
-        let mut second = std::pin::pin!(budget.share(9_000, 1));
+        let first = budget.share(4_000, || 1).await.unwrap();
+        budget.share(LARGE_LIST_MIN - 1, || 1).await.unwrap();
+        let mut second = std::pin::pin!(budget.share(9_000, || 1));
         tokio::select! {
             biased;
             _ = &mut second => panic!("there is no room for it"),
-            refused = budget.share(2_000, 7) => {
+            refused = budget.share(2_000, || 7) => {
                 let status = refused.unwrap_err();
                 assert_eq!((status.code, status.details.unwrap().retry_after_seconds), (429, 7));
             }
@@ -100,11 +100,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_loses_its_share() {
         let budget = ListBudget::new(5_000, 1);
-        let _stuck = budget.share(5_000, 1).await.unwrap();
+        let _stuck = budget.share(5_000, || 1).await.unwrap();
         let begin = tokio::time::Instant::now();
-        assert!(budget.share(5_000, 1).await.is_err(), "it gives up first");
+        assert!(budget.share(5_000, || 1).await.is_err(), "it gives up first");
         assert_eq!(begin.elapsed(), WAIT_MAX);
         tokio::time::sleep(HELD_MAX).await;
-        budget.share(5_000, 1).await.unwrap();
+        budget.share(5_000, || 1).await.unwrap();
     }
 }
