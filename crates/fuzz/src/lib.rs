@@ -8,6 +8,7 @@ use everynode_api::fence::Fence;
 use everynode_api::quantity::Quantity;
 use everynode_api::selector::{FieldSelector, Selector};
 use everynode_api::{decode, percent, yaml};
+use everynode_managed::{FieldSet, Managed};
 
 /// A target: its name, which is its corpus' too, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -17,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("agent_request", everynode_agent::fuzzing::request),
     ("body", everynode_apiserver::fuzzing::body),
     ("fence", fence),
+    ("fields_v1", fields_v1),
     ("headers", everynode_apiserver::fuzzing::headers),
     ("impersonation", everynode_apiserver::fuzzing::impersonation),
     ("json", json),
@@ -92,6 +94,22 @@ fn json(data: &[u8]) {
     let Ok(decoded) = decode::decode(data, BYTES_MAX) else { return };
     let again = decode::decode(decoded.value.to_string().as_bytes(), 8 * BYTES_MAX);
     assert!(again.is_ok_and(|again| again.value == decoded.value), "{}", decoded.value);
+}
+
+/// Sets of fields and entries of managed fields: what is written is read as the same.
+fn fields_v1(data: &[u8]) {
+    const BYTES_MAX: usize = 1 << 20;
+    let Ok(decoded) = decode::decode(data, BYTES_MAX) else { return };
+    if let Ok(set) = FieldSet::from_json(&decoded.value) {
+        assert_eq!(FieldSet::from_json(&set.to_json()).as_ref(), Ok(&set), "{}", decoded.value);
+        let text = set.to_text();
+        let again = decode::decode(text.as_bytes(), 8 * BYTES_MAX);
+        assert!(again.is_ok_and(|again| again.value == set.to_json()), "{text}");
+    }
+    if let Ok(managed) = Managed::decode(Some(&decoded.value)) {
+        let again = Managed::decode(Some(&managed.encode()));
+        assert!(again.is_ok_and(|again| again.same_but_for_times(&managed)), "{}", decoded.value);
+    }
 }
 
 /// A manifest of any number of documents: bounded, and each of them, as JSON, is read as the same

@@ -29,6 +29,7 @@ const TABLE: &[Row] = &[
         ours: &[],
         others: Some(&["bytes", "granit-parser", "jiff", "k8s-openapi", "serde", "serde_json", "thiserror"]),
     },
+    Row { name: "everynode-managed", ours: &["api"], others: PURE },
     Row { name: "everynode-placement", ours: &["api"], others: PURE },
     Row { name: "everynode-daemonset", ours: &["common", "api", "placement"], others: PURE },
     Row { name: "everynode-controllers", ours: &["api", "placement"], others: PURE },
@@ -72,7 +73,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "everynode-fuzz",
-        ours: &["common", "api", "store", "runtime", "apiserver", "agent"],
+        ours: &["common", "api", "managed", "store", "runtime", "apiserver", "agent"],
         others: Some(&[]),
     },
     Row { name: "everynode-testtool", ours: &[], others: Some(&[]) },
