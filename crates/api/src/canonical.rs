@@ -85,6 +85,16 @@ pub fn splice_resource_version_into(out: &mut Vec<u8>, stored: &[u8], revision: 
     out.extend_from_slice(tail);
 }
 
+/// As [`splice_resource_version_into`], without `kind` and `apiVersion`: the items of a list have
+/// none, as the list says what they are.
+pub fn splice_item_into(out: &mut Vec<u8>, stored: &[u8], revision: u64) {
+    let Some(at) = metadata_start(stored) else {
+        return out.extend_from_slice(stored);
+    };
+    out.push(b'{');
+    splice_resource_version_into(out, &stored[at - MARKER.len()..], revision);
+}
+
 /// The offset just behind the brace that opens `metadata`.
 fn metadata_start(stored: &[u8]) -> Option<usize> {
     let at = stored.windows(MARKER.len()).position(|window| window == MARKER)?;
@@ -177,6 +187,14 @@ mod tests {
         let mut out = b"[".to_vec();
         splice_resource_version_into(&mut out, &encode_stored(&json!({})), 1);
         assert_eq!(out, br#"[{"metadata":{"resourceVersion":"1"}}"#);
+    }
+
+    #[test]
+    fn items_of_lists_do_not_say_what_they_are() {
+        let mut out = Vec::new();
+        let object = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}, "spec": {"kind": 1}});
+        splice_item_into(&mut out, &encode_stored(&object), 7);
+        assert_eq!(out, br#"{"metadata":{"resourceVersion":"7","name":"a"},"spec":{"kind":1}}"#);
     }
 
     #[test]

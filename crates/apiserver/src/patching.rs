@@ -9,6 +9,7 @@ use everynode_api::status::Status;
 use serde_json::{Number, Value};
 
 use crate::catalogue::Row;
+use crate::schema::types::types;
 
 /// Applies a patch to an object in the form of the kind asked for.
 pub(crate) fn apply(info: &Row, form: PatchType, body: &Value, value: Value) -> Result<Value, Status> {
@@ -79,12 +80,39 @@ pub(crate) fn reason(refusal: &Status) -> Option<&str> {
 
 /// What a patch made of the object cannot be read as one of its kind.
 pub(crate) fn unreadable(form: PatchType, body: &Value, patched: &str, reason: &str) -> Status {
-    let shown = match form {
-        PatchType::Strategic => go_print(body),
-        PatchType::Json | PatchType::Merge => patched.to_owned(),
+    let (shown, reason) = match form {
+        PatchType::Strategic => (go_print(body), converter_words(reason).unwrap_or_else(|| reason.to_owned())),
+        PatchType::Json | PatchType::Merge => (patched.to_owned(), reason.to_owned()),
     };
     let nothing = Kind::built_in("", "", "", "", false);
     Status::invalid(&nothing, "", &[FieldError::invalid(&Path::new("patch"), shown, reason)])
+}
+
+/// What Kubernetes' converter says where its decoder of JSON says `reason`: what a strategic merge patch
+/// makes is no text, but maps that are converted to the kind.
+fn converter_words(reason: &str) -> Option<String> {
+    let (given, rest) = reason.strip_prefix("json: cannot unmarshal ")?.split_once(" into Go struct field ")?;
+    let (_, wanted) = rest.split_once(" of type ")?;
+    let (given, number) = given.split_once(' ').unwrap_or((given, ""));
+    let kind = match given {
+        "object" => "map",
+        "array" => "slice",
+        "number" if number.contains(['.', 'e', 'E']) => "float64",
+        "number" => "int64",
+        given => given,
+    };
+    let name = wanted.trim_start_matches('*');
+    let is_struct = name.rsplit_once('.').is_some_and(|(_, short)| types().is_struct(short));
+    Some(match name {
+        _ if name.starts_with("map[") => format!("cannot restore map from {kind}"),
+        _ if name.starts_with("[]") => format!("cannot restore slice from {kind}"),
+        _ if is_struct => format!("cannot restore struct from: {kind}"),
+        "int32" | "int64" if kind == "int64" => return None,
+        "int32" | "int64" if kind == "float64" => format!("cannot convert {kind} to {name}"),
+        "bool" | "int32" | "int64" | "float64" => format!("unrecognized type: {name}"),
+        _ if given == "number" => format!("cannot convert {kind} to {name}"),
+        _ => "unrecognized type: string".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -152,5 +180,41 @@ mod tests {
         let told = unreadable(PatchType::Strategic, &json!({"spec": []}), "", reason(&refusal).unwrap());
         assert_eq!(told.message, " \"\" is invalid: patch: Invalid value: \"map[spec:[]]\": odd: text");
         assert_eq!(told.code, 422);
+    }
+
+    #[test]
+    fn a_strategic_merge_patch_is_refused_in_the_words_of_the_converter() {
+        let cases = [
+            (
+                "string into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+                "cannot restore map from string",
+            ),
+            (
+                "object into Go struct field ObjectMeta.metadata.finalizers of type []string",
+                "cannot restore slice from map",
+            ),
+            ("array into Go struct field DaemonSet.spec of type v1.DaemonSetSpec", "cannot restore struct from: slice"),
+            ("number into Go struct field EnvVar.spec.value of type string", "cannot convert int64 to string"),
+            (
+                "number into Go struct field Container.imagePullPolicy of type v1.PullPolicy",
+                "cannot convert int64 to v1.PullPolicy",
+            ),
+            (
+                "number 1.5 into Go struct field DaemonSetSpec.spec.minReadySeconds of type int32",
+                "cannot convert float64 to int32",
+            ),
+            (
+                "string into Go struct field DaemonSetSpec.spec.minReadySeconds of type int32",
+                "unrecognized type: int32",
+            ),
+            (
+                "object into Go struct field Container.imagePullPolicy of type v1.PullPolicy",
+                "unrecognized type: string",
+            ),
+        ];
+        for (reason, words) in cases {
+            assert_eq!(converter_words(&format!("json: cannot unmarshal {reason}")).as_deref(), Some(words));
+        }
+        assert_eq!(converter_words("illegal base64 data at input byte 5"), None);
     }
 }

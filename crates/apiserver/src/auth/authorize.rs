@@ -60,11 +60,10 @@ pub(crate) fn decide(registry: &Registry, user: &User, attributes: &Attributes) 
 fn forbidden(user: &User, attributes: &Attributes, reason: &str) -> Status {
     let Attributes { verb, resource, group, namespace, name, subresource, path, .. } = attributes;
     if resource.is_empty() {
-        return Status::failure(
-            403,
-            "Forbidden",
-            format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", user.name),
-        );
+        let message = format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", user.name);
+        let mut status = Status::failure(403, "Forbidden", message);
+        status.details.get_or_insert_default();
+        return status;
     }
     let qualified = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
     let subject = if name.is_empty() { qualified } else { format!("{qualified} \"{name}\"") };

@@ -139,6 +139,59 @@ const ISSUER: &[&str] =
     &["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"];
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
+/// What an agent may do, for who reads or binds it: ours are let in by the node authoriser.
+fn node_rules() -> Value {
+    let one = |group: &str, resources: &[&str], verbs: &[&str]| rule(&[group], resources, verbs);
+    json!([
+        one("authentication.k8s.io", &["tokenreviews"], &["create"]),
+        one("authorization.k8s.io", &["localsubjectaccessreviews", "subjectaccessreviews"], &["create"]),
+        one("", &["services"], &READ),
+        one("", &["nodes"], &["create", "get", "list", "watch"]),
+        one("", &["nodes/status"], &["patch", "update"]),
+        one("", &["nodes"], &["patch", "update"]),
+        one("", &["events"], &["create", "patch", "update"]),
+        one("", &["pods"], &READ),
+        one("", &["pods"], &["create", "delete"]),
+        one("", &["pods/status"], &["patch", "update"]),
+        one("", &["pods/eviction"], &["create"]),
+        one("", &["configmaps", "secrets"], &READ),
+        one("", &["persistentvolumeclaims", "persistentvolumes"], &["get"]),
+        one("", &["endpoints"], &["get"]),
+        one("certificates.k8s.io", &["certificatesigningrequests"], &["create", "get", "list", "watch"]),
+        one("coordination.k8s.io", &["leases"], &["create", "delete", "get", "patch", "update"]),
+        one("storage.k8s.io", &["volumeattachments"], &["get"]),
+        one("", &["serviceaccounts/token"], &["create"]),
+        one("", &["persistentvolumeclaims/status"], &["get", "patch", "update"]),
+        one("storage.k8s.io", &["csidrivers"], &READ),
+        one("storage.k8s.io", &["csinodes"], &["create", "delete", "get", "patch", "update"]),
+        one("node.k8s.io", &["runtimeclasses"], &READ),
+    ])
+}
+
+/// What a scheduler of Kubernetes asks for.
+fn scheduler_rules() -> Value {
+    let own = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                     "resourceNames": ["kube-scheduler"], "verbs": ["get", "list", "patch", "update", "watch"]});
+    json!([
+        rule(&["", "events.k8s.io"], &["events"], &["create", "patch", "update"]),
+        rule(&["coordination.k8s.io"], &["leases"], &["create"]),
+        own,
+        rule(&[""], &["nodes"], &READ),
+        rule(&[""], &["pods"], &["delete", "get", "list", "watch"]),
+        rule(&[""], &["bindings", "pods/binding"], &["create"]),
+        rule(&[""], &["pods/status"], &["patch", "update"]),
+        rule(&[""], &["namespaces", "replicationcontrollers", "services"], &READ),
+        rule(&["apps", "extensions"], &["replicasets"], &READ),
+        rule(&["apps"], &["statefulsets"], &READ),
+        rule(&["policy"], &["poddisruptionbudgets"], &READ),
+        rule(&[""], &["persistentvolumeclaims", "persistentvolumes"], &READ),
+        rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+        rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
+        rule(&["storage.k8s.io"], &["csidrivers", "csinodes", "csistoragecapacities", "storageclasses"], &READ),
+        rule(&["storage.k8s.io"], &["volumeattachments"], &READ),
+    ])
+}
+
 /// The ClusterRoles that exist from the start.
 pub(crate) fn cluster_roles() -> Vec<Value> {
     let everything =
@@ -161,6 +214,8 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
                 rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"])
             ]),
         ),
+        role("system:node", node_rules()),
+        role("system:kube-scheduler", scheduler_rules()),
         // Stock agents ask us whether we may ask them.
         role(
             "system:kubelet-api-admin",
@@ -202,6 +257,11 @@ pub(crate) fn cluster_role_bindings() -> Vec<Value> {
         binding("system:public-info-viewer", everybody),
         binding("system:service-account-issuer-discovery", groups(&["system:serviceaccounts"])),
         binding("system:monitoring", groups(&["system:monitoring"])),
+        bind(
+            "system:kube-scheduler",
+            "system:kube-scheduler",
+            json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:kube-scheduler"}]),
+        ),
         bind(
             "system:kube-apiserver-kubelet-client",
             "system:kubelet-api-admin",

@@ -16,8 +16,12 @@ use crate::registry::Registry;
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
+/// A binding by the path that it had before pods had subresources.
+pub(crate) const BINDINGS: Kind = Kind::built_in("", "v1", "Binding", "bindings", true);
+
 /// The kinds, in the order of discovery.
-pub(crate) static KINDS: [Kind; 6] = [
+pub(crate) static KINDS: [Kind; 7] = [
+    BINDINGS,
     Kind::built_in(AUTHENTICATION, "v1", "SelfSubjectReview", "selfsubjectreviews", false),
     Kind::built_in(AUTHENTICATION, "v1", "TokenReview", "tokenreviews", false),
     Kind::built_in(AUTHORIZATION, "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", true),

@@ -41,6 +41,18 @@ pub(crate) fn text(code: u16, body: impl Into<String>) -> Answer {
     bytes(code, "text/plain; charset=utf-8", Bytes::from(body.into()))
 }
 
+/// Nothing is at a path that is of no API, as Go's HTTP server says it.
+pub(crate) fn no_such_page() -> Answer {
+    text(404, "404 page not found\n")
+}
+
+/// A code and nothing else.
+pub(crate) fn empty(code: StatusCode) -> Answer {
+    let mut answer = Response::new(whole(Bytes::new()));
+    *answer.status_mut() = code;
+    answer
+}
+
 /// A failure; always JSON, as kubectl and client-go expect.
 pub(crate) fn failure(status: &Status) -> Answer {
     let mut answer = bytes(status.code, JSON, serde_json::to_vec(status).unwrap_or_default().into());

@@ -201,7 +201,7 @@ async fn serve(
             server.authorize(&user, &attributes)?;
             let body = body::read(coming.body()?, slots.body(asker)).await?;
             let _slot = slots.take(asker, &head.method).await?;
-            resource::review(server, &user, head, (kind, &namespace), &body)
+            resource::review(server, &user, head, (kind, &namespace), &body).await
         }
         Route::Path if head.path == join::PATH && head.method == Method::POST => {
             let body = body::read(coming.body()?, slots.body(asker)).await?;
@@ -218,7 +218,10 @@ async fn serve(
         }
         Route::Refused(attributes, status) => {
             server.authorize(&user, &attributes)?;
-            system::definitions(head).unwrap_or(Err(*status))
+            system::definitions(head).unwrap_or_else(|| match status.is_not_found() {
+                true => system::nothing(&server.registry.catalogue.rows(), &head.path),
+                false => Err(*status),
+            })
         }
     }
 }
@@ -233,7 +236,11 @@ async fn execute(
     coming: &mut Coming,
 ) -> Result<Answer, Status> {
     let slots = &shared.server.metrics.slots;
-    match operation.options()? {
+    let options = match operation.options() {
+        Ok(options) => options,
+        Err(status) => return Ok(resource::refused(operation.target(), status)),
+    };
+    match options {
         Options::Connect(connect) => {
             let slot = slots.take_long_running(asker)?;
             Box::pin(super::proxy::serve(shared, head, operation.target(), connect, coming.take()?, slot)).await
@@ -257,15 +264,18 @@ fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> 
         let attributes = Attributes { verb, path: head.path.clone(), ..Attributes::default() };
         server.authorize(user, &attributes)?;
     }
-    if head.method != Method::GET && head.method != Method::HEAD {
-        return Err(Status::failure(
+    let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
+    let found = system::get(server, &head.path, &head.query, accept, if_none_match);
+    let reads = head.method == Method::GET || head.method == Method::HEAD;
+    match found {
+        None => system::nothing(&server.registry.catalogue.rows(), &head.path),
+        Some(_) if !reads && !system::takes_any_method(&head.path) => Err(Status::failure(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
-        ));
+        )),
+        Some(answer) => Ok(answer),
     }
-    let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
-    system::get(server, &head.path, &head.query, accept, if_none_match).ok_or_else(Status::no_such_path)
 }
 
 /// The body of a machine that joins, which is of no kind.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use everynode_api::field::go_quote;
 use everynode_api::status::Status;
 use everynode_api::{names, percent};
 use http::HeaderMap;
@@ -108,9 +109,30 @@ impl Impersonation {
         }
         match (values, wanted.name.is_empty()) {
             (0, _) => Ok(None),
-            (_, true) => Err(Status::bad_request("a group, uid or extra was requested without impersonating a user")),
+            (_, true) => Err(Status::bad_request(wanted.without_name())),
             (_, false) => Ok(Some(wanted)),
         }
+    }
+
+    /// The refusal of what names no user, with what it says besides as Go prints it.
+    fn without_name(&self) -> String {
+        let quoted = |texts: &[String]| texts.iter().map(|text| go_quote(text)).collect::<Vec<_>>().join(", ");
+        let list = |texts: &[String]| match texts.is_empty() {
+            true => "[]string(nil)".to_owned(),
+            false => format!("[]string{{{}}}", quoted(texts)),
+        };
+        let extra: Vec<String> =
+            self.extra.iter().map(|(key, values)| format!("{}:{}", go_quote(key), list(values))).collect();
+        let extra = match extra.is_empty() {
+            true => "(nil)".to_owned(),
+            false => format!("{{{}}}", extra.join(", ")),
+        };
+        format!(
+            "requested &user.DefaultInfo{{Name:\"\", UID:{}, Groups:{}, Extra:map[string][]string{extra}}} without \
+             impersonating a user name",
+            go_quote(&self.uid),
+            list(&self.groups)
+        )
     }
 
     /// Namespace and name, if it is a service account. What only looks like one is a user of that name.

@@ -176,14 +176,11 @@ fn watch_errors(query: &Query) -> Vec<FieldError> {
         let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
         errors.push(FieldError::forbidden(&path, detail));
     }
-    if matching.is_empty() {
-        return errors;
-    }
-    if !initial {
+    if !matching.is_empty() && !initial {
         let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
         errors.push(FieldError::forbidden(&path, detail));
     }
-    if matching != "NotOlderThan" {
+    if !matches!(matching, "" | "NotOlderThan") {
         errors.push(FieldError::not_supported(&path, matching, &["NotOlderThan"]));
     }
     if !query.get("continue").is_empty() {

@@ -60,7 +60,8 @@ pub(crate) async fn serve(
 ) -> Result<Answer, Status> {
     let registry = &shared.server.registry;
     let Some(Destination { node, path }) = destination(registry, target, asked)? else {
-        return Ok(super::answer::text(200, ""));
+        // A pod without a node has no log yet; a WebSocket is refused with it.
+        return Ok(super::answer::empty(StatusCode::NO_CONTENT));
     };
     let address = agent_address(registry, &node, asked)?;
     let stream = connect(&shared.agents, &node, address).await?;

@@ -50,6 +50,11 @@ pub(crate) async fn serve(
     Ok(warned(answered, warnings))
 }
 
+/// What could not be read of the query: of a kind that is deprecated it is said with that, too.
+pub(crate) fn refused(target: &Target, status: Status) -> Answer {
+    warned(Err(status), warnings_of(&target.info))
+}
+
 /// Serves an authorised watch.
 pub(crate) async fn watch(
     shared: &Arc<Shared>,
@@ -112,7 +117,7 @@ fn object(head: &Head, body: &InBody) -> Result<Body, Status> {
 }
 
 /// Answers a review of a kind, in a namespace if it is of one.
-pub(crate) fn review(
+pub(crate) async fn review(
     server: &ApiServer,
     user: &User,
     head: &Head,
@@ -123,11 +128,18 @@ pub(crate) fn review(
     let encoding = negotiate::accepted(&head.headers)?.encoding;
     let warnings = Warnings::default();
     let options = options::write("CreateOptions", &head.query)?;
-    let caller = Sender { user, fence: None, warnings: Some(&warnings) }.caller(options);
-    let answered = object(head, body)
-        .and_then(|body| crate::registry::decode(kind, body, &caller))
-        .and_then(|review| reviews::answer(&server.registry, user, kind, namespace, review))
-        .and_then(|review| answer::encoded(201, encoding, answer::to_bytes(&review)?));
+    let fence = fence(head)?;
+    let caller = Sender { user, fence: fence.as_ref(), warnings: Some(&warnings) }.caller(options);
+    let decoded = object(head, body).and_then(|body| crate::registry::decode(kind, body, &caller));
+    let answered = match decoded {
+        Ok(binding) if *kind == reviews::BINDINGS => {
+            let reply = Box::pin(server.registry.bind_named(&caller, namespace, binding)).await;
+            reply.and_then(|reply| answer::encoded(reply.code, encoding, reply.json))
+        }
+        decoded => decoded
+            .and_then(|review| reviews::answer(&server.registry, user, kind, namespace, review))
+            .and_then(|review| answer::encoded(201, encoding, answer::to_bytes(&review)?)),
+    };
     Ok(warned(answered, warnings))
 }
 

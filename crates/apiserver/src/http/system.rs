@@ -9,13 +9,15 @@ use serde_json::json;
 use super::answer::{self, Answer};
 use super::handle::Head;
 use super::query::Query;
-use crate::auth::issuer_discovery;
+use crate::auth::{issuer_discovery, reviews};
 use crate::catalogue::Rows;
 use crate::discovery;
 use crate::server::ApiServer;
 
 /// The level of Kubernetes that is spoken.
 const MINOR: &str = "36";
+/// The oldest level that a server of this one can stand in for.
+const MINOR_COMPATIBLE: &str = "35";
 
 /// The checks of health that can be asked for by name.
 const CHECKS: [&str; 3] = ["ping", "store", "shutdown"];
@@ -26,6 +28,32 @@ pub(crate) fn is_public(path: &str) -> bool {
         || ["/healthz/", "/livez/", "/readyz/"]
             .iter()
             .any(|prefix| path.strip_prefix(prefix).is_some_and(|check| CHECKS.contains(&check)))
+}
+
+/// Whether a path answers every method as it answers GET.
+pub(crate) fn takes_any_method(path: &str) -> bool {
+    path == "/metrics" || is_public(path) && !path.starts_with("/version")
+}
+
+/// The answer where nothing is: below a group that is served a Status, elsewhere a page.
+pub(crate) fn nothing(rows: &Rows, path: &str) -> Result<Answer, Status> {
+    let mut segments = path.split('/').skip(1);
+    let is_of_api = match (segments.next(), segments.next()) {
+        (Some("api"), Some(_)) => true,
+        (Some("apis"), Some(group)) => is_served(rows, group),
+        (Some("openapi"), Some("v3")) => return Ok(answer::empty(http::StatusCode::NOT_FOUND)),
+        _ => false,
+    };
+    match is_of_api {
+        true => Err(Status::no_such_path()),
+        false => Ok(answer::no_such_page()),
+    }
+}
+
+/// Whether anything of a group is served.
+fn is_served(rows: &Rows, group: &str) -> bool {
+    let mut groups = rows.iter().map(|row| &row.kind.group).chain(reviews::KINDS.iter().map(|kind| &kind.group));
+    groups.any(|served| served == group)
 }
 
 /// Discovery and OpenAPI documents.
@@ -79,7 +107,8 @@ pub(crate) fn definitions(head: &Head) -> Option<Result<Answer, Status>> {
 fn version() -> Answer {
     let version = env!("CARGO_PKG_VERSION");
     let body = json!({
-        "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+everynode-{version}"), "gitCommit": "", "gitTreeState": "clean",
+        "major": "1", "minor": MINOR, "emulationMajor": "1", "emulationMinor": MINOR,
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": MINOR_COMPATIBLE, "gitVersion": format!("v1.{MINOR}.0+everynode-{version}"), "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64"
     });
     answer::bytes(200, "application/json", body.to_string().into())
@@ -165,7 +194,7 @@ fn metrics(server: &ApiServer) -> Answer {
         + &server.pki.metrics()
         + &store_metrics(server.registry.store.health())
         + &further;
-    answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8", body.into())
+    answer::bytes(200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", body.into())
 }
 
 /// 304 where the client has the document already (DS-I02).

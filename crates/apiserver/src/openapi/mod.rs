@@ -55,7 +55,11 @@ pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
             cached(rows, "v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2(rows)).into())))
         }
         "v2" => cached(rows, "v2", || Some(Answer::json("application/json", &v2(rows)))),
-        "v3" => cached(rows, "v3", || Some(Answer::json("application/json", &index(rows)))),
+        // As Kubernetes sends it: not declared to be JSON, and with hashes inside instead of one outside.
+        "v3" => cached(rows, "v3", || {
+            Some(Answer { etag: None, ..Answer::json("text/plain; charset=utf-8", &index(rows)) })
+        }),
+        "v3/version" => cached(rows, "v3 version", || Some(Answer::json("application/json", &server_version()))),
         rest => {
             let wanted = rest.strip_prefix("v3/")?.to_owned();
             cached(rows, rest, || {
@@ -83,12 +87,36 @@ fn index(rows: &Rows) -> Value {
     let versions = group_versions(rows);
     let hash = content_hash(format!("{}{}{versions:?}", env!("CARGO_PKG_VERSION"), schema::DOCS).as_bytes());
     let mut paths = Map::new();
-    for version in versions {
-        let path = version.path();
-        let url = format!("/openapi/v3{path}?hash={hash}");
-        paths.insert(path[1..].to_owned(), json!({ "serverRelativeURL": url }));
+    let served = versions.iter().map(|version| version.path()[1..].to_owned());
+    for path in served.chain(["version".to_owned()]) {
+        let url = format!("/openapi/v3/{path}?hash={hash}");
+        paths.insert(path, json!({ "serverRelativeURL": url }));
     }
     json!({ "paths": paths })
+}
+
+/// The document of `/version`, which is of no group.
+fn server_version() -> Value {
+    let text = json!({ "type": "string", "default": "" });
+    let required =
+        ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
+    let levels = ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
+    let properties: Map<String, Value> = required
+        .iter()
+        .map(|name| ((*name).to_owned(), text.clone()))
+        .chain(levels.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))))
+        .collect();
+    let name = "io.k8s.apimachinery.pkg.version.Info";
+    let answer = json!({ "description": "OK",
+        "content": { "application/json": { "schema": Dialect::V3.reference(name) } } });
+    let get = json!({ "tags": ["version"], "description": "get the version information for this server",
+        "operationId": "getCodeVersion", "responses": { "200": answer, "401": { "description": "Unauthorized" } } });
+    json!({
+        "openapi": "3.0.0",
+        "info": info(),
+        "paths": { "/version/": { "get": get } },
+        "components": { "schemas": { name: { "type": "object", "required": required, "properties": properties } } },
+    })
 }
 
 fn info() -> Value {

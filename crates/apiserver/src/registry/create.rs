@@ -30,7 +30,7 @@ impl Registry {
         let mut namespace = self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
         if caller.warnings.is_some() {
-            caller.warn(schema::warnings::on_create(&target.info, &value));
+            caller.warn((target.info.rules.warn_prepared)(&value));
         }
         let strategy = target.info.strategy;
         let base = object::meta(&value, "generateName").to_owned();
@@ -112,6 +112,9 @@ impl Registry {
             // As in Kubernetes, events go by their older name there.
             let kind = if target.info.is_converted() { &EVENT } else { &target.info.kind };
             return Err(Status::invalid(kind, name, &errors));
+        }
+        if caller.warnings.is_some() {
+            caller.warn(schema::warnings::on_create(&target.info, value));
         }
         let target = &Target { name: name.to_owned(), ..target.clone() };
         if caller.dry_run {

@@ -368,8 +368,14 @@ pub(crate) fn push_item(out: &mut Vec<u8>, info: &Row, item: &Item, index: usize
         out.push(b',');
     }
     match info.is_converted() {
-        true => out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?),
-        false => canonical::splice_resource_version_into(out, &item.kv.value, item.kv.modified.0),
+        true => {
+            let mut value = events::to_external(info, stored::decode(&item.kv.value, item.kv.modified)?);
+            for name in ["kind", "apiVersion"] {
+                value.as_object_mut().map(|members| members.remove(name));
+            }
+            serde_json::to_writer(out, &value).map_err(|error| stored::corrupt(&error))?;
+        }
+        false => canonical::splice_item_into(out, &item.kv.value, item.kv.modified.0),
     }
     Ok(())
 }

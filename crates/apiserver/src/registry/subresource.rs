@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::rooms::{self, Hold};
 use super::update::{Attempt, Read};
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode};
-use crate::catalogue::Action;
+use crate::catalogue::{Action, built_in};
 use crate::object::{self, items, text};
 
 /// How refusals of a binding name what was refused.
@@ -53,6 +53,17 @@ impl Registry {
             Action::Evict => self.evict(caller, target, &body).await,
             _ => self.token(caller, target, &body),
         }
+    }
+
+    /// Binds the pod that a binding names.
+    pub(crate) async fn bind_named(&self, caller: &Caller<'_>, namespace: &str, body: Value) -> Result<Reply, Status> {
+        let info = (&built_in::POD).into();
+        let name = object::meta(&body, "name").to_owned();
+        let target = &Target { info, namespace: namespace.to_owned(), name, subresource: "binding" };
+        let mut body = body;
+        super::create::place(target, &mut body)?;
+        self.admit_below(caller, target, &body)?;
+        self.bind(caller, target, &body).await
     }
 
     /// DS-B45

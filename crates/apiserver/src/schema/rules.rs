@@ -23,6 +23,8 @@ pub(crate) struct Rules {
     pub(crate) check_status: fn(new: &Value, old: &Value) -> Vec<FieldError>,
     /// What its writer is warned of.
     pub(crate) warn_new: fn(&Value, &mut Vec<String>),
+    /// What is said of a new object even if it is refused then.
+    pub(crate) warn_prepared: fn(&Value) -> Vec<String>,
     pub(crate) warn_update: fn(new: &Value, old: &Value, &mut Vec<String>),
     /// What everyone who asks for the kind is warned of.
     pub(crate) deprecated: Option<&'static str>,
@@ -48,6 +50,7 @@ impl Rules {
         check_update: |_, _| Vec::new(),
         check_status: |_, _| Vec::new(),
         warn_new: |_, _| {},
+        warn_prepared: |_| Vec::new(),
         warn_update: |_, _, _| {},
         deprecated: None,
     };
@@ -59,6 +62,7 @@ impl Rules {
         check_update: pod::pod_update,
         check_status: |new, _| pod::pod_status(new),
         warn_new: warnings::pod_created,
+        warn_prepared: warnings::pod_prepared,
         ..Rules::NONE
     };
 

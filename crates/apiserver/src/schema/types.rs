@@ -113,6 +113,11 @@ impl Types {
         &self.definitions[index]
     }
 
+    /// Whether a struct goes by this name, without its package.
+    pub(crate) fn is_struct(&self, short_name: &str) -> bool {
+        self.definitions.iter().any(|definition| definition.short_name() == short_name)
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Definition> {
         let index = self.definitions.binary_search_by(|definition| definition.name.as_str().cmp(name)).ok()?;
         self.definitions.get(index)

@@ -321,7 +321,15 @@ async fn pods_without_a_node_have_no_streams() {
     let server = Server::start().await.with_default_account().await;
     server.post(PODS, &pod("a")).await.expect(201);
     let log = server.get(&format!("{PODS}/a/log")).await;
-    assert_eq!((log.code, log.body.len()), (200, 0));
+    assert_eq!((log.code, log.body.len()), (204, 0));
+    let upgrade = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let socket = server.send(&Who::Admin, Method::GET, &format!("{PODS}/a/log"), &upgrade, "").await;
+    assert_eq!(socket.code, 204, "refused before the protocol changes");
     let refused: Value = server.get(&format!("{PODS}/a/exec?command=ls&stdout=1")).await.expect(400);
     assert_eq!(refused["message"], "pod a does not have a host assigned");
 }

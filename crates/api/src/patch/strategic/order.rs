@@ -20,10 +20,15 @@ pub(super) fn elements(a: &[Value], b: &[Value]) -> Result<Elements, PatchError>
     let first = items.next().unwrap_or(Ok(Elements::Scalars))?;
     for item in items {
         if item? != first {
-            return Err(PatchError::not_understood("list element types are not identical"));
+            let text = format!("list element types are not identical: [{} {}]", printed(a), printed(b));
+            return Err(PatchError::not_understood(text));
         }
     }
     Ok(first)
+}
+
+fn printed(items: &[Value]) -> String {
+    format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" "))
 }
 
 fn kind(item: &Value) -> Result<Elements, PatchError> {

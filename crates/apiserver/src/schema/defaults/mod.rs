@@ -75,6 +75,12 @@ pub(super) fn daemon_set(spec: &mut Map<String, Value>) {
                 fill_pointer(update, "maxUnavailable", || 1.into());
                 fill_pointer(update, "maxSurge", || 0.into());
             });
+        } else {
+            // What Kubernetes holds in between has no absent numbers.
+            with(strategy, "rollingUpdate", |update| {
+                fill_pointer(update, "maxUnavailable", || 0.into());
+                fill_pointer(update, "maxSurge", || 0.into());
+            });
         }
     });
 }

@@ -18,6 +18,7 @@ pub(in crate::schema) fn service(object: &Value) -> Errors {
     let mut errors = Errors::new();
     let (spec, path) = (&object["spec"], Path::new("spec"));
     let (kind, headless) = (text(spec, "type"), text(spec, "clusterIP") == "None");
+    topology(&mut errors, &object["metadata"]["annotations"]);
     let ports = list(spec, "ports");
     if ports.is_empty() && !headless && kind != "ExternalName" {
         errors.push(FieldError::required(&path.child("ports"), ""));
@@ -41,6 +42,19 @@ pub(in crate::schema) fn service(object: &Value) -> Errors {
     load_balancer(&mut errors, spec, kind, &path);
     traffic(&mut errors, spec, kind, &path);
     errors
+}
+
+/// Two annotations mean the same: what they say must be one thing.
+fn topology(errors: &mut Errors, annotations: &Value) {
+    let [hints, mode] = ["service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"];
+    let (given, new) = (annotations[hints].as_str(), annotations[mode].as_str());
+    if let (Some(given), Some(new)) = (given, new)
+        && given != new
+    {
+        let path = Path::new("metadata").child("annotations").key(mode);
+        let detail = format!("must match annotations[{hints}] when both are specified");
+        errors.push(FieldError::invalid(&path, new, detail));
+    }
 }
 
 fn external_name(errors: &mut Errors, spec: &Value, path: &Path) {

@@ -17,6 +17,14 @@ use crate::object::{self, items, text};
 
 const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
+/// What is said of a new pod whatever becomes of it: Kubernetes says it while it prepares the object,
+/// the rest once it has found nothing wrong.
+pub(super) fn pod_prepared(value: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    pod::annotations(&mut warnings, value, &Path::new("metadata"), |key| key.starts_with(pod::APP_ARMOR));
+    warnings
+}
+
 /// What is said of a new object.
 pub(crate) fn on_create(info: &Row, value: &Value) -> Vec<String> {
     let mut warnings = owners_twice(value).into_iter().collect();

@@ -17,6 +17,8 @@ const LABELS: [(&str, &str, &str); 5] = [
     ("failure-domain.beta.kubernetes.io/zone", "v1.17", "topology.kubernetes.io/zone"),
     ("beta.kubernetes.io/instance-type", "v1.17", "node.kubernetes.io/instance-type"),
 ];
+/// Annotations of AppArmor profiles begin so.
+pub(super) const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 /// (beginning of an annotation's key, what is said of it)
 const ANNOTATIONS: [(&str, &str); 4] = [
     ("seccomp.security.alpha.kubernetes.io/pod", r#"non-functional in v1.27+; use the "seccompProfile" field instead"#),
@@ -24,10 +26,7 @@ const ANNOTATIONS: [(&str, &str); 4] = [
         "container.seccomp.security.alpha.kubernetes.io/",
         r#"non-functional in v1.27+; use the "seccompProfile" field instead"#,
     ),
-    (
-        "container.apparmor.security.beta.kubernetes.io/",
-        r#"deprecated since v1.30; use the "appArmorProfile" field instead"#,
-    ),
+    (APP_ARMOR, r#"deprecated since v1.30; use the "appArmorProfile" field instead"#),
     (
         "scheduler.alpha.kubernetes.io/critical-pod",
         r#"non-functional in v1.16+; use the "priorityClassName" field instead"#,
@@ -46,11 +45,7 @@ pub(super) fn warnings(warnings: &mut Vec<String>, owner: &Value, path: Option<&
     let (spec, spec_path) = (&owner["spec"], child("spec"));
     node_labels(warnings, spec, &spec_path);
     spread(warnings, spec, &spec_path.child("topologySpreadConstraints"));
-    for (key, _) in at(owner, &["metadata", "annotations"]).as_object().into_iter().flatten() {
-        if let Some((_, said)) = ANNOTATIONS.iter().find(|(start, _)| key.starts_with(start)) {
-            warnings.push(format!("{}: {said}", child("metadata").child("annotations").key(key.as_str())));
-        }
-    }
+    annotations(warnings, owner, &child("metadata"), |_| true);
     for (index, volume) in items(spec, &["volumes"]).iter().enumerate() {
         for (source, said) in VOLUMES.iter().filter(|(source, _)| !volume[source].is_null()) {
             warnings.push(format!("{}: {said}", spec_path.child("volumes").index(index).child(*source)));
@@ -62,6 +57,16 @@ pub(super) fn warnings(warnings: &mut Vec<String>, owner: &Value, path: Option<&
     if at(spec, &["terminationGracePeriodSeconds"]).as_i64().is_some_and(|seconds| seconds < 0) {
         let path = spec_path.child("terminationGracePeriodSeconds");
         warnings.push(format!("{path}: must be >= 0; negative values are invalid and will be treated as 1"));
+    }
+}
+
+/// Annotations that other fields have replaced, of those that are asked for.
+pub(super) fn annotations(warnings: &mut Vec<String>, owner: &Value, metadata: &Path, is_asked: impl Fn(&str) -> bool) {
+    let given = at(owner, &["metadata", "annotations"]).as_object().into_iter().flatten();
+    for (key, _) in given.filter(|(key, _)| is_asked(key)) {
+        if let Some((_, said)) = ANNOTATIONS.iter().find(|(start, _)| key.starts_with(start)) {
+            warnings.push(format!("{}: {said}", metadata.child("annotations").key(key.as_str())));
+        }
     }
 }
 

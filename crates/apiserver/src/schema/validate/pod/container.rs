@@ -89,6 +89,7 @@ fn common(errors: &mut Errors, context: &Context<'_>, container: &Value, path: &
     mount::mounts(errors, context.spec, container, path);
     required_one_of(errors, container, path, "imagePullPolicy", &["Always", "IfNotPresent", "Never"]);
     resources::requirements(errors, &container["resources"], &path.child("resources"));
+    resources::claims(errors, context.spec, &container["resources"], &path.child("resources"));
     resources::resize_policies(errors, container, path);
     security::container(errors, context.spec, &container["securityContext"], &path.child("securityContext"));
 }

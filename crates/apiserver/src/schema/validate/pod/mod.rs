@@ -99,7 +99,6 @@ fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
 fn unsupported(errors: &mut Errors, spec: &Value, path: &Path) {
     let fields = [
         ("resourceClaims", "dynamic resource allocation is not supported"),
-        ("resources", "pod-level resources are not supported"),
         ("schedulingGroup", "scheduling groups are not supported"),
     ];
     for (name, detail) in fields {
@@ -107,6 +106,7 @@ fn unsupported(errors: &mut Errors, spec: &Value, path: &Path) {
             errors.push(FieldError::forbidden(&path.child(name), detail));
         }
     }
+    resources::of_pod(errors, spec, &path.child("resources"));
 }
 
 /// Names that the pod refers to or goes by, and its deadline.

@@ -45,10 +45,33 @@ pub(super) fn requirements(errors: &mut Errors, resources: &Value, path: &Path) 
     if named(is_huge_pages) && !named(|name| matches!(name, "cpu" | "memory")) {
         errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
     }
-    if present(resources, "claims").is_some() {
+}
+
+/// Claims of a container, each of which is one of the pod's.
+pub(super) fn claims(errors: &mut Errors, spec: &Value, resources: &Value, path: &Path) {
+    let path = path.child("claims");
+    let known: BTreeSet<&str> = list(spec, "resourceClaims").iter().map(|claim| text(claim, "name")).collect();
+    let before = errors.len();
+    let mut seen = BTreeSet::new();
+    for (index, claim) in list(resources, "claims").iter().enumerate() {
+        let (name, path) = (text(claim, "name"), path.index(index));
+        if name.is_empty() {
+            errors.push(FieldError::required(&path, ""));
+            continue;
+        }
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&path, name));
+        }
+        if !known.contains(name) {
+            let names: Vec<&str> = known.iter().copied().collect();
+            let names = if names.is_empty() { " which is empty".into() } else { format!(": {}", names.join(", ")) };
+            let detail = format!("must be one of the names in pod.spec.resourceClaims{names}");
+            errors.push(FieldError { detail, ..FieldError::not_found(&path, name) });
+        }
+    }
+    if errors.len() == before && present(resources, "claims").is_some() {
         // Refused here, because the agent cannot prepare them: silence would start the container without.
-        let detail = "dynamic resource allocation is not supported";
-        errors.push(FieldError::forbidden(&path.child("claims"), detail));
+        errors.push(FieldError::forbidden(&path, "dynamic resource allocation is not supported"));
     }
 }
 
@@ -110,15 +133,35 @@ pub(in super::super) fn quantity_value(errors: &mut Errors, name: &str, quantity
     }
 }
 
-fn resource_name(errors: &mut Errors, name: &str, path: &Path) {
+fn is_standard(name: &str) -> bool {
+    STANDARD.contains(&name) || name.starts_with(HUGE_PAGES)
+}
+
+/// A name that some object may have an amount of.
+fn known_name(errors: &mut Errors, name: &str, path: &Path) {
     invalid_each(errors, path, name, names::qualified_name(name));
-    let standard = STANDARD.contains(&name) || name.starts_with("hugepages-");
+    if !name.contains('/') && !is_standard(name) && !OF_QUOTAS.contains(&name) {
+        errors.push(FieldError::invalid(path, name, "must be a standard resource type or fully qualified"));
+    }
+}
+
+/// `resources` of a pod as a whole: what is of no resource is refused so, and everything else because
+/// nothing here acts on it yet.
+pub(super) fn of_pod(errors: &mut Errors, spec: &Value, path: &Path) {
+    let before = errors.len();
+    for member in ["limits", "requests"] {
+        let path = path.child(member);
+        entries(&spec["resources"], member).for_each(|(name, _)| known_name(errors, name, &path.key(name)));
+    }
+    if errors.len() == before && present(spec, "resources").is_some() {
+        errors.push(FieldError::forbidden(path, "pod-level resources are not supported"));
+    }
+}
+
+fn resource_name(errors: &mut Errors, name: &str, path: &Path) {
+    known_name(errors, name, path);
     if !name.contains('/') {
-        if !standard && !OF_QUOTAS.contains(&name) {
-            let detail = "must be a standard resource type or fully qualified";
-            errors.push(FieldError::invalid(path, name, detail));
-        }
-        if !standard {
+        if !is_standard(name) {
             errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
         }
     } else if !is_native(name) && !is_extended(name) {
