@@ -259,14 +259,14 @@ async fn execute(
 }
 
 fn path(server: &ApiServer, user: &User, head: &Head) -> Result<Answer, Status> {
-    if !system::is_public(&head.path) {
+    let reads = head.method == Method::GET || head.method == Method::HEAD;
+    if !(reads && system::is_public(&head.path)) {
         let verb = head.method.as_str().to_lowercase();
         let attributes = Attributes { verb, path: head.path.clone(), ..Attributes::default() };
         server.authorize(user, &attributes)?;
     }
     let (accept, if_none_match) = (head.header(&ACCEPT), head.header(&IF_NONE_MATCH));
     let found = system::get(server, &head.path, &head.query, accept, if_none_match);
-    let reads = head.method == Method::GET || head.method == Method::HEAD;
     match found {
         None => system::nothing(&server.registry.catalogue.rows(), &head.path),
         Some(_) if !reads && !system::takes_any_method(&head.path) => Err(Status::failure(

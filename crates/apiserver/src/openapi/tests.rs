@@ -34,10 +34,10 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-fn assert_closed(document: &Value) {
+fn assert_closed(document: &Value, references_min: usize) {
     let mut found = BTreeSet::new();
     references(document, &mut found);
-    assert!(found.len() > 10);
+    assert!(found.len() >= references_min);
     for reference in found {
         assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
     }
@@ -51,10 +51,10 @@ fn index_points_to_closed_documents() {
     for path in paths.keys() {
         let document = get(&format!("/openapi/v3/{path}"));
         assert_eq!(document["openapi"], "3.0.0");
-        assert_closed(&document);
+        assert_closed(&document, if path == "version" { 1 } else { 10 });
     }
     assert!(respond("/openapi/v3/apis/extensions/v1beta1", "").is_none());
-    assert_closed(&v2());
+    assert_closed(&v2(), 10);
 }
 
 #[test]

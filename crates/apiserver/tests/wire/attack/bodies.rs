@@ -49,6 +49,7 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
 fn review(resource: &str) -> Value {
     let asked = json!({"verb": "list", "resource": "pods", "namespace": "team"});
     match resource {
+        "bindings" => json!({"metadata": {"name": "x"}, "target": {"kind": "Node", "name": "n2"}}),
         "selfsubjectreviews.authentication.k8s.io" => json!({}),
         "tokenreviews.authentication.k8s.io" => json!({"spec": {"token": "x"}}),
         "selfsubjectaccessreviews.authorization.k8s.io" => json!({"spec": {"resourceAttributes": asked}}),

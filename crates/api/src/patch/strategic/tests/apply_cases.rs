@@ -262,7 +262,7 @@ fn refused() {
             json!({"spec": {"containers": [{"$patch": "merge", "name": "c"}]}}),
             "merging lists cannot yet be specified in the patch",
         ),
-        (json!({"spec": {"containers": [1]}}), "list element types are not identical"),
+        (json!({"spec": {"containers": [1]}}), "list element types are not identical: [[map[name:c]] [1]]"),
         (json!({"spec": {"containers": [[]]}}), "lists of lists are not supported"),
         (
             json!({"spec": {"containers": [{"name": "x"}], "$setElementOrder/containers": [{"name": "c"}]}}),
