@@ -1,27 +1,18 @@
-//! The pods that are bound to this node, from the API server: one list, then a watch; again from
-//! the start when the watch cannot go on, and now and then although it can. While the server is away nothing is reported: what runs
-//! goes on running.
+//! The pods that are bound to this node, as the API server tells of them. While the server is away
+//! nothing is reported: what runs goes on running.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use everynode_api::kinds;
-use everynode_api::ports::{Api, ApiError, EventStream, Request, Selection, WatchEvent, WatchRequest};
+use everynode_api::ports::{Api, Selection, WatchEvent};
 use everynode_runtime::Env;
+use everynode_runtime::follow::{Decode, Follower, Heard, LIST_EVERY, Observed, Source, revision_of};
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::ports::PodRef;
 use crate::worker::PodUpdate;
-
-const RETRY_MIN: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(10);
-/// A watch that says nothing for so long is opened again: bookmarks come about once a minute.
-const SILENCE_MAX: Duration = Duration::from_secs(150);
-/// How often the pods are listed although nothing is amiss, give or take a half: an event that the
-/// server lost stalls nothing for longer.
-const LIST_EVERY: Duration = Duration::from_secs(600);
 
 /// Reports the pods of one node.
 pub(crate) struct PodSource {
@@ -30,136 +21,71 @@ pub(crate) struct PodSource {
     updates: mpsc::Sender<PodUpdate>,
 }
 
-/// Why reading stopped.
-enum Stop {
-    /// Nobody listens any more.
-    Closed,
-    /// List again.
-    StartOver,
-}
-
 impl PodSource {
     pub fn new(api: Arc<dyn Api>, node_name: &str, updates: mpsc::Sender<PodUpdate>) -> Self {
         PodSource { api, node_name: node_name.to_owned(), updates }
     }
 
-    /// Reports until nobody listens.
+    /// Reports until the receiver is gone.
     pub async fn run(self) {
-        let (mut pause, env) = (RETRY_MIN, Env::real());
-        loop {
-            match self.list().await {
-                Ok(revision) => {
-                    pause = RETRY_MIN;
-                    // What is cut off here, the next list tells.
-                    match tokio::time::timeout(env.jitter(LIST_EVERY), self.watch(revision)).await {
-                        Ok(Stop::Closed) => return,
-                        Ok(Stop::StartOver) => {}
-                        Err(_) => continue,
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot list the pods of this node"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-                () = self.updates.closed() => return,
-            }
-        }
-    }
-
-    fn selection(&self) -> Selection {
-        Selection { field_selector: Some(format!("spec.nodeName={}", self.node_name)), ..Selection::default() }
-    }
-
-    /// Reports all pods; answers the revision that they were read at.
-    async fn list(&self) -> Result<u64, ApiError> {
-        let request = Request::List {
-            kind: kinds::POD,
-            selection: self.selection(),
-            limit: 0,
-            continue_token: None,
-            resource_version: None,
-        };
-        let json = self.api.call(request).await?;
-        let list: RawList = serde_json::from_slice(&json).map_err(|error| ApiError::Garbled(error.to_string()))?;
-        let pods = list.items.iter().filter_map(|raw| pod(raw.get().as_bytes())).collect();
-        let _ = self.updates.send(PodUpdate::Replace(pods)).await;
-        Ok(list.metadata.resource_version.and_then(|text| text.parse().ok()).unwrap_or(0))
-    }
-
-    /// Reports changes from `revision` on, through as many watches as it takes.
-    async fn watch(&self, mut revision: u64) -> Stop {
-        let mut pause = RETRY_MIN;
-        loop {
-            let request = WatchRequest {
-                kind: kinds::POD,
-                selection: self.selection(),
-                resource_version: Some(revision),
-                bookmarks: true,
-            };
-            match self.api.watch(request).await {
-                Ok(mut stream) => {
-                    pause = RETRY_MIN;
-                    if let Some(stop) = self.read(stream.as_mut(), &mut revision).await {
-                        return stop;
-                    }
-                }
-                Err(error) if !knows_revision(&error) => return Stop::StartOver,
-                Err(error) => tracing::debug!(%error, "cannot watch the pods of this node"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-                () = self.updates.closed() => return Stop::Closed,
-            }
-        }
-    }
-
-    /// Reads one watch to its end. `None`: go on from `revision`.
-    async fn read(&self, stream: &mut dyn EventStream, revision: &mut u64) -> Option<Stop> {
+        let PodSource { api, node_name, updates } = self;
+        let field_selector = Some(format!("spec.nodeName={node_name}"));
+        let selection = Selection { field_selector, ..Selection::default() };
+        let source =
+            Source { api, env: Env::real(), kind: kinds::POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 };
+        let mut follower = Follower::new(source, Reader);
         loop {
             let heard = tokio::select! {
-                heard = tokio::time::timeout(SILENCE_MAX, stream.next()) => heard,
-                () = self.updates.closed() => return Some(Stop::Closed),
+                biased;
+                () = updates.closed() => return,
+                heard = follower.next() => heard,
             };
-            match heard {
-                Ok(Some(Ok(event))) => {
-                    if self.report(event, revision).await.is_err() {
-                        return Some(Stop::Closed);
-                    }
+            let told = match heard {
+                Heard::Listed(listed) => vec![PodUpdate::Replace(listed.objects)],
+                Heard::Changed(changes) => changes,
+                Heard::Failed(failure) => {
+                    tracing::debug!(%failure, "the pods of this node");
+                    continue;
                 }
-                Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "the watch of this node's pods ended");
-                    return (!knows_revision(&error)).then_some(Stop::StartOver);
+                Heard::Begins | Heard::Opened | Heard::Ended => continue,
+            };
+            for update in told {
+                if updates.send(update).await.is_err() {
+                    return;
                 }
-                Ok(None) | Err(_) => return None,
             }
         }
     }
+}
 
-    async fn report(&self, event: WatchEvent, revision: &mut u64) -> Result<(), mpsc::error::SendError<PodUpdate>> {
-        let (json, gone) = match event {
+/// Reads pods; one bad object harms only itself.
+struct Reader;
+
+impl Decode for Reader {
+    type Object = Arc<Pod>;
+    type Change = PodUpdate;
+
+    fn object(&self, json: Bytes) -> Option<Arc<Pod>> {
+        pod(&json)
+    }
+
+    fn change(&self, event: WatchEvent) -> Observed<PodUpdate> {
+        let (json, is_gone) = match event {
             WatchEvent::Added(json) | WatchEvent::Modified(json) => (json, false),
             WatchEvent::Deleted(json) => (json, true),
             WatchEvent::Bookmark { resource_version } => {
-                *revision = resource_version;
-                return Ok(());
+                return Observed { revision: resource_version, change: None };
             }
         };
-        let Some(pod) = pod(&json) else { return Ok(()) };
-        let seen_at = pod.metadata.resource_version.as_deref().and_then(|text| text.parse().ok());
-        *revision = seen_at.unwrap_or(*revision);
-        let update = if gone { PodUpdate::Gone { uid: PodRef::of(&pod).uid } } else { PodUpdate::Set(pod) };
-        self.updates.send(update).await
+        let Some(pod) = pod(&json) else {
+            return Observed { revision: revision_of(&json).unwrap_or(0), change: None };
+        };
+        let revision = pod.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let change = if is_gone { PodUpdate::Gone { uid: PodRef::of(&pod).uid } } else { PodUpdate::Set(pod) };
+        Observed { revision, change: Some(change) }
     }
 }
 
-/// Whether a watch may be opened again from where it was. Not from a revision that the server has forgotten, nor from
-/// one that it does not have yet: it was put back to an older state, and would be waited for without end (DS-I33).
-fn knows_revision(error: &ApiError) -> bool {
-    let ahead = error.status().is_some_and(|status| status.has_cause("ResourceVersionTooLarge"));
-    !error.is_expired() && !ahead
-}
-
-/// One bad object harms only itself.
 fn pod(json: &[u8]) -> Option<Arc<Pod>> {
     match serde_json::from_slice::<Pod>(json) {
         Ok(pod) if pod.metadata.uid.is_some() => Some(Arc::new(pod)),
@@ -171,26 +97,12 @@ fn pod(json: &[u8]) -> Option<Arc<Pod>> {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct RawList {
-    #[serde(default)]
-    metadata: RawMeta,
-    #[serde(default, deserialize_with = "everynode_api::meta::null_default")]
-    items: Vec<Box<RawValue>>,
-}
-
-#[derive(Default, serde::Deserialize)]
-struct RawMeta {
-    #[serde(rename = "resourceVersion")]
-    resource_version: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
-    use bytes::Bytes;
-    use everynode_api::ports::BoxFuture;
+    use everynode_api::ports::{ApiError, BoxFuture, EventStream, Request, WatchRequest};
 
     use super::*;
 

@@ -69,9 +69,7 @@ pub(crate) fn status(set: &DaemonSet, counts: Counts) -> DaemonSetStatus {
 }
 
 /// A write, unless nothing would change (DS-E11).
-pub(crate) fn write(set: &DaemonSet, mut status: DaemonSetStatus) -> Option<StatusWrite> {
-    // A status from a newer generation is never taken back.
-    status.observed_generation = status.observed_generation.max(set.status.observed_generation);
+pub(crate) fn write(set: &DaemonSet, status: DaemonSetStatus) -> Option<StatusWrite> {
     if status == set.status {
         return None;
     }

@@ -31,7 +31,7 @@ fn is_at_rest(set: &DaemonSet) -> bool {
     let status = &set.status;
     let desired = status.desired_number_scheduled;
     let settled = status.updated_number_scheduled == desired && status.number_available == desired;
-    status.observed_generation >= set.meta.generation && settled
+    status.observed_generation == set.meta.generation && settled
 }
 
 /// A pod or a revision: its controllers, old and new; an orphan: every set that it matches (DS-F07 to DS-F11).

@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everynode_api::ports::ApiError;
 use everynode_runtime::clock::later;
+use everynode_runtime::follow::retry_after;
 use jiff::Timestamp;
 
 use self::pods::Tracked;
@@ -34,8 +35,6 @@ use crate::work::{Done, NodeId, NodeRef, Work};
 /// The pause after a failed request: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(7);
-/// The longest pause that a server can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// What to do outside.
 #[derive(Debug)]
@@ -335,12 +334,6 @@ impl Fleet {
 
 fn is_throttled(error: &ApiError) -> bool {
     error.status().is_some_and(|status| status.code == 429)
-}
-
-/// The pause that the server asks for; none if it asks for none.
-pub(crate) fn retry_after(error: &ApiError) -> Duration {
-    let asked = error.status().and_then(|status| status.details.as_ref()).map(|details| details.retry_after_seconds);
-    Duration::from_secs(asked.unwrap_or(0).into()).min(RETRY_AFTER_MAX)
 }
 
 #[cfg(test)]

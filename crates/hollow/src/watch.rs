@@ -1,25 +1,16 @@
-//! Following pods: list, watch from there, resume after breaks, list again when history is gone.
+//! Following pods: of one node, or all of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_api::kinds;
-use everynode_api::ports::{Api, ApiError, EventStream, Request, Selection, WatchEvent, WatchRequest};
-use everynode_runtime::{Env, ListPage};
-use serde::Deserialize;
+use everynode_api::ports::{Api, Selection, WatchEvent};
+use everynode_runtime::Env;
+use everynode_runtime::follow::{self, Decode, Follower, LIST_EVERY, Observed, Source, revision_of};
 use tokio::sync::mpsc;
 
-use crate::fleet::{Heard, retry_after};
+use crate::fleet::Heard;
 use crate::work::NodeId;
-
-/// Pods per page of a list, as client-go asks for.
-const PAGE_LIMIT: u32 = 500;
-/// First and longest pause between attempts.
-const PAUSE_FIRST: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(20);
-/// A watch that says nothing for so long is opened again: bookmarks come about once a minute.
-const SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// One watch.
 pub(crate) struct Watcher {
@@ -30,154 +21,50 @@ pub(crate) struct Watcher {
     pub heard: mpsc::Sender<Heard>,
 }
 
-#[derive(Deserialize)]
-struct Revision<'a> {
-    #[serde(borrow)]
-    metadata: RevisionMeta<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RevisionMeta<'a> {
-    #[serde(borrow)]
-    resource_version: std::borrow::Cow<'a, str>,
-}
-
-/// The receiver is gone: the run is over.
-struct Over;
-
 impl Watcher {
-    fn scope(&self) -> Option<NodeId> {
-        self.node.as_ref().map(|(id, _)| *id)
-    }
-
     /// Follows until the receiver is gone.
     pub(crate) async fn run(self) {
-        let mut revision = None;
-        let mut failures = 0;
+        let Watcher { api, env, node, heard } = self;
+        let scope = node.as_ref().map(|(id, _)| *id);
+        let field_selector = node.as_ref().map(|(_, name)| format!("spec.nodeName={name}"));
+        let selection = Selection { field_selector, ..Selection::default() };
+        let source = Source { api, env, kind: kinds::POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 };
+        let mut follower = Follower::new(source, Reader);
         loop {
-            let known = match revision {
-                Some(known) => known,
-                None => match self.list().await {
-                    Ok((known, pods)) => {
-                        if self.tell(Heard::Listed { scope: self.scope(), pods }).await.is_err() {
-                            return;
-                        }
-                        *revision.insert(known)
-                    }
-                    Err(error) => {
-                        if self.broke(&mut failures, Some(error)).await.is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                },
+            let told = match follower.next().await {
+                follow::Heard::Begins => continue,
+                follow::Heard::Changed(changes) => changes,
+                follow::Heard::Listed(listed) => vec![Heard::Listed { scope, pods: listed.objects }],
+                follow::Heard::Opened => vec![Heard::Opened { scope }],
+                follow::Heard::Ended => vec![Heard::Ended { scope }],
+                follow::Heard::Failed(failure) => vec![Heard::Broke { scope, error: failure.error() }],
             };
-            let Ok((reached, ended)) = self.follow(known).await else { return };
-            failures = if reached > known { 0 } else { failures };
-            let is_lost = ended.as_ref().is_some_and(|error| !may_resume(error));
-            revision = Some(reached).filter(|_| !is_lost);
-            // A watch that ended in an orderly way is no trouble.
-            let in_order = ended.is_none() && reached > known;
-            let told = match in_order {
-                true => self.tell(Heard::Ended { scope: self.scope() }).await,
-                false => self.broke(&mut failures, ended).await,
-            };
-            if told.is_err() {
-                return;
+            for one in told {
+                if heard.send(one).await.is_err() {
+                    return;
+                }
             }
-        }
-    }
-
-    async fn tell(&self, heard: Heard) -> Result<(), Over> {
-        self.heard.send(heard).await.map_err(|_| Over)
-    }
-
-    async fn broke(&self, failures: &mut u32, error: Option<ApiError>) -> Result<(), Over> {
-        let asked = error.as_ref().map_or(Duration::ZERO, retry_after);
-        self.tell(Heard::Broke { scope: self.scope(), error }).await?;
-        let pause = PAUSE_FIRST.saturating_mul(1_u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(PAUSE_MAX);
-        *failures = failures.saturating_add(1);
-        self.env.sleep(self.env.jitter(pause).max(asked)).await;
-        Ok(())
-    }
-
-    fn selection(&self) -> Selection {
-        let field_selector = self.node.as_ref().map(|(_, name)| format!("spec.nodeName={name}"));
-        Selection { field_selector, ..Selection::default() }
-    }
-
-    async fn list(&self) -> Result<(u64, Vec<Bytes>), ApiError> {
-        let (mut pods, mut token) = (Vec::new(), None);
-        loop {
-            let request = Request::List {
-                kind: kinds::POD,
-                selection: self.selection(),
-                limit: PAGE_LIMIT,
-                continue_token: token,
-                resource_version: None,
-            };
-            let body = self.api.call(request).await?;
-            let page = ListPage::parse(&body).map_err(|error| ApiError::Garbled(format!("a list of pods: {error}")))?;
-            pods.extend(page.items.iter().map(|item| body.slice_ref(item.get().as_bytes())));
-            if page.continue_token.is_none() {
-                return Ok((page.revision, pods));
-            }
-            token = page.continue_token;
-        }
-    }
-
-    /// Reads one watch to its end. Answers the revision that was reached.
-    async fn follow(&self, from: u64) -> Result<(u64, Option<ApiError>), Over> {
-        let request = WatchRequest {
-            kind: kinds::POD,
-            selection: self.selection(),
-            resource_version: Some(from),
-            bookmarks: true,
-        };
-        let mut stream = match self.api.watch(request).await {
-            Ok(stream) => stream,
-            Err(error) => return Ok((from, Some(error))),
-        };
-        self.tell(Heard::Opened { scope: self.scope() }).await?;
-        let mut reached = from;
-        loop {
-            let event = match self.next(stream.as_mut()).await {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => return Ok((reached, Some(error))),
-                None => return Ok((reached, None)),
-            };
-            let (revision, heard) = match event {
-                WatchEvent::Bookmark { resource_version } => (Some(resource_version), None),
-                WatchEvent::Added(json) | WatchEvent::Modified(json) => (revision_of(&json), Some(Heard::Set(json))),
-                WatchEvent::Deleted(json) => (revision_of(&json), Some(Heard::Gone(json))),
-            };
-            reached = reached.max(revision.unwrap_or(reached));
-            if let Some(heard) = heard {
-                self.tell(heard).await?;
-            }
-        }
-    }
-
-    async fn next(&self, stream: &mut dyn EventStream) -> Option<Result<WatchEvent, ApiError>> {
-        tokio::select! {
-            biased;
-            event = stream.next() => event,
-            () = self.env.sleep(SILENCE_MAX) => None,
         }
     }
 }
 
-/// Whether the watch may go on from its last revision.
-fn may_resume(error: &ApiError) -> bool {
-    match error {
-        ApiError::Unreachable(_) | ApiError::UnknownOutcome(_) => true,
-        ApiError::Garbled(_) => false,
-        ApiError::Status(status) => !error.is_expired() && !status.has_cause("ResourceVersionTooLarge"),
-    }
-}
+/// Leaves objects as they are, but for their revision.
+struct Reader;
 
-fn revision_of(json: &[u8]) -> Option<u64> {
-    let object: Revision<'_> = serde_json::from_slice(json).ok()?;
-    object.metadata.resource_version.parse().ok()
+impl Decode for Reader {
+    type Object = Bytes;
+    type Change = Heard;
+
+    fn object(&self, json: Bytes) -> Option<Bytes> {
+        Some(json)
+    }
+
+    fn change(&self, event: WatchEvent) -> Observed<Heard> {
+        let (revision, change) = match event {
+            WatchEvent::Bookmark { resource_version } => (Some(resource_version), None),
+            WatchEvent::Added(json) | WatchEvent::Modified(json) => (revision_of(&json), Some(Heard::Set(json))),
+            WatchEvent::Deleted(json) => (revision_of(&json), Some(Heard::Gone(json))),
+        };
+        Observed { revision: revision.unwrap_or(0), change }
+    }
 }

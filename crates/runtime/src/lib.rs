@@ -6,8 +6,8 @@
 //! It knows an API server only through the port [`everynode_api::ports::Api`]; [`HttpApi`] is that
 //! port over HTTP.
 //!
-//! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], `informer`,
-//! `discovery`, [`http_api`]; beside them [`clock`], [`events`], [`lease`], [`metrics`],
+//! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], [`follow`],
+//! `informer`, `discovery`, [`http_api`]; beside them [`clock`], [`events`], [`lease`], [`metrics`],
 //! [`shutdown`].
 
 mod awaited;
@@ -17,6 +17,7 @@ mod discovery;
 pub mod driver;
 pub mod events;
 mod execute;
+pub mod follow;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod http_api;
@@ -34,6 +35,5 @@ pub use clock::Env;
 pub use driver::{Handle, Options};
 pub use events::{Events, Recorder};
 pub use http_api::HttpApi;
-pub use informer::ListPage;
 pub use manager::{Manager, Metrics};
 pub use shutdown::{Shutdown, Trigger};

@@ -19,6 +19,7 @@ use crate::discovery::{Discovery, DiscoveryRequests, Wanted};
 use crate::driver::{Driver, Handle, Options};
 use crate::events::{EventWriter, Events};
 use crate::execute::Executor;
+use crate::follow::{LIST_EVERY, Source};
 use crate::informer::Informer;
 use crate::metrics::{Counters, QueueNumbers, render_queues};
 use crate::shutdown::{Shutdown, Trigger};
@@ -26,12 +27,12 @@ use crate::shutdown::{Shutdown, Trigger};
 /// Writes in flight, of all controllers together: enough to keep a server busy that answers in
 /// milliseconds, few enough not to bury one that does not.
 pub const WRITES_IN_FLIGHT: usize = 64;
-/// How often a kind is listed although nothing is amiss, give or take a half: an event that the
-/// server lost stalls nothing for longer.
-const LIST_EVERY: Duration = Duration::from_secs(600);
 
 type Start = Box<dyn FnOnce(Shutdown) -> BoxFuture<'static, ()> + Send>;
 type QueueNumbersSource = Arc<dyn Fn() -> QueueNumbers + Send + Sync>;
+
+/// Events that an informer applies under one lock: well under a millisecond of work.
+const BATCH_MAX: usize = 256;
 
 /// Reconcilers, ready to run.
 pub struct Manager {
@@ -160,17 +161,17 @@ impl Manager {
         let (stop_rest, rest_stopped) = Shutdown::new();
         let (stop_drivers, drivers_stopped) = Shutdown::new();
         let mut rest = JoinSet::new();
-        let template = Informer {
+        let source = Source {
             api: self.api,
             env: self.env,
-            cache: self.cache,
-            counters: self.counters,
             kind: kinds::NAMESPACE,
             selection: Selection::default(),
             list_every: self.list_every,
+            batch_max: BATCH_MAX,
         };
+        let template = Informer { source, cache: self.cache, counters: self.counters };
         for (kind, selection) in self.kinds.clone() {
-            rest.spawn(Informer { kind, selection, ..template.clone() }.run(rest_stopped.clone()));
+            rest.spawn(template.of(kind, selection).run(rest_stopped.clone()));
         }
         if let Some(wanted) = self.discovered {
             let asked = Arc::new(DiscoveryRequests::default());

@@ -41,6 +41,9 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         scenario.steps.extend(held_up_drains(&dice, machines, calm_at_ms));
     }
     scenario.tight = !foreign && dice.chance(15);
+    if dice.chance(8) {
+        scenario.steps.extend(put_back(&dice, calm_at_ms));
+    }
     scenario.steps.sort_by_key(|step| step.at_ms);
     scenario
 }
@@ -57,6 +60,14 @@ fn held_up_drains(dice: &Dice, machines: usize, calm_at_ms: u64) -> Vec<Step> {
     };
     let prepared = [ScenarioEvent::Plain { number: 0 }, budget].map(|scenario_event| Step { at_ms, scenario_event });
     prepared.into_iter().chain((0..machines).map(drain)).collect()
+}
+
+/// The store is put back to an earlier state.
+fn put_back(dice: &Dice, calm_at_ms: u64) -> [Step; 2] {
+    let (one, other) = (dice.below(calm_at_ms), dice.below(calm_at_ms));
+    let backup = Step { at_ms: one.min(other), scenario_event: ScenarioEvent::BackUp {} };
+    let restore = ScenarioEvent::Restore { announced: dice.chance(50) };
+    [backup, Step { at_ms: one.max(other), scenario_event: restore }]
 }
 
 fn strategy(dice: &Dice) -> Strategy {

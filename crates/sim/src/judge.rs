@@ -177,7 +177,8 @@ impl Scenario {
             ScenarioEvent::Crash { .. }
             | ScenarioEvent::Kill { .. }
             | ScenarioEvent::TwoLeaders { .. }
-            | ScenarioEvent::CrashServer {} => false,
+            | ScenarioEvent::CrashServer {}
+            | ScenarioEvent::Restore { .. } => false,
             // Events are in the namespace, too.
             ScenarioEvent::DeleteNamespace { .. } => false,
             ScenarioEvent::Cut { who, .. } | ScenarioEvent::Trouble { who, .. } => !matches!(who, Participant::First),

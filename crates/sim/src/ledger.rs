@@ -10,6 +10,7 @@ use everynode_common::fnv::Fnv64;
 use everynode_runtime::Env;
 use everynode_store::{
     BoxFuture, KeyValue, MemoryStore, Outcome, Page, Range, Revision, Store, StoreError, Transaction, Watch, Write,
+    prefix_range,
 };
 use serde_json::Value;
 
@@ -125,6 +126,26 @@ impl Ledger {
 
     pub(crate) fn story(&self) -> Vec<String> {
         self.state().story.clone()
+    }
+
+    /// The store is what it was at an earlier moment.
+    pub(crate) fn restored(&self, store: &MemoryStore) {
+        let mut state = self.state();
+        (state.pods, state.rooms) = (BTreeMap::new(), Rooms::default());
+        for prefix in [NODES, PODS] {
+            let found = store.range(&prefix_range(prefix), None, usize::MAX).map(|page| page.items).unwrap_or_default();
+            for KeyValue { key, value, .. } in found {
+                let name = &key[prefix.len()..];
+                if prefix == NODES {
+                    state.rooms.node(name, &value);
+                    continue;
+                }
+                let pod: Value = serde_json::from_slice(&value).unwrap_or_default();
+                state.pods.insert(name.to_owned(), place(&pod));
+                // What was right at its commit was there together.
+                let _ = state.rooms.pod(name, &value);
+            }
+        }
     }
 
     fn committed(&self, transaction: &Transaction, revision: Revision) {

@@ -34,6 +34,7 @@
 //! | controller crash at a request, carried out or not | `crash` | `wire` counts requests, `controller_process` ends and restarts |
 //! | controller crash wherever its tasks wait | `kill` | `controller_process` |
 //! | server crash, losing what was not fsynced | `crash-server` | `world` |
+//! | a store put back to an earlier state, revisions issued twice or not | `back-up`, `restore` | `world/restore` |
 //! | two leaders | `two-leaders` | `world`: the second process runs beside the first |
 //! | clock jumps | `jump` | `world`: of one process's clock |
 //! | node death and return, cut off | `power-off`, `cut` | `machine`, `wire` |

@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use everynode_api::kinds::{LEASE, NODE, POD};
-use everynode_api::ports::{
-    Api, ApiError, EventStream, PatchType, Preconditions, Request, Selection, Target, WatchEvent, WatchRequest,
-};
+use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Request, Selection, Target, WatchEvent};
 use everynode_api::time::{rfc3339, rfc3339_micro};
 use everynode_hollow::{Delay, Dice, Failures, PodTimes, Probability, RealPod, World};
 use everynode_runtime::Env;
 use everynode_runtime::clock::later;
+use everynode_runtime::follow::{Decode, Follower, Heard, Observed, Source, revision_of};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
@@ -57,9 +57,43 @@ pub(crate) struct Machine {
     beat_at: Timestamp,
     renew_at: Timestamp,
     status_at: Timestamp,
-    stream: Option<Box<dyn EventStream>>,
-    /// When the pods are listed again.
-    follow_at: Timestamp,
+    follower: Follower<Reader>,
+}
+
+/// What a machine hears of its pods.
+enum PodChange {
+    Set(Value),
+    /// Its uid.
+    Gone(String),
+}
+
+/// Reads pods.
+struct Reader;
+
+impl Decode for Reader {
+    type Object = Value;
+    type Change = PodChange;
+
+    fn object(&self, json: Bytes) -> Option<Value> {
+        serde_json::from_slice(&json).ok()
+    }
+
+    fn change(&self, event: WatchEvent) -> Observed<PodChange> {
+        let (json, is_gone) = match event {
+            WatchEvent::Bookmark { resource_version } => {
+                return Observed { revision: resource_version, change: None };
+            }
+            WatchEvent::Added(json) | WatchEvent::Modified(json) => (json, false),
+            WatchEvent::Deleted(json) => (json, true),
+        };
+        let revision = revision_of(&json).unwrap_or(0);
+        let Some(pod) = self.object(json) else { return Observed { revision, change: None } };
+        let change = match is_gone {
+            true => PodChange::Gone(pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned()),
+            false => PodChange::Set(pod),
+        };
+        Observed { revision, change: Some(change) }
+    }
 }
 
 /// A pod on this machine.
@@ -82,6 +116,11 @@ impl Machine {
         seed: u64,
     ) -> Self {
         let now = env.now();
+        let field_selector = Some(format!("spec.nodeName={}", name(number)));
+        let selection = Selection { field_selector, ..Selection::default() };
+        let api = Arc::new(Client(wire.clone()));
+        let source = Source { api, env: env.clone(), kind: POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 };
+        let follower = Follower::new(source, Reader);
         Machine {
             number,
             wire,
@@ -95,8 +134,7 @@ impl Machine {
             beat_at: now,
             renew_at: now,
             status_at: now,
-            stream: None,
-            follow_at: now,
+            follower,
         }
     }
 
@@ -116,8 +154,9 @@ impl Machine {
 
     fn went_down(&mut self) {
         let now = self.env.now();
-        (self.stream, self.registered) = (None, false);
-        (self.beat_at, self.renew_at, self.status_at, self.follow_at) = (now, now, now, now);
+        self.follower.start_over();
+        self.registered = false;
+        (self.beat_at, self.renew_at, self.status_at) = (now, now, now);
         for pod in self.pods.values_mut() {
             pod.real.rebooted(now);
             (pod.written, pod.wants_deletion, pod.hold_until, pod.wake_at) = (None, false, now, now);
@@ -129,30 +168,20 @@ impl Machine {
             if self.env.now() >= self.beat_at {
                 self.beat().await;
             }
-            if self.env.now() >= self.follow_at {
-                self.follow().await;
-            }
             self.tend().await;
             let due = self.next_due();
             let heard = tokio::select! {
                 biased;
-                heard = next(&mut self.stream) => Some(heard),
-                () = self.env.sleep_until(due) => None,
+                heard = self.follower.next() => heard,
+                () = self.env.sleep_until(due) => continue,
             };
-            match heard {
-                Some(Some(Ok(event))) => self.hear_event(event),
-                Some(_) => {
-                    self.stream = None;
-                    self.follow_at = later(self.env.now(), RETRY_AFTER / 4);
-                }
-                None => {}
-            }
+            self.on_heard(heard);
         }
     }
 
     fn next_due(&self) -> Timestamp {
         let pods = self.pods.values().map(|pod| pod.wake_at);
-        pods.chain([self.follow_at]).fold(self.beat_at, Timestamp::min)
+        pods.fold(self.beat_at, Timestamp::min)
     }
 
     fn client(&self) -> Client {
@@ -223,49 +252,29 @@ impl Machine {
         }
     }
 
-    async fn follow(&mut self) {
-        let after = if self.list_and_watch().await.is_ok() { self.env.jitter(LIST_EVERY) } else { RETRY_AFTER };
-        self.follow_at = later(self.env.now(), after);
-    }
-
-    async fn list_and_watch(&mut self) -> Result<(), ApiError> {
-        let selection =
-            Selection { field_selector: Some(format!("spec.nodeName={}", name(self.number))), ..Selection::default() };
-        let list = Request::List {
-            kind: POD,
-            selection: selection.clone(),
-            limit: 0,
-            continue_token: None,
-            resource_version: None,
-        };
-        let list: Value = serde_json::from_slice(&self.client().call(list).await?)
-            .map_err(|error| ApiError::Garbled(error.to_string()))?;
-        let revision = list["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
-        let pods = list["items"].as_array().cloned().unwrap_or_default();
-        let there: Vec<String> = pods.into_iter().filter_map(|pod| self.hear(pod)).collect();
-        for (_, pod) in self.pods.iter_mut().filter(|(uid, _)| !there.contains(*uid)) {
-            pod.real.gone();
-            pod.wake_at = self.env.now();
-        }
-        let request = WatchRequest { kind: POD, selection, resource_version: revision, bookmarks: false };
-        self.stream = Some(self.client().watch(request).await?);
-        Ok(())
-    }
-
-    fn hear_event(&mut self, event: WatchEvent) {
-        match event {
-            WatchEvent::Added(json) | WatchEvent::Modified(json) => {
-                serde_json::from_slice(&json).ok().and_then(|pod| self.hear(pod));
+    fn on_heard(&mut self, heard: Heard<Value, PodChange>) {
+        match heard {
+            Heard::Listed(listed) => {
+                let there: Vec<String> = listed.objects.into_iter().filter_map(|pod| self.hear(pod)).collect();
+                let gone: Vec<String> = self.pods.keys().filter(|uid| !there.contains(uid)).cloned().collect();
+                gone.iter().for_each(|uid| self.pod_gone(uid));
             }
-            WatchEvent::Deleted(json) => {
-                let pod: Value = serde_json::from_slice(&json).unwrap_or_default();
-                let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-                if let Some(pod) = self.pods.get_mut(uid) {
-                    pod.real.gone();
-                    pod.wake_at = self.env.now();
+            Heard::Changed(changes) => {
+                for change in changes {
+                    match change {
+                        PodChange::Set(pod) => drop(self.hear(pod)),
+                        PodChange::Gone(uid) => self.pod_gone(&uid),
+                    }
                 }
             }
-            WatchEvent::Bookmark { .. } => {}
+            Heard::Begins | Heard::Opened | Heard::Ended | Heard::Failed(_) => {}
+        }
+    }
+
+    fn pod_gone(&mut self, uid: &str) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.real.gone();
+            pod.wake_at = self.env.now();
         }
     }
 
@@ -406,13 +415,6 @@ fn is_not_there(error: &ApiError) -> bool {
         error.status().is_some_and(|status| status.message.contains("uid")) || details.is_some_and(|d| d.name == "uid")
     };
     error.is_not_found() || (error.is_conflict() && other_uid(error))
-}
-
-async fn next(stream: &mut Option<Box<dyn EventStream>>) -> Option<Result<WatchEvent, ApiError>> {
-    match stream {
-        Some(stream) => stream.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Phase and readiness.

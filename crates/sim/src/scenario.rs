@@ -98,8 +98,11 @@ impl Scenario {
         crate::draw::scenario(seed)
     }
 
-    /// Whether watch events get lost for good: only the next list tells of what they told.
-    pub fn loses_events(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.scenario_event, ScenarioEvent::Lose { .. }))
+    /// Whether something may happen of which only the next list tells: watch events that get lost
+    /// for good, or a store that was put back and issued revisions a second time.
+    pub fn waits_for_lists(&self) -> bool {
+        let untold =
+            |event: &ScenarioEvent| matches!(event, ScenarioEvent::Lose { .. } | ScenarioEvent::Restore { .. });
+        self.steps.iter().any(|step| untold(&step.scenario_event))
     }
 }

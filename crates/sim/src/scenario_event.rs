@@ -129,4 +129,8 @@ scenario_events! {
     EndWatches = "end-watches" { who: Participant, ending: Ending }
     /// The server's process dies, with everything that was not fsynced, and starts again.
     CrashServer = "crash-server" {}
+    BackUp = "back-up" {}
+    /// The server ends and starts with the last backup. If that is announced, as `everynode store
+    /// restored` does, revisions go on beyond all that were issued; if not, from the backup's on.
+    Restore = "restore" { announced: bool }
 }

@@ -1,5 +1,7 @@
 //! One run: a cluster is made, a scenario is played, everything heals, and the cluster is judged.
 
+mod restore;
+
 use std::cell::RefCell;
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -130,6 +132,8 @@ struct Cluster {
     clock: ServerClock,
     pki: PathBuf,
     store: Arc<MemoryStore>,
+    /// What the store was when it was last backed up.
+    backup: Option<Arc<MemoryStore>>,
     server: Arc<Server>,
     foreign: bool,
     user: Arc<User>,
@@ -179,6 +183,7 @@ impl Cluster {
             clock,
             pki,
             store,
+            backup: None,
             server,
             foreign,
             user,
@@ -232,6 +237,12 @@ impl Cluster {
             ScenarioEvent::TwoLeaders { for_ms } => self.two_leaders(for_ms),
             ScenarioEvent::Jump { who, by_ms } => self.env(who).jump(by_ms),
             ScenarioEvent::CrashServer {} => self.crash_server().await,
+            ScenarioEvent::BackUp {} => self.back_up(),
+            ScenarioEvent::Restore { announced } => {
+                if !self.restore(announced).await {
+                    return;
+                }
+            }
             _ => return self.act(scenario_event).await,
         }
         self.ledger.count(scenario_event.word());
@@ -338,7 +349,7 @@ impl Cluster {
         if let Err(error) = self.user.mend().await {
             self.ledger.fail(format!("nobody can mend the sets: {error}"));
         }
-        let patience = if scenario.loses_events() { PATIENCE + RESYNC_MAX } else { PATIENCE };
+        let patience = if scenario.waits_for_lists() { PATIENCE + RESYNC_MAX } else { PATIENCE };
         let (mut well, mut changes, mut wrong, mut well_since) = (0, 0, Vec::new(), healed.elapsed());
         while self.ledger.failure().is_none() && healed.elapsed() < patience {
             tokio::time::sleep(JUDGE_EVERY).await;

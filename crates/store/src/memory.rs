@@ -87,6 +87,16 @@ impl MemoryStore {
         MemoryStore { shared, expirer: self.expirer.as_ref().map(|_| OnceLock::new()) }
     }
 
+    /// A store with what this one has now, and no history, as one that begins from a backup; its
+    /// numbering goes on from here, or from `at_least` where that is more. This store goes on.
+    pub fn copied(&self, at_least: Revision) -> MemoryStore {
+        let writer = self.shared.writer();
+        let (tree, revision) = writer.durable.clone();
+        let clock = self.shared.index.clock.clone();
+        let shared = Shared::over(tree, revision.max(at_least), clock, self.shared.limits.clone());
+        MemoryStore { shared, expirer: self.expirer.as_ref().map(|_| OnceLock::new()) }
+    }
+
     /// Lets the expirer see the new deadline, and starts it if there is none.
     fn wake_expirer(&self) {
         let Some(expirer) = &self.expirer else { return };

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use self::ask::{Found, ask};
 use crate::cache::Subscriber;
 use crate::clock::{later, until};
+use crate::follow::Source;
 use crate::informer::Informer;
 use crate::shutdown::{Shutdown, Trigger};
 
@@ -57,7 +58,7 @@ struct Informers {
 impl Discovery {
     /// Runs until shutdown, or until an informer ends by itself, which it never should.
     pub async fn run(self, shutdown: Shutdown) {
-        let Informer { api, env, cache, .. } = self.template.clone();
+        let Informer { source: Source { api, env, .. }, cache, .. } = self.template.clone();
         let mut informers = Informers::default();
         loop {
             // What happened up to here was answered to before the round begins.
@@ -129,7 +130,7 @@ impl Discovery {
         self.template.cache.set_served(served, &gone);
         for kind in new {
             tracing::debug!(kind = %kind.qualified_resource(), "served; following it");
-            informers.start(Informer { kind, selection: Selection::default(), ..self.template.clone() });
+            informers.start(self.template.of(kind, Selection::default()));
         }
         true
     }
@@ -138,7 +139,7 @@ impl Discovery {
 impl Informers {
     fn start(&mut self, informer: Informer) {
         let (trigger, stop) = Shutdown::new();
-        let kind = informer.kind.clone();
+        let kind = informer.source.kind.clone();
         self.triggers.insert(kind.clone(), trigger);
         self.tasks.spawn(async move {
             informer.run(stop).await;

@@ -1,19 +1,19 @@
 //! From the server's bytes to views, one object at a time: an object that can not be decoded
 //! harms only itself.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use everynode_api::kinds::Kind;
 use everynode_api::meta::{Key, Meta};
-use everynode_api::ports::{ApiError, WatchEvent};
+use everynode_api::ports::WatchEvent;
 use everynode_api::view::Item;
-use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::list::ListPage;
-use super::machine::Page;
 use crate::cache::Delta;
-use crate::metrics::count;
+use crate::clock::Env;
+use crate::follow::{Decode, Observed};
+use crate::metrics::{Counters, count};
 
 /// The metadata of any object.
 #[derive(Default, Deserialize)]
@@ -22,46 +22,53 @@ pub(crate) struct MetaOnly {
     pub metadata: Meta,
 }
 
-/// Decodes a page of a list.
-pub(crate) fn page(kind: &Kind, body: &[u8], now: Timestamp, errors: &AtomicU64) -> Result<Page, ApiError> {
-    let ListPage { items, revision, continue_token } =
-        ListPage::parse(body).map_err(|error| ApiError::Garbled(error.to_string()))?;
-    let items = items.into_iter().filter_map(|item| item_of(kind, item.get().as_bytes(), now, errors)).collect();
-    Ok(Page { items, revision, continue_token })
+/// Reads objects of one kind as views.
+pub(crate) struct Reader {
+    pub kind: Kind,
+    /// Says when an object was heard of.
+    pub env: Env,
+    pub counters: Arc<Counters>,
 }
 
-fn item_of(kind: &Kind, json: &[u8], now: Timestamp, errors: &AtomicU64) -> Option<Item> {
-    match Item::heard(kind, json, now) {
-        Ok(item) => Some(item),
-        Err(error) => {
-            count(errors);
-            let key = meta_of(json).key();
-            tracing::error!(kind = %kind.kind, %key, %error, "cannot decode an object; its last good state stays");
-            None
+impl Reader {
+    fn item(&self, json: &[u8]) -> Option<Item> {
+        match Item::heard(&self.kind, json, self.env.now()) {
+            Ok(item) => Some(item),
+            Err(error) => {
+                count(&self.counters.decode_errors_total);
+                let (kind, key) = (&self.kind.kind, meta_of(json).key());
+                tracing::error!(%kind, %key, %error, "cannot decode an object; its last good state stays");
+                None
+            }
         }
     }
 }
 
-/// Decodes a watch event. Where the object can not be decoded, its revision is still observed.
-pub(crate) fn delta(kind: &Kind, event: WatchEvent, now: Timestamp, errors: &AtomicU64) -> Delta {
-    match event {
-        WatchEvent::Bookmark { resource_version } => Delta::Observe(resource_version),
-        WatchEvent::Deleted(json) => {
-            let meta = meta_of(&json);
-            Delta::Remove(meta.key(), meta.resource_version)
-        }
-        WatchEvent::Added(json) | WatchEvent::Modified(json) => match item_of(kind, &json, now, errors) {
-            Some(item) => Delta::Upsert(item),
-            None => Delta::Observe(meta_of(&json).resource_version),
-        },
-    }
-}
+impl Decode for Reader {
+    type Object = Item;
+    type Change = Delta;
 
-/// The revision up to which this event brings the view.
-pub(crate) fn revision(delta: &Delta) -> u64 {
-    match delta {
-        Delta::Upsert(item) => item.meta().resource_version,
-        Delta::Remove(_, revision) | Delta::Observe(revision) => *revision,
+    fn object(&self, json: Bytes) -> Option<Item> {
+        self.item(&json)
+    }
+
+    /// Where the object cannot be decoded, its revision is still observed.
+    fn change(&self, event: WatchEvent) -> Observed<Delta> {
+        let (revision, delta) = match event {
+            WatchEvent::Bookmark { resource_version } => (resource_version, Delta::Observe(resource_version)),
+            WatchEvent::Deleted(json) => {
+                let meta = meta_of(&json);
+                (meta.resource_version, Delta::Remove(meta.key(), meta.resource_version))
+            }
+            WatchEvent::Added(json) | WatchEvent::Modified(json) => match self.item(&json) {
+                Some(item) => (item.meta().resource_version, Delta::Upsert(item)),
+                None => {
+                    let revision = meta_of(&json).resource_version;
+                    (revision, Delta::Observe(revision))
+                }
+            },
+        };
+        Observed { revision, change: Some(delta) }
     }
 }
 
@@ -86,24 +93,15 @@ mod tests {
 
     #[test]
     fn one_bad_object_harms_only_itself() {
-        let errors = AtomicU64::new(0);
-        let body = br#"{"metadata":{"resourceVersion":"9","continue":"t"},"items":[
-            {"metadata":{"name":"good","resourceVersion":"1"}},
-            {"metadata":{"name":"bad","resourceVersion":"2"},"spec":{"containers":"none"}},
-            {"metadata":{"name":"worse","labels":7}}]}"#;
-        let page = page(&kinds::POD, body, Timestamp::MIN, &errors).unwrap();
-        assert_eq!((page.items.len(), page.revision, page.continue_token.as_deref()), (1, 9, Some("t")));
-        assert_eq!(errors.load(Ordering::Relaxed), 2);
+        let counters = Arc::new(Counters::default());
+        let reader = Reader { kind: kinds::POD, env: Env::real(), counters: counters.clone() };
+        let good = r#"{"metadata":{"name":"good","resourceVersion":"1"}}"#;
+        let bad = r#"{"metadata":{"name":"bad","resourceVersion":"2"},"spec":{"containers":"none"}}"#;
+        assert!(reader.object(good.into()).is_some() && reader.object(bad.into()).is_none());
+        assert!(reader.object(r#"{"metadata":{"name":"worse","labels":7}}"#.into()).is_none());
+        assert_eq!(counters.decode_errors_total.load(Ordering::Relaxed), 2);
         let bad = WatchEvent::Modified(r#"{"metadata":{"name":"a","labels":7,"resourceVersion":"12"}}"#.into());
-        assert!(matches!(delta(&kinds::POD, bad, Timestamp::MIN, &errors), Delta::Observe(12)));
-    }
-
-    #[test]
-    fn an_empty_list_may_be_null() {
-        let errors = AtomicU64::new(0);
-        let found = page(&kinds::POD, br#"{"metadata":{"resourceVersion":"9"},"items":null}"#, Timestamp::MIN, &errors)
-            .unwrap();
-        assert!(found.items.is_empty() && found.continue_token.is_none());
-        assert!(page(&kinds::POD, b"<html>", Timestamp::MIN, &errors).is_err());
+        let observed = reader.change(bad);
+        assert!(matches!((observed.revision, observed.change), (12, Some(Delta::Observe(12)))));
     }
 }

@@ -42,3 +42,40 @@ impl<'a> ListPage<'a> {
         })
     }
 }
+
+#[derive(Deserialize)]
+struct Revisioned<'a> {
+    #[serde(borrow)]
+    metadata: Revision<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Revision<'a> {
+    #[serde(borrow)]
+    resource_version: std::borrow::Cow<'a, str>,
+}
+
+/// The revision that an object carries; `None`: it has none that can be read.
+pub fn revision_of(json: &[u8]) -> Option<u64> {
+    let object: Revisioned<'_> = serde_json::from_slice(json).ok()?;
+    object.metadata.resource_version.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_may_be_null() {
+        let page = ListPage::parse(br#"{"metadata":{"resourceVersion":"9","continue":""},"items":null}"#).unwrap();
+        assert_eq!((page.items.len(), page.revision, page.continue_token), (0, 9, None));
+        assert!(ListPage::parse(b"<html>").is_err());
+    }
+
+    #[test]
+    fn objects_carry_their_revision() {
+        assert_eq!(revision_of(br#"{"metadata":{"name":"a","resourceVersion":"12"}}"#), Some(12));
+        assert_eq!(revision_of(br#"{"metadata":{"resourceVersion":"opaque"}}"#), None);
+    }
+}
