@@ -145,9 +145,9 @@ pub fn patch(data: &[u8]) {
     let Some(at) = rest.iter().position(|byte| *byte == b'\n') else { return };
     let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
     let (Some(object), Some(patch)) = (parsed(&rest[..at]), parsed(&rest[at + 1..])) else { return };
-    let Ok(patched) = crate::patching::apply(kind(*number), form, &patch, object) else { return };
+    let Ok(patched) = crate::patching::apply(kind(*number), form, patch.clone(), object) else { return };
     if form == PatchType::Merge {
-        let again = crate::patching::apply(kind(*number), form, &patch, patched.clone());
+        let again = crate::patching::apply(kind(*number), form, patch, patched.clone());
         assert_eq!(again.ok(), Some(patched), "a merge patch twice is the same as once");
     }
 }

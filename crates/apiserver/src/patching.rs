@@ -12,15 +12,14 @@ use crate::catalogue::Row;
 use crate::schema::types::types;
 
 /// Applies a patch to an object in the form of the kind asked for.
-pub(crate) fn apply(info: &Row, form: PatchType, body: &Value, value: Value) -> Result<Value, Status> {
+pub(crate) fn apply(info: &Row, form: PatchType, mut body: Value, value: Value) -> Result<Value, Status> {
     let patched = match form {
-        PatchType::Json => patch::json::apply(&value, body),
+        PatchType::Json => patch::json::apply(&value, &body),
         PatchType::Merge | PatchType::Strategic if !body.is_object() => {
-            return Err(Status::bad_request(not_an_object(form, body)));
+            return Err(Status::bad_request(not_an_object(form, &body)));
         }
-        PatchType::Merge => Ok(patch::merge::apply(value, body.clone())),
+        PatchType::Merge => Ok(patch::merge::apply(value, body)),
         PatchType::Strategic => {
-            let mut body = body.clone();
             whole_numbers(&mut body);
             patch::strategic::apply(value, body, BuiltIn::for_kind(&info.kind.group, &info.kind.kind))
         }
@@ -167,10 +166,10 @@ mod tests {
             (PatchType::Merge, Value::Null, 400, "Invalid JSON Patch"),
         ];
         for (form, body, code, text) in cases {
-            let status = apply(info, form, &body, set.clone()).unwrap_err();
+            let status = apply(info, form, body, set.clone()).unwrap_err();
             assert_eq!((status.code, status.message.as_str()), (code, text));
         }
-        let whole = apply(info, PatchType::Strategic, &json!({"spec": {"minReadySeconds": 1.0}}), set).unwrap();
+        let whole = apply(info, PatchType::Strategic, json!({"spec": {"minReadySeconds": 1.0}}), set).unwrap();
         assert_eq!(whole["spec"]["minReadySeconds"].to_string(), "1");
     }
 

@@ -49,25 +49,11 @@ impl Occupancy {
         add(&mut self.requested, &needs.requests);
         self.ports.extend(needs.ports.iter().map(|port| (port.clone(), holder.into())));
     }
-
-    /// Takes back what [`Occupancy::add_needs`] counted.
-    pub fn remove_needs(&mut self, needs: &Needs, holder: &str) {
-        self.pods = self.pods.saturating_sub(1);
-        for (name, amount) in &needs.requests {
-            if let Some(sum) = self.requested.get_mut(name) {
-                *sum = sum.saturating_sub(*amount);
-            }
-        }
-        for port in &needs.ports {
-            let held = self.ports.iter().position(|(held, by)| held == port && by.as_ref() == holder);
-            held.map(|index| self.ports.swap_remove(index));
-        }
-    }
 }
 
-/// What a pod asks of its node: the greater of what its containers (sidecars included) use together and of what
-/// its initialisation needs at its peak, plus `overhead` (DS-B43). What the pod asks for as a whole takes the place of its
-/// containers' sum (KEP-2837).
+/// What a pod asks of its node: the greater of what its containers (sidecars included) use together
+/// and of what its initialisation needs at its peak, plus `overhead` (DS-B43). What the pod asks
+/// for as a whole takes the place of its containers' sum (KEP-2837).
 pub fn effective_requests(spec: &PodSpec) -> Resources {
     let mut peak = Resources::new();
     let mut sidecars = Resources::new();
@@ -163,26 +149,6 @@ mod tests {
         let requests = effective_requests(&spec);
         assert_eq!(requests["cpu"], Quantity::from_millis(1010));
         assert_eq!(requests["memory"], Quantity::parse("64Mi").unwrap());
-    }
-
-    #[test]
-    fn what_was_added_can_be_taken_back() {
-        let needs = |json: &str| Needs::of(&serde_json::from_str(json).unwrap());
-        let web = needs(r#"{"containers":[{"ports":[{"hostPort":80}],"resources":{"requests":{"cpu":"2"}}}]}"#);
-        let log = needs(r#"{"containers":[{"ports":[{"hostPort":81}],"resources":{"requests":{"cpu":"1"}}}]}"#);
-        let mut occupancy = Occupancy::default();
-        occupancy.add_needs(&web, "x/web");
-        // The one that follows a pod of this name may come before that one has been taken back.
-        occupancy.add_needs(&web, "x/web");
-        occupancy.add_needs(&log, "x/log");
-        occupancy.remove_needs(&web, "x/web");
-        assert_eq!((occupancy.pods, occupancy.requested["cpu"]), (2, Quantity::from_millis(3000)));
-        let ports: Vec<u16> = occupancy.ports.iter().map(|(port, _)| port.host_port).collect();
-        assert_eq!(ports.len(), 2, "{ports:?}");
-        occupancy.remove_needs(&web, "x/web");
-        occupancy.remove_needs(&log, "x/log");
-        assert_eq!((occupancy.pods, occupancy.ports.len()), (0, 0));
-        assert!(occupancy.requested.values().all(|amount| amount.is_zero()));
     }
 
     #[test]

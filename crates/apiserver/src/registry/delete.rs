@@ -1,7 +1,5 @@
 //! Delete and deletecollection: preconditions, finalizers, grace (DS-I23, DS-I24, DS-H24, DS-C80 to DS-C82).
 
-use std::borrow::Cow;
-
 use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::Kind;
 use everynode_api::ports::{Preconditions, Propagation};
@@ -16,6 +14,7 @@ use super::strategy::Grace;
 use super::update::{Attempt, Read};
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS};
 use crate::hub::Filter;
+use crate::stored::SpecAside;
 use crate::{object, stored};
 
 /// `DeleteOptions`, from body or query.
@@ -108,11 +107,12 @@ impl Registry {
     ) -> Result<Reply, Status> {
         let caller = &Caller { dry_run: caller.dry_run || options.dry_run, ..*caller };
         for _ in 0..WRITE_ATTEMPTS {
-            let (kv, old) = self.current_value(target)?;
+            let kv = self.current(target)?;
+            let read = read_for_delete(target, &kv)?;
             // First: a failed precondition tells about the object.
-            self.admit_delete(caller, target, &old)?;
-            check_preconditions(target, options, &old, &kv)?;
-            match self.try_delete(caller, target, options, &kv, old).await? {
+            self.admit_delete(caller, target, &read.old)?;
+            check_preconditions(target, options, &read.old, &kv)?;
+            match self.try_delete(caller, target, options, read).await? {
                 Attempt::Done(reply) => return Ok(reply),
                 Attempt::Raced => {}
             }
@@ -125,8 +125,7 @@ impl Registry {
         caller: &Caller<'_>,
         target: &Target,
         options: &DeleteOptions,
-        kv: &KeyValue,
-        old: Value,
+        Read { kv, old, spec }: Read<'_>,
     ) -> Result<Attempt, Status> {
         let strategy = target.info.strategy;
         let grace = strategy.grace(&old, options.grace_period_seconds);
@@ -144,15 +143,14 @@ impl Registry {
             }
         };
         if !stays {
-            let (last, bytes) = match strategy.marks_the_removed() {
+            let mut last = old;
+            let bytes = match strategy.marks_the_removed() {
                 true => {
-                    let mut last = old.clone();
                     object::remove_meta(&mut last, "resourceVersion");
                     mark(&mut last, grace, self.env.now());
-                    let bytes = stored::encode(&last);
-                    (Cow::Owned(last), bytes)
+                    stored::encode_whole(&last, spec.as_ref())
                 }
-                false => (Cow::Borrowed(&old), kv.value.clone()),
+                false => kv.value.clone(),
             };
             let transaction = Transaction {
                 conditions: vec![Condition::ModifiedAt(kv.key.clone(), kv.modified)],
@@ -160,11 +158,11 @@ impl Registry {
                 durability: durability(target),
             };
             let attempt = self.remove(caller, target, strategy, transaction, kv, (&last, bytes)).await?;
-            return Ok(answer(target, attempt, &old, strategy.returns_deleted()));
+            return Ok(answer(target, attempt, &last, strategy.returns_deleted()));
         }
         mark(&mut new, grace, self.env.now());
         strategy.mark_deleted(&mut new);
-        self.write(caller, target, strategy, new, Read::whole(kv, old)).await
+        self.write(caller, target, strategy, new, Read { kv, old, spec }).await
     }
 
     /// Deletes every object that the filter matches; each by the rules of a single deletion.
@@ -193,6 +191,19 @@ impl Registry {
     }
 }
 
+/// What a deletion is decided by. Nothing of it looks at the spec of a pod that is bound, which
+/// stays text.
+fn read_for_delete<'a>(target: &Target, kv: &'a KeyValue) -> Result<Read<'a>, Status> {
+    let aside = match &*target.info.storage {
+        "pods" => stored::decode_spec_aside(&kv.value, kv.modified)?,
+        _ => None,
+    };
+    match aside {
+        Some(SpecAside { value, spec }) => Ok(Read { kv, old: value, spec: Some(spec) }),
+        None => Ok(Read::whole(kv, stored::decode(&kv.value, kv.modified)?)),
+    }
+}
+
 /// Neither all namespaces at once nor the objects of all of them.
 fn is_deletable_collection(target: &Target) -> bool {
     match target.info.kind.namespaced {
@@ -202,11 +213,11 @@ fn is_deletable_collection(target: &Target) -> bool {
 }
 
 /// DELETE of something that is gone at once answers with a Status for most kinds (DS-I10).
-fn answer(target: &Target, attempt: Attempt, old: &Value, returns_object: bool) -> Attempt {
+fn answer(target: &Target, attempt: Attempt, last: &Value, returns_object: bool) -> Attempt {
     match attempt {
         Attempt::Done(_) if !returns_object => {
             let kind = &target.info.kind;
-            let mut details = json!({"name": target.name, "kind": kind.plural, "uid": object::meta(old, "uid")});
+            let mut details = json!({"name": target.name, "kind": kind.plural, "uid": object::meta(last, "uid")});
             if !kind.group.is_empty() {
                 details["group"] = kind.group.as_ref().into();
             }

@@ -22,12 +22,18 @@ pub(crate) enum PatchBody {
 }
 
 impl PatchBody {
-    /// Its form, what it says, and which members it has twice.
-    fn parse(self) -> Result<(PatchType, Value, Vec<String>), Status> {
+    fn form(&self) -> PatchType {
         match self {
-            PatchBody::Value(form, value) => Ok((form, value, Vec::new())),
-            PatchBody::Bytes(form, bytes) => match decode(&bytes, BODY_BYTES_MAX) {
-                Ok(Decoded { value, duplicates }) => Ok((form, value, duplicates)),
+            PatchBody::Bytes(form, _) | PatchBody::Value(form, _) => *form,
+        }
+    }
+
+    /// What it says, and which members it has twice.
+    fn read(&self) -> Result<(Value, Vec<String>), Status> {
+        match self {
+            PatchBody::Value(_, value) => Ok((value.clone(), Vec::new())),
+            PatchBody::Bytes(_, bytes) => match decode(bytes, BODY_BYTES_MAX) {
+                Ok(Decoded { value, duplicates }) => Ok((value, duplicates)),
                 Err(DecodeError::TooLarge { bytes_max }) => Err(Status::too_large(bytes_max)),
                 Err(DecodeError::Malformed(why)) => Err(Status::bad_request(format!("error decoding patch: {why}"))),
             },
@@ -38,24 +44,30 @@ impl PatchBody {
 impl Registry {
     /// Applies a patch to an object or a subresource of it.
     pub(crate) async fn patch(&self, caller: &Caller<'_>, target: &Target, body: PatchBody) -> Result<Reply, Status> {
-        let (form, patch, duplicates) = body.parse()?;
+        let (patch, duplicates) = body.read()?;
         if caller.validation == FieldValidation::Strict && !duplicates.is_empty() {
-            return Err(self.unreadable(target, form, &patch, strict_error(&duplicates)));
+            return Err(self.unreadable(target, body.form(), &patch, strict_error(&duplicates)));
         }
         if caller.validation == FieldValidation::Warn {
             caller.warn(duplicates);
         }
+        let mut patch = Some(patch);
         for _ in 0..WRITE_ATTEMPTS {
-            let (kv, old, spec) = self.read_for(target, form, &patch)?;
+            // The first attempt, nearly always the only one, takes the patch itself.
+            let patch = patch.take().map_or_else(|| body.read().map(|(patch, _)| patch), Ok)?;
+            let (kv, old, spec) = self.read_for(target, body.form(), &patch)?;
             let shown = events::to_external(&target.info, old.clone());
             let before = object::meta(&shown, "resourceVersion").to_owned();
-            let patched = patching::apply(&target.info, form, &patch, shown)?;
+            let patched = patching::apply(&target.info, body.form(), patch, shown)?;
             // A patch that names a resourceVersion insists on it; otherwise it carries the one that
             // was read.
             let insists = object::meta(&patched, "resourceVersion") != before;
             let decoded = schema::decode_value(&*target.info, patched, caller.validation);
             let (new, warnings) = decoded.map_err(|refusal| match patching::reason(&refusal) {
-                Some(reason) => self.unreadable(target, form, &patch, reason.to_owned()),
+                Some(reason) => match body.read() {
+                    Ok((patch, _)) => self.unreadable(target, body.form(), &patch, reason.to_owned()),
+                    Err(status) => status,
+                },
                 None => refusal,
             })?;
             caller.warn(warnings);
@@ -82,7 +94,7 @@ impl Registry {
     ) -> Result<(KeyValue, Value, Option<Bytes>), Status> {
         let kv = self.current(target)?;
         if reports_only(target, form, patch)
-            && let Some(aside) = stored::decode_for_status(&kv.value, kv.modified)?
+            && let Some(aside) = stored::decode_spec_aside(&kv.value, kv.modified)?
             && stays_as_it_is(&aside.value, patch)
         {
             return Ok((kv, aside.value, Some(aside.spec)));
@@ -94,9 +106,9 @@ impl Registry {
     /// The refusal shows the patched object, which is made once more for it: the way of most has no
     /// copy.
     fn unreadable(&self, target: &Target, form: PatchType, patch: &Value, reason: String) -> Status {
-        let patched = self
-            .current_value(target)
-            .and_then(|(_, old)| patching::apply(&target.info, form, patch, events::to_external(&target.info, old)));
+        let patched = self.current_value(target).and_then(|(_, old)| {
+            patching::apply(&target.info, form, patch.clone(), events::to_external(&target.info, old))
+        });
         let shown = patched.map(|patched| patched.to_string()).unwrap_or_default();
         patching::unreadable(form, patch, &shown, &reason)
     }

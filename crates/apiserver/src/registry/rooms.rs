@@ -35,8 +35,9 @@ use crate::catalogue::built_in;
 use crate::object::{self, text};
 use crate::{keys, stored};
 
-/// Equal needs that are kept once: pods of one template have the same.
-const SHARED_NEEDS_MAX: usize = 64;
+/// Equal values that are kept once: pods of one template need the same, nodes of one kind have the
+/// same.
+const SHARED_MAX: usize = 64;
 
 /// All nodes' rooms.
 #[derive(Debug, Default)]
@@ -45,22 +46,42 @@ pub(crate) struct Rooms(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     nodes: BTreeMap<Box<str>, Room>,
-    /// Needs that were met lately, so that equal ones are in memory once.
-    shared: Vec<Arc<Needs>>,
+    needs: Shared<Needs>,
+    allocatable: Shared<Resources>,
     /// Counts claims: what is held otherwise than before has another number.
     claims: u64,
 }
 
-/// One node.
+/// Values that were met lately, so that equal ones are in memory once.
+#[derive(Debug, Default)]
+struct Shared<T>(Vec<Arc<T>>);
+
+impl<T: PartialEq> Shared<T> {
+    fn of(&mut self, value: Cow<'_, T>) -> Arc<T>
+    where
+        T: Clone,
+    {
+        if let Some(known) = self.0.iter().find(|known| ***known == *value) {
+            return known.clone();
+        }
+        if self.0.len() >= SHARED_MAX {
+            self.0.remove(0);
+        }
+        let value = Arc::new(value.into_owned());
+        self.0.push(value.clone());
+        value
+    }
+}
+
+/// One node. There is one for each of thousands of nodes, with few parts: the sum over them is made
+/// when it is asked for.
 #[derive(Debug, Default)]
 struct Room {
-    /// The sum over `parts`.
-    taken: Occupancy,
     parts: Vec<Part>,
     /// Pods without a node that the scheduler has made room for here (`status.nominatedNodeName`).
     promised: Vec<(i64, Part)>,
     /// What the node has, as its object said at a revision.
-    allocatable: (Revision, Resources),
+    allocatable: (Revision, Arc<Resources>),
 }
 
 /// A pod's part of a node.
@@ -201,7 +222,7 @@ impl Rooms {
         let is_new = !state.nodes.get(&name).is_some_and(|room| room.parts.iter().any(|part| part.uid == uid));
         if is_new {
             if let Some(node) = node.filter(|_| claim == Claim::Checked) {
-                let reasons = state.nodes.entry(name.clone()).or_default().reasons(occupant, node);
+                let reasons = state.reasons(&name, occupant, node);
                 if !reasons.is_empty() {
                     state.tidy(&name);
                     return Err(reasons);
@@ -236,26 +257,26 @@ impl Rooms {
 impl State {
     fn put(&mut self, occupant: &Occupant, is_kept: bool) {
         let (node, part) = (occupant.node.clone(), Part { is_kept, ..self.part(occupant) });
-        let room = self.nodes.entry(node).or_default();
-        room.taken.add_needs(&part.needs, part.holder());
-        room.parts.push(part);
+        let parts = &mut self.nodes.entry(node).or_default().parts;
+        if parts.len() == parts.capacity() {
+            parts.reserve_exact(1 + parts.len() / 2);
+        }
+        parts.push(part);
     }
 
     fn part(&mut self, occupant: &Occupant) -> Part {
         let (uid, key) = (occupant.uid.clone(), occupant.key.clone());
-        Part { uid, key, needs: self.share(&occupant.needs), pending: 0, is_kept: false, claim: 0 }
+        Part { uid, key, needs: self.needs.of(Cow::Borrowed(&occupant.needs)), pending: 0, is_kept: false, claim: 0 }
     }
 
-    fn share(&mut self, needs: &Needs) -> Arc<Needs> {
-        if let Some(known) = self.shared.iter().find(|known| ***known == *needs) {
-            return known.clone();
+    /// What speaks against one more pod on a node.
+    fn reasons(&mut self, name: &str, occupant: &Occupant, node: &KeyValue) -> Vec<Reason> {
+        let room = self.nodes.entry(name.into()).or_default();
+        if room.allocatable.0 != node.modified {
+            let allocatable = StoredNode::read(&node.value).allocatable();
+            room.allocatable = (node.modified, self.allocatable.of(Cow::Owned(allocatable)));
         }
-        if self.shared.len() >= SHARED_NEEDS_MAX {
-            self.shared.remove(0);
-        }
-        let needs = Arc::new(needs.clone());
-        self.shared.push(needs.clone());
-        needs
+        room.reasons(occupant)
     }
 
     /// A transaction begins that puts the pod on the node.
@@ -284,8 +305,7 @@ impl State {
     fn free(&mut self, node: &str, uid: &str) {
         let Some(room) = self.nodes.get_mut(node) else { return };
         if let Some(index) = room.parts.iter().position(|part| &*part.uid == uid) {
-            let part = room.parts.swap_remove(index);
-            room.taken.remove_needs(&part.needs, part.holder());
+            room.parts.swap_remove(index);
         }
         self.tidy(node);
     }
@@ -316,21 +336,15 @@ impl State {
 impl Room {
     /// What speaks against one more pod here. What was promised to pods of no lesser priority is
     /// taken, as the scheduler counts it.
-    fn reasons(&mut self, occupant: &Occupant, node: &KeyValue) -> Vec<Reason> {
-        if self.allocatable.0 != node.modified {
-            self.allocatable = (node.modified, StoredNode::read(&node.value).allocatable());
-        }
+    fn reasons(&self, occupant: &Occupant) -> Vec<Reason> {
         let allocatable = &self.allocatable.1;
         if allocatable.is_empty() {
             return Vec::new();
         }
         let counts = |(priority, part): &&(i64, Part)| *priority >= occupant.priority && part.uid != occupant.uid;
-        let mut promised = self.promised.iter().filter(counts).peekable();
-        if promised.peek().is_none() {
-            return room_reasons(&occupant.needs, allocatable, &self.taken);
-        }
-        let mut taken = self.taken.clone();
-        promised.for_each(|(_, part)| taken.add_needs(&part.needs, part.holder()));
+        let promised = self.promised.iter().filter(counts).map(|(_, part)| part);
+        let mut taken = Occupancy::default();
+        self.parts.iter().chain(promised).for_each(|part| taken.add_needs(&part.needs, part.holder()));
         room_reasons(&occupant.needs, allocatable, &taken)
     }
 }

@@ -38,8 +38,8 @@ impl Part {
 pub(crate) struct Read<'a> {
     pub(crate) kv: &'a KeyValue,
     pub(crate) old: Value,
-    /// The spec as text, if the write leaves it alone; of the spec's members, `old` then has
-    /// `nodeName` only.
+    /// The spec as text, if the write leaves it alone; of the spec's members, `old` then has only
+    /// those that [`stored::SpecAside`] names.
     pub(crate) spec: Option<Bytes>,
 }
 
@@ -158,10 +158,7 @@ impl Registry {
         new: Value,
         Read { kv, old, spec }: Read<'_>,
     ) -> Result<Attempt, Status> {
-        let bytes = match &spec {
-            Some(spec) => stored::encode_with_spec(&new, spec),
-            None => stored::encode(&new),
-        };
+        let bytes = stored::encode_whole(&new, spec.as_ref());
         let goes = object::is_terminating(&new) && object::finalizers(&new).is_empty() && strategy.may_go(&new);
         // Marked objects that nothing holds are removed at once: one that is there was held until
         // now.
