@@ -1,9 +1,9 @@
 //! Reading JSON from a client: bounded, and remembering every member that was given twice.
 //!
-//! Of several members of one name the last one counts, as in Kubernetes; objects are merged member by
-//! member, because Go reads the second one into the same struct or map. Whether duplicates are an
-//! error, a warning or nothing is for `fieldValidation` to say (DS-I40). Unknown fields are found
-//! elsewhere: they need the schema.
+//! Of several members of one name the last one counts, as in Kubernetes; objects are merged member
+//! by member, because Go reads the second one into the same struct or map. Whether duplicates are
+//! an error, a warning or nothing is for `fieldValidation` to say (DS-I40). Unknown fields are
+//! found elsewhere: they need the schema.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,8 +74,8 @@ fn duplicate_field(path: &str) -> String {
     format!("duplicate field {}", crate::field::go_quote(path))
 }
 
-/// Puts findings of a document, each a text of [`unknown_field`] or of [`Decoded::duplicates`], into
-/// the order in which the document has their fields, as Kubernetes tells them.
+/// Puts findings of a document, each a text of [`unknown_field`] or of [`Decoded::duplicates`],
+/// into the order in which the document has their fields, as Kubernetes tells them.
 pub fn in_document_order(bytes: &[u8], mut findings: Vec<String>) -> Vec<String> {
     if findings.len() < 2 {
         return findings;

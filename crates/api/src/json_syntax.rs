@@ -1,4 +1,5 @@
-//! What Go's JSON parser says of a text that is none, and what it makes of texts that are no Unicode.
+//! What Go's JSON parser says of a text that is none, and what it makes of texts that are no
+//! Unicode.
 //!
 //! The text was refused by another parser before: what is found here is only the words.
 
@@ -13,8 +14,8 @@ pub fn error(bytes: &[u8]) -> Option<String> {
     scanner.document().err()
 }
 
-/// The text with U+FFFD in place of bytes that are no UTF-8 and of halves of surrogate pairs; `None` if
-/// it has none of them.
+/// The text with U+FFFD in place of bytes that are no UTF-8 and of halves of surrogate pairs;
+/// `None` if it has none of them.
 pub fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(bytes);
     let halves = halves_of_pairs(text.as_bytes());
@@ -91,7 +92,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// A value; of an object or array only the beginning, up to where its first member or item has been read.
+    /// A value; of an object or array only the beginning, up to where its first member or item has
+    /// been read.
     fn value(&mut self) -> Scanned {
         loop {
             match self.next()? {

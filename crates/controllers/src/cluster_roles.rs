@@ -1,4 +1,5 @@
-//! Aggregation: a ClusterRole with an `aggregationRule` has the rules of all ClusterRoles that its selectors choose.
+//! Aggregation: a ClusterRole with an `aggregationRule` has the rules of all ClusterRoles that its
+//! selectors choose.
 //!
 //! So `view`, `edit` and `admin` grow with what is installed, by labels such as
 //! `rbac.authorization.k8s.io/aggregate-to-view: "true"`.

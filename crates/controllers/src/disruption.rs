@@ -1,12 +1,14 @@
 //! Disruption budgets: how many of a budget's pods may be evicted now (DS-G21, DS-G23).
 //!
-//! The status is a promise: the eviction API and the scheduler spend `disruptionsAllowed` without looking at pods.
-//! So it is only written onto the very state that it was computed from, and a pod whose eviction was granted counts
-//! as lost from that moment, until it has ended or two minutes have passed.
+//! The status is a promise: the eviction API and the scheduler spend `disruptionsAllowed` without
+//! looking at pods. So it is only written onto the very state that it was computed from, and a pod
+//! whose eviction was granted counts as lost from that moment, until it has ended or two minutes
+//! have passed.
 //!
-//! Percentages and `maxUnavailable` need to know how many pods there should be. The original asks the controller's
-//! `scale`, which DaemonSets do not have, and gives up. We know: as many as the set's status says, on nodes that
-//! should have one (`desiredNumberScheduled`) and on those that have one nevertheless (`numberMisscheduled`).
+//! Percentages and `maxUnavailable` need to know how many pods there should be. The original asks
+//! the controller's `scale`, which DaemonSets do not have, and gives up. We know: as many as the
+//! set's status says, on nodes that should have one (`desiredNumberScheduled`) and on those that
+//! have one nevertheless (`numberMisscheduled`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -249,8 +251,8 @@ fn disrupted_patch(seen: &DisruptionInput, disrupted: &BTreeMap<Box<str>, Timest
     old.map(|(name, _)| (name.clone(), entry(name).unwrap_or(Value::Null))).collect()
 }
 
-/// The patch that makes the status so, if it is not so already, and if the budget is still the one that was seen:
-/// an eviction that was granted meanwhile must not be overwritten.
+/// The patch that makes the status so, if it is not so already, and if the budget is still the one
+/// that was seen: an eviction that was granted meanwhile must not be overwritten.
 fn write(seen: &DisruptionInput, status: Value) -> Option<Action> {
     let old = seen.object.at(&["status"]);
     let same = |(name, value): (&String, &Value)| match value {
@@ -280,7 +282,8 @@ fn event(seen: &DisruptionInput, kind: EventType, reason: &str, message: String)
     })
 }
 
-/// After all disruptions that a status allows, at least as many pods as it needs are ready and stay.
+/// After all disruptions that a status allows, at least as many pods as it needs are ready and
+/// stay.
 fn broken_promise(seen: &DisruptionInput, status: &Value) -> Option<String> {
     let number = |name: &str| status[name].as_i64().unwrap_or(0);
     let granted = |pod: &Pod| status["disruptedPods"][pod.meta.name.as_ref()].is_string();

@@ -1,16 +1,18 @@
 //! Garbage collection: dependents follow their owners (DS-C80 to DS-C84).
 //!
-//! Its kinds are those that discovery finds; they come and go. What belongs to a kind that is not known is neither
-//! here nor absent: nothing follows from it. An owner that waits for its dependents is let go only when every kind is
-//! known up to the owner's deletion, so that a dependent that was not heard of yet is not forgotten.
+//! Its kinds are those that discovery finds; they come and go. What belongs to a kind that is not
+//! known is neither here nor absent: nothing follows from it. An owner that waits for its
+//! dependents is let go only when every kind is known up to the owner's deletion, so that a
+//! dependent that was not heard of yet is not forgotten.
 //!
 //! One key per owner uid. An owner counts as absent only when it surely is: it was here and is
 //! gone (uids never come back), or everything of its kind is known up to the revision of the
 //! dependent that names it. A stale view therefore never collects a live owner's dependents.
 //!
-//! Owners live in their dependents' namespace or in none. A reference to an owner in another namespace counts as one to
-//! an owner that is absent; one from a cluster-scoped object to a namespaced kind can not be resolved, and such an
-//! object is never collected. Both are told by an event on the dependent.
+//! Owners live in their dependents' namespace or in none. A reference to an owner in another
+//! namespace counts as one to an owner that is absent; one from a cluster-scoped object to a
+//! namespaced kind can not be resolved, and such an object is never collected. Both are told by an
+//! event on the dependent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,8 +34,8 @@ const ORPHAN: &str = "orphan";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Garbage;
 
-/// A kind that cannot be listed any more holds up foreground deletion for so long. Orphaning waits for it: what it
-/// missed would be collected.
+/// A kind that cannot be listed any more holds up foreground deletion for so long. Orphaning waits
+/// for it: what it missed would be collected.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What is known of one owner.
@@ -132,7 +134,8 @@ impl Reconciler for Garbage {
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
         let [old, new] = [&change.old, &change.new].map(|item| item.as_ref().map(Item::meta));
-        // Nearly always (5,000 leases are renewed 500 times a second) nothing that counts here has changed.
+        // Nearly always (5,000 leases are renewed 500 times a second) nothing that counts here has
+        // changed.
         let is_as_before =
             |(old, new): (&Meta, &Meta)| old.relates_like(new) && !old.is_terminating() && !new.is_terminating();
         if old.zip(new).is_some_and(is_as_before) {
@@ -152,8 +155,8 @@ impl Reconciler for Garbage {
 
     fn all(&self, view: &View) -> Vec<Key> {
         let concerned = |uid: &&str| is_going(view, uid) || self.has_unsound_dependents(view, uid);
-        // Owners that are ending count even if nothing names them any more: whoever deleted the last dependent
-        // may have died before it let the owner go.
+        // Owners that are ending count even if nothing names them any more: whoever deleted the
+        // last dependent may have died before it let the owner go.
         let metas = view.served().kinds.iter().flat_map(|kind| view.metas(kind));
         let ending = metas.filter(|meta| is_ending(meta)).map(|meta| meta.uid.as_ref());
         let uids: BTreeSet<&str> = view.owner_uids().filter(concerned).chain(ending).collect();

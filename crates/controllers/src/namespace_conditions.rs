@@ -24,7 +24,8 @@ pub(crate) struct Left<'a> {
     pub(crate) failed: &'a BTreeMap<String, String>,
 }
 
-/// The conditions, those of other types kept as they are; `None` if nothing has changed or there is nothing to say.
+/// The conditions, those of other types kept as they are; `None` if nothing has changed or there is
+/// nothing to say.
 pub(crate) fn conditions(left: &Left<'_>, old: &Value, now: Timestamp) -> Option<Value> {
     let old = old.as_array().map_or(&[][..], Vec::as_slice);
     let rows = rows(left);

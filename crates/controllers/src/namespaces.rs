@@ -1,8 +1,8 @@
 //! Namespace deletion: a terminating namespace is emptied, then finalized (DS-I26).
 //!
-//! Its content is everything of every kind that discovery finds. It ends only when no kind can be hidden: the kinds
-//! were asked for after its deletion, each is known up to then, and no part of discovery has failed. What is left, and
-//! why, is told in its conditions.
+//! Its content is everything of every kind that discovery finds. It ends only when no kind can be
+//! hidden: the kinds were asked for after its deletion, each is known up to then, and no part of
+//! discovery has failed. What is left, and why, is told in its conditions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ pub struct NamespaceInput {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NamespaceMemory {
-    /// The revision at which the namespace was first seen terminating: nothing is created in it any more.
+    /// The revision at which the namespace was first seen terminating: nothing is created in it any
+    /// more.
     since: Option<u64>,
     /// When its conditions were written, or might have been.
     told: Option<Timestamp>,

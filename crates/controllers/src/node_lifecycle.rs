@@ -39,7 +39,8 @@ impl Default for NodeLifecycle {
 #[derive(Debug)]
 pub enum NodeLifecycleInput {
     KnownNode(KnownNode),
-    /// The node object was deleted. Its lease is there a little longer: time to say so, and to forget it afterwards.
+    /// The node object was deleted. Its lease is there a little longer: time to say so, and to
+    /// forget it afterwards.
     Gone {
         name: Arc<str>,
     },
@@ -173,8 +174,8 @@ impl NodeLifecycle {
         Plan { actions, status: None, notes, wake_at, memory }
     }
 
-    /// Whether a change of a lease only moves its node's deadline: the lease is looked at again when that comes. One that
-    /// comes later may be the first word of a node that was silent.
+    /// Whether a change of a lease only moves its node's deadline: the lease is looked at again
+    /// when that comes. One that comes later may be the first word of a node that was silent.
     fn is_in_time(&self, change: &Change) -> bool {
         let heard_at = |item: &Option<Item>| match item {
             Some(Item::Object(lease)) => Some(lease.heard_at),
@@ -238,8 +239,9 @@ fn mark_unknown(node: &Node, now: Timestamp) -> Action {
     }
 }
 
-/// DS-G06: everybody hears of it, and the pods of a node that fell silent are no longer ready. An agent that reports
-/// that its node is not ready goes on reporting its pods: those that serve go on.
+/// DS-G06: everybody hears of it, and the pods of a node that fell silent are no longer ready. An
+/// agent that reports that its node is not ready goes on reporting its pods: those that serve go
+/// on.
 fn not_ready_events(seen: &KnownNode, silent: bool, now: Timestamp) -> Vec<Action> {
     let name = &seen.node.meta.name;
     let message = format!("Node {name} status is now: NodeNotReady");
@@ -284,8 +286,9 @@ fn is_lifecycle(taint: &Taint) -> bool {
     }
 }
 
-/// DS-G04. A node that never reported keeps what admission gave it: not-ready. Whether its pods have to leave is the
-/// zone's decision ([`crate::zones`]); here that taint only changes its key, or goes when the node is well (DS-G05).
+/// DS-G04. A node that never reported keeps what admission gave it: not-ready. Whether its pods
+/// have to leave is the zone's decision ([`crate::zones`]); here that taint only changes its key,
+/// or goes when the node is well (DS-G05).
 fn lifecycle_taints(node: &Node, readiness: Readiness) -> Vec<(&'static str, Effect)> {
     let mut taints = Vec::new();
     if let Some(key) = readiness.taint_key() {

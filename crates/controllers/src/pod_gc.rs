@@ -1,11 +1,13 @@
 //! Pod GC: pods that no agent will ever end are ended here (DS-G10 to DS-G13).
 //!
-//! Four reasons, and a key for each: a node's name, for pods of a node that is gone, or that an operator has declared
-//! out of service; a pod's own key, where it was never bound; and one for pods that ended long ago.
+//! Four reasons, and a key for each: a node's name, for pods of a node that is gone, or that an
+//! operator has declared out of service; a pod's own key, where it was never bound; and one for
+//! pods that ended long ago.
 //!
-//! A node that is deleted and made again under the same name keeps its pods if it is back within the quarantine: they
-//! still run there, the agent has only registered anew. Whether pods are older than a new *machine* is for the agent
-//! to know and for the DaemonSet controller to act on (docs/deviations.md, DS-K25).
+//! A node that is deleted and made again under the same name keeps its pods if it is back within
+//! the quarantine: they still run there, the agent has only registered anew. Whether pods are older
+//! than a new *machine* is for the agent to know and for the DaemonSet controller to act on
+//! (docs/deviations.md, DS-K25).
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Preemption: on which node the least is lost when pods make room for a more important one (DS-B52).
+//! Preemption: on which node the least is lost when pods make room for a more important one
+//! (DS-B52).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -47,7 +48,8 @@ fn priority(pod: &Pod) -> i32 {
     pod.spec.priority.unwrap_or(0)
 }
 
-/// Each budget is spent on the most important of the lesser pods first; those beyond it would break it.
+/// Each budget is spent on the most important of the lesser pods first; those beyond it would break
+/// it.
 fn candidates(preemptor: &Pod, on_node: &[Arc<Pod>], budgets: &BTreeMap<Key, Budget>) -> Vec<Candidate> {
     let mut pods: Vec<&Arc<Pod>> = on_node.iter().collect();
     pods.sort_by_key(|pod| (Reverse(priority(pod)), pod.status.start_time, pod.meta.name.clone()));

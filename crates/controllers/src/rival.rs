@@ -1,12 +1,14 @@
-//! Watches for another controller that works on our DaemonSets: two of them would undo each other's work.
+//! Watches for another controller that works on our DaemonSets: two of them would undo each other's
+//! work.
 //!
-//! Used where everynode is a client of a foreign cluster, whose own controller must be off there. Two things give it
-//! away, neither of which needs clocks that agree:
+//! Used where everynode is a client of a foreign cluster, whose own controller must be off there.
+//! Two things give it away, neither of which needs clocks that agree:
 //!
-//! * a pod appears that is controlled by the set from the first moment we see it and has a name as the original gives
-//!   it (`NAME-` and five characters drawn by the server); ours have ten;
-//! * `managedFields` say that a field manager other than everynode and kubectl has written the set's status since we
-//!   first looked, and more of it than conditions: anybody may keep a condition of their own there.
+//! * a pod appears that is controlled by the set from the first moment we see it and has a name as
+//!   the original gives it (`NAME-` and five characters drawn by the server); ours have ten;
+//! * `managedFields` say that a field manager other than everynode and kubectl has written the
+//!   set's status since we first looked, and more of it than conditions: anybody may keep a
+//!   condition of their own there.
 //!
 //! What was there when we took over is no evidence, nor are orphans that are adopted.
 
@@ -28,7 +30,8 @@ const PREFIX_MAX: usize = 58;
 /// The watch for rivals.
 #[derive(Clone, Debug, Default)]
 pub struct Rivals {
-    /// The annotation that names a set's controller, and the value that makes a set ours; `None`: sets without it.
+    /// The annotation that names a set's controller, and the value that makes a set ours; `None`:
+    /// sets without it.
     pub class_annotation: &'static str,
     pub class: Option<String>,
 }

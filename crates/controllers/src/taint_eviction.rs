@@ -71,7 +71,8 @@ impl Reconciler for TaintEviction {
 
     fn wake(&self, view: &View, change: &Change) -> Vec<Key> {
         if change.kind == kinds::POD {
-            // Pods of nodes without such taints have nothing to fear; those that are gone are forgotten.
+            // Pods of nodes without such taints have nothing to fear; those that are gone are
+            // forgotten.
             let pod = change.new.as_ref().and_then(Item::pod);
             let concerned = pod.is_none_or(|pod| view.node(&pod.spec.node_name).is_some_and(|node| is_tainted(node)));
             return if concerned { vec![change.key.clone()] } else { Vec::new() };

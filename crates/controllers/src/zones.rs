@@ -1,8 +1,10 @@
-//! Which nodes that failed lose their pods, and how fast: `NoExecute` taints, zone by zone (DS-G05).
+//! Which nodes that failed lose their pods, and how fast: `NoExecute` taints, zone by zone
+//! (DS-G05).
 //!
-//! One key per failure zone. A few failed nodes are a few failed nodes; many at once are rather a failed network, and
-//! moving all their pods would make it worse. So taints are given out at a rate that depends on how the zone fares,
-//! and none at all while no zone has a node that is ready: then it is us who are cut off.
+//! One key per failure zone. A few failed nodes are a few failed nodes; many at once are rather a
+//! failed network, and moving all their pods would make it worse. So taints are given out at a rate
+//! that depends on how the zone fares, and none at all while no zone has a node that is ready: then
+//! it is this server that is cut off.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::taints::{Readiness, is_eviction, new_taint, readiness, write_taints};
 
-/// A zone with so many percent of its nodes not ready, and more than two of them, is partly disrupted.
+/// A zone with so many percent of its nodes not ready, and more than two of them, is partly
+/// disrupted.
 const PARTIAL_PERCENT: usize = 55;
 const PARTIAL_NODES_MIN: usize = 3;
 /// Partly disrupted zones of more nodes than this go on slowly, smaller ones stop.
@@ -55,7 +58,8 @@ enum ZoneState {
 pub struct ZoneInput {
     zone: Box<str>,
     state: ZoneState,
-    /// They have reported, are not ready and have no `NoExecute` taint for it; the longest ailing first.
+    /// They have reported, are not ready and have no `NoExecute` taint for it; the longest ailing
+    /// first.
     waiting: Vec<Arc<Node>>,
     /// Those that have it.
     tainted: Vec<Arc<Node>>,
@@ -182,7 +186,7 @@ fn give_out(
     Plan { actions, notes: next.map(note).into_iter().collect(), wake_at: next, memory, ..Plan::default() }
 }
 
-/// Takes back what was given out: nothing is evicted while it is us who are cut off.
+/// Takes back what was given out: nothing is evicted while it is this server that is cut off.
 fn spare(seen: &ZoneInput, memory: ZoneMemory) -> Plan<ZoneNote, ZoneMemory> {
     let nodes = seen.waiting.len() + seen.tainted.len();
     let note = ZoneNote::Everywhere { zone: seen.zone.clone(), nodes };

@@ -53,7 +53,8 @@ pub(crate) struct LogArgs {
     /// The form of log lines
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Logging")]
     pub(crate) log_format: LogFormat,
-    /// The least important level to log: error, warn, info, debug, trace, or filters such as `info,everynode_agent=debug`
+    /// The least important level to log: error, warn, info, debug, trace, or filters such as
+    /// `info,everynode_agent=debug`
     #[arg(long, global = true, default_value = "info", value_parser = log_level, env = "EVERYNODE_LOG", help_heading = "Logging")]
     pub(crate) log_level: String,
 }
@@ -84,7 +85,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Say why a DaemonSet has, or has no, pod on a node
     Why(WhyArgs),
-    /// Check a cluster, and this machine's files, against the CIS Kubernetes benchmark; changes nothing
+    /// Check a cluster, and this machine's files, against the CIS Kubernetes benchmark; changes
+    /// nothing
     Audit(AuditArgs),
     /// Say what the DaemonSet controller would do, without doing it
     Plan(PlanArgs),
@@ -143,7 +145,8 @@ pub(crate) struct ApiArgs {
     /// How long a node may be silent before it counts as lost
     #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = duration, help_heading = "API server")]
     pub(crate) node_monitor_grace: Duration,
-    /// How long certificates are valid that the server issues, to itself and to nodes; all are renewed in time
+    /// How long certificates are valid that the server issues, to itself and to nodes; all are
+    /// renewed in time
     #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = validity, help_heading = "API server")]
     pub(crate) certificate_validity_period: Duration,
     /// Behave exactly as the original DaemonSet controller, without everynode's improvements
@@ -163,33 +166,38 @@ pub(crate) struct NodeArgs {
     /// Labels that the node registers with
     #[arg(long, value_name = "K=V", value_delimiter = ',', value_parser = label, help_heading = "Node")]
     pub(crate) node_labels: Vec<(String, String)>,
-    /// The container runtime [default: a running one with a network for pods, else a private containerd in the data
-    /// directory]
+    /// The container runtime [default: a running one with a network for pods, else a private
+    /// containerd in the data directory]
     #[arg(long, value_name = "unix:///PATH", help_heading = "Node")]
     pub(crate) cri_endpoint: Option<String>,
     /// Where the agent's own server (logs, exec) listens; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Node")]
     pub(crate) agent_listen: Option<SocketAddr>,
-    /// The directory that node services expect at /var/lib/kubelet [default: that, or DATA_DIR/kubelet if another agent has it]
+    /// The directory that node services expect at /var/lib/kubelet [default: that, or
+    /// DATA_DIR/kubelet if another agent has it]
     #[arg(long, value_name = "DIR", help_heading = "Node")]
     pub(crate) kubelet_dir: Option<PathBuf>,
-    /// Where pod logs go [default: /var/log/pods and /var/log/containers, or below the data directory if another agent has them]
+    /// Where pod logs go [default: /var/log/pods and /var/log/containers, or below the data
+    /// directory if another agent has them]
     #[arg(long, value_name = "DIR", help_heading = "Node")]
     pub(crate) log_dir: Option<PathBuf>,
-    /// The cgroup below which pods run [default: none, or everynode/NODE if another agent runs here]
+    /// The cgroup below which pods run [default: none, or everynode/NODE if another agent runs
+    /// here]
     #[arg(long, value_name = "PATH", help_heading = "Node")]
     pub(crate) cgroup_root: Option<String>,
-    /// Where the private containerd finds network configurations [default: /etc/cni/net.d, then its own bridge]
+    /// Where the private containerd finds network configurations [default: /etc/cni/net.d, then its
+    /// own bridge]
     #[arg(long, value_name = "DIR", help_heading = "Node")]
     pub(crate) cni_conf_dir: Option<PathBuf>,
-    /// The addresses of pods on the private containerd's own bridge [default: 10.200.0.0/24, or another /24 of
-    /// 10.200.0.0/16 if another agent runs here]
+    /// The addresses of pods on the private containerd's own bridge [default: 10.200.0.0/24, or
+    /// another /24 of 10.200.0.0/16 if another agent runs here]
     #[arg(long, value_name = "CIDR", value_parser = pod_cidr, help_heading = "Node")]
     pub(crate) pod_cidr: Option<String>,
     /// Processes and threads that a pod may have; -1: as many as the machine
     #[arg(long, value_name = "N", default_value_t = 4096, allow_negative_numbers = true, help_heading = "Node")]
     pub(crate) pod_max_pids: i64,
-    /// Kernel parameters that pods may set besides the safe ones: names, or beginnings with `*`, like net.core.*
+    /// Kernel parameters that pods may set besides the safe ones: names, or beginnings with `*`,
+    /// like net.core.*
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Node")]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
 }
@@ -269,7 +277,8 @@ pub(crate) struct AgentArgs {
 /// Which API server to speak to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientArgs {
-    /// Credentials [default: $KUBECONFIG, DATA_DIR/admin.kubeconfig, ~/.kube/config, the pod's own account]
+    /// Credentials [default: $KUBECONFIG, DATA_DIR/admin.kubeconfig, ~/.kube/config, the pod's own
+    /// account]
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig
@@ -364,7 +373,8 @@ pub(crate) struct DeleteArgs {
     \x20 everynode status -n monitoring -w    one, and again when it changes\n\
     \x20 everynode status -o json | jq '.daemonSets[] | select(.ready < .desired)'")]
 pub(crate) struct StatusArgs {
-    /// Only DaemonSets of the namespace that -n or the kubeconfig names; `-n NAMESPACE` alone does the same
+    /// Only DaemonSets of the namespace that -n or the kubeconfig names; `-n NAMESPACE` alone does
+    /// the same
     #[arg(long, hide = true)]
     pub(crate) only_namespace: bool,
     /// Show it again whenever it has changed, until Ctrl-C
@@ -424,7 +434,8 @@ pub(crate) struct PlanArgs {
     /// Only this DaemonSet: NAME, ds/NAME or NAMESPACE/NAME
     #[arg(value_parser = named_set)]
     pub(crate) name: Option<NamedSet>,
-    /// Files or directories with DaemonSets, Nodes, Pods and ControllerRevisions; - reads standard input
+    /// Files or directories with DaemonSets, Nodes, Pods and ControllerRevisions; - reads standard
+    /// input
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub(crate) filename: Vec<PathBuf>,
     /// Read the directories below directories, too
@@ -433,7 +444,8 @@ pub(crate) struct PlanArgs {
     /// As the original DaemonSet controller would, without everynode's improvements
     #[arg(long)]
     pub(crate) strict: bool,
-    /// As the controller of this class, which looks after DaemonSets with the annotation everynode.dev/class
+    /// As the controller of this class, which looks after DaemonSets with the annotation
+    /// everynode.dev/class
     #[arg(long)]
     pub(crate) class: Option<String>,
     /// The form of the result

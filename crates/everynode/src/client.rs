@@ -155,7 +155,8 @@ async fn open(args: &ClientArgs) -> anyhow::Result<HttpApi> {
     }
 }
 
-/// The kubeconfigs that [`connect`] would use, the one that counts most first; none: only the pod's own account is left.
+/// The kubeconfigs that [`connect`] would use, the one that counts most first; none: only the pod's
+/// own account is left.
 pub(crate) fn kubeconfig_paths(args: &ClientArgs) -> Vec<PathBuf> {
     if let Some(path) = &args.kubeconfig {
         return vec![path.clone()];
@@ -168,7 +169,8 @@ pub(crate) fn kubeconfig_paths(args: &ClientArgs) -> Vec<PathBuf> {
     [Some(ours), home].into_iter().flatten().find(|path| path.is_file()).into_iter().collect()
 }
 
-/// The files of a list as `$KUBECONFIG` has it. One that is not there counts only if none is, so that it is named.
+/// The files of a list as `$KUBECONFIG` has it. One that is not there counts only if none is, so
+/// that it is named.
 fn listed(list: &std::ffi::OsStr) -> Vec<PathBuf> {
     let all: Vec<PathBuf> = std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect();
     let there: Vec<PathBuf> = all.iter().filter(|path| path.is_file()).cloned().collect();

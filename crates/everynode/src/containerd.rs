@@ -63,7 +63,7 @@ impl Containerd {
         );
         if process::accepts(&socket).await {
             tracing::debug!(socket = %socket.display(), "adopting the running private containerd");
-            // Somebody may have emptied the directory of network configurations meanwhile.
+            // The directory of network configurations may have been emptied meanwhile.
             config::write_network(&self.directory, network)?;
         } else {
             self.spawn(network).await?;

@@ -1,4 +1,4 @@
-//! The data directory: what is where, and who has it.
+//! The data directory: what is where, and which process holds it.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -39,7 +39,8 @@ pub(crate) struct NodeState {
     pub(crate) made: Vec<PathBuf>,
     /// This agent has the standard paths of the machine.
     pub(crate) primary: bool,
-    /// Where `kubernetes.default` answers on this machine: an address that we put on the loopback interface.
+    /// Where `kubernetes.default` answers on this machine: an address that we put on the loopback
+    /// interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) service: Option<std::net::SocketAddr>,
 }
@@ -133,7 +134,8 @@ impl DataDir {
     }
 }
 
-/// Leaves our process id in the file: over the one that is there, so that a full disk needs no new block for it.
+/// Leaves our process id in the file: over the one that is there, so that a full disk needs no new
+/// block for it.
 fn note_holder(file: &mut File) -> std::io::Result<()> {
     file.rewind()?;
     // The longest process id has seven digits; what is read is trimmed.
@@ -144,7 +146,8 @@ fn note_holder(file: &mut File) -> std::io::Result<()> {
 /// Below `/run`, so that a reboot forgets it.
 const PRIMARY: &str = "/run/everynode/primary";
 
-/// A kubelet writes these and we never do: the directory beside them is its own, and so is every pod in it.
+/// A kubelet writes these and we never do: the directory beside them is its own, and so is every
+/// pod in it.
 const OF_A_KUBELET: [&str; 3] =
     ["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/cpu_manager_state", "/var/lib/kubelet/kubeconfig"];
 

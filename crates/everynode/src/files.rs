@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// Whether a file says that already: what is equal is not written again, so that a start needs no room on a full disk.
+/// Whether a file says that already: what is equal is not written again, so that a start needs no
+/// room on a full disk.
 pub(crate) fn is_already(path: &Path, content: &[u8]) -> bool {
     std::fs::read(path).is_ok_and(|found| found == content)
 }

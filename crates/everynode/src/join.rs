@@ -59,8 +59,8 @@ fn key_file(directory: &Path) -> PathBuf {
     directory.join("node.key")
 }
 
-/// The machine's key: a node's name belongs to it, so that a machine keeps it for as long as it can. It is on disk
-/// before the server hears of it: an answer may get lost.
+/// The machine's key: a node's name belongs to it, so that a machine keeps it for as long as it
+/// can. It is on disk before the server hears of it: an answer may get lost.
 fn own_key(directory: &Path, node_name: &str) -> anyhow::Result<KeyPair> {
     let former = former(directory, node_name).map(|former| former.key);
     let held = former.or_else(|| std::fs::read_to_string(key_file(directory)).ok());
@@ -77,8 +77,8 @@ pub(crate) fn keep(directory: &Path, credentials: &Credentials) -> anyhow::Resul
     write_secret(&credentials_file(directory), &serde_json::to_vec(credentials)?)
 }
 
-/// Joins, or uses the credentials of a former join to the same server under the same name unless they are over. Old
-/// ones are renewed later, by the running agent.
+/// Joins, or uses the credentials of a former join to the same server under the same name unless
+/// they are over. Old ones are renewed later, by the running agent.
 pub(crate) async fn join(directory: &Path, server: &str, token: &str, node_name: &str) -> anyhow::Result<Credentials> {
     let former = former(directory, node_name).filter(|former| former.server == server && !former.are_over());
     if let Some(former) = former {

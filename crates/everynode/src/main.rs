@@ -30,8 +30,9 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 
-/// Decided by measurement: writes are trees of small strings, made and dropped on several threads. At 5,000 nodes
-/// the C library's allocator takes a third of the control plane's CPU, this one a tenth.
+/// Decided by measurement: writes are trees of small strings, made and dropped on several threads.
+/// At 5,000 nodes the C library's allocator takes a third of the control plane's CPU, this one a
+/// tenth.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

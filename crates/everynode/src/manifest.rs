@@ -30,8 +30,8 @@ impl Document {
     }
 }
 
-/// Reads every object of the given files and directories (`recursive`: and of the directories below them), in order;
-/// `List`s are unfolded.
+/// Reads every object of the given files and directories (`recursive`: and of the directories below
+/// them), in order; `List`s are unfolded.
 pub(crate) fn read_all(paths: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<Document>> {
     let mut documents = Vec::new();
     for path in paths {

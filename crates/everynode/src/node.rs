@@ -57,7 +57,8 @@ pub(crate) async fn set_up(
     let primary = wants_standard && claim_primary(data);
     let node_ip = args.node_ip.unwrap_or_else(|| node_address(args.agent_listen, towards));
     let dirs = directories(args, data, primary);
-    // Two clusters on one machine may have nodes of one name (its host name): the directory tells them apart.
+    // Two clusters on one machine may have nodes of one name (its host name): the directory tells
+    // them apart.
     let own = format!("{} {node_name}", data.root().display());
     let bridge = bridge_name(primary, &own);
     let network = network(args, data, primary, &bridge, pod_cidr(args, primary, &own));
@@ -156,7 +157,7 @@ fn note(made: &mut Vec<PathBuf>, path: PathBuf) {
     }
 }
 
-/// Links the standard socket path to our runtime's, if nobody has it.
+/// Links the standard socket path to our runtime's, unless it is there.
 fn publish_socket(socket: &Path, standard: &Path) -> bool {
     let _ = standard.parent().map(std::fs::create_dir_all);
     if std::fs::read_link(standard).is_ok_and(|target| target == socket) {
@@ -198,8 +199,8 @@ async fn runtime(args: &NodeArgs, data: &DataDir, former: Option<&NodeState>) ->
     (private.endpoint(), Some(private))
 }
 
-/// Why a runtime that is there cannot run pods as it is. Docker's containerd serves no CRI, and a distribution's has no
-/// network for pods until somebody configures one.
+/// Why a runtime that is there cannot run pods as it is. Docker's containerd serves no CRI, and a
+/// distribution's has no network for pods until one is configured.
 async fn unfit(endpoint: &str) -> Option<String> {
     let status = match CriRuntime::new(endpoint) {
         Ok(runtime) => tokio::time::timeout(RUNTIME_PATIENCE, runtime.status()).await,
@@ -238,7 +239,8 @@ fn hash(text: &str) -> u32 {
     fnv::hash_32(text.bytes())
 }
 
-/// The flag's range; else one that other agents of this machine hardly have, so that bridges do not share addresses.
+/// The flag's range; else one that other agents of this machine hardly have, so that bridges do not
+/// share addresses.
 fn pod_cidr(args: &NodeArgs, primary: bool, agent: &str) -> String {
     let Some(cidr) = &args.pod_cidr else {
         let third = if primary { 0 } else { 1 + hash(agent) % 254 };
@@ -281,8 +283,8 @@ pub(crate) fn address_towards(towards: Option<SocketAddr>) -> IpAddr {
     socket.and_then(|socket| socket.local_addr()).map_or(loopback, |address| address.ip())
 }
 
-/// The kubelet's port for the machine's first agent, where it is free; else any. Two agents that start at the same
-/// time would both find it free.
+/// The kubelet's port for the machine's first agent, where it is free; else any. Two agents that
+/// start at the same time would both find it free.
 fn free_address(ip: IpAddr, primary: bool) -> SocketAddr {
     let port = if primary && TcpListener::bind((ip, KUBELET_PORT)).is_ok() { KUBELET_PORT } else { 0 };
     SocketAddr::new(ip, port)

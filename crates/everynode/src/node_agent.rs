@@ -32,7 +32,7 @@ const API_SERVER_NAME: &str = "kube-apiserver-kubelet-client";
 /// How long a given runtime may take to answer the first time.
 const RUNTIME_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Who the agent is to the API server, and how it reaches it.
+/// The identity of the agent at the API server, and how it reaches it.
 pub(crate) struct Identity {
     pub(crate) api: Arc<dyn Api>,
     pub(crate) ca_pem: String,

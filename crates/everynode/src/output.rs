@@ -10,8 +10,8 @@ use crate::exit::{Exit, coded};
 /// Prints a result and ends the line.
 ///
 /// # Errors
-/// Standard output cannot be written to. When its reader has gone (`everynode status | head -1`), the error is one that
-/// ends the program without a word.
+/// Standard output cannot be written to. When its reader has gone (`everynode status | head -1`),
+/// the error is one that ends the program without a word.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     print(format_args!("{text}\n"))
 }

@@ -132,7 +132,7 @@ fn texts(reasons: &[everynode_placement::Reason]) -> Vec<String> {
     reasons.iter().map(ToString::to_string).collect()
 }
 
-/// What the pod itself, and who works on it, say about why it is not ready.
+/// What the pod itself, and the parts that work on it, say about why it is not ready.
 fn why_pod(listed: &Listed, pod: &Pod, node: &Node) -> Vec<String> {
     if pod.is_terminating() {
         // Older warnings say why it did not run, not why it does not end.

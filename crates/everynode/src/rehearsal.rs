@@ -1,7 +1,9 @@
-//! What the DaemonSet controller would do, and then, and then: its own plans, carried out on a copy of the cluster.
+//! What the DaemonSet controller would do, and then, and then: its own plans, carried out on a copy
+//! of the cluster.
 //!
-//! Pure. The copy knows no agents: a pod that is deleted is gone, and one that is created is available at once if its
-//! node is ready. So a forecast is the best case; what holds a rollout up in real life is told by `everynode why`.
+//! Pure. The copy knows no agents: a pod that is deleted is gone, and one that is created is
+//! available at once if its node is ready. So a forecast is the best case; what holds a rollout up
+//! in real life is told by `everynode why`.
 
 mod stage;
 
@@ -15,7 +17,8 @@ use serde::Serialize;
 
 pub(crate) use self::stage::Stage;
 
-/// Passes of one forecast. A set of 5,000 nodes that is updated one by one takes twice as many and is told of in part.
+/// Passes of one forecast. A set of 5,000 nodes that is updated one by one takes twice as many and
+/// is told of in part.
 const PASSES_MAX: usize = 400;
 
 /// The next pass for one set, and how it goes on.
@@ -99,7 +102,8 @@ fn forecast(
 }
 
 impl Forecast {
-    /// A pass that only completes what the one before began (the new pod after the old one) is the same wave.
+    /// A pass that only completes what the one before began (the new pod after the old one) is the
+    /// same wave.
     fn add(&mut self, nodes: BTreeSet<String>) {
         let known = |last: &Vec<String>| nodes.iter().all(|node| last.contains(node));
         if !nodes.is_empty() && !self.waves.last().is_some_and(known) {

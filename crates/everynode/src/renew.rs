@@ -1,5 +1,6 @@
-//! The certificate of a node that has joined, renewed while its agent runs: before it ends, by the request that it
-//! joined with and by the certificate itself; with the token, if the agent was given one and the certificate is refused.
+//! The certificate of a node that has joined, renewed while its agent runs: before it ends, by the
+//! request that it joined with and by the certificate itself; with the token, if the agent was
+//! given one and the certificate is refused.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! Node selector and required node affinity (behaviour.md B.2), with every expression that does not match.
+//! Node selector and required node affinity (behaviour.md B.2), with every expression that does not
+//! match.
 
 use everynode_api::meta::Labels;
 use everynode_api::view::{Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PodSpec};
@@ -23,14 +24,16 @@ pub fn matches_node_affinity(pod: &PodSpec, node: &Node) -> bool {
     selected && required(pod).is_none_or(|selector| selector.node_selector_terms.iter().any(|t| matches_term(t, node)))
 }
 
-/// Whether one term matches: all expressions and fields (DS-B11); a term without any matches nothing (DS-B12).
+/// Whether one term matches: all expressions and fields (DS-B11); a term without any matches
+/// nothing (DS-B12).
 pub fn matches_term(term: &NodeSelectorTerm, node: &Node) -> bool {
     !is_empty(term)
         && term.match_expressions.iter().all(|r| holds(r, node.meta.labels.get(&r.key)) == Some(true))
         && term.match_fields.iter().all(|r| field_holds(r, node) == Some(true))
 }
 
-/// Every selector pair and every expression of every term that does not match; empty if the pod is admitted.
+/// Every selector pair and every expression of every term that does not match; empty if the pod is
+/// admitted.
 pub(crate) fn reasons(pod: &PodSpec, node: &Node, reasons: &mut Vec<Reason>) {
     selector_reasons(&pod.node_selector, &node.meta.labels, reasons);
     let Some(selector) = required(pod) else { return };
@@ -78,7 +81,8 @@ fn is_empty(term: &NodeSelectorTerm) -> bool {
     term.match_expressions.is_empty() && term.match_fields.is_empty()
 }
 
-/// Whether an expression holds for a label's value; `None` if it cannot be understood (DS-B12 to DS-B14).
+/// Whether an expression holds for a label's value; `None` if it cannot be understood (DS-B12 to
+/// DS-B14).
 fn holds(requirement: &NodeSelectorRequirement, label: Option<&str>) -> Option<bool> {
     let values = &requirement.values;
     let has = |label: &str| values.iter().any(|value| value.as_ref() == label);

@@ -26,7 +26,7 @@ pub fn check(pod: &PodSpec, node: &Node, taken: &Occupancy) -> Verdict {
     check_needs(pod, &Needs::of(pod), node, taken)
 }
 
-/// The same, for who asks about many nodes: `needs` are the pod's.
+/// The same, for callers that ask about many nodes: `needs` are the pod's.
 pub fn check_needs(pod: &PodSpec, needs: &Needs, node: &Node, taken: &Occupancy) -> Verdict {
     let mut reasons = static_reasons(pod, node);
     reasons.extend(room_reasons(needs, &node.status.allocatable, taken));
@@ -34,7 +34,8 @@ pub fn check_needs(pod: &PodSpec, needs: &Needs, node: &Node, taken: &Occupancy)
 }
 
 /// The reasons that other pods have a part in: host ports, places, resources. This is the one rule
-/// about a node's room: the plan, the server's claims, the scheduler and the agent all decide by it.
+/// about a node's room: the plan, the server's claims, the scheduler and the agent all decide by
+/// it.
 pub fn room_reasons(needs: &Needs, allocatable: &Resources, taken: &Occupancy) -> Vec<Reason> {
     let mut reasons = Vec::new();
     port_reasons(needs, taken, &mut reasons);
@@ -42,8 +43,8 @@ pub fn room_reasons(needs: &Needs, allocatable: &Resources, taken: &Occupancy) -
     reasons
 }
 
-/// The reasons that no other pod has a part in: cordon, node name, taints, selector, affinity. For a pod that is not
-/// made yet, `pod.tolerations` must already hold the automatic ones.
+/// The reasons that no other pod has a part in: cordon, node name, taints, selector, affinity. For
+/// a pod that is not made yet, `pod.tolerations` must already hold the automatic ones.
 pub fn static_reasons(pod: &PodSpec, node: &Node) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if node.spec.unschedulable && !tolerates_cordon(pod) {

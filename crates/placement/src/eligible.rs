@@ -20,8 +20,8 @@ impl Eligibility {
 }
 
 /// Decides both. `tolerations` are the template's with the automatic ones
-/// ([`crate::with_automatic_tolerations`]). Nothing else of the node counts: not its capacity, conditions or
-/// `spec.unschedulable` (DS-B01 to DS-B09).
+/// ([`crate::with_automatic_tolerations`]). Nothing else of the node counts: not its capacity,
+/// conditions or `spec.unschedulable` (DS-B01 to DS-B09).
 pub fn eligible(template: &PodSpec, tolerations: &[Toleration], node: &Node) -> Eligibility {
     let elsewhere = !template.node_name.is_empty() && template.node_name.as_ref() != node.name();
     if elsewhere || !affinity::matches_node_affinity(template, node) {

@@ -1,6 +1,6 @@
 //! Placement: may this pod run on this node, and every reason why not.
 //!
-//! One set of rules for all who ask: the DaemonSet controller ([`eligible`]), the scheduler and
+//! One set of rules for all callers: the DaemonSet controller ([`eligible`]), the scheduler and
 //! binding at creation ([`check`]), the server's claims ([`room_reasons`], which all others use
 //! too), the node's agent ([`admit`]), preemption ([`victims`]), events and `everynode why`
 //! ([`Reason`]). Pure: no clock, no randomness, no I/O.

@@ -15,9 +15,10 @@ pub struct Candidate {
     pub breaks_budget: bool,
 }
 
-/// The fewest pods of lower priority whose removal lets `pod` run on `node`: those that break a budget are spared
-/// first, then the more important (higher priority, then longer running). `None` if even removing all of them
-/// would not help, or the pod's policy forbids it; empty if it fits as it is.
+/// The fewest pods of lower priority whose removal lets `pod` run on `node`: those that break a
+/// budget are spared first, then the more important (higher priority, then longer running). `None`
+/// if even removing all of them would not help, or the pod's policy forbids it; empty if it fits as
+/// it is.
 pub fn victims(pod: &PodSpec, node: &Node, on_node: &[Candidate]) -> Option<Vec<Candidate>> {
     let priority = pod.priority.unwrap_or(0);
     let may_preempt = pod.preemption_policy.as_ref() != "Never";

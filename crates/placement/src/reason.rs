@@ -8,8 +8,8 @@ use everynode_api::view::Effect;
 
 use crate::affinity::Miss;
 
-/// One reason. `Display` is the long text with both sides of the comparison; [`Reason::scheduler_text`] is what
-/// `FailedScheduling` says.
+/// One reason. `Display` is the long text with both sides of the comparison;
+/// [`Reason::scheduler_text`] is what `FailedScheduling` says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// `spec.unschedulable`, and the pod does not tolerate it.
@@ -48,7 +48,8 @@ impl Reason {
         }
     }
 
-    /// The scheduler asks its filters in this order and reports, per node, only the first that refuses.
+    /// The scheduler asks its filters in this order and reports, per node, only the first that
+    /// refuses.
     fn filter(&self) -> u8 {
         match self {
             Reason::Unschedulable => 0,
@@ -114,8 +115,8 @@ fn taint(key: &str, value: &str, effect: Effect) -> String {
 
 /// The message of `FailedScheduling` and of the condition `PodScheduled=False` (DS-B48).
 ///
-/// `refused` holds the reasons of each node that refused, `total` counts all nodes. `preemption` is why preemption did
-/// not help, with the number of nodes it says so for.
+/// `refused` holds the reasons of each node that refused, `total` counts all nodes. `preemption` is
+/// why preemption did not help, with the number of nodes it says so for.
 pub fn failure_message<'a>(
     total: usize,
     refused: impl IntoIterator<Item = &'a [Reason]>,

@@ -18,9 +18,9 @@ pub enum Choice {
     Refused(Vec<(Arc<Node>, Vec<Reason>)>),
 }
 
-/// The best node that fits: preferred affinity first, then fewer untolerated `PreferNoSchedule` taints, then the most
-/// free share of what the pod asks for, then the smaller name. A pod that is pinned to a node is only tried there
-/// (DS-B42).
+/// The best node that fits: preferred affinity first, then fewer untolerated `PreferNoSchedule`
+/// taints, then the most free share of what the pod asks for, then the smaller name. A pod that is
+/// pinned to a node is only tried there (DS-B42).
 pub fn choose<'a>(
     pod: &PodSpec,
     nodes: impl IntoIterator<Item = &'a Arc<Node>>,
@@ -64,7 +64,8 @@ fn score(pod: &PodSpec, node: &Node, taken: &Occupancy) -> Score {
     }
 }
 
-/// The mean, over cpu and memory, of what stays free of the node when the pod is there; between 0 and 1.
+/// The mean, over cpu and memory, of what stays free of the node when the pod is there; between 0
+/// and 1.
 fn free_share(pod: &PodSpec, node: &Node, taken: &Occupancy) -> f64 {
     let requests = effective_requests(pod);
     let free = |name: &str| {

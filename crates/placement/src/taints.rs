@@ -12,7 +12,8 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     effect && key && (toleration.operator == TolerationOperator::Exists || toleration.value == taint.value)
 }
 
-/// The taints with one of `effects` that no toleration matches. `tolerationSeconds` plays no role (DS-B07).
+/// The taints with one of `effects` that no toleration matches. `tolerationSeconds` plays no role
+/// (DS-B07).
 pub fn untolerated<'a>(
     taints: &'a [Taint],
     tolerations: &'a [Toleration],
@@ -22,7 +23,8 @@ pub fn untolerated<'a>(
     taints.iter().filter(counts).filter(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
 }
 
-/// What every daemon pod tolerates without asking, in the order in which it is written (DS-B20, DS-B21).
+/// What every daemon pod tolerates without asking, in the order in which it is written (DS-B20,
+/// DS-B21).
 pub fn automatic_tolerations(host_network: bool) -> Vec<Toleration> {
     let mut all = vec![
         exists("node.kubernetes.io/not-ready", Effect::NoExecute),
@@ -38,7 +40,8 @@ pub fn automatic_tolerations(host_network: bool) -> Vec<Toleration> {
     all
 }
 
-/// The template's tolerations with the automatic ones: an equal one is replaced in place, the others follow (DS-B22).
+/// The template's tolerations with the automatic ones: an equal one is replaced in place, the
+/// others follow (DS-B22).
 pub fn with_automatic_tolerations(template: &[Toleration], host_network: bool) -> Vec<Toleration> {
     let mut all = template.to_vec();
     for automatic in automatic_tolerations(host_network) {
@@ -54,7 +57,8 @@ pub fn with_automatic_tolerations(template: &[Toleration], host_network: bool) -
     all
 }
 
-/// Equal in key, operator, effect and value; `tolerationSeconds` is not part of a toleration's identity.
+/// Equal in key, operator, effect and value; `tolerationSeconds` is not part of a toleration's
+/// identity.
 fn same_identity(a: &Toleration, b: &Toleration) -> bool {
     a.key == b.key && a.operator == b.operator && a.effect == b.effect && a.value == b.value
 }

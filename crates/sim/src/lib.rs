@@ -11,8 +11,9 @@
 //!   there (on our own server);
 //! * no audit finds fault with a plan, and nothing panics;
 //! * in the end, where pods are so large that not all fit, each that waits really does not fit;
-//! * in the end, elsewhere, every eligible node has exactly one pod of each set: with `RollingUpdate` it is
-//!   ready and of the newest revision; elsewhere are only pods that may stay (DS-B04);
+//! * in the end, elsewhere, every eligible node has exactly one pod of each set: with
+//!   `RollingUpdate` it is ready and of the newest revision; elsewhere are only pods that may stay
+//!   (DS-B04);
 //! * in the end the status of every set and budget equals a recount, conditions say what is so,
 //!   history is as long as it may be, bindings have been told, and nothing is left of what was
 //!   deleted.

@@ -1,4 +1,5 @@
-//! The room of nodes, counted plainly from the objects: whole CPUs' thousandths, places, host ports.
+//! The room of nodes, counted plainly from the objects: whole CPUs' thousandths, places, host
+//! ports.
 
 use std::collections::BTreeMap;
 

@@ -124,7 +124,7 @@ fn inside_deleting() {
     let mut store = open(dir).expect("opens");
     let filled = (0..1_000).take_while(|n| commit(&store, &format!("/b/{n}"), 16_000, fsync).is_ok()).count();
     assert!(filled > 20, "{filled}");
-    // To the last byte, as others do who write to the same disk.
+    // To the last byte, as other programs do that write to the same disk.
     let fill = || {
         let mut ballast = fs::File::create(dir.join("ballast")).expect("an inode is left");
         while std::io::Write::write(&mut ballast, &[0; 4_096]).is_ok() {}

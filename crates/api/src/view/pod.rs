@@ -37,10 +37,10 @@ pub struct PodSpec {
     #[serde(deserialize_with = "null_default")]
     pub tolerations: Arc<[Toleration]>,
     pub host_network: bool,
-    /// Shared likewise.
+    /// Shared between equal pods, too.
     #[serde(deserialize_with = "null_default")]
     pub containers: Arc<[ContainerNeeds]>,
-    /// Shared likewise.
+    /// Shared between equal pods, too.
     #[serde(deserialize_with = "null_default")]
     pub init_containers: Arc<[ContainerNeeds]>,
     #[serde(deserialize_with = "null_default")]

@@ -3,7 +3,7 @@
 //!
 //! Entries lie in chunks of at most [`CHUNK_MAX`]; a chunk that a snapshot shares is copied when it
 //! is written. Every chunk answers for a span of keys and carries the clock of the last change
-//! within it, so that a reader who has seen the map before looks at the spans that changed and at
+//! within it, so that a reader that has seen the map before looks at the spans that changed and at
 //! nothing else.
 
 use std::cmp::Ordering;
@@ -276,7 +276,7 @@ mod tests {
         Key::new(if number.is_multiple_of(3) { "a" } else { "b" }, &format!("{number:05}"))
     }
 
-    /// What a reader knows who follows only the changed spans.
+    /// What a reader knows that follows only the changed spans.
     fn follow(known: &mut BTreeMap<Key, u32>, map: &Sorted<u32>, mark: &Mark) {
         for span in map.changed_since(mark).unwrap() {
             let inside = |key: &Key| span.low.is_none_or(|low| key >= low) && span.high.is_none_or(|high| key < high);

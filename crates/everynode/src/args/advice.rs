@@ -43,7 +43,8 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
 /// Flags of `apply` and `delete` that kubectl has and everynode has not.
 const KUSTOMIZE: &str = "everynode builds no kustomizations: `kubectl kustomize DIR | everynode apply -f -`";
 
-/// Prints what is wrong with the command line (or the help that it asks for), with a tip where there is one.
+/// Prints what is wrong with the command line (or the help that it asks for), with a tip where
+/// there is one.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     // A reader that has gone is no reason to complain.
     let _ = error.print();
@@ -77,7 +78,8 @@ fn instead(word: &str) -> Option<String> {
     Some(format!("a similar command exists: `everynode {near}`"))
 }
 
-/// Whether one character too many, too few, another or swapped with its neighbour makes the one word from the other.
+/// Whether one character too many, too few, another or swapped with its neighbour makes the one
+/// word from the other.
 fn one_slip_apart(a: &str, b: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let same_from_start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();

@@ -80,7 +80,8 @@ pub(crate) struct HollowArgs {
 pub(crate) enum HollowProfile {
     /// By the agent's own decisions, through every state
     Real,
-    /// One status write per pod as soon as it is bound; no leases, so the server takes the nodes for lost after its
+    /// One status write per pod as soon as it is bound; no leases, so the server takes the nodes
+    /// for lost after its
     /// --node-monitor-grace
     Fast,
 }

@@ -16,7 +16,8 @@ pub(crate) enum StoreVerb {
     Verify(VerifyArgs),
     /// Make a sound store of what can still be read; the rest is lost
     Repair(RepairArgs),
-    /// After a backup was put back: let revisions go on beyond all that clients can have seen, so that they list again
+    /// After a backup was put back: let revisions go on beyond all that clients can have seen, so
+    /// that they list again
     Restored(RestoredArgs),
 }
 

@@ -1,4 +1,5 @@
-//! What flags take, checked where they are read: a value that cannot be right is an error of usage that names the flag.
+//! What flags take, checked where they are read: a value that cannot be right is an error of usage
+//! that names the flag.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     milliseconds.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
 }
 
-/// A certificate's: at least long enough that renewals can be tried again, at most what the authority itself lasts.
+/// A certificate's: at least long enough that renewals can be tried again, at most what the
+/// authority itself lasts.
 pub(super) fn validity(text: &str) -> Result<Duration, String> {
     let days = |days: u64| Duration::from_secs(days * 86_400);
     match duration(text)? {
@@ -84,7 +86,8 @@ pub(super) fn server_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// A level or a list of filters. A bare word would be taken for the name of a module, and nothing be logged.
+/// A level or a list of filters. A bare word would be taken for the name of a module, and nothing
+/// be logged.
 pub(super) fn log_level(text: &str) -> Result<String, String> {
     let known = |word: &str| word.contains('=') || word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
     match text.split(',').all(|word| known(word.trim())) {
@@ -116,8 +119,8 @@ const OTHER_KINDS: [&str; 11] = [
     "service",
 ];
 
-/// Reads `NAME`, kubectl's spellings `ds/NAME`, `daemonset/NAME`, `daemonsets.apps/NAME`, and `NAMESPACE/NAME` as
-/// `everynode status` prints it.
+/// Reads `NAME`, kubectl's spellings `ds/NAME`, `daemonset/NAME`, `daemonsets.apps/NAME`, and
+/// `NAMESPACE/NAME` as `everynode status` prints it.
 pub(super) fn named_set(text: &str) -> Result<NamedSet, String> {
     let (before, name) = text.split_once('/').unwrap_or(("ds", text));
     let namespace = match before {

@@ -86,7 +86,8 @@ async fn apply(client: &Client, document: &Document) -> anyhow::Result<Applied> 
     Ok(Applied { kind, target, verb })
 }
 
-/// Notes in the object what was applied, as `kubectl apply` does: with annotations in any case, and without the note.
+/// Notes in the object what was applied, as `kubectl apply` does: with annotations in any case, and
+/// without the note.
 fn remember(object: &mut Value) {
     match object["metadata"]["annotations"].as_object_mut() {
         Some(annotations) => drop(annotations.remove(LAST_APPLIED)),

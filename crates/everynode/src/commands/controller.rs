@@ -72,7 +72,7 @@ fn candidate(api: Arc<dyn Api>, class: Option<&str>) -> anyhow::Result<Election>
     Election::new(api, env, lease, Timing::default()).context("--class cannot be part of a lease's name")
 }
 
-/// The controller, and who tells when another one works on its sets.
+/// The controller, and the task that tells when another one works on its sets.
 fn manager(api: Arc<dyn Api>, args: &ControllerArgs) -> (Manager, Arc<Handle<RivalNote>>) {
     let mut manager = Manager::new(api, Env::real());
     let options = Options { strict: args.strict, bind: Bind::Off, class: args.class.clone(), ..Options::default() };
@@ -93,8 +93,8 @@ fn lease_name(class: Option<&str>) -> String {
     class.map_or(LEASE.to_owned(), |class| format!("{LEASE}-{class}"))
 }
 
-/// Who we are among those that want to lead: the machine, and a number that no other process has. The process's own
-/// would not do: in containers it is 1.
+/// Our identity among those that want to lead: the machine, and a number that no other process has.
+/// The process's own would not do: in containers it is 1.
 fn identity(env: &Env) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');

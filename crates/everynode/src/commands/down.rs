@@ -140,7 +140,8 @@ fn clean_up(data: &DataDir, state: &NodeState) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the API's address off the loopback interface, unless another agent of this machine serves it.
+/// Takes the API's address off the loopback interface, unless another agent of this machine serves
+/// it.
 fn release_address(service: SocketAddr) {
     let served = TcpStream::connect_timeout(&service, Duration::from_secs(1)).is_ok();
     if !served && !service.ip().is_loopback() {

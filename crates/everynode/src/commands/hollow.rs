@@ -15,7 +15,7 @@ use crate::exit::{Exit, coded};
 use crate::output;
 use crate::signals::Signals;
 
-/// Where nobody looks at the line change, it is written this often.
+/// Where the output is no terminal, the line is written this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: HollowArgs) -> anyhow::Result<()> {
@@ -102,7 +102,7 @@ impl Screen {
     }
 
     fn show(&mut self, progress: &Progress) {
-        // Nobody to tell is no reason to stop.
+        // A closed output is no reason to stop.
         let mut out = std::io::stderr().lock();
         if self.is_terminal {
             let _ = write!(out, "\r\x1b[K{progress}");

@@ -1,4 +1,5 @@
-//! `everynode rollout`: what `kubectl rollout` does for DaemonSets, for machines without a kubectl (DS-D60 to DS-D71).
+//! `everynode rollout`: what `kubectl rollout` does for DaemonSets, for machines without a kubectl
+//! (DS-D60 to DS-D71).
 
 use std::time::Instant;
 
@@ -79,7 +80,8 @@ impl Rollout {
         Ok(Rollout { client, target, set })
     }
 
-    /// Says what was done: `daemonset.apps/web restarted`, or an object with `result` and the given members.
+    /// Says what was done: `daemonset.apps/web restarted`, or an object with `result` and the given
+    /// members.
     fn tell(&self, of: &RolloutTarget, result: &str, mut members: Value) -> anyhow::Result<()> {
         if of.output == Output::Text {
             return output::line(format_args!("daemonset.apps/{} {result}", self.target.name));

@@ -36,7 +36,8 @@ pub(crate) fn write(directory: &Path, socket: &Path, network: &Network) -> anyho
     write_network(directory, network)
 }
 
-/// Writes our bridge's configuration and puts the plugins that it names in place. A running containerd notices.
+/// Writes our bridge's configuration and puts the plugins that it names in place. A running
+/// containerd notices.
 pub(crate) fn write_network(directory: &Path, network: &Network) -> anyhow::Result<()> {
     let fail = |path: &Path| format!("cannot write {}", path.display());
     std::fs::create_dir_all(&network.conf_dir).with_context(|| fail(&network.conf_dir))?;
@@ -59,7 +60,8 @@ fn install_plugins(bin_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The plugins that our bridge needs and the directory has not: where each is, and where it would be put.
+/// The plugins that our bridge needs and the directory has not: where each is, and where it would
+/// be put.
 pub(crate) fn missing_plugins(system: &Path, bin_dir: &Path) -> Vec<(PathBuf, PathBuf)> {
     let pairs = PLUGINS_NEEDED.iter().map(|plugin| (system.join(plugin), bin_dir.join(plugin)));
     pairs.filter(|(from, to)| bin_dir != system && from.exists() && !to.exists()).collect()

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn trees_are_killed_by_name_and_argument() {
-        // A shell that is told the socket's name, with a child of its own. It may see that one die, and end, before it is killed.
+        // A shell that is told the socket's name, with a child of its own. It may see that one die,
+        // and end, before it is killed.
         let script = "sleep 1000 & echo $!; wait; exit 1";
         let spawn = |socket: &str| {
             Command::new("sh").args(["-c", script, socket, socket]).stdout(Stdio::piped()).spawn().unwrap()

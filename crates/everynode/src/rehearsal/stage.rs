@@ -1,4 +1,5 @@
-//! Where plans are carried out for show: a copy of the cluster, its objects as JSON and the view of them.
+//! Where plans are carried out for show: a copy of the cluster, its objects as JSON and the view of
+//! them.
 
 use std::collections::BTreeMap;
 

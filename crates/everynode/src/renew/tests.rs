@@ -66,7 +66,7 @@ async fn a_running_agent_renews_its_certificate_and_its_watches_go_on() {
         until("the administrator's kubeconfig, too", || std::fs::read(data.admin_kubeconfig()).unwrap() != kubeconfig)
             .await;
         until("the first one has ended", || Timestamp::now() > end).await;
-        // New connections are the new certificate's: the old one is nobody's any more.
+        // New connections are the new certificate's: the old one is used no longer.
         api.call(Request::Get(node())).await.unwrap();
         let old = HttpApi::connect(&server_config(&joined), Env::real()).await.unwrap();
         assert!(old.call(Request::Get(node())).await.is_err(), "a certificate that has ended is refused");
@@ -101,7 +101,7 @@ async fn a_refused_certificate_is_renewed_by_the_token_only() {
     let token = control.server.pki().join_token().to_owned();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut held = join::by_token(&control.url(), &token, "n1", &key).await.unwrap();
-    // The right key, and a certificate of nobody.
+    // The right key, and a certificate that names no identity.
     let stranger = rcgen::CertificateParams::new(vec!["n1".to_owned()]).unwrap();
     held.certificate = stranger.self_signed(&key).unwrap().pem();
     let certificate = RotatingCertificate::new(held.pair()).unwrap();

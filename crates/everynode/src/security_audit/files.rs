@@ -1,4 +1,4 @@
-//! Files of the data directory: who may read them, and which certificates end.
+//! Files of the data directory: their permissions, and which certificates end.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,6 +1,6 @@
-//! What the CIS Kubernetes benchmark asks of a cluster, as far as it can be seen: objects, and files of this machine, in; findings,
-//! each with its evidence, out. Decides only; `commands/audit.rs` gathers. (The DaemonSet controller's audit of its plans is
-//! something else.)
+//! What the CIS Kubernetes benchmark asks of a cluster, as far as it can be seen: objects, and
+//! files of this machine, in; findings, each with its evidence, out. Decides only;
+//! `commands/audit.rs` gathers. (The DaemonSet controller's audit of its plans is something else.)
 
 mod files;
 mod pods;
@@ -66,7 +66,7 @@ pub(crate) fn audit(seen: &Seen) -> Vec<Finding> {
     found
 }
 
-/// What everynode does not have: said, so that nobody takes silence for a pass.
+/// What everynode does not have: said, because silence would be taken for a pass.
 fn not_offered() -> Vec<Finding> {
     let item = |id, title, evidence: &str, advice| Finding {
         id,

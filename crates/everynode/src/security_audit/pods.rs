@@ -1,4 +1,5 @@
-//! What pods ask of their nodes. Node services ask for much on purpose: theirs are to be looked at, others' are failures.
+//! What pods ask of their nodes. Node services ask for much on purpose: theirs are to be looked at,
+//! others' are failures.
 
 use serde_json::Value;
 

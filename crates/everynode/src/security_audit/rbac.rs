@@ -1,4 +1,4 @@
-//! Who was given what: roles, bindings, accounts.
+//! What was given to whom: roles, bindings, accounts.
 
 use serde_json::Value;
 

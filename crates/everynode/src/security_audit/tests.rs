@@ -78,7 +78,7 @@ fn rights_that_are_worth_the_cluster_are_named_with_their_holders() {
     {
         assert_eq!(outcome(&given(resource, verb), id).0, Outcome::Pass, "{id} {resource} {verb}");
     }
-    // What is named is what the benchmark asks for; and a role that nobody has gives nothing.
+    // What is named is what the benchmark asks for; and a role without subjects gives nothing.
     let mut named = given("secrets", "get");
     named.cluster_roles[0]["rules"][0]["resourceNames"] = json!(["one"]);
     assert_eq!(outcome(&named, "5.1.2").0, Outcome::Pass);

@@ -1,5 +1,5 @@
-//! What an attacker tries where real containers, agents and files are needed; and `everynode audit`. The walk of every
-//! role over every operation is in crates/apiserver/tests/wire/attack.
+//! What an attacker tries where real containers, agents and files are needed; and `everynode
+//! audit`. The walk of every role over every operation is in crates/apiserver/tests/wire/attack.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,7 +63,8 @@ fn a_node_keeps_what_is_not_the_askers() {
     theirs.kubectl.apply(set);
     let pod = name(&theirs.rolled_out("web")[0]);
 
-    // A reader of one namespace does not get into a container of another, by no path that exec and log have.
+    // A reader of one namespace does not get into a container of another, by no path that exec and
+    // log have.
     let mine = cluster.space("mine");
     let token = token(&mine, "view");
     for path in [
@@ -78,7 +79,7 @@ fn a_node_keeps_what_is_not_the_askers() {
         assert!(matches!(answer.code, 400 | 403 | 404), "{path}: {} {}", answer.code, answer.text);
     }
 
-    // The agent answers the API server, and nobody else who has a certificate of the cluster.
+    // The agent answers the API server, and no other holder of a certificate of the cluster.
     let log = format!("/containerLogs/theirs/{pod}/main");
     for (certificate, code) in
         [("", "401"), ("node-node-a", "401"), ("admin", "401"), ("apiserver-kubelet-client", "200")]

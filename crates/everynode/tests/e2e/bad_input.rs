@@ -1,4 +1,5 @@
-//! Mistakes of users and misfortunes of machines: each has an error that names the thing, and harms nothing else.
+//! Mistakes of users and misfortunes of machines: each has an error that names the thing, and harms
+//! nothing else.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use crate::harness::{Cluster, Directory, Options, Outcome, daemon_set, free_port
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// DS-A20 to DS-A34, DS-I40, DS-I42, DS-I43: what Kubernetes refuses is refused with its words, and nothing is stored.
+/// DS-A20 to DS-A34, DS-I40, DS-I42, DS-I43: what Kubernetes refuses is refused with its words, and
+/// nothing is stored.
 #[test]
 fn wrong_manifests_are_refused_with_kubernetes_words() {
     let space = Cluster::shared().space("refused");
@@ -197,7 +199,8 @@ fn a_damaged_database_is_named_and_left_alone() {
     assert_eq!(std::fs::read(&database).unwrap(), damaged);
 }
 
-/// A start writes nothing that is there already, room is made through the API, and nobody is shown a path.
+/// A start writes nothing that is there already, room is made through the API, and nobody is shown
+/// a path.
 #[test]
 fn a_full_disk_is_left_through_the_api() {
     let cluster = Cluster::new(Options { server_only: true, ..Options::default() });

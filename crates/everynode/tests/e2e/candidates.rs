@@ -1,5 +1,6 @@
-//! `everynode controller`, twice, as a client of a server whose own controller leaves the sets of a class alone: one leads,
-//! the other waits; with the rights of `deploy/controller.yaml` and no others. Nodes are simulated.
+//! `everynode controller`, twice, as a client of a server whose own controller leaves the sets of a
+//! class alone: one leads, the other waits; with the rights of `deploy/controller.yaml` and no
+//! others. Nodes are simulated.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -81,8 +82,9 @@ fn one_of_two_controllers_leads_and_the_other_takes_over() {
         candidates.add();
         runs_everywhere(&cluster, &space, &image);
     }
-    // One that stands still is succeeded, too. When it goes on, in the middle of what it was doing, it learns that it does not
-    // lead any more before it has written anything, and ends as a failure.
+    // One that stands still is succeeded, too. When it goes on, in the middle of what it was doing,
+    // it learns that it does not lead any more before it has written anything, and ends as a
+    // failure.
     let leader = candidates.leader(None);
     space.kubectl.apply(web("testtool:8"));
     std::thread::sleep(moments(1)[0]);
@@ -94,7 +96,7 @@ fn one_of_two_controllers_leads_and_the_other_takes_over() {
     runs_everywhere(&cluster, &space, "testtool:7");
     assert_eq!(paused.wait(LIMIT), Some(1));
     candidates.add();
-    // One that is asked to stop gives its lease up, and nobody has to wait.
+    // One that is asked to stop gives its lease up, and the next one need not wait.
     let last = candidates.leader(None);
     kill_process(Pid::from_raw(last as i32).expect("a process id"), Signal::TERM).expect("it runs");
     assert_ne!(candidates.leader(Some(last)), last);
@@ -127,8 +129,8 @@ fn runs_everywhere(cluster: &Cluster, space: &Space<'_>, image: &str) {
     });
 }
 
-/// A kubeconfig with a token of the service account of `deploy/controller.yaml`, whose role also covers this class's lease,
-/// as docs/controller.md says.
+/// A kubeconfig with a token of the service account of `deploy/controller.yaml`, whose role also
+/// covers this class's lease, as docs/controller.md says.
 fn account(cluster: &Cluster) -> PathBuf {
     let kubectl = cluster.kubectl("");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/controller.yaml");
@@ -152,7 +154,7 @@ fn account(cluster: &Cluster) -> PathBuf {
     path
 }
 
-/// Moments within the second that a rollout begins with; nobody chose them.
+/// Moments within the second that a rollout begins with; they are arbitrary.
 fn moments(count: usize) -> Vec<Duration> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
     (0..count as u32).map(|index| Duration::from_millis(u64::from(now.rotate_right(7 * index) % 1_000))).collect()

@@ -1,4 +1,5 @@
-//! The command line without kubectl: what it prints, how it ends, and what it says when it was not meant.
+//! The command line without kubectl: what it prints, how it ends, and what it says when it was not
+//! meant.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -54,7 +55,8 @@ fn sets_are_named_as_status_names_them() {
     assert_eq!(one["daemonSets"].as_array().map(Vec::len), Some(1), "{one}");
 }
 
-/// The namespace is that of `-n`, of the kubeconfig's context, or `default`; an object of another one is a mistake.
+/// The namespace is that of `-n`, of the kubeconfig's context, or `default`; an object of another
+/// one is a mistake.
 #[test]
 fn a_namespace_is_given_once() {
     let cluster = control_plane();
@@ -127,7 +129,8 @@ fn a_dry_run_keeps_nothing_and_results_are_json() {
     assert!(serde_json::from_str::<Value>(&token.stdout).unwrap()["token"].is_string());
 }
 
-/// Exit codes: 2 for what cannot be meant, 4 for a server that is not there or refuses who asks, its address named.
+/// Exit codes: 2 for what cannot be meant, 4 for a server that is not there or refuses who asks,
+/// its address named.
 #[test]
 fn failures_end_with_the_documented_codes() {
     for words in [

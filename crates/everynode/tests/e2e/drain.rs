@@ -1,4 +1,5 @@
-//! Emptying nodes, by every kubectl that is here: what stays, what goes, what it is held up by. Nodes are simulated.
+//! Emptying nodes, by every kubectl that is here: what stays, what goes, what it is held up by.
+//! Nodes are simulated.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -18,7 +19,8 @@ fn pod(name: &str, node: &str) -> Value {
     })
 }
 
-/// DS-G15 to DS-G22: each version has a node of its own; they work at the same time, since each has to wait.
+/// DS-G15 to DS-G22: each version has a node of its own; they work at the same time, since each has
+/// to wait.
 #[test]
 fn every_kubectl_drains_a_node_and_waits_for_its_budget() {
     let cluster = Cluster::start(Options { server_only: true, ..Options::default() });
@@ -103,7 +105,8 @@ fn daemon_pod(space: &Space<'_>, node: &str) -> Value {
     pods.into_iter().find(|pod| text(&pod["spec"]["nodeName"]) == node).expect("the node has its daemon pod")
 }
 
-/// DS-G16, DS-G17, DS-G19: without flags it names every obstacle, evicts nothing, and the node stays cordoned.
+/// DS-G16, DS-G17, DS-G19: without flags it names every obstacle, evicts nothing, and the node
+/// stays cordoned.
 fn refused_whole(space: &Space<'_>, kubectl: &Kubectl, node: &str, daemon: &Value, [solo, scratch]: [&String; 2]) {
     let refused = kubectl.run(&format!("drain {node}"));
     let daemon = name(daemon);
@@ -123,8 +126,9 @@ fn refused_whole(space: &Space<'_>, kubectl: &Kubectl, node: &str, daemon: &Valu
     assert_eq!(cordoned, "true");
 }
 
-/// DS-G18, DS-G22: a daemon pod that has ended goes in spite of the flag; one whose set is not there needs --force. The node
-/// has no agent and the set no controller, so that what is written by hand stays.
+/// DS-G18, DS-G22: a daemon pod that has ended goes in spite of the flag; one whose set is not
+/// there needs --force. The node has no agent and the set no controller, so that what is written by
+/// hand stays.
 #[test]
 fn a_drain_tells_ended_and_stray_daemon_pods_apart() {
     let cluster = Cluster::start(Options { server_only: true, ..Options::default() });

@@ -1,4 +1,5 @@
-//! A control plane and machines that join it: each played by an agent with its own containerd, directories and network.
+//! A control plane and machines that join it: each played by an agent with its own containerd,
+//! directories and network.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -102,7 +103,8 @@ fn a_node_selector_follows_a_label(cluster: &Cluster, space: &Space<'_>) {
     space.kubectl.ok("delete daemonset gpu --wait=false");
 }
 
-/// DS-B20, DS-K01: a taint keeps new pods away unless tolerated; those that run stay. NoExecute removes them (DS-G08).
+/// DS-B20, DS-K01: a taint keeps new pods away unless tolerated; those that run stay. NoExecute
+/// removes them (DS-G08).
 fn a_control_plane_taint_needs_a_toleration(cluster: &Cluster, space: &Space<'_>) {
     space.kubectl.ok("taint node node-1 node-role.kubernetes.io/control-plane=:NoSchedule");
     space.kubectl.apply(daemon_set("plain", &["sleep"]));
@@ -123,7 +125,8 @@ fn a_control_plane_taint_needs_a_toleration(cluster: &Cluster, space: &Space<'_>
     space.kubectl.ok("delete daemonset plain tolerant --wait=false");
 }
 
-/// DS-D12, DS-D14: maxUnavailable 1: the second node waits until the first has its new pod, which a bad image never has.
+/// DS-D12, DS-D14: maxUnavailable 1: the second node waits until the first has its new pod, which a
+/// bad image never has.
 fn an_update_proceeds_one_node_at_a_time(cluster: &Cluster, space: &Space<'_>) {
     runs_on(cluster, space, "agent", &["node-1", "node-2"]);
     let first = space.rolled_out("agent");
@@ -199,7 +202,8 @@ fn kubeconfig_of_agent(cluster: &Cluster, node: &str) -> PathBuf {
     path
 }
 
-/// DS-G06, DS-G10, DS-K24: its pods go, the others stay, the set counts the nodes that are left, and an event tells of it.
+/// DS-G06, DS-G10, DS-K24: its pods go, the others stay, the set counts the nodes that are left,
+/// and an event tells of it.
 fn a_node_that_leaves_takes_its_pods_along(cluster: &Cluster, space: &Space<'_>) {
     cluster.kill_agent("node-2");
     space.kubectl.ok("delete node node-2");

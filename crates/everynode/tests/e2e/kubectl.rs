@@ -1,4 +1,5 @@
-//! The commands that people use, unmodified; a quick round of them by every version of kubectl that is here.
+//! The commands that people use, unmodified; a quick round of them by every version of kubectl that
+//! is here.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -173,7 +174,8 @@ fn exec_passes_streams_and_exit_codes() {
     space.kubectl.run("exec ds/shell -- hostname").printed(&pod);
 }
 
-/// DS-H53: a terminal, a port and an attached output, over SPDY (kubectl up to 1.30) and over WebSocket.
+/// DS-H53: a terminal, a port and an attached output, over SPDY (kubectl up to 1.30) and over
+/// WebSocket.
 #[test]
 fn terminals_ports_and_attached_outputs_work_by_every_kubectl() {
     let space = Cluster::shared().space("streams");
@@ -200,7 +202,7 @@ fn a_port_is_forwarded(kubectl: &Kubectl, pod: &str) {
     let mut forward = kubectl.command(&format!("port-forward pod/{pod} :8080"));
     let mut child = forward.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    // Kept: it ends when nobody reads what it says.
+    // Kept: it ends when its output is closed.
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
     let address = line.split_whitespace().nth(2).unwrap_or_default().to_owned();

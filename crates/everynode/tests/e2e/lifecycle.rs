@@ -13,8 +13,8 @@ use crate::harness::{
 
 const NODE: &str = "node-a";
 
-/// A host-network exporter on a port of its own: pods keep running when everynode ends, are picked up again, and are
-/// stopped by `down`, which leaves nothing. DS-H67
+/// A host-network exporter on a port of its own: pods keep running when everynode ends, are picked
+/// up again, and are stopped by `down`, which leaves nothing. DS-H67
 #[test]
 fn a_node_service_outlives_everynode_and_down_removes_it() {
     let cluster = Cluster::start(Options::default());
@@ -108,7 +108,8 @@ fn same_pod(pods: &[Value], before: &Value) -> Waiting<()> {
     if now["ready"] == true { Ok(()) } else { Err(format!("{} is not ready: {now}", name(pod))) }
 }
 
-/// kill -9 in the middle of writes: whatever was answered with 201 is there afterwards, whole, and revisions go on. DS-I45
+/// kill -9 in the middle of writes: whatever was answered with 201 is there afterwards, whole, and
+/// revisions go on. DS-I45
 #[test]
 fn nothing_acknowledged_is_lost_when_everynode_is_killed() {
     let cluster = Cluster::start(Options { server_only: true, ..Options::default() });
@@ -131,7 +132,8 @@ fn nothing_acknowledged_is_lost_when_everynode_is_killed() {
     assert_eq!(once.len(), revisions.len(), "a revision was given out twice");
 }
 
-/// Four writers at a time; the kill comes when thirty writes were acknowledged. Gives name and revision of those.
+/// Four writers at a time; the kill comes when thirty writes were acknowledged. Gives name and
+/// revision of those.
 fn write_until_killed(cluster: &Cluster, round: usize) -> Vec<(String, String)> {
     let killed = AtomicBool::new(false);
     let (report, acknowledged) = std::sync::mpsc::channel();
@@ -259,8 +261,9 @@ fn the_command_line_needs_no_kubectl() {
     verb(&["delete", "-f", &file_name]).failed_with("not found");
 }
 
-/// Installers rename a configuration into its directory; containerd 1.6 does not notice that by itself. While there is
-/// none, the node says so, its pods stay ready, and a pod whose network cannot be taken down says what fails.
+/// Installers rename a configuration into its directory; containerd 1.6 does not notice that by
+/// itself. While there is none, the node says so, its pods stay ready, and a pod whose network
+/// cannot be taken down says what fails.
 #[test]
 fn a_network_configuration_that_is_renamed_into_place_is_noticed() {
     let cluster = Cluster::start(Options::default());

@@ -1,4 +1,5 @@
-//! One pod on one node: what its container sees, how it ends, and what happens when something is wrong or missing.
+//! One pod on one node: what its container sees, how it ends, and what happens when something is
+//! wrong or missing.
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,8 @@ fn exec(space: &Space<'_>, pod: &Value, command: &str) -> String {
     space.kubectl.ok(&format!("exec {} -- {command}", name(pod)))
 }
 
-/// DS-H05, DS-H10, DS-L04: restarts in place, with a growing delay that users see; the last words stay readable.
+/// DS-H05, DS-H10, DS-L04: restarts in place, with a growing delay that users see; the last words
+/// stay readable.
 #[test]
 fn a_crash_loop_backs_off_and_says_so() {
     let space = Cluster::shared().space("crash-loop");
@@ -147,7 +149,8 @@ fn a_host_path_of_the_wrong_type_is_refused_until_it_is_right() {
     space.rolled_out("typed");
 }
 
-/// DS-H33, DS-H35, DS-H36, DS-H40, DS-H41, DS-H42: what a container finds in its environment and its volumes.
+/// DS-H33, DS-H35, DS-H36, DS-H40, DS-H41, DS-H42: what a container finds in its environment and
+/// its volumes.
 #[test]
 fn a_container_finds_its_environment_and_volumes() {
     let space = Cluster::shared().space("inside");
@@ -309,7 +312,8 @@ fn termination_is_graceful_and_bounded() {
     space.event("Killing", "Stopping container main");
 }
 
-/// DS-B44, DS-B47, DS-K13: two sets want one host port; the second waits, is told why, and gets it when it is free.
+/// DS-B44, DS-B47, DS-K13: two sets want one host port; the second waits, is told why, and gets it
+/// when it is free.
 #[test]
 fn a_host_port_in_use_is_waited_for() {
     let space = Cluster::shared().space("port-taken");

@@ -1,4 +1,5 @@
-//! How a set's pods are replaced when its template changes, as one node shows it; `fleet` has the order over nodes.
+//! How a set's pods are replaced when its template changes, as one node shows it; `fleet` has the
+//! order over nodes.
 
 use serde_json::{Value, json};
 
@@ -20,7 +21,8 @@ fn hash(pod: &Value) -> &str {
     text(&pod["metadata"]["labels"]["controller-revision-hash"])
 }
 
-/// DS-D15, DS-D41, DS-D48, DS-D49, DS-D66, DS-D68: update, history, undo; going back reuses the old revision.
+/// DS-D15, DS-D41, DS-D48, DS-D49, DS-D66, DS-D68: update, history, undo; going back reuses the old
+/// revision.
 #[test]
 fn an_update_and_its_undo_replace_the_pod() {
     let space = Cluster::shared().space("update");
@@ -54,7 +56,8 @@ fn an_update_and_its_undo_replace_the_pod() {
     space.event("SuccessfulDelete", &format!("Deleted pod: {}", name(&second)));
 }
 
-/// DS-D13, DS-H04, DS-H11, DS-H13: the pod of a bad image says so, and an undo brings the good one back.
+/// DS-D13, DS-H04, DS-H11, DS-H13: the pod of a bad image says so, and an undo brings the good one
+/// back.
 #[test]
 fn a_bad_image_is_visible_and_undone() {
     let space = Cluster::shared().space("bad-image");
@@ -109,7 +112,7 @@ fn a_surge_keeps_the_old_pod_until_the_new_one_is_ready() {
     assert_eq!(left["metadata"]["uid"], new["metadata"]["uid"]);
 }
 
-/// DS-D01: with OnDelete nothing happens until somebody deletes the pod.
+/// DS-D01: with OnDelete nothing happens until the pod is deleted.
 #[test]
 fn on_delete_waits_for_the_user() {
     let space = Cluster::shared().space("on-delete");
@@ -145,7 +148,8 @@ fn a_restart_replaces_the_pod() {
     space.rolled_out("web");
 }
 
-/// DS-C80, DS-C82: deleting the set deletes its pods; `--cascade=orphan` leaves them, and a new set adopts them (DS-C13).
+/// DS-C80, DS-C82: deleting the set deletes its pods; `--cascade=orphan` leaves them, and a new set
+/// adopts them (DS-C13).
 #[test]
 fn deletion_cascades_or_leaves_orphans_that_are_adopted() {
     let space = Cluster::shared().space("cascade");

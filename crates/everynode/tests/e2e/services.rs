@@ -1,5 +1,6 @@
-//! The five kinds of node service, from `examples/`, each asked for what it is for. (The node exporter is also in
-//! `lifecycle`.) Their pods run on a node with the standard directories where the test run has its own (see `harness`).
+//! The five kinds of node service, from `examples/`, each asked for what it is for. (The node
+//! exporter is also in `lifecycle`.) Their pods run on a node with the standard directories where
+//! the test run has its own (see `harness`).
 
 use std::sync::LazyLock;
 
@@ -44,7 +45,8 @@ fn a_log_collector_reads_other_pods_logs_from_the_host() {
     uninstall("log-writer.yaml");
 }
 
-/// DS-H20, DS-H30: init containers in order, hostPath DirectoryOrCreate; the files are on the host, and gone with the agent.
+/// DS-H20, DS-H30: init containers in order, hostPath DirectoryOrCreate; the files are on the host,
+/// and gone with the agent.
 #[test]
 fn a_network_plugin_puts_programs_and_a_configuration_on_the_host() {
     let cluster = machine();
@@ -74,7 +76,8 @@ fn a_network_plugin_puts_programs_and_a_configuration_on_the_host() {
     uninstall("network-plugin.yaml");
 }
 
-/// DS-H32, DS-H38: what a privileged container mounts below a Bidirectional volume, the host and a second pod see.
+/// DS-H32, DS-H38: what a privileged container mounts below a Bidirectional volume, the host and a
+/// second pod see.
 #[test]
 fn a_storage_plugin_mounts_for_the_host_and_for_other_pods() {
     let cluster = machine();
@@ -136,8 +139,8 @@ fn a_security_sensor_sees_the_host_and_asks_the_api() {
     uninstall("security-sensor.yaml");
 }
 
-/// `https://kubernetes.default.svc`, verified against the mounted CA, from a pod with a network of its own and from one on
-/// the host's; and the address in the environment. DS-H37, DS-H45
+/// `https://kubernetes.default.svc`, verified against the mounted CA, from a pod with a network of
+/// its own and from one on the host's; and the address in the environment. DS-H37, DS-H45
 #[test]
 fn pods_of_both_networks_reach_the_api_by_its_name() {
     let space = machine().space("in-cluster");

@@ -1,4 +1,5 @@
-//! Rollouts over three machines while a client asks their pods all the time; the server is killed, a machine is cut off.
+//! Rollouts over three machines while a client asks their pods all the time; the server is killed,
+//! a machine is cut off.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -80,7 +81,8 @@ fn an_update_takes_one_node_at_a_time(cluster: &Cluster, space: &Space<'_>) {
         rolled_out_to(cluster, space, &image(2));
     });
     assert!(asked.together.is_empty(), "maxUnavailable 1, and at the same time there were down: {:?}", asked.together);
-    // An outage that fits between two of its questions it does not see; three such in a row would mean that it is blind.
+    // An outage that fits between two of its questions it does not see; three such in a row would
+    // mean that it is blind.
     assert!(!asked.down.is_empty(), "the client sees an outage where there is one: {asked:?}");
 }
 
@@ -111,7 +113,7 @@ fn a_surge_takes_none(cluster: &Cluster, space: &Space<'_>) {
     assert!(asked.down.is_empty() && asked.answers > NODES.len(), "{asked:?}");
 }
 
-/// DS-K14: killed three times at a moment that nobody chose, in the middle of a rollout.
+/// DS-K14: killed three times at arbitrary moments, in the middle of a rollout.
 fn crashes_of_the_server_change_nothing(cluster: &Cluster, space: &Space<'_>) {
     let mut moments = Moments::new();
     let asked = while_asking(space, "web", &NODES, PORT, || {
@@ -134,7 +136,8 @@ fn never_two_on_a_node(pods: &[Value]) {
     assert!(live.values().all(|count| *count == 1), "{live:?}");
 }
 
-/// DS-D16, DS-G03, DS-G06, DS-K05: the others are updated without it; it serves on meanwhile, and is caught up.
+/// DS-D16, DS-G03, DS-G06, DS-K05: the others are updated without it; it serves on meanwhile, and
+/// is caught up.
 fn a_machine_that_is_cut_off_is_caught_up(cluster: &Cluster, space: &Space<'_>, link: &Link) {
     link.cut();
     let asked = while_asking(space, "web", &[CUT], PORT, || {

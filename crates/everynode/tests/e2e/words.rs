@@ -1,5 +1,5 @@
-//! What kubectl says of rollouts and sets, word for word. No nodes and no containers: the status of a set whose class no
-//! controller has is written by hand, so that every stage can be looked at.
+//! What kubectl says of rollouts and sets, word for word. No nodes and no containers: the status of
+//! a set whose class no controller has is written by hand, so that every stage can be looked at.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -82,7 +82,8 @@ fn rollout_status_prints_every_stage() {
     refused.failed_with("rollout status is only available for RollingUpdate strategy type");
 }
 
-/// DS-D03, DS-D66 to DS-D69, DS-D71: without a node there are revisions all the same. By kubectl, and by everynode itself.
+/// DS-D03, DS-D66 to DS-D69, DS-D71: without a node there are revisions all the same. By kubectl,
+/// and by everynode itself.
 #[test]
 fn history_and_undo_say_what_they_do() {
     let cluster = control_plane();
@@ -108,8 +109,8 @@ fn history_and_undo_say_what_they_do() {
         .run("rollout undo daemonset/web --to-revision=9")
         .failed_with("unable to find specified revision 9 in history");
     let skipped = "daemonset.apps/web skipped rollback (current template already matches revision 2)";
-    // kubectl compares bytes, and up to 1.33 its own hold a null timestamp that 1.36 does not write: "rolled back", to the
-    // very same. Nothing changes.
+    // kubectl compares bytes, and up to 1.33 its own hold a null timestamp that 1.36 does not
+    // write: "rolled back", to the very same. Nothing changes.
     let generation = || space.object("daemonsets/web").unwrap()["metadata"]["generation"].clone();
     let before = generation();
     let said = kubectl.run("rollout undo daemonset/web --to-revision=2").succeeded().stdout;

@@ -1,4 +1,4 @@
-//! The shape of a list: what everybody needs who reads one page by page.
+//! The shape of a list, for all that read one page by page.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

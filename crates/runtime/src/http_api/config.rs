@@ -1,4 +1,4 @@
-//! Where the server is and who we are: kubeconfig, explicit, or in-cluster.
+//! Where the server is and what our identity is: kubeconfig, explicit, or in-cluster.
 
 use std::path::PathBuf;
 

@@ -32,11 +32,11 @@ pub struct Election {
     fenced: Arc<Fenced>,
 }
 
-/// Which Lease, and who wants it.
+/// Which Lease, and the candidate that wants it.
 #[derive(Clone, Debug)]
 pub struct LeaseCandidate {
     pub namespace: String,
-    /// The Lease's name: who takes part in the same election.
+    /// The Lease's name: candidates with the same one take part in the same election.
     pub name: String,
     /// Unique among the candidates, those of the past included: `HOST_UUID`.
     pub identity: String,

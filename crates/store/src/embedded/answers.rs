@@ -1,4 +1,4 @@
-//! How those who waited are told.
+//! How waiting callers are answered.
 //!
 //! The writer is a thread of its own. Whom it tells by itself it wakes one by one: a sleeping
 //! thread of the runtime wakes for one answer, has nothing more to do and sleeps again before the

@@ -13,7 +13,7 @@ use super::writer::Waiting;
 #[derive(Debug)]
 pub(super) struct RelaxedBatch(Mutex<Option<Vec<Waiting>>>);
 
-/// What becomes of one who comes.
+/// What becomes of a request that comes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined {
     /// The writer has to be told.

@@ -196,7 +196,7 @@ fn renewals_are_decided_together() {
             .collect();
         let mut done = 0;
         while done < 2_000 {
-            // However many have come by now; those who come later have another write to ride on.
+            // However many have come by now; later ones share the next write.
             put(&*store, "/a", "1").await;
             done = renewals.iter().filter(|renewal| renewal.is_finished()).count();
         }

@@ -67,7 +67,7 @@ pub(super) struct Waiting {
 #[derive(Default)]
 struct WriterIntake {
     waiting: Vec<Waiting>,
-    /// Some relaxed transactions have begun to gather, and who will tell them.
+    /// Some relaxed transactions have begun to gather, and what will answer them.
     gathering: Option<Option<ReplyTask>>,
     last: Last,
 }
@@ -189,7 +189,7 @@ impl Writer {
         }
     }
 
-    /// Adds those who gather, if their moment is over or the writer is awake for others anyway.
+    /// Adds those that gather, if their moment is over or the writer is awake for others anyway.
     fn join_batch(&mut self, came: &mut WriterIntake) {
         if let Some(reply_task) = came.gathering.take() {
             self.decide_at.get_or_insert_with(|| Instant::now() + self.pace.gather);

@@ -1,5 +1,5 @@
-//! The API over plain HTTP, by curl: ten times cheaper than a kubectl, so conditions are polled with it, and it shows the
-//! server's own words.
+//! The API over plain HTTP, by curl: ten times cheaper than a kubectl, so conditions are polled
+//! with it, and it shows the server's own words.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

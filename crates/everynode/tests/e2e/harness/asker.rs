@@ -1,8 +1,9 @@
 //! A client that never stops asking: every node in turn, whether any pod of a set answers there.
 //!
-//! What counts as an outage is decided so that no race between asking and replacing can look like one. A node is down if
-//! none of its pods answers, and none of those that a list names which was fetched after that. Two nodes are down
-//! together if the first was down before and after the second was.
+//! What counts as an outage is decided so that no race between asking and replacing can look like
+//! one. A node is down if none of its pods answers, and none of those that a list names which was
+//! fetched after that. Two nodes are down together if the first was down before and after the
+//! second was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

@@ -16,8 +16,8 @@ use super::{Credentials, Directory, Kubectl, Outcome, Program, Space, Waiting, p
 pub(crate) struct Options {
     /// Only the control plane: `everynode server`. Nodes come by [`Cluster::join`].
     pub(crate) server_only: bool,
-    /// The node has the machine's standard directories (`/var/lib/kubelet`, `/var/log/pods`, …), if that is
-    /// possible here: in `scripts/sandbox.sh` they are this test run's own.
+    /// The node has the machine's standard directories (`/var/lib/kubelet`, `/var/log/pods`, …), if
+    /// that is possible here: in `scripts/sandbox.sh` they are this test run's own.
     pub(crate) standard_paths: bool,
     /// More arguments of `up` or `server`.
     pub(crate) more: &'static str,
@@ -142,7 +142,8 @@ impl Cluster {
         self.options.standard_paths && std::env::var_os("EVERYNODE_SANDBOX").is_some()
     }
 
-    /// Where the node keeps what a manifest calls `path`: the same, or a place in the data directory.
+    /// Where the node keeps what a manifest calls `path`: the same, or a place in the data
+    /// directory.
     pub(crate) fn host_path(&self, path: &str) -> PathBuf {
         if self.standard_paths() {
             return path.into();
@@ -158,7 +159,8 @@ impl Cluster {
         self.path("data").join(place).join(rest.trim_start_matches('/'))
     }
 
-    /// A manifest of `examples/`, with the node's directories put in where they are not the standard ones.
+    /// A manifest of `examples/`, with the node's directories put in where they are not the
+    /// standard ones.
     pub(crate) fn example(&self, file: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(file);
         let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -166,7 +168,8 @@ impl Cluster {
             for path in ["/var/lib/kubelet", "/var/log", "/etc/cni/net.d", "/opt/cni/bin"] {
                 let ours = self.host_path(path).display().to_string();
                 if path == "/var/log" {
-                    // The links in `containers` are absolute, so the pod must see the directory at its own place.
+                    // The links in `containers` are absolute, so the pod must see the directory at
+                    // its own place.
                     text = text.replace(path, ours.trim_end_matches('/'));
                 }
                 text = text.replace(&format!("path: {path}"), &format!("path: {}", ours.trim_end_matches('/')));
@@ -175,7 +178,8 @@ impl Cluster {
         text
     }
 
-    /// Joins another machine, played by an agent with directories, addresses and a runtime of its own.
+    /// Joins another machine, played by an agent with directories, addresses and a runtime of its
+    /// own.
     pub(crate) fn join(&self, node: &str) {
         self.join_by(node, self.port);
     }
@@ -219,7 +223,8 @@ impl Cluster {
         self.up();
     }
 
-    /// Imports the test images into the private runtime of the node whose data directory has this name.
+    /// Imports the test images into the private runtime of the node whose data directory has this
+    /// name.
     pub(crate) fn import_images(&self, data: &str) {
         let socket = self.path(data).join("containerd/containerd.sock");
         self.until("the private containerd is there", START, || {
@@ -267,7 +272,8 @@ impl Cluster {
         std::fs::read_to_string(self.path("everynode.log")).unwrap_or_default()
     }
 
-    /// Runs a verb of everynode to its end, as this cluster's administrator. Words are divided at blanks.
+    /// Runs a verb of everynode to its end, as this cluster's administrator. Words are divided at
+    /// blanks.
     pub(crate) fn everynode(&self, words: &str) -> Outcome {
         let kubeconfig = self.kubeconfig().display().to_string();
         let arguments: Vec<&str> = words.split_whitespace().chain(["--kubeconfig", &kubeconfig]).collect();

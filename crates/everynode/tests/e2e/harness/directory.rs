@@ -1,5 +1,5 @@
-//! A directory for one cluster: removed, with everything that runs from it, when it is dropped or when the test
-//! process is gone.
+//! A directory for one cluster: removed, with everything that runs from it, when it is dropped or
+//! when the test process is gone.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,8 +19,8 @@ impl Directory {
     pub(crate) fn new() -> Directory {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Its name is also that of its control groups, which are those of the whole machine: process numbers are not
-        // enough where several sandboxes have numbers of their own.
+        // Its name is also that of its control groups, which are those of the whole machine:
+        // process numbers are not enough where several sandboxes have numbers of their own.
         let run = std::env::var("EVERYNODE_SANDBOX").unwrap_or_else(|_| std::process::id().to_string());
         let path = PathBuf::from(format!("/tmp/e2e-{run}-{number}"));
         // A former process of this number may have been killed before its sweeper ran.

@@ -37,7 +37,8 @@ impl Kubectl {
         Kubectl { kubeconfig: kubeconfig.to_owned(), ..self.clone() }
     }
 
-    /// The command, in this kubectl's namespace if it has one, not started yet. Words are divided at blanks.
+    /// The command, in this kubectl's namespace if it has one, not started yet. Words are divided
+    /// at blanks.
     pub(crate) fn command(&self, words: &str) -> Command {
         self.command_of(&words.split_whitespace().collect::<Vec<_>>())
     }
@@ -135,8 +136,8 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// The kubectls of other versions (`kubectl.1.NN`): those beside the file that the one on PATH is a link to, and those that
-/// `EVERYNODE_KUBECTLS` names (separated by colons).
+/// The kubectls of other versions (`kubectl.1.NN`): those beside the file that the one on PATH is a
+/// link to, and those that `EVERYNODE_KUBECTLS` names (separated by colons).
 pub(crate) fn newer_and_older() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.exists());

@@ -1,8 +1,10 @@
-//! What a node leaves on the machine: processes, mounts, control groups and links that belong to a directory.
+//! What a node leaves on the machine: processes, mounts, control groups and links that belong to a
+//! directory.
 
 use std::path::Path;
 
-/// One line for each process, mount or control group that still belongs to `directory`; `cgroup` is the node's cgroup root.
+/// One line for each process, mount or control group that still belongs to `directory`; `cgroup` is
+/// the node's cgroup root.
 pub(crate) fn leftovers(directory: &Path, cgroup: &str) -> Vec<String> {
     let mut found = processes(directory);
     found.extend(mounts(directory));

@@ -1,5 +1,5 @@
-//! The wire between a machine and the API server, as a port that can be cut and mended. While it is cut nothing passes
-//! and nothing is refused: packets are lost, as they are on a real wire.
+//! The wire between a machine and the API server, as a port that can be cut and mended. While it is
+//! cut nothing passes and nothing is refused: packets are lost, as they are on a real wire.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,8 +1,10 @@
-//! What the tests stand on: clusters made of the real binary, each with a directory, ports, addresses, cgroups and
-//! container runtime of its own, and ways to ask them things. Reading order: `cluster`, then `wait`, then the rest.
+//! What the tests stand on: clusters made of the real binary, each with a directory, ports,
+//! addresses, cgroups and container runtime of its own, and ways to ask them things. Reading order:
+//! `cluster`, then `wait`, then the rest.
 //!
-//! Clusters clean up when they are dropped. One that several tests share lives until the test process ends; a small
-//! shell (`sweep.sh`) waits for that and cleans up, so that a panic, an abort or a kill leaves nothing either.
+//! Clusters clean up when they are dropped. One that several tests share lives until the test
+//! process ends; a small shell (`sweep.sh`) waits for that and cleans up, so that a panic, an abort
+//! or a kill leaves nothing either.
 
 mod api;
 mod asker;

@@ -19,7 +19,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it with its output appended to `log`, and its process id in `log` with the ending `pid`.
+    /// Starts it with its output appended to `log`, and its process id in `log` with the ending
+    /// `pid`.
     pub(crate) fn start(arguments: &[String], log: &Path) -> Program {
         let output = File::options().create(true).append(true).open(log).expect("open the log");
         let mut command = everynode(arguments);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 /// What a condition that is not met yet says; `Err` of the closures of [`poll`].
 pub(crate) type Waiting<T> = Result<T, String>;
 
-/// Between two looks. Each look costs a few milliseconds of the two cores that the containers need too.
+/// Between two looks. Each look costs a few milliseconds of the two cores that the containers need
+/// too.
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// Looks until the condition is met and gives its value; after the limit, what it said last.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 /// What the log collector of the examples writes before a line that it has read.
 pub(crate) const COLLECTED: &str = "collected ";
 
-/// A daemon set with one container of the test image, to be changed by the test before it is applied.
+/// A daemon set with one container of the test image, to be changed by the test before it is
+/// applied.
 pub(crate) fn daemon_set(name: &str, arguments: &[&str]) -> Value {
     json!({
         "apiVersion": "apps/v1",
