@@ -78,7 +78,7 @@ async fn publish_endpoints(registry: &Registry, address: SocketAddr) -> Result<(
 }
 
 fn caller(user: &User) -> Caller<'_> {
-    Caller { user, dry_run: false, validation: FieldValidation::Ignore, fence: None, warnings: None }
+    Caller { user, dry_run: false, validation: FieldValidation::Ignore, fence: None, manager: None, warnings: None }
 }
 
 fn target(registry: &Registry, object: &Value, name: &str) -> Result<Target, Status> {

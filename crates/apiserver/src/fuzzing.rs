@@ -85,7 +85,7 @@ pub fn headers(data: &[u8]) {
     let headers = header_lines(data);
     let _ = negotiate::accepted(&headers);
     let _ = negotiate::media(&headers);
-    let _ = negotiate::patch_type(&headers);
+    let _ = negotiate::patch_form(&headers);
     let _ = negotiate::is_protobuf(&headers);
 }
 

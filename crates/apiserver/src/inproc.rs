@@ -18,7 +18,7 @@ use crate::operation::execute::{Content, Outcome, Sender};
 use crate::operation::options::{Options, WriteOptions};
 use crate::operation::{Operation, Verb};
 use crate::registry::read::{At, list_body};
-use crate::registry::{Body, DeleteOptions, ListOptions, PatchBody, Target, WatchParameters};
+use crate::registry::{Body, Change, DeleteOptions, ListOptions, PatchBody, Target, WatchParameters};
 use crate::schema::FieldValidation;
 use crate::server::ApiServer;
 
@@ -123,7 +123,7 @@ impl InProcess {
         let (operation, carried) = self.operation(request)?;
         let operation = self.server.allow(&self.user, operation)?;
         let listed = operation.target().info.clone();
-        let sender = Sender { user: &self.user, fence: fence.as_deref(), warnings: None };
+        let sender = Sender { user: &self.user, fence: fence.as_deref(), manager: None, warnings: None };
         match self.server.execute(sender, operation, carried).await? {
             Outcome::One(reply) => Ok(reply.json),
             Outcome::Page(page, _share) => list_body(&listed, &page),
@@ -166,9 +166,9 @@ impl Content for Carried {
         }
     }
 
-    fn patch(self, _: WriteOptions) -> Result<PatchBody, Status> {
+    fn patch(self, _: WriteOptions) -> Result<Change, Status> {
         match self {
-            Carried::Patch(form, value) => Ok(PatchBody::Value(form, value)),
+            Carried::Patch(form, value) => Ok(Change::Patch(PatchBody::Value(form, value))),
             Carried::Nothing | Carried::Object(_) => Err(Status::method_not_allowed()),
         }
     }

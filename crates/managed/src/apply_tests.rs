@@ -288,3 +288,14 @@ fn what_kubectl_applied_as_a_client_is_no_conflict() {
     let kept = cluster.object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].as_str();
     assert_eq!(kept, Some("{\"apiVersion\":\"v1\",\"data\":{\"a\":\"2\"},\"kind\":\"Thing\",\"metadata\":{}}\n"));
 }
+
+#[test]
+fn a_request_says_what_its_writer_owns() {
+    let (schema, id) = schema();
+    let reset = text_set(".nested");
+    let writer = Cluster::writer("me", &reset);
+    let object = with_spec(&json!({"metadata": {"name": "n"}, "data": {"a": "1"}, "nested": {"x": "1"}}));
+    let managed = crate::update::said(Root { schema: &schema, id }, &object, &writer).unwrap();
+    assert_eq!(managed.entries.iter().map(|entry| (*entry.fields).clone()).collect::<Vec<_>>(), [text_set(".data.a")]);
+    assert!(crate::update::said(Root { schema: &schema, id }, &empty(), &writer).unwrap().is_empty());
+}

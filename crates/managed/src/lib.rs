@@ -39,7 +39,7 @@ pub use items::TypedError;
 pub use last_applied::LAST_APPLIED;
 pub use schema::{Atom, Key, List, Map, Relation, ScalarType, Schema, TypeId};
 pub use set::FieldSet;
-pub use update::{NoOtherVersion, Root, UPDATERS_MAX, Versions, Writer, update};
+pub use update::{NoOtherVersion, Root, UPDATERS_MAX, Versions, Writer, said, update};
 
 #[cfg(test)]
 mod testkit;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::compare::{Comparison, compare};
 use crate::entry::{Entry, Managed, Operation};
+use crate::field_set::field_set;
 use crate::items::TypedError;
 use crate::schema::{Schema, TypeId};
 use crate::set::FieldSet;
@@ -103,6 +104,16 @@ pub fn update(
         left.entries.push(Entry { fields, ..entry });
     }
     Ok(with_few_updaters(left))
+}
+
+/// The entries of a request that is answered and not stored: its writer owns what it says.
+///
+/// Errors: an item of a list has no keys.
+pub fn said(root: Root<'_>, object: &Value, writer: &Writer<'_>) -> Result<Managed, TypedError> {
+    let fields = field_set(root.schema, root.id, object)?;
+    let fields = fields.recursive_difference(writer.reset).difference(never_owned());
+    let entries = if fields.is_empty() { Vec::new() } else { vec![writer.entry(Operation::Update, fields)] };
+    Ok(Managed { entries })
 }
 
 /// What no writer owns, because the server sets it or it says which object it is.

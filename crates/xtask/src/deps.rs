@@ -36,7 +36,11 @@ const TABLE: &[Row] = &[
     Row { name: "everynode-store", ours: &[], others: Some(&["bytes", "rusqlite", "thiserror", "tokio", "tracing"]) },
     Row { name: "everynode-listen", ours: &[], others: Some(&["rustix", "tokio", "tracing"]) },
     Row { name: "everynode-runtime", ours: &["common", "api"], others: None },
-    Row { name: "everynode-apiserver", ours: &["common", "api", "listen", "placement", "store"], others: None },
+    Row {
+        name: "everynode-apiserver",
+        ours: &["common", "api", "listen", "managed", "placement", "store"],
+        others: None,
+    },
     Row { name: "everynode-agent", ours: &["common", "api", "listen", "placement", "runtime"], others: None },
     Row { name: "everynode-hollow", ours: &["common", "api", "agent", "runtime"], others: None },
     Row {

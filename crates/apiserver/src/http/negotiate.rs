@@ -31,6 +31,9 @@ pub(crate) struct Accepted {
     pub(crate) shape: Shape,
 }
 
+/// A form of bodies; kubectl since 1.32 sends some in it.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// What is answered to those who accept none of it.
 const OFFERED: &str = "application/json, application/yaml";
 
@@ -89,10 +92,7 @@ pub(crate) fn include_object(text: &str) -> Result<IncludeObject, Status> {
 
 /// Whether a request's object is in Kubernetes' protobuf encoding.
 pub(crate) fn is_protobuf(headers: &HeaderMap) -> bool {
-    header(headers, CONTENT_TYPE.as_str())
-        .split(';')
-        .next()
-        .is_some_and(|media| media.trim() == "application/vnd.kubernetes.protobuf")
+    header(headers, CONTENT_TYPE.as_str()).split(';').next().is_some_and(|media| media.trim() == PROTOBUF)
 }
 
 /// The form of a request's object; JSON where nothing is said.
@@ -101,30 +101,37 @@ pub(crate) fn media(headers: &HeaderMap) -> Result<Media, Status> {
     match text.split(';').next().unwrap_or("").trim() {
         "" | "application/json" | "text/json" => Ok(Media::Json),
         "application/yaml" | "text/yaml" | "application/x-yaml" => Ok(Media::Yaml),
-        _ => Err(Status::unsupported_media_type(OFFERED)),
+        _ => Err(Status::unsupported_media_type(&format!("{OFFERED}, {PROTOBUF}"))),
     }
 }
 
-const PATCHES: &str =
-    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+const PATCHES: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+     application/apply-patch+yaml";
 
-/// The form of a patch. Server-side apply is refused by name: ignoring it would lose what it promises.
-pub(crate) fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
+/// How a patch says what to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PatchForm {
+    Patch(PatchType),
+    /// Server-side apply.
+    Apply,
+}
+
+/// The form of a patch.
+pub(crate) fn patch_form(headers: &HeaderMap) -> Result<PatchForm, Status> {
     let text = header(headers, CONTENT_TYPE.as_str());
-    match text.split(';').next().unwrap_or("").trim() {
-        "application/json-patch+json" => Ok(PatchType::Json),
-        "application/merge-patch+json" => Ok(PatchType::Merge),
-        "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
-        "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-            let mut status = Status::unsupported_media_type(PATCHES);
-            status.message = format!(
-                "server-side apply is not supported by this server yet; use client-side apply: {}",
-                status.message
-            );
-            Err(status)
+    Ok(match text.split(';').next().unwrap_or("").trim() {
+        "application/json-patch+json" => PatchForm::Patch(PatchType::Json),
+        "application/merge-patch+json" => PatchForm::Patch(PatchType::Merge),
+        "application/strategic-merge-patch+json" => PatchForm::Patch(PatchType::Strategic),
+        "application/apply-patch+yaml" => PatchForm::Apply,
+        // Forms that look as if they were served.
+        "application/apply-patch+json" | "application/apply-patch+cbor" => {
+            let mut status = Status::failure(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+            status.details = Some(everynode_api::status::Details::default());
+            return Err(status);
         }
-        _ => Err(Status::unsupported_media_type(PATCHES)),
-    }
+        _ => return Err(Status::unsupported_media_type(PATCHES)),
+    })
 }
 
 #[cfg(test)]

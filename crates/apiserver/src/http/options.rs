@@ -15,7 +15,7 @@ use crate::registry::{DeleteOptions, ListOptions, Target, WatchParameters};
 use crate::schema::FieldValidation;
 
 /// `fieldManager` may not be longer.
-const FIELD_MANAGER_BYTES_MAX: usize = 128;
+pub(crate) const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 /// Reads what a query says for this verb.
 pub(crate) fn read(verb: Verb, target: &Target, query: &Query) -> Result<Options, Status> {
@@ -79,6 +79,17 @@ fn manager_error(manager: &str) -> Option<FieldError> {
     let (at, found) = manager.chars().enumerate().find(|(_, found)| found.is_control())?;
     let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(found));
     Some(FieldError::invalid(&path, manager, detail))
+}
+
+/// Server-side apply names its manager.
+pub(crate) fn require_manager(query: &Query) -> Result<(), Status> {
+    match query.get("fieldManager").is_empty() {
+        true => {
+            let error = FieldError::required(&Path::new("fieldManager"), "is required for apply patch");
+            Err(invalid("PatchOptions", error))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Only server-side apply may be forced.

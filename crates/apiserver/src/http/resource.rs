@@ -6,11 +6,13 @@ use everynode_api::fence::{self, Fence};
 use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use http::Method;
+use http::header::USER_AGENT;
 use serde_json::Value;
 
 use super::answer::{self, Answer};
 use super::body::InBody;
 use super::handle::Head;
+use super::negotiate::PatchForm;
 use super::serve::Shared;
 use super::slot::Slot;
 use super::{body, negotiate, options, watch};
@@ -18,7 +20,7 @@ use crate::auth::{User, reviews};
 use crate::catalogue::Row;
 use crate::operation::execute::{Authorized, Content, Outcome, Sender};
 use crate::operation::options::WriteOptions;
-use crate::registry::{Body, PatchBody, Target, Warnings};
+use crate::registry::{Applied, Body, Change, PatchBody, Target, Warnings};
 use crate::schema;
 use crate::server::ApiServer;
 
@@ -35,10 +37,12 @@ pub(crate) async fn serve(
     let now = server.registry.env.now();
     let info = operation.target().info.clone();
     let warnings = warnings_of(&info);
+    let manager = manager(head);
     let fence = fence(head);
     let outcome = match fence {
         Ok(fence) => {
-            let sender = Sender { user, fence: fence.as_ref(), warnings: Some(&warnings) };
+            let manager = Some(&*manager);
+            let sender = Sender { user, fence: fence.as_ref(), manager, warnings: Some(&warnings) };
             server.execute(sender, operation, Sent { head, body }).await
         }
         Err(status) => Err(status),
@@ -98,11 +102,18 @@ impl Content for Sent<'_> {
         object(self.head, body)
     }
 
-    fn patch(self, options: WriteOptions) -> Result<PatchBody, Status> {
+    fn patch(self, options: WriteOptions) -> Result<Change, Status> {
         let body = self.body()?;
-        let form = negotiate::patch_type(&self.head.headers)?;
-        options::refuse_force(options)?;
-        Ok(PatchBody::Bytes(form, body.bytes.clone()))
+        match negotiate::patch_form(&self.head.headers)? {
+            PatchForm::Apply => {
+                options::require_manager(&self.head.query)?;
+                Ok(Change::Apply(Applied { text: body.bytes.clone(), force: options.force }))
+            }
+            PatchForm::Patch(form) => {
+                options::refuse_force(options)?;
+                Ok(Change::Patch(PatchBody::Bytes(form, body.bytes.clone())))
+            }
+        }
     }
 
     fn delete_options(self) -> Result<Option<Value>, Status> {
@@ -129,7 +140,7 @@ pub(crate) async fn review(
     let warnings = Warnings::default();
     let options = options::write("CreateOptions", &head.query)?;
     let fence = fence(head)?;
-    let caller = Sender { user, fence: fence.as_ref(), warnings: Some(&warnings) }.caller(options);
+    let caller = Sender { user, fence: fence.as_ref(), manager: None, warnings: Some(&warnings) }.caller(options);
     let decoded = object(head, body).and_then(|body| crate::registry::decode(kind, body, &caller));
     let answered = match decoded {
         Ok(binding) if *kind == reviews::BINDINGS => {
@@ -148,6 +159,25 @@ fn warned(answered: Result<Answer, Status>, warnings: Warnings) -> Answer {
     let mut answer = answered.unwrap_or_else(|status| answer::failure(&status));
     answer::add_warnings(&mut answer, &warnings.into_texts());
     answer
+}
+
+/// The name under which fields are owned that a request writes: the one that it gives, or the first
+/// part of its client's.
+fn manager(head: &Head) -> String {
+    let given = head.query.get("fieldManager");
+    if !given.is_empty() {
+        return given.to_owned();
+    }
+    let agent = head.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let name = agent.as_deref().and_then(|agent| agent.split('/').next()).unwrap_or_default();
+    let mut manager = String::new();
+    for letter in name.chars().filter(|letter| !letter.is_control()) {
+        if manager.len() + letter.len_utf8() > options::FIELD_MANAGER_BYTES_MAX {
+            break;
+        }
+        manager.push(letter);
+    }
+    manager
 }
 
 /// The lease that a leader's write depends on. What cannot be read is refused: to go on without would be to lose it.

@@ -15,9 +15,7 @@ use super::options::{Options, WriteOptions};
 use super::{Operation, Verb};
 use crate::auth::{MASTERS, User};
 use crate::hub::Watcher;
-use crate::registry::{
-    Body, Caller, DeleteOptions, ListOptions, ListPage, PatchBody, Registry, Reply, Target, Warnings,
-};
+use crate::registry::{Body, Caller, Change, DeleteOptions, ListOptions, ListPage, Registry, Reply, Target, Warnings};
 use crate::server::ApiServer;
 
 /// Those who are sent away because of too many large lists come back after a second, and up to so
@@ -56,6 +54,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) user: &'a User,
     /// A write counts only while this holds.
     pub(crate) fence: Option<&'a Fence>,
+    /// The name under which the fields are owned that are written; `None`: a part of this process.
+    pub(crate) manager: Option<&'a str>,
     /// Where the sender is warned; parts of this process are not.
     pub(crate) warnings: Option<&'a Warnings>,
 }
@@ -63,7 +63,8 @@ pub(crate) struct Sender<'a> {
 impl<'a> Sender<'a> {
     pub(crate) fn caller(&self, options: WriteOptions) -> Caller<'a> {
         let WriteOptions { dry_run, validation, .. } = options;
-        Caller { user: self.user, dry_run, validation, fence: self.fence, warnings: self.warnings }
+        let Sender { user, fence, manager, warnings } = *self;
+        Caller { user, dry_run, validation, fence, manager, warnings }
     }
 }
 
@@ -71,7 +72,7 @@ impl<'a> Sender<'a> {
 pub(crate) trait Content: Send {
     /// The object for a create or an update of this target.
     fn object(self, target: &Target) -> Result<Body, Status>;
-    fn patch(self, options: WriteOptions) -> Result<PatchBody, Status>;
+    fn patch(self, options: WriteOptions) -> Result<Change, Status>;
     /// What is said of a deletion besides its options.
     fn delete_options(self) -> Result<Option<Value>, Status>;
 }
@@ -165,7 +166,10 @@ async fn write(
         _ if target.name.is_empty() => Err(Status::method_not_allowed()),
         Verb::Create => Box::pin(registry.create_subresource(caller, target, content.object(target)?)).await,
         Verb::Update => registry.update(caller, target, content.object(target)?).await,
-        _ => registry.patch(caller, target, content.patch(options)?).await,
+        _ => match content.patch(options)? {
+            Change::Patch(body) => registry.patch(caller, target, body).await,
+            Change::Apply(body) => Box::pin(registry.apply(caller, target, body)).await,
+        },
     }
 }
 

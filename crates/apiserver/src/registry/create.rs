@@ -2,12 +2,13 @@
 
 use everynode_api::kinds::{EVENT, POD};
 use everynode_api::status::Status;
+use everynode_managed::Managed;
 use everynode_store::{Condition, Durability, KeyValue, Outcome, Transaction, Write};
 use serde_json::Value;
 
 use super::claims::{self, Claim};
 use super::strategy::Strategy;
-use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, store_failure};
+use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, managed_fields, store_failure};
 use crate::{object, schema, stored};
 
 /// Attempts to find a free generated name (DS-C60).
@@ -19,8 +20,21 @@ impl Registry {
     /// Creates an object.
     pub(crate) async fn create(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
         let value = decode(&*target.info, body, caller)?;
+        self.create_owned(caller, target, value, None).await
+    }
+
+    /// Creates an object that was decoded. `applied` are the entries of managed fields that an apply
+    /// made; `None`: those of a create are made.
+    pub(super) async fn create_owned(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        value: Value,
+        applied: Option<Managed>,
+    ) -> Result<Reply, Status> {
         let (mut value, generated) = self.name_and_place(target, value)?;
         schema::default(&target.info, &mut value);
+        let entries = applied.or_else(|| self.entries_of_create(caller, target, &mut value));
         if generated {
             // A name that admission and the kind's own beginnings can use; it changes if it is taken.
             let name = self.generated_name(object::meta(&value, "generateName"));
@@ -29,6 +43,9 @@ impl Registry {
         let target = &Target { name: object::meta(&value, "name").to_owned(), ..target.clone() };
         let mut namespace = self.admit_create(caller, target, &mut value)?;
         self.begin_life(target, &mut value)?;
+        if let Some(entries) = entries {
+            managed_fields::put(&mut value, &entries);
+        }
         if caller.warnings.is_some() {
             caller.warn((target.info.rules.warn_prepared)(&value));
         }

@@ -125,7 +125,7 @@ impl Registry {
         caller: &Caller<'_>,
         target: &Target,
         options: &DeleteOptions,
-        Read { kv, old, spec }: Read<'_>,
+        Read { kv, old, spec, .. }: Read<'_>,
     ) -> Result<Attempt, Status> {
         let strategy = target.info.strategy;
         let grace = strategy.grace(&old, options.grace_period_seconds);
@@ -162,7 +162,7 @@ impl Registry {
         }
         mark(&mut new, grace, self.env.now());
         strategy.mark_deleted(&mut new);
-        self.write(caller, target, strategy, new, Read { kv, old, spec }).await
+        self.write(caller, target, strategy, new, Read { kv, old, spec, entries: None }).await
     }
 
     /// Deletes every object that the filter matches; each by the rules of a single deletion.
@@ -199,7 +199,7 @@ fn read_for_delete<'a>(target: &Target, kv: &'a KeyValue) -> Result<Read<'a>, St
         _ => None,
     };
     match aside {
-        Some(SpecAside { value, spec }) => Ok(Read { kv, old: value, spec: Some(spec) }),
+        Some(SpecAside { value, spec }) => Ok(Read { kv, old: value, spec: Some(spec), entries: None }),
         None => Ok(Read::whole(kv, stored::decode(&kv.value, kv.modified)?)),
     }
 }

@@ -7,6 +7,7 @@
 //! [`subresource`], then `kinds/` for what is special.
 
 pub(crate) mod admission;
+mod apply;
 pub(crate) mod claims;
 mod create;
 mod delete;
@@ -14,6 +15,7 @@ mod events;
 mod eviction;
 mod fence;
 pub(crate) mod kinds;
+mod managed_fields;
 pub(crate) mod node_keys;
 mod patch;
 pub(crate) mod read;
@@ -38,9 +40,10 @@ use crate::hub::Hub;
 use crate::schema::{self, FieldValidation, Media};
 use crate::{keys, stored};
 
+pub(crate) use apply::Applied;
 pub(crate) use delete::{DeleteOptions, propagation};
 pub(crate) use events::stored_field_selector;
-pub(crate) use patch::PatchBody;
+pub(crate) use patch::{Change, PatchBody};
 pub(crate) use read::{ListOptions, ListPage, WatchParameters};
 
 /// Attempts to carry out a write that does not insist on a revision before it is given up with a conflict.
@@ -113,6 +116,9 @@ pub(crate) struct Caller<'a> {
     pub(crate) validation: FieldValidation,
     /// The write counts only while this holds.
     pub(crate) fence: Option<&'a Fence>,
+    /// The name under which the fields are owned that are written, empty if none is given; `None`: a
+    /// part of this process.
+    pub(crate) manager: Option<&'a str>,
     /// Where they are warned; parts of this process are not.
     pub(crate) warnings: Option<&'a Warnings>,
 }

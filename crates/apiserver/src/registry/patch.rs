@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::kinds::pod::is_terminal;
 use super::update::{Attempt, Read, check_name};
-use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
+use super::{Applied, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
 use crate::schema::FieldValidation;
 use crate::{object, patching, schema, stored};
 
@@ -19,6 +19,12 @@ use crate::{object, patching, schema, stored};
 pub(crate) enum PatchBody {
     Bytes(PatchType, Bytes),
     Value(PatchType, Value),
+}
+
+/// What a PATCH is.
+pub(crate) enum Change {
+    Patch(PatchBody),
+    Apply(Applied),
 }
 
 impl PatchBody {
@@ -73,7 +79,7 @@ impl Registry {
             caller.warn(warnings);
             check_name(target, &new)?;
             let new = events::to_stored(&target.info, new);
-            let read = Read { kv: &kv, old, spec };
+            let read = Read { kv: &kv, old, spec, entries: None };
             match self.write_over(caller, target, new, read).await {
                 Ok(Attempt::Done(reply)) => return Ok(reply),
                 Ok(Attempt::Raced) if insists => break,

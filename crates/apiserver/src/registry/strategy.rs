@@ -28,6 +28,11 @@ pub(crate) trait Strategy: Sync {
         false
     }
 
+    /// Writes down what a kind's objects say of themselves in a second place, before it is noted who
+    /// owns what: that is owned by whoever writes the object. What is finally there, the other methods
+    /// decide.
+    fn repeat(&self, _value: &mut Value) {}
+
     /// Shapes a new object after admission: initial status, allocations.
     fn prepare_create(&self, _registry: &Registry, _value: &mut Value) -> Result<(), Status> {
         Ok(())

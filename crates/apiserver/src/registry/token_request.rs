@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Caller, Registry, Reply, Target};
 use crate::auth::token::{Bound, Issued, Reference, Wanted};
 use crate::catalogue::built_in;
-use crate::object::{at, items, meta, text};
+use crate::object::{at, items, meta, object_mut, set_meta, text};
 use crate::stored;
 
 /// Kubernetes' own bounds of `expirationSeconds`.
@@ -38,7 +38,13 @@ impl Registry {
         let bound = self.bound(&account, bound_object.as_ref())?;
         let wanted = Wanted { id: self.env.uid(), bound, audiences, seconds };
         let issued = self.tokens.issue(wanted, self.env.now()).map_err(Status::internal)?;
-        Ok(Reply::value(201, &self.answer(target, body, &issued, seconds)))
+        let mut answer = self.answer(target, body, &issued, seconds);
+        let mut asked = body.clone();
+        object_mut(&mut asked, "spec").entry("expirationSeconds").or_insert_with(|| SECONDS_DEFAULT.into());
+        if let Some(entries) = self.entries_of_request(caller, target, (&TOKEN_REQUEST, &asked)) {
+            set_meta(&mut answer, "managedFields", entries);
+        }
+        Ok(Reply::value(201, &answer))
     }
 
     fn answer(&self, target: &Target, body: &Value, issued: &Issued, seconds: i64) -> Value {

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::NAMESPACE;
 use everynode_api::status::Status;
+use everynode_managed::Managed;
 use everynode_store::{Condition, KeyValue, Outcome, Transaction, Write};
 use serde_json::Value;
 
 use super::claims::{self, Held};
 use super::create::{durability, place};
 use super::strategy::Strategy;
-use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, events};
+use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, events, managed_fields};
 use crate::auth::authorize::{self, Attributes};
 use crate::{object, schema, stored};
 
@@ -41,11 +42,13 @@ pub(crate) struct Read<'a> {
     /// The spec as text, if the write leaves it alone; of the spec's members, `old` then has only
     /// those that [`stored::SpecAside`] names.
     pub(crate) spec: Option<Bytes>,
+    /// The entries of managed fields that an apply made; `None`: those of an update are made.
+    pub(crate) entries: Option<Managed>,
 }
 
 impl<'a> Read<'a> {
     pub(crate) fn whole(kv: &'a KeyValue, old: Value) -> Read<'a> {
-        Read { kv, old, spec: None }
+        Read { kv, old, spec: None, entries: None }
     }
 }
 
@@ -87,9 +90,8 @@ impl Registry {
         Err(Status::modified(&target.info.kind, &target.name))
     }
 
-    /// A PUT of an object that is not there, of a kind that is made by it. Who may only update may
-    /// not do that.
-    async fn create_by_update(&self, caller: &Caller<'_>, target: &Target, value: Value) -> Result<Reply, Status> {
+    /// Who may only update may not make an object by it.
+    pub(super) fn check_may_create(&self, caller: &Caller<'_>, target: &Target) -> Result<(), Status> {
         let kind = &target.info.kind;
         let attributes = Attributes {
             verb: "create".into(),
@@ -100,7 +102,12 @@ impl Registry {
             name: target.name.clone(),
             ..Attributes::default()
         };
-        authorize::check(self, caller.user, &attributes)?;
+        authorize::check(self, caller.user, &attributes)
+    }
+
+    /// A PUT of an object that is not there, of a kind that is made by it.
+    async fn create_by_update(&self, caller: &Caller<'_>, target: &Target, value: Value) -> Result<Reply, Status> {
+        self.check_may_create(caller, target)?;
         check_uid(target, &value, "")?;
         let mut value = events::to_external(&target.info, value);
         object::remove_meta(&mut value, "resourceVersion");
@@ -113,18 +120,21 @@ impl Registry {
         caller: &Caller<'_>,
         target: &Target,
         mut new: Value,
-        read: Read<'_>,
+        mut read: Read<'_>,
     ) -> Result<Attempt, Status> {
+        let applied = read.entries.take();
         let (strategy, old) = (target.info.strategy, &read.old);
         check_version(target, strategy, &new, old)?;
         place(target, &mut new)?;
+        let sent = managed_fields::take(&mut new);
         keep_server_metadata(&mut new, old);
         let part = Part::of(target);
+        if part == Part::Main && !target.info.is_converted() {
+            schema::default(&target.info, &mut new);
+        }
+        let entries = applied.or_else(|| self.entries_of_update(caller, target, (&mut new, sent.as_ref()), old));
         match part {
             Part::Main => {
-                if !target.info.is_converted() {
-                    schema::default(&target.info, &mut new);
-                }
                 keep_status(target, &mut new, old);
                 self.admit_update(caller, target, &mut new, old)?;
                 strategy.prepare_update(self, &mut new, old)?;
@@ -146,6 +156,7 @@ impl Registry {
         if part == Part::Main && caller.warnings.is_some() {
             caller.warn(schema::warnings::on_update(&target.info, &new, old));
         }
+        managed_fields::settle(&mut new, old, entries.as_ref());
         self.write(caller, target, strategy, new, read).await
     }
 
@@ -156,7 +167,7 @@ impl Registry {
         target: &Target,
         strategy: &dyn Strategy,
         new: Value,
-        Read { kv, old, spec }: Read<'_>,
+        Read { kv, old, spec, .. }: Read<'_>,
     ) -> Result<Attempt, Status> {
         let bytes = stored::encode_whole(&new, spec.as_ref());
         let goes = object::is_terminating(&new) && object::finalizers(&new).is_empty() && strategy.may_go(&new);
@@ -321,7 +332,7 @@ fn keep_server_metadata(new: &mut Value, old: &Value) {
     if new["metadata"].get("deletionGracePeriodSeconds").is_none() {
         object::copy_meta(new, old, "deletionGracePeriodSeconds");
     }
-    for name in ["resourceVersion", "selfLink", "managedFields"] {
+    for name in ["resourceVersion", "selfLink"] {
         object::remove_meta(new, name);
     }
 }

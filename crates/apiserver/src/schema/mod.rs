@@ -4,6 +4,7 @@
 //! admission through one of the `validate_*` functions, which expect a decoded and defaulted object. Reading order:
 //! [`types`] (the data), [`decode`](mod@decode) (the pass), [`read`] (its frame), `defaults`, `validate`.
 
+mod apply_types;
 mod convert;
 mod decode;
 mod defaults;
@@ -20,6 +21,7 @@ pub(crate) mod warnings;
 use everynode_api::quantity::Quantity;
 use serde_json::Value;
 
+pub(crate) use apply_types::{empty, root as apply_root};
 pub(crate) use defaults::default;
 pub(crate) use read::{Shape, decode, decode_delete_options, decode_value};
 pub(crate) use rules::Rules;

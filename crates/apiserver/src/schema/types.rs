@@ -118,6 +118,16 @@ impl Types {
         self.definitions.iter().any(|definition| definition.short_name() == short_name)
     }
 
+    /// How many definitions there are.
+    pub(crate) fn len(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// The index of a kind's definition.
+    pub(crate) fn index_of(&self, kind: &Kind) -> Option<usize> {
+        self.by_kind.get(&(kind.api_version(), kind.kind.to_string())).copied()
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Definition> {
         let index = self.definitions.binary_search_by(|definition| definition.name.as_str().cmp(name)).ok()?;
         self.definitions.get(index)

@@ -58,6 +58,47 @@ impl Kubectl {
 }
 
 #[tokio::test]
+async fn server_side_apply() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let (manifest, changed) = (daemon_set("web").to_string(), daemon_set("web").to_string().replace("x:1", "x:2"));
+    let applied = "daemonset.apps/web serverside-applied";
+    assert_eq!(kubectl.run("apply --server-side -f -", &manifest).await, applied);
+    let version = "get ds web -o jsonpath={.metadata.resourceVersion}";
+    let before = kubectl.run(version, "").await;
+    assert_eq!(kubectl.run("apply --server-side -f -", &manifest).await, applied);
+    assert_eq!(kubectl.run(version, "").await, before, "what changes nothing writes nothing");
+    let difference = kubectl.output("diff --server-side -f -", &changed).await;
+    let text = String::from_utf8_lossy(&difference.stdout).into_owned();
+    assert!(difference.status.code() == Some(1) && text.contains("image: x:2"), "{text}");
+    let refused = kubectl.output("apply --server-side --field-manager=other -f -", &changed).await;
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("Apply failed with 1 conflict: conflict with \"kubectl\""), "{text}");
+    let dry = "apply --server-side --dry-run=server --force-conflicts --field-manager=other -f -";
+    assert_eq!(kubectl.run(dry, &changed).await, format!("{applied} (server dry run)"));
+    assert_eq!(kubectl.run(version, "").await, before);
+    kubectl.run("apply --server-side --force-conflicts --field-manager=other -f -", &changed).await;
+    assert_eq!(kubectl.run("get ds web -o jsonpath={.spec.template.spec.containers[0].image}", "").await, "x:2");
+    let shown = kubectl.run("get ds web -o yaml --show-managed-fields", "").await;
+    assert!(shown.contains("manager: other") && shown.contains("operation: Apply"), "{shown}");
+    assert!(!kubectl.run("get ds web -o yaml", "").await.contains("managedFields"));
+}
+
+#[tokio::test]
+async fn from_client_side_to_server_side_apply() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let manifest = daemon_set("web").to_string();
+    kubectl.run("apply -f -", &manifest).await;
+    let changed = manifest.replace("x:1", "x:2");
+    let applied = kubectl.run("apply --server-side -f -", &changed).await;
+    assert_eq!(applied.lines().last(), Some("daemonset.apps/web serverside-applied"), "no conflict with itself");
+    let managers = "get ds web --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}";
+    let names = kubectl.run(managers, "").await;
+    assert!(names.split(' ').any(|name| name == "kubectl"), "{names}");
+    let back = kubectl.run("apply -f -", &manifest).await;
+    assert_eq!(back.lines().last(), Some("daemonset.apps/web configured"));
+}
+
+#[tokio::test]
 async fn apply_get_patch_delete() {
     let Some(kubectl) = Kubectl::start().await else { return };
     let manifest = daemon_set("web").to_string();

@@ -11,6 +11,7 @@ mod in_process;
 mod joining;
 mod kubectl;
 mod lists;
+mod managed_fields;
 mod matrix;
 mod placing;
 mod pods;

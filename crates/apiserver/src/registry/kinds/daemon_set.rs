@@ -38,6 +38,13 @@ impl Strategy for DaemonSets {
         true
     }
 
+    /// Kubernetes holds the generation as a field, of which it makes the annotation.
+    fn repeat(&self, value: &mut Value) {
+        if template_generation(value).is_none() {
+            set_template_generation(value, 0);
+        }
+    }
+
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
         // DS-A46
         value["status"] = json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0});

@@ -37,6 +37,12 @@ pub(crate) fn row() -> Row {
 }
 
 impl Strategy for Namespaces {
+    fn repeat(&self, value: &mut Value) {
+        if !object::meta(value, "name").is_empty() {
+            label_with_name(value);
+        }
+    }
+
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
         value["status"] = json!({"phase": "Active"});
         object::object_mut(value, "spec");

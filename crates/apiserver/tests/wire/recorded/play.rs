@@ -200,13 +200,16 @@ fn form_encoded(text: &str) -> String {
 }
 
 fn headers(step: &Step, method: &str, has_body: bool, names: &Names) -> Vec<(String, String)> {
-    let mut headers = vec![("user-agent".to_owned(), "oracle".to_owned())];
+    let mut headers = Vec::new();
     if let Some(user) = &step.user {
         headers.push(("impersonate-user".into(), fill_text(user, names)));
     }
     let groups = step.groups.iter().flatten().map(|group| ("impersonate-group".into(), fill_text(group, names)));
     headers.extend(groups);
     let given = |name: &str| step.headers.keys().any(|given| given.eq_ignore_ascii_case(name));
+    if !given("user-agent") {
+        headers.push(("user-agent".into(), "oracle".into()));
+    }
     if has_body && !given("content-type") {
         headers.push(("content-type".into(), if method == "PATCH" { STRATEGIC } else { JSON }.into()));
     }
