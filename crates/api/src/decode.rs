@@ -320,6 +320,33 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_the_nearest_there_are() {
+        let numbers = [
+            ("9223372036854775807", "9223372036854775807"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("18446744073709551616", "1.8446744073709552e+19"),
+            ("123456789012345678901234567890", "1.2345678901234568e+29"),
+            ("5.46306266090147e302", "5.46306266090147e+302"),
+            ("0.1000000000000000055511151231257827", "0.1"),
+            ("2.2250738585072011e-308", "2.225073858507201e-308"),
+            ("-0", "-0.0"),
+        ];
+        for (text, printed) in numbers {
+            assert_eq!(read(text).value.to_string(), printed, "{text}");
+        }
+        assert!(decode(b"1e400", BODY_BYTES_MAX).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_that_was_read_is_read_again_as_the_same(text in "-?[1-9][0-9]{0,40}(\\.[0-9]{1,40})?(e-?[0-9]{1,2})?") {
+            let value = read(&text).value;
+            prop_assert_eq!(value.as_f64(), text.parse().ok());
+            prop_assert_eq!(&read(&value.to_string()).value, &value);
+        }
+    }
+
+    #[test]
     fn duplicates_are_reported_and_merged() {
         // DS-I40
         let cases: Vec<(&str, Value, Vec<&str>)> = vec![

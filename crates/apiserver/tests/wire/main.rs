@@ -24,6 +24,7 @@ mod services;
 mod store_health;
 mod streams;
 mod support;
+mod system;
 mod tokens;
 mod verbs;
 mod watches;
