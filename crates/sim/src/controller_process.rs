@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use everynode_api::kinds::{self, Kind};
+use everynode_api::ports::Api;
 use everynode_api::reconcile::Reconciler;
 use everynode_controllers::accounts::Accounts;
 use everynode_controllers::disruption::Disruption;
@@ -104,23 +105,33 @@ impl ControllerProcess {
     }
 
     fn manager(&self) -> Manager {
-        let mut manager = Manager::new(Arc::new(Client(self.wire.clone())), self.env.clone());
-        manager.set_list_every(Some(LIST_EVERY));
-        let daemon_sets = DaemonSetController::new(self.options.clone());
-        let audited = |workers| Options { workers, audit: true, ..Options::default() };
-        manager.add(daemon_sets, audited(WORKERS));
-        add(&mut manager, NodeLifecycle::default(), WORKERS);
-        add(&mut manager, Zones::default(), 1);
-        add(&mut manager, TaintEviction, WORKERS);
-        add(&mut manager, Disruption, 1);
-        add(&mut manager, PodGc::default(), 1);
-        add(&mut manager, Accounts { ca_pem: "simulated".into() }, 1);
-        manager.discover(is_collected);
-        add(&mut manager, Namespaces, 1);
-        add(&mut manager, Garbage, WORKERS);
-        add(&mut manager, Scheduler, 1);
-        manager
+        let api = Arc::new(Client(self.wire.clone()));
+        manager(api, self.env.clone(), self.options.clone(), NodeLifecycle::default(), LIST_EVERY)
     }
+}
+
+/// Every controller that a simulated cluster has, ready to run.
+pub(crate) fn manager(
+    api: Arc<dyn Api>,
+    env: Env,
+    daemon_sets: DaemonSetOptions,
+    node_lifecycle: NodeLifecycle,
+    list_every: Duration,
+) -> Manager {
+    let mut manager = Manager::new(api, env);
+    manager.set_list_every(Some(list_every));
+    add(&mut manager, DaemonSetController::new(daemon_sets), WORKERS);
+    add(&mut manager, node_lifecycle, WORKERS);
+    add(&mut manager, Zones::default(), 1);
+    add(&mut manager, TaintEviction, WORKERS);
+    add(&mut manager, Disruption, 1);
+    add(&mut manager, PodGc::default(), 1);
+    add(&mut manager, Accounts { ca_pem: "simulated".into() }, 1);
+    manager.discover(is_collected);
+    add(&mut manager, Namespaces, 1);
+    add(&mut manager, Garbage, WORKERS);
+    add(&mut manager, Scheduler, 1);
+    manager
 }
 
 fn add<R: Reconciler>(manager: &mut Manager, reconciler: R, workers: usize) {

@@ -49,6 +49,8 @@
 //!
 //! `tests/seeds.rs` asserts that each of them really happens in what CI runs.
 //!
+//! [`history`] plays what a DaemonSet controller of Kubernetes was seen to do before ours.
+//!
 //! Reading order: `scenario` and `scenario_event` (what happens), `draw` (how it is drawn), `world`
 //! (one run), `judge` (what must be true), then the parts: `wire` (the network), `ledger` (the
 //! store, watched), `controller_process` (controllers), `machine` (nodes), `user`.
@@ -57,10 +59,12 @@ mod clock;
 mod controller_process;
 mod dice;
 mod draw;
+pub mod history;
 mod judge;
 mod ledger;
 mod machine;
 mod many;
+mod read;
 mod room;
 pub mod scenario;
 mod scenario_event;

@@ -7,19 +7,19 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use everynode_api::kinds::{LEASE, NODE, POD};
-use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Request, Selection, Target, WatchEvent};
+use everynode_api::ports::{Api, ApiError, PatchType, Preconditions, Request, Selection, Target};
 use everynode_api::time::{rfc3339, rfc3339_micro};
 use everynode_hollow::{Delay, Dice, Failures, PodTimes, Probability, RealPod, World};
 use everynode_runtime::Env;
 use everynode_runtime::clock::later;
-use everynode_runtime::follow::{Decode, Follower, Heard, Observed, Source, revision_of};
+use everynode_runtime::follow::{Follower, Heard, Source};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::read::{ObjectChange, Reader};
 use crate::wire::{Client, Wire};
 
 const RENEW_EVERY: Duration = Duration::from_secs(10);
@@ -58,42 +58,6 @@ pub(crate) struct Machine {
     renew_at: Timestamp,
     status_at: Timestamp,
     follower: Follower<Reader>,
-}
-
-/// What a machine hears of its pods.
-enum PodChange {
-    Set(Value),
-    /// Its uid.
-    Gone(String),
-}
-
-/// Reads pods.
-struct Reader;
-
-impl Decode for Reader {
-    type Object = Value;
-    type Change = PodChange;
-
-    fn object(&self, json: Bytes) -> Option<Value> {
-        serde_json::from_slice(&json).ok()
-    }
-
-    fn change(&self, event: WatchEvent) -> Observed<PodChange> {
-        let (json, is_gone) = match event {
-            WatchEvent::Bookmark { resource_version } => {
-                return Observed { revision: resource_version, change: None };
-            }
-            WatchEvent::Added(json) | WatchEvent::Modified(json) => (json, false),
-            WatchEvent::Deleted(json) => (json, true),
-        };
-        let revision = revision_of(&json).unwrap_or(0);
-        let Some(pod) = self.object(json) else { return Observed { revision, change: None } };
-        let change = match is_gone {
-            true => PodChange::Gone(pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned()),
-            false => PodChange::Set(pod),
-        };
-        Observed { revision, change: Some(change) }
-    }
 }
 
 /// A pod on this machine.
@@ -252,7 +216,7 @@ impl Machine {
         }
     }
 
-    fn on_heard(&mut self, heard: Heard<Value, PodChange>) {
+    fn on_heard(&mut self, heard: Heard<Value, ObjectChange>) {
         match heard {
             Heard::Listed(listed) => {
                 let there: Vec<String> = listed.objects.into_iter().filter_map(|pod| self.hear(pod)).collect();
@@ -262,8 +226,8 @@ impl Machine {
             Heard::Changed(changes) => {
                 for change in changes {
                     match change {
-                        PodChange::Set(pod) => drop(self.hear(pod)),
-                        PodChange::Gone(uid) => self.pod_gone(&uid),
+                        ObjectChange::Set(pod) => drop(self.hear(pod)),
+                        ObjectChange::Gone(uid) => self.pod_gone(&uid),
                     }
                 }
             }

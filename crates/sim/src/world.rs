@@ -69,14 +69,14 @@ pub fn run(scenario: &Scenario, pki: &Path) -> Report {
     report
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap_or_else(|error| panic!("no runtime: {error}"))
 }
 
 /// Keys are drawn from the same dice as everything else: they are made beforehand, so that all runs
 /// begin alike.
-fn make_keys(pki: &Path) {
+pub(crate) fn make_keys(pki: &Path) {
     if pki.join("pki").exists() {
         return;
     }
@@ -371,7 +371,7 @@ impl Cluster {
     }
 }
 
-async fn open(
+pub(crate) async fn open(
     store: &Arc<MemoryStore>,
     ledger: &Arc<Ledger>,
     clock: &ServerClock,

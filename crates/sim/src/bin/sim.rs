@@ -48,8 +48,9 @@ fn with(file: &str, what: impl FnOnce(&Scenario) -> bool) -> bool {
 
 /// One scenario with its story.
 fn one(scenario: &Scenario, pki: &Path) -> bool {
-    let report = run(scenario, pki);
+    // First, so that it can be read when the run does not end.
     println!("{scenario}");
+    let report = run(scenario, pki);
     report.story.iter().for_each(|line| println!("{line}"));
     println!("trace {:016x}, {} writes, converged after {:?}", report.trace, report.writes, report.converged_after);
     if let Some(failure) = &report.failure {

@@ -1,0 +1,59 @@
+//! The events of sets, with the names in them left out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::SPACE;
+use super::seen::text;
+
+/// A line for each event of a set; those that were combined count with the ones that they repeat.
+pub(super) fn lines(events: &[Value], sets: &[&str]) -> Vec<String> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for event in events.iter().filter(|event| event["involvedObject"]["kind"] == "DaemonSet") {
+        let message = nameless(text(&event["message"]), sets);
+        let line = format!("event {} {} {message}", text(&event["type"]), text(&event["reason"]));
+        *counts.entry(line).or_default() += event["count"].as_u64().unwrap_or(1);
+    }
+    counts.into_iter().map(|(line, count)| format!("{line} x{count}")).collect()
+}
+
+fn nameless(message: &str, sets: &[&str]) -> String {
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let (mut out, mut rest) = (String::new(), message);
+    while let Some(start) = rest.find(is_of_word) {
+        let end = rest[start..].find(|c| !is_of_word(c)).map_or(rest.len(), |length| start + length);
+        out.push_str(&rest[..start]);
+        out.push_str(&placeholder(&rest[start..end], sets));
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+fn placeholder(word: &str, sets: &[&str]) -> String {
+    let drawn = |rest: &str| rest.len() >= 5 && rest.chars().all(|c| c.is_ascii_alphanumeric());
+    let is_pod = |set: &str| word.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).is_some_and(drawn);
+    match word {
+        SPACE => "NS".to_owned(),
+        _ if word.starts_with("aaaaaaaaaa") => "LONG".to_owned(),
+        _ if word.starts_with("bare-") => "BARE".to_owned(),
+        _ if sets.iter().copied().chain(["d", "e"]).any(is_pod) => "POD".to_owned(),
+        _ => match word.strip_prefix(super::NODE_PREFIX) {
+            Some(node) => format!("NS-{node}"),
+            None => word.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_left_out() {
+        assert_eq!(nameless("Created pod: d-x7k2p", &["d"]), "Created pod: POD");
+        let message = "Found failed daemon pod h/d-x7k2p on node h-n1, will try to kill it";
+        assert_eq!(nameless(message, &[]), "Found failed daemon pod NS/POD on node NS-n1, will try to kill it");
+    }
+}
