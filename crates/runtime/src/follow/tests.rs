@@ -178,7 +178,7 @@ async fn a_server_that_was_put_back_is_followed_from_where_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_listed_again_although_the_watch_goes_on() {
+async fn everything_is_listed_again_although_the_watch_continues() {
     let silent = (0..9).map(|_| Answer::OpenWatch(vec![]));
     let (script, mut follower) =
         follower([Answer::List(5, &["a"]), Answer::List(9, &["a", "b"])].into_iter().chain(silent).collect());
