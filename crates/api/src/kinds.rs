@@ -133,6 +133,7 @@ kinds! {
     ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "RoleBinding" "rolebindings" true [] [] [] "rolebindings";
     CLUSTER_ROLE = "rbac.authorization.k8s.io" "v1" "ClusterRole" "clusterroles" false [] [] [] "clusterroles";
     CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "ClusterRoleBinding" "clusterrolebindings" false [] [] [] "clusterrolebindings";
+    CUSTOM_RESOURCE_DEFINITION = "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" false ["crd" "crds"] ["api-extensions"] ["status"] "apiextensions.k8s.io/customresourcedefinitions";
 }
 
 /// The row of a built-in kind, by group and plural.

@@ -8,6 +8,7 @@
 mod auth;
 mod bootstrap;
 mod catalogue;
+mod custom;
 mod discovery;
 mod env;
 #[cfg(feature = "fuzzing")]

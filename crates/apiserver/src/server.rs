@@ -15,7 +15,8 @@ use crate::auth::User;
 use crate::auth::authorize::{self, Attributes};
 use crate::auth::rbac::Rbac;
 use crate::auth::token::Issuer;
-use crate::catalogue::{Catalogue, Rows};
+use crate::catalogue::Catalogue;
+use crate::custom::lifecycle;
 use crate::env::{Env, Environment, SystemEnvironment};
 use crate::http::Limits;
 use crate::http::metrics::Metrics;
@@ -98,8 +99,9 @@ impl ApiServer {
         let pki = Pki::open(&directory, &config.server_names, &service_ip, config.certificate_validity, &env)?;
         let tokens = Issuer::new(ISSUER, pki.account_key(), &pki.account_key_id())
             .map_err(|error| PkiError::Make(error.to_string()))?;
-        let rows = Rows::built_in();
-        let (hub, feeder) = Hub::open(&store, &rows)?;
+        let definitions = lifecycle::stored_definitions(&*store)?;
+        let known = lifecycle::Known::default().of(&definitions);
+        let (hub, feeder) = Hub::open(&store, &known.stored())?;
         tokio::spawn(feeder.run());
         let settings = Settings {
             service_network: config.service_network,
@@ -111,10 +113,11 @@ impl ApiServer {
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;
         let rooms = Rooms::load(&*store)?;
         let tokens = Arc::new(tokens);
-        let catalogue = Catalogue::new(rows);
+        let catalogue = Catalogue::new(known.rows());
         let registry =
             Arc::new(Registry { catalogue, store, hub, env, settings, tokens, rbac: Rbac::default(), rooms });
         bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
+        tokio::spawn(lifecycle::run(registry.clone(), known));
         let server = ApiServer {
             registry,
             pki,

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use everynode_api::kinds;
 
 use super::row::Row;
+use crate::custom::definition;
 use crate::registry::kinds::{daemon_set, namespace, node, pod, secret, service, small};
 
 macro_rules! rows {
@@ -38,6 +39,7 @@ rows! {
     ROLE_BINDING = small::binding(&kinds::ROLE_BINDING);
     CLUSTER_ROLE = small::role(&kinds::CLUSTER_ROLE);
     CLUSTER_ROLE_BINDING = small::binding(&kinds::CLUSTER_ROLE_BINDING);
+    CUSTOM_RESOURCE_DEFINITION = definition::row();
 }
 
 /// The row of a built-in kind, by group and plural.

@@ -9,6 +9,7 @@ use everynode_api::status::Status;
 use everynode_store::Durability;
 use serde_json::Value;
 
+use crate::custom::rows::Custom;
 use crate::hub::FieldRules;
 use crate::registry::admission::admit_ordinary;
 use crate::registry::strategy::{Ordinary, Strategy};
@@ -49,6 +50,10 @@ pub(crate) struct Row {
     pub(crate) fields: FieldRules,
     pub(crate) printer: Printer,
     pub(crate) form: Form,
+    /// What everyone who asks for the kind is warned of.
+    pub(crate) deprecated: Option<Text>,
+    /// Of a custom resource.
+    pub(crate) custom: Option<Custom>,
 }
 
 /// How the objects that are shown differ from those that are stored.
@@ -58,6 +63,8 @@ pub(crate) enum Form {
     Stored,
     /// `events.k8s.io/v1`, of what is stored as `v1`.
     EventsV1,
+    /// A custom resource of several versions, which differ in nothing but their name.
+    Version,
 }
 
 /// What the cluster adds to, or refuses in, well-formed requests about a kind.
@@ -89,6 +96,8 @@ pub(crate) struct Subresource {
 pub(crate) enum Action {
     /// Shows and changes the status.
     Status,
+    /// Shows and changes how many replicas are wanted.
+    Scale,
     /// Changes the finalizers in `spec`.
     Finalize,
     /// Known, and refused when it is written: no agent acts on it.
@@ -149,6 +158,8 @@ impl Row {
             fields: FieldRules::default(),
             printer: Printer::default(),
             form: Form::Stored,
+            deprecated: None,
+            custom: None,
         }
     }
 
@@ -168,6 +179,9 @@ impl Row {
 
     /// What a subresource does; `None`: it is the object itself, or not there.
     pub(crate) fn action(&self, subresource: &str) -> Option<Action> {
+        if subresource.is_empty() {
+            return None;
+        }
         self.subresource(subresource).map(|known| known.action)
     }
 }
@@ -189,7 +203,6 @@ impl Admission {
 pub(crate) enum RowRef {
     BuiltIn(&'static Row),
     /// Made at run time, of a custom resource definition.
-    #[expect(dead_code, reason = "custom resource definitions come next")]
     Defined(Arc<Row>),
 }
 
@@ -207,6 +220,13 @@ impl Deref for RowRef {
 impl fmt::Debug for RowRef {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(formatter)
+    }
+}
+
+impl RowRef {
+    /// Whether it is the very same row.
+    pub(crate) fn is_same(&self, other: &RowRef) -> bool {
+        std::ptr::eq::<Row>(&**self, &**other)
     }
 }
 

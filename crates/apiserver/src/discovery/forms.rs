@@ -15,25 +15,30 @@ pub(super) struct Aggregated {
 
 /// Every path of the old form and its document.
 pub(super) fn plain(versions: &[GroupVersion]) -> Vec<(String, Value)> {
-    let named = || versions.iter().filter(|version| !version.group.is_empty());
     let addresses = json!([{ "clientCIDR": "0.0.0.0/0", "serverAddress": "" }]);
     let core = json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses });
-    let groups: Vec<Value> = named().map(group).collect();
+    let groups: Vec<Value> = named(versions).map(group).collect();
     let list = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups });
     let mut documents = vec![("/api".to_owned(), core), ("/apis".to_owned(), list)];
-    for version in named() {
-        let mut document = group(version);
+    for versions in named(versions) {
+        let mut document = group(versions);
         document["kind"] = "APIGroup".into();
         document["apiVersion"] = "v1".into();
-        documents.push((format!("/apis/{}", version.group), document));
+        documents.push((format!("/apis/{}", versions[0].group), document));
     }
     documents.extend(versions.iter().map(|version| (version.path(), resource_list(version))));
     documents
 }
 
-fn group(version: &GroupVersion) -> Value {
-    let entry = json!({ "groupVersion": version.name(), "version": version.version });
-    json!({ "name": version.group, "versions": [entry], "preferredVersion": entry })
+/// The versions of each group but the core one; the preferred version is the first.
+fn named(versions: &[GroupVersion]) -> impl Iterator<Item = &[GroupVersion]> {
+    versions.chunk_by(|a, b| a.group == b.group).filter(|versions| !versions[0].group.is_empty())
+}
+
+fn group(versions: &[GroupVersion]) -> Value {
+    let entry = |version: &GroupVersion| json!({ "groupVersion": version.name(), "version": version.version });
+    let all: Vec<Value> = versions.iter().map(entry).collect();
+    json!({ "name": versions[0].group, "versions": all, "preferredVersion": all[0] })
 }
 
 fn resource_list(version: &GroupVersion) -> Value {
@@ -97,8 +102,10 @@ fn storage_hash(body: &Body) -> String {
 
 /// The aggregated documents in one version of their own API.
 pub(super) fn aggregated(versions: &[GroupVersion], version: &str) -> Aggregated {
-    let document = |wanted: fn(&GroupVersion) -> bool| {
-        let items: Vec<Value> = versions.iter().filter(|version| wanted(version)).map(discovered_group).collect();
+    let document = |of_core: bool| {
+        let groups = versions.chunk_by(|a, b| a.group == b.group);
+        let items: Vec<Value> =
+            groups.filter(|group| group[0].group.is_empty() == of_core).map(discovered_group).collect();
         json!({
             "kind": "APIGroupDiscoveryList",
             "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -106,17 +113,20 @@ pub(super) fn aggregated(versions: &[GroupVersion], version: &str) -> Aggregated
             "items": items,
         })
     };
-    Aggregated { core: document(|v| v.group.is_empty()), groups: document(|v| !v.group.is_empty()) }
+    Aggregated { core: document(true), groups: document(false) }
 }
 
-fn discovered_group(version: &GroupVersion) -> Value {
+fn discovered_group(versions: &[GroupVersion]) -> Value {
     let mut metadata = Map::new();
-    if !version.group.is_empty() {
-        metadata.insert("name".into(), json!(version.group));
+    if !versions[0].group.is_empty() {
+        metadata.insert("name".into(), json!(versions[0].group));
     }
-    let resources: Vec<Value> = version.resources.iter().map(discovered).collect();
-    let entry = json!({ "version": version.version, "resources": resources, "freshness": "Current" });
-    json!({ "metadata": metadata, "versions": [entry] })
+    let entry = |version: &GroupVersion| {
+        let resources: Vec<Value> = version.resources.iter().map(discovered).collect();
+        json!({ "version": version.version, "resources": resources, "freshness": "Current" })
+    };
+    let versions: Vec<Value> = versions.iter().map(entry).collect();
+    json!({ "metadata": metadata, "versions": versions })
 }
 
 fn discovered(resource: &Resource) -> Value {

@@ -1,5 +1,7 @@
 //! The resources of each group and version: the table of kinds, its subresources, and the create-only reviews.
 
+use std::cmp::Ordering;
+
 use everynode_api::kinds::{Kind, Text};
 
 use crate::catalogue::{self, Row, Rows};
@@ -48,7 +50,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    fn of(kind: &Kind) -> Body {
+    pub(crate) fn of(kind: &Kind) -> Body {
         Body { group: kind.group.clone(), version: kind.version.clone(), kind: kind.kind.clone() }
     }
 
@@ -89,11 +91,37 @@ pub(crate) fn group_versions(rows: &Rows) -> Vec<GroupVersion> {
             None => found.push(GroupVersion { group: kind.group, version: kind.version, resources: vec![resource] }),
         }
     }
-    found.sort_by(|a, b| a.group.cmp(&b.group));
+    found.sort_by(|a, b| a.group.cmp(&b.group).then_with(|| by_priority(&a.version, &b.version)));
     for known in &mut found {
         known.resources.sort_by(|a, b| a.plural.cmp(&b.plural));
     }
     found
+}
+
+/// Versions in the order in which clients prefer them: stable ones before betas before alphas, the
+/// newer one first, and names of another form last, by the alphabet.
+pub(crate) fn by_priority(a: &str, b: &str) -> Ordering {
+    match (stage_and_numbers(a), stage_and_numbers(b)) {
+        (Some(a), Some(b)) => b.cmp(&a),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+/// `v2beta3` is the third state of the second stage of version 2.
+fn stage_and_numbers(version: &str) -> Option<(u8, u64, u64)> {
+    let rest = version.strip_prefix('v')?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let major = rest[..end].parse().ok()?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    match &rest[end..] {
+        "" => Some((2, major, 0)),
+        tail => match tail.strip_prefix("beta") {
+            Some(minor) => Some((1, major, number(minor)?)),
+            None => Some((0, major, number(tail.strip_prefix("alpha")?)?)),
+        },
+    }
 }
 
 fn stored(row: &Row) -> Resource {
@@ -132,4 +160,17 @@ fn reviews() -> impl Iterator<Item = (Kind, Resource)> {
         };
         (kind.clone(), resource)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_version_is_the_first() {
+        let mut versions = ["foo10", "v1alpha1", "v11beta2", "v10", "v3beta1", "v2", "foo1", "v12alpha1", "v11beta10"];
+        versions.sort_by(|a, b| by_priority(a, b));
+        let expected = ["v10", "v2", "v11beta10", "v11beta2", "v3beta1", "v12alpha1", "v1alpha1", "foo1", "foo10"];
+        assert_eq!(versions, expected);
+    }
 }

@@ -218,10 +218,10 @@ async fn serve(
         }
         Route::Refused(attributes, status) => {
             server.authorize(&user, &attributes)?;
-            system::definitions(head).unwrap_or_else(|| match status.is_not_found() {
+            match status.is_not_found() {
                 true => system::nothing(&server.registry.catalogue.rows(), &head.path),
                 false => Err(*status),
-            })
+            }
         }
     }
 }

@@ -75,8 +75,8 @@ pub(crate) async fn watch(
 /// What is said to everyone who asks for a kind.
 fn warnings_of(info: &Row) -> Warnings {
     let warnings = Warnings::default();
-    if let Some(text) = info.rules.deprecated {
-        warnings.add(text.to_owned());
+    if let Some(text) = &info.deprecated {
+        warnings.add(text.to_string());
     }
     warnings
 }

@@ -1,13 +1,10 @@
 //! Paths that are about no object: health, version, metrics, discovery, OpenAPI.
 
-use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use everynode_store::Health;
-use http::Method;
 use serde_json::json;
 
 use super::answer::{self, Answer};
-use super::handle::Head;
 use super::query::Query;
 use crate::auth::{issuer_discovery, reviews};
 use crate::catalogue::Rows;
@@ -75,33 +72,6 @@ pub(crate) fn get(server: &ApiServer, path: &str, query: &Query, accept: &str, i
         _ if is_public(path) => Some(health(server, path, query)),
         _ => document(&server.registry.catalogue.rows(), path, accept).map(|found| conditional(found, if_none_match)),
     }
-}
-
-const DEFINITIONS: Kind =
-    Kind::built_in("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false);
-
-/// The custom resource definitions: none, and none can be made. Not in discovery; but kubectl asks for them before
-/// it says that a kind of a known group (`apps/v1 Deployment`) does not exist, and says something puzzling if it
-/// gets no list.
-pub(crate) fn definitions(head: &Head) -> Option<Result<Answer, Status>> {
-    let rest = head.path.strip_prefix("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")?;
-    let name = rest.strip_prefix('/').unwrap_or("");
-    if name.contains('/') || name.is_empty() != rest.trim_end_matches('/').is_empty() {
-        return None;
-    }
-    Some(match (&head.method, name) {
-        (&Method::GET, "") => {
-            let list = json!({"apiVersion": DEFINITIONS.api_version(), "kind": "CustomResourceDefinitionList",
-                              "metadata": {"resourceVersion": "1"}, "items": []});
-            Ok(answer::bytes(200, "application/json", list.to_string().into()))
-        }
-        (&Method::POST | &Method::DELETE, "") => {
-            let text = "custom resources are not supported by this server yet";
-            Err(Status::failure(405, "MethodNotAllowed", text))
-        }
-        (_, "") => Err(Status::method_not_allowed()),
-        (_, name) => Err(Status::not_found(&DEFINITIONS, name)),
-    })
 }
 
 fn version() -> Answer {

@@ -20,7 +20,7 @@ use super::answer::{Answer, partial};
 use super::negotiate::{Accepted, Encoding, Shape};
 use super::serve::{Shared, stopped};
 use super::slot::Slot;
-use crate::catalogue::RowRef;
+use crate::catalogue::{RowRef, row};
 use crate::hub::{self, Delivery, EventKind, Form, Watcher};
 use crate::object;
 use crate::operation::execute::Authorized;
@@ -149,8 +149,9 @@ impl Writer {
             Delivery::Bookmark(revision) => Some(self.bookmark(revision, false)),
             Delivery::Event(kind, event) => {
                 let (value, revision) = event.object(kind)?;
-                // The first frame of a table has columns and is nobody else's.
-                if matches!(self.form, Form::Table(_)) && !self.columns_sent {
+                // The first frame of a table has columns and is not shared, nor are the versions of a custom resource.
+                let is_first = matches!(self.form, Form::Table(_)) && !self.columns_sent;
+                if is_first || self.info.form == row::Form::Version {
                     return self.object(kind, value, revision);
                 }
                 Some(event.frame(self.form, kind, || self.frame(kind, value, revision).unwrap_or_default()))

@@ -19,14 +19,14 @@ mod topic;
 mod watcher;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use everynode_api::kinds::Text;
 use everynode_store::{Change, Revision, Store, StoreError, Watch, WatchItem, prefix_range};
 use tokio::sync::{Notify, watch};
 
-use crate::catalogue::Rows;
+use crate::catalogue::{RowRef, built_in};
 use crate::keys;
 
 pub(crate) use encode::{Form, frame, frame_of_type, json_frame};
@@ -40,6 +40,8 @@ pub(crate) use watcher::{Delivery, Start, WatchOptions, Watcher};
 pub(crate) struct Hub {
     /// Ordered, so that a simulation goes through them in the same order every time.
     topics: BTreeMap<Text, Arc<Topic>>,
+    /// Those of custom resources, which come and go.
+    defined: RwLock<BTreeMap<Text, Arc<Topic>>>,
     /// Every change up to this revision has been handed to all topics.
     revision: watch::Sender<u64>,
     /// The revision of the state that the topics started from; changes up to it are history.
@@ -52,12 +54,17 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Reads the registry and opens the store's watch; [`Feeder::run`] then has to be driven.
-    pub(crate) fn open(store: &Arc<dyn Store>, rows: &Rows) -> Result<(Arc<Hub>, Feeder), StoreError> {
+    ///
+    /// `defined` are the rows of the stored versions of custom resources.
+    pub(crate) fn open(store: &Arc<dyn Store>, defined: &[RowRef]) -> Result<(Arc<Hub>, Feeder), StoreError> {
+        let topic = |row: RowRef| (row.storage.clone(), Topic::new(row));
         // Of several forms of the same objects, the stored one knows their fields.
-        let stored = rows.iter().filter(|row| !row.is_converted());
-        let topics = stored.map(|row| (row.storage.clone(), Topic::new(row.clone()))).collect();
+        let stored = built_in::all().into_iter().filter(|row| !row.is_converted());
+        let topics = stored.map(|row| topic(RowRef::BuiltIn(row))).collect();
+        let defined = RwLock::new(defined.iter().cloned().map(topic).collect());
         let (loaded, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        let hub = Arc::new(Hub { topics, revision: watch::Sender::new(0), loaded, closed, advanced: Notify::new() });
+        let hub =
+            Arc::new(Hub { topics, defined, revision: watch::Sender::new(0), loaded, closed, advanced: Notify::new() });
         let watch = hub.reload(store)?;
         Ok((hub.clone(), Feeder { hub, store: store.clone(), watch }))
     }
@@ -67,17 +74,17 @@ impl Hub {
         // The watch first: it also brings what happened before, so that watchers can resume across a restart.
         let (watch, floor) = watch_history(store)?;
         let page = store.range(&prefix_range(keys::REGISTRY), None, 0)?;
-        let mut sorted: HashMap<&str, Vec<Item>> = HashMap::new();
+        let mut sorted: HashMap<String, Vec<Item>> = HashMap::new();
         for kv in page.items {
-            let topic = keys::split(&kv.key).and_then(|(storage, _)| self.topics.get(storage));
+            let topic = keys::split(&kv.key).and_then(|(storage, _)| self.topic(storage));
             if let Some(topic) = topic {
-                sorted.entry(&topic.row.storage).or_default().push(Item::new(&topic.row, kv));
+                sorted.entry(topic.row.storage.to_string()).or_default().push(Item::new(&topic.row, kv));
             }
         }
-        for (storage, topic) in &self.topics {
+        for topic in self.all() {
             // Renewals may have been lost without a sign: a watch of them begins with a list.
             let floor = if topic.row.is_durable { floor } else { page.revision };
-            topic.reset(sorted.remove(&**storage).unwrap_or_default(), floor.0);
+            topic.reset(sorted.remove(&*topic.row.storage).unwrap_or_default(), floor.0);
         }
         self.loaded.store(page.revision.0, Ordering::Release);
         self.revision.send_replace(floor.0);
@@ -87,8 +94,55 @@ impl Hub {
         Ok(watch)
     }
 
-    pub(crate) fn topic(&self, storage: &str) -> Option<&Arc<Topic>> {
-        self.topics.get(storage)
+    pub(crate) fn topic(&self, storage: &str) -> Option<Arc<Topic>> {
+        match self.topics.get(storage) {
+            Some(topic) => Some(topic.clone()),
+            None => self.defined().get(storage).cloned(),
+        }
+    }
+
+    fn defined(&self) -> RwLockReadGuard<'_, BTreeMap<Text, Arc<Topic>>> {
+        self.defined.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Arc<Topic>> {
+        self.topics.values().chain(self.defined().values()).cloned().collect()
+    }
+
+    /// Has a topic for each of these rows of custom resources. One whose row is another than before
+    /// begins anew, and its watches end.
+    pub(crate) fn define(&self, store: &Arc<dyn Store>, rows: &[RowRef]) -> Result<(), StoreError> {
+        for row in rows {
+            // Nothing is applied meanwhile: what comes later comes after the state that is read here.
+            let mut defined = self.defined.write().unwrap_or_else(PoisonError::into_inner);
+            if defined.get(&row.storage).is_some_and(|topic| topic.row.is_same(row)) {
+                continue;
+            }
+            let page = store.range(&prefix_range(&keys::collection(row, None)), None, 0)?;
+            let items = page.items.into_iter().map(|kv| Item::new(row, kv)).collect();
+            let topic = Topic::starting(row.clone(), items, page.revision.0);
+            if let Some(former) = defined.insert(row.storage.clone(), topic) {
+                former.close();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the topics of custom resources that are no longer defined.
+    pub(crate) fn forget_all_but(&self, rows: &[RowRef]) {
+        let mut defined = self.defined.write().unwrap_or_else(PoisonError::into_inner);
+        defined.retain(|storage, topic| {
+            let stays = rows.iter().any(|row| row.storage == *storage);
+            if !stays {
+                topic.close();
+            }
+            stays
+        });
+    }
+
+    /// Whether the store has been shut down.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// A receiver that follows the hub's revision.
@@ -119,11 +173,11 @@ impl Hub {
         let loaded = self.loaded.load(Ordering::Acquire);
         for change in changes {
             at = at.max(change.revision.0);
-            let topic = keys::split(&change.key).and_then(|(storage, _)| self.topics.get(storage));
-            match topic {
-                Some(topic) if change.revision.0 <= loaded => topic.remember(change),
-                Some(topic) => topic.apply(change),
-                None => {}
+            let Some((storage, _)) = keys::split(&change.key) else { continue };
+            if let Some(topic) = self.topics.get(storage) {
+                apply(topic, change, loaded);
+            } else if let Some(topic) = self.defined().get(storage) {
+                apply(topic, change, loaded);
             }
         }
         self.advance(at);
@@ -139,9 +193,17 @@ impl Hub {
     }
 
     fn close(&self) {
-        self.topics.values().for_each(|topic| topic.close());
+        self.all().iter().for_each(|topic| topic.close());
         self.closed.store(true, Ordering::Release);
         self.advanced.notify_waiters();
+    }
+}
+
+/// A change of what a topic started from is history.
+fn apply(topic: &Topic, change: &Change, loaded: u64) {
+    match change.revision.0 <= loaded {
+        true => topic.remember(change),
+        false => topic.apply(change),
     }
 }
 

@@ -3,6 +3,9 @@
 use everynode_api::kinds::Text;
 use everynode_api::meta::{Labels, null_default};
 use serde::Deserialize;
+use serde_json::Value;
+
+use crate::custom::path::JsonPath;
 
 /// Labels and selectable fields of one object.
 #[derive(Debug, Default)]
@@ -23,7 +26,11 @@ impl SelectableFields {
     pub(crate) fn read(rules: &FieldRules, json: &[u8]) -> SelectableFields {
         let mut partial: Partial = serde_json::from_slice(json).unwrap_or_default();
         let labels = std::mem::take(&mut partial.metadata.labels);
-        let all = (0..).zip((rules.values)(partial));
+        let values = match &rules.values {
+            Values::BuiltIn(values) => values(partial),
+            Values::Custom(paths) => found(paths, json),
+        };
+        let all = (0..).zip(values);
         SelectableFields { labels, values: all.filter(|(_, value)| !value.is_empty()).collect() }
     }
 }
@@ -34,8 +41,14 @@ pub(crate) struct FieldRules {
     pub(crate) names: Vec<Text>,
     /// Whether `metadata.namespace` can be selected by, which only nodes lack.
     pub(crate) has_namespace: bool,
-    /// The value of each name, in their order.
-    values: fn(Partial) -> Vec<Box<str>>,
+    values: Values,
+}
+
+/// The value of each name, in their order.
+enum Values {
+    BuiltIn(fn(Partial) -> Vec<Box<str>>),
+    /// Those of a definition.
+    Custom(Vec<JsonPath>),
 }
 
 impl Default for FieldRules {
@@ -46,7 +59,20 @@ impl Default for FieldRules {
 
 impl FieldRules {
     fn new(names: &'static [&'static str], values: fn(Partial) -> Vec<Box<str>>) -> FieldRules {
-        FieldRules { names: names.iter().map(|name| Text::Borrowed(name)).collect(), has_namespace: true, values }
+        FieldRules {
+            names: names.iter().map(|name| Text::Borrowed(name)).collect(),
+            has_namespace: true,
+            values: Values::BuiltIn(values),
+        }
+    }
+
+    /// The fields of a definition, each with the path to it.
+    pub(crate) fn custom(fields: Vec<(Text, JsonPath)>) -> FieldRules {
+        if fields.is_empty() {
+            return FieldRules::default();
+        }
+        let (names, paths) = fields.into_iter().unzip();
+        FieldRules { names, has_namespace: true, values: Values::Custom(paths) }
     }
 
     /// All names, those of metadata first.
@@ -106,6 +132,17 @@ impl FieldRules {
     pub(crate) fn services() -> FieldRules {
         FieldRules::new(&["spec.clusterIP", "spec.type"], |service| vec![service.spec.cluster_ip, service.spec.kind])
     }
+}
+
+/// The values at some paths as text; those of other types than texts, numbers and flags are empty.
+fn found(paths: &[JsonPath], json: &[u8]) -> Vec<Box<str>> {
+    let object: Value = serde_json::from_slice(json).unwrap_or_default();
+    let text = |path: &JsonPath| match path.first(&object) {
+        Some(Value::String(text)) => text.as_str().into(),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string().into(),
+        _ => "".into(),
+    };
+    paths.iter().map(text).collect()
 }
 
 fn boolean(value: bool) -> Box<str> {

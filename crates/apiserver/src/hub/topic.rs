@@ -37,6 +37,8 @@ struct State {
     ring_max: usize,
     /// Every event after this revision is in the ring.
     floor: u64,
+    /// Changes up to this revision are known without being applied.
+    started: u64,
     /// The newest event.
     revision: u64,
     /// By route and number; ordered, because the order of telling is visible.
@@ -62,6 +64,14 @@ impl Topic {
     pub(crate) fn new(row: RowRef) -> Arc<Topic> {
         let state = Mutex::new(State { ring_max: row.history_events_max, ..State::default() });
         Arc::new(Topic { row, state, indexed: AtomicBool::new(false) })
+    }
+
+    /// A topic that begins with these objects; changes up to the revision are in them.
+    pub(crate) fn starting(row: RowRef, items: Vec<Item>, revision: u64) -> Arc<Topic> {
+        let topic = Topic::new(row);
+        topic.reset(items, revision);
+        topic.lock().started = revision;
+        topic
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,6 +110,9 @@ impl Topic {
             current.as_ref().map(|item| item.selectable());
         }
         let mut state = self.lock();
+        if change.revision.0 <= state.started {
+            return;
+        }
         let held = state.put(&change.key, current.as_ref());
         let previous = change.previous.as_ref().map(|before| self.before(before, held));
         state.index(&change.key, previous.as_ref(), current.as_ref());

@@ -4,6 +4,7 @@
 //! gnostic's protobuf encoding, which kubectl 1.20 to 1.26 insist on. Everything is made on first request and kept:
 //! [`schema`] turns the types into definitions, [`paths`] the resources into operations, `written` those into JSON, [`proto`] encodes.
 
+mod custom;
 mod paths;
 mod proto;
 mod schema;
@@ -64,7 +65,7 @@ pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
             let wanted = rest.strip_prefix("v3/")?.to_owned();
             cached(rows, rest, || {
                 let version = group_versions(rows).into_iter().find(|version| version.path()[1..] == wanted)?;
-                Some(Answer::json("application/json", &v3(&version)))
+                Some(Answer::json("application/json", &v3(rows, &version)))
             })
         }
     }
@@ -85,13 +86,23 @@ fn cached(rows: &Rows, name: &str, make: impl FnOnce() -> Option<Answer>) -> Opt
 /// Where each group and version's document is. The hash changes with the data that the documents are made of.
 fn index(rows: &Rows) -> Value {
     let versions = group_versions(rows);
-    let hash = content_hash(format!("{}{}{versions:?}", env!("CARGO_PKG_VERSION"), schema::DOCS).as_bytes());
+    let base = content_hash(format!("{}{}{versions:?}", env!("CARGO_PKG_VERSION"), schema::DOCS).as_bytes());
     let mut paths = Map::new();
-    let served = versions.iter().map(|version| version.path()[1..].to_owned());
-    for path in served.chain(["version".to_owned()]) {
+    for version in &versions {
+        let of_version =
+            rows.iter().filter(|row| row.kind.group == version.group && row.kind.version == version.version);
+        let schemas: Vec<String> =
+            of_version.filter_map(|row| row.custom.as_ref()).map(|custom| custom.document.to_string()).collect();
+        let hash = match schemas.is_empty() {
+            true => base.clone(),
+            false => content_hash(format!("{base}{schemas:?}").as_bytes()),
+        };
+        let path = &version.path()[1..];
         let url = format!("/openapi/v3/{path}?hash={hash}");
-        paths.insert(path, json!({ "serverRelativeURL": url }));
+        paths.insert(path.to_owned(), json!({ "serverRelativeURL": url }));
     }
+    let url = format!("/openapi/v3/version?hash={base}");
+    paths.insert("version".to_owned(), json!({ "serverRelativeURL": url }));
     json!({ "paths": paths })
 }
 
@@ -123,10 +134,10 @@ fn info() -> Value {
     json!({ "title": "Kubernetes", "version": KUBERNETES })
 }
 
-fn v3(version: &GroupVersion) -> Value {
+fn v3(rows: &Rows, version: &GroupVersion) -> Value {
     let operations = paths::operations(version);
     let roots = operations.iter().flat_map(|operation| operation.definitions());
-    let schemas = schema::closure(roots.collect(), Dialect::V3);
+    let schemas = schema::closure(roots.collect(), Dialect::V3, &custom::definitions(rows, Dialect::V3));
     json!({
         "openapi": "3.0.0",
         "info": info(),
@@ -138,7 +149,7 @@ fn v3(version: &GroupVersion) -> Value {
 fn v2(rows: &Rows) -> Value {
     let operations: Vec<_> = group_versions(rows).iter().flat_map(paths::operations).collect();
     let roots = operations.iter().flat_map(|operation| operation.definitions());
-    let definitions = schema::closure(roots.collect(), Dialect::V2);
+    let definitions = schema::closure(roots.collect(), Dialect::V2, &custom::definitions(rows, Dialect::V2));
     json!({
         "swagger": "2.0",
         "info": info(),

@@ -1,5 +1,6 @@
 //! Operations: what can be done at which path, with which parameters (DS-I05).
 
+use super::custom;
 use super::schema::PATCH;
 use crate::discovery::resources::{Body, GroupVersion, Resource, Subresource};
 use crate::schema::types::types;
@@ -137,7 +138,10 @@ impl Place<'_> {
 
     fn list_definition(&self) -> Option<String> {
         let kind = format!("{}List", self.resource.body.kind);
-        types().of_kind(&self.resource.body.api_version(), &kind).map(|definition| definition.name.clone())
+        match types().of_kind(&self.resource.body.api_version(), &kind) {
+            Some(definition) => Some(definition.name.clone()),
+            None => self.definition().map(|name| format!("{name}List")),
+        }
     }
 
     /// An ordinary verb; `watch` is a parameter of `list`.
@@ -225,5 +229,9 @@ fn capitalised(text: &str) -> String {
 }
 
 fn definition(body: &Body) -> Option<String> {
-    types().of_kind(&body.api_version(), &body.kind).map(|definition| definition.name.clone())
+    match types().of_kind(&body.api_version(), &body.kind) {
+        Some(definition) => Some(definition.name.clone()),
+        // Groups of custom resources are domains; bodies of built-in ones that have no type have no domain.
+        None => body.group.contains('.').then(|| custom::name(body)),
+    }
 }

@@ -1,6 +1,6 @@
 //! Definitions: the types of [`crate::schema::types`] with their descriptions and Kubernetes' extensions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,11 @@ pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const PATCH_DOC: &str = "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.";
 
 /// The named definitions and all that they refer to.
-pub(super) fn closure(roots: BTreeSet<String>, dialect: Dialect) -> Map<String, Value> {
+pub(super) fn closure(
+    roots: BTreeSet<String>,
+    dialect: Dialect,
+    custom: &BTreeMap<String, (Value, Vec<String>)>,
+) -> Map<String, Value> {
     let docs: Map<String, Value> =
         serde_json::from_str(DOCS).expect("the generated file is well-formed: a test loads it");
     let writer = Writer { docs, dialect };
@@ -26,7 +30,10 @@ pub(super) fn closure(roots: BTreeSet<String>, dialect: Dialect) -> Map<String, 
         if written.contains_key(&name) {
             continue;
         }
-        let (schema, references) = writer.definition(&name);
+        let (schema, references) = match custom.get(&name) {
+            Some(known) => known.clone(),
+            None => writer.definition(&name),
+        };
         written.insert(name, schema);
         pending.extend(references);
     }
@@ -110,6 +117,8 @@ impl Writer {
             Type::MicroTime => named(format!("{META}.MicroTime")),
             Type::Quantity => named("io.k8s.apimachinery.pkg.api.resource.Quantity".into()),
             Type::IntOrString => named("io.k8s.apimachinery.pkg.util.intstr.IntOrString".into()),
+            // A schema, a list of them, or a flag: JSON Schema's own words have no name here.
+            Type::ObjectOr(_) => json!({}),
             Type::Any if field == "fieldsV1" => named(format!("{META}.FieldsV1")),
             Type::Any => named("io.k8s.apimachinery.pkg.runtime.RawExtension".into()),
             Type::Object(index) => named(types().get(*index).name.clone()),

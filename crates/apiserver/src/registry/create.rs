@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::claims::{self, Claim};
 use super::strategy::Strategy;
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, managed_fields, store_failure};
+use crate::catalogue::row::Form;
 use crate::{object, schema, stored};
 
 /// Attempts to find a free generated name (DS-C60).
@@ -127,7 +128,7 @@ impl Registry {
         let errors = schema::validate_create(&target.info, value);
         if !errors.is_empty() {
             // As in Kubernetes, events go by their older name there.
-            let kind = if target.info.is_converted() { &EVENT } else { &target.info.kind };
+            let kind = if target.info.form == Form::EventsV1 { &EVENT } else { &target.info.kind };
             return Err(Status::invalid(kind, name, &errors));
         }
         if caller.warnings.is_some() {

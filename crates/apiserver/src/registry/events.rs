@@ -5,6 +5,7 @@ use everynode_store::{Durability, Transaction, Write, prefix_range};
 use serde_json::{Map, Value};
 
 use super::{Caller, Registry, Target, store_failure};
+use crate::catalogue::row::Form;
 use crate::catalogue::{Row, built_in};
 use crate::keys;
 
@@ -21,20 +22,35 @@ const RENAMED: [(&str, &str); 7] = [
 
 /// From the form of the kind asked for to the stored form.
 pub(crate) fn to_stored(info: &Row, value: Value) -> Value {
-    match info.is_converted() {
-        true => rename(value, "v1", |name| RENAMED.iter().find(|(_, new)| *new == name).map(|(core, _)| *core)),
-        false => value,
+    match info.form {
+        Form::Stored => value,
+        Form::EventsV1 => {
+            rename(value, "v1", |name| RENAMED.iter().find(|(_, new)| *new == name).map(|(core, _)| *core))
+        }
+        Form::Version => match &info.custom {
+            Some(custom) => of_version(value, &custom.stored_api_version),
+            None => value,
+        },
     }
 }
 
 /// From the stored form to the form of the kind asked for.
 pub(crate) fn to_external(info: &Row, value: Value) -> Value {
-    match info.is_converted() {
-        true => rename(value, "events.k8s.io/v1", |name| {
+    match info.form {
+        Form::Stored => value,
+        Form::EventsV1 => rename(value, "events.k8s.io/v1", |name| {
             RENAMED.iter().find(|(core, _)| *core == name).map(|(_, new)| *new)
         }),
-        false => value,
+        Form::Version => of_version(value, &info.kind.api_version()),
     }
+}
+
+/// Conversion of custom resources without a converter.
+fn of_version(mut value: Value, api_version: &str) -> Value {
+    if let Value::Object(members) = &mut value {
+        members.insert("apiVersion".into(), api_version.into());
+    }
+    value
 }
 
 fn rename(value: Value, api_version: &str, other: impl Fn(&str) -> Option<&'static str>) -> Value {
@@ -50,7 +66,7 @@ fn rename(value: Value, api_version: &str, other: impl Fn(&str) -> Option<&'stat
 /// # Errors
 /// 400: the selector names a member of the other form.
 pub(crate) fn stored_field_selector(info: &Row, text: &str) -> Result<String, Status> {
-    if !info.is_converted() {
+    if info.form != Form::EventsV1 {
         return Ok(text.to_owned());
     }
     let mut terms = text.split(',').map(|term| term.split(['=', '!']).next().unwrap_or("").trim());

@@ -23,7 +23,7 @@ pub(crate) mod rooms;
 pub(crate) mod strategy;
 mod subresource;
 mod token_request;
-mod update;
+pub(crate) mod update;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -12,8 +12,13 @@ use serde_json::Value;
 use super::kinds::pod::is_terminal;
 use super::update::{Attempt, Read, check_name};
 use super::{Applied, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
+use crate::catalogue::Action;
 use crate::schema::FieldValidation;
 use crate::{object, patching, schema, stored};
+
+/// Custom resources have no Go types, whose tags say how a strategic merge is to be done.
+const PATCHES_OF_CUSTOM: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 /// A patch as it came.
 pub(crate) enum PatchBody {
@@ -28,14 +33,14 @@ pub(crate) enum Change {
 }
 
 impl PatchBody {
-    fn form(&self) -> PatchType {
+    pub(crate) fn form(&self) -> PatchType {
         match self {
             PatchBody::Bytes(form, _) | PatchBody::Value(form, _) => *form,
         }
     }
 
     /// What it says, and which members it has twice.
-    fn read(&self) -> Result<(Value, Vec<String>), Status> {
+    pub(crate) fn read(&self) -> Result<(Value, Vec<String>), Status> {
         match self {
             PatchBody::Value(_, value) => Ok((value.clone(), Vec::new())),
             PatchBody::Bytes(_, bytes) => match decode(bytes, BODY_BYTES_MAX) {
@@ -50,6 +55,12 @@ impl PatchBody {
 impl Registry {
     /// Applies a patch to an object or a subresource of it.
     pub(crate) async fn patch(&self, caller: &Caller<'_>, target: &Target, body: PatchBody) -> Result<Reply, Status> {
+        if target.info.action(target.subresource) == Some(Action::Scale) {
+            return Box::pin(self.patch_scale(caller, target, body)).await;
+        }
+        if body.form() == PatchType::Strategic && target.info.custom.is_some() {
+            return Err(Status::unsupported_media_type(PATCHES_OF_CUSTOM));
+        }
         let (patch, duplicates) = body.read()?;
         if caller.validation == FieldValidation::Strict && !duplicates.is_empty() {
             return Err(self.unreadable(target, body.form(), &patch, strict_error(&duplicates)));

@@ -10,7 +10,7 @@ use everynode_store::{Key, Range, Revision, prefix_range};
 use serde::{Deserialize, Serialize};
 
 use super::{Registry, Reply, Target, events, store_failure};
-use crate::catalogue::Row;
+use crate::catalogue::{Action, Row};
 use crate::hub::{Filter, Item, Start, Topic, WatchOptions, Watcher};
 use crate::stored;
 use everynode_common::base64;
@@ -73,10 +73,13 @@ pub(crate) struct WatchParameters {
 impl Registry {
     /// One object, from the newest state.
     pub(crate) fn get(&self, target: &Target) -> Result<Reply, Status> {
-        Reply::stored(200, &target.info, &self.current(target)?)
+        match target.info.action(target.subresource) {
+            Some(Action::Scale) => self.get_scale(target),
+            _ => Reply::stored(200, &target.info, &self.current(target)?),
+        }
     }
 
-    pub(crate) fn topic(&self, info: &Row) -> Result<&Arc<Topic>, Status> {
+    pub(crate) fn topic(&self, info: &Row) -> Result<Arc<Topic>, Status> {
         self.hub.topic(&info.storage).ok_or_else(Status::no_such_path)
     }
 
@@ -88,7 +91,7 @@ impl Registry {
             if let At::NotOlderThan(revision) = options.at {
                 self.check_reached(revision).await?;
             }
-            let whole = self.list_indexed(topic, &options.filter).await?;
+            let whole = self.list_indexed(&topic, &options.filter).await?;
             // One that has no room on a page is read from the store, which pages can be continued from.
             if options.limit == 0 || whole.items.len() <= options.limit {
                 return Ok(whole);
@@ -102,7 +105,7 @@ impl Registry {
         if let At::NotOlderThan(revision) = options.at {
             self.check_reached(revision).await?;
         }
-        self.collect(topic, options, (range, &options.filter.prefix(info)), place)
+        self.collect(&topic, options, (range, &options.filter.prefix(info)), place)
     }
 
     /// How many objects a list may read at most.
@@ -224,7 +227,7 @@ impl Registry {
                 .bookmark_every
                 .unwrap_or_else(|| Duration::from_millis(45_000 + self.env.below(15_000))),
         };
-        Watcher::open(topic, self.hub.follow(), parameters.filter, start, options)
+        Watcher::open(&topic, self.hub.follow(), parameters.filter, start, options)
     }
 }
 
@@ -357,7 +360,7 @@ pub(crate) fn list_head(info: &Row, page: &ListPage) -> Vec<u8> {
         "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
         info.list_kind,
         info.kind.api_version(),
-        list_meta(page)
+        list_meta_of(info, page)
     );
     text.into_bytes()
 }
@@ -368,6 +371,10 @@ pub(crate) fn push_item(out: &mut Vec<u8>, info: &Row, item: &Item, index: usize
         out.push(b',');
     }
     match info.is_converted() {
+        // Custom objects have no other place for their type: they keep it.
+        _ if info.custom.is_some() => {
+            out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?);
+        }
         true => {
             let mut value = events::to_external(info, stored::decode(&item.kv.value, item.kv.modified)?);
             for name in ["kind", "apiVersion"] {
@@ -378,6 +385,15 @@ pub(crate) fn push_item(out: &mut Vec<u8>, info: &Row, item: &Item, index: usize
         false => canonical::splice_item_into(out, &item.kv.value, item.kv.modified.0),
     }
     Ok(())
+}
+
+/// `ListMeta` of a page; that of custom resources always has `continue`, as in the original.
+fn list_meta_of(info: &Row, page: &ListPage) -> serde_json::Value {
+    let mut meta = list_meta(page);
+    if info.custom.is_some() && page.continue_token.is_none() {
+        meta["continue"] = "".into();
+    }
+    meta
 }
 
 /// `ListMeta` of a page.

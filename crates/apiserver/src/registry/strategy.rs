@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::claims::Claim;
 use super::{Registry, Settings};
 use crate::object;
+use crate::schema::semantic_eq;
 
 /// What deleting an object of a kind means, beyond finalizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,11 @@ pub(crate) trait Strategy: Sync {
     /// owns what: that is owned by whoever writes the object. What is finally there, the other methods
     /// decide.
     fn repeat(&self, _value: &mut Value) {}
+
+    /// Whether a change counts as a new generation, where they are counted.
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        !semantic_eq(&new["spec"], &old["spec"])
+    }
 
     /// Shapes a new object after admission: initial status, allocations.
     fn prepare_create(&self, _registry: &Registry, _value: &mut Value) -> Result<(), Status> {

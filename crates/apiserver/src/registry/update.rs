@@ -13,6 +13,7 @@ use super::create::{durability, place};
 use super::strategy::Strategy;
 use super::{Body, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, decode, events, managed_fields};
 use crate::auth::authorize::{self, Attributes};
+use crate::catalogue::Action;
 use crate::{object, schema, stored};
 
 /// Which part of an object an update is about.
@@ -62,6 +63,9 @@ pub(crate) enum Attempt {
 impl Registry {
     /// Replaces an object or a subresource of it (DS-A16, DS-I11).
     pub(crate) async fn update(&self, caller: &Caller<'_>, target: &Target, body: Body) -> Result<Reply, Status> {
+        if target.info.action(target.subresource) == Some(Action::Scale) {
+            return Box::pin(self.update_scale(caller, target, body)).await;
+        }
         let mut value = decode(&*target.info, body, caller)?;
         check_name(target, &value)?;
         if target.info.is_converted() {
@@ -346,7 +350,7 @@ fn keep_status(target: &Target, new: &mut Value, old: &Value) {
 
 /// DS-A14, DS-A15.
 fn count_generation(strategy: &dyn Strategy, new: &mut Value, old: &Value) {
-    if strategy.counts_generations() && !schema::semantic_eq(&new["spec"], &old["spec"]) {
+    if strategy.counts_generations() && strategy.is_new_generation(new, old) {
         object::set_meta(new, "generation", object::generation(old) + 1);
     }
 }

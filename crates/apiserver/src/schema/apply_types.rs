@@ -98,7 +98,7 @@ impl Built {
 
     fn of(&mut self, kind: &Type) -> TypeId {
         match kind {
-            Type::Object(index) => self.ids[*index],
+            Type::Object(index) | Type::ObjectOr(index) => self.ids[*index],
             Type::List(item) => {
                 let item = self.of(item);
                 self.schema.list(item, Relation::Atomic)

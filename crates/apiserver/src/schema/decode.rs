@@ -35,6 +35,11 @@ impl<'t> Pass<'t> {
         Pass { types, trail: String::new(), fields: Vec::new(), findings: Vec::new(), error: None }
     }
 
+    /// A pass over what stands at a path.
+    pub(crate) fn within(types: &'t Types, path: &str) -> Self {
+        Pass { trail: path.to_owned(), ..Pass::new(types) }
+    }
+
     /// Rewrites the members of a struct.
     pub(crate) fn object(&mut self, definition: &'t Definition, members: &mut Map<String, Value>) {
         // Nearly always nothing goes: a walk and no rebuilding.
@@ -104,12 +109,14 @@ impl<'t> Pass<'t> {
             *value = kind.zero();
         }
         match (kind, &mut *value) {
-            (Type::Object(index), Value::Object(members)) => self.object(self.types.get(*index), members),
+            (Type::Object(index) | Type::ObjectOr(index), Value::Object(members)) => {
+                self.object(self.types.get(*index), members)
+            }
             (Type::List(item), Value::Array(items)) => self.items(owner, item, items),
             (Type::Map(item), Value::Object(members)) => {
                 members.values_mut().for_each(|value| self.value(owner, None, item, value));
             }
-            (Type::String, Value::String(_)) | (Type::Bool, Value::Bool(_)) | (Type::Any, _) => {}
+            (Type::String, Value::String(_)) | (Type::Bool, Value::Bool(_)) | (Type::Any | Type::ObjectOr(_), _) => {}
             (Type::List(_) | Type::Map(_) | Type::Time | Type::MicroTime, Value::Null) => {}
             (Type::Double, Value::Number(_)) => {}
             _ => self.scalar(owner, field, kind, value),

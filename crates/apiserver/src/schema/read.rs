@@ -11,14 +11,18 @@ use super::decode::Pass;
 use super::types::types;
 use super::{FieldValidation, Media, Rules};
 use crate::catalogue::Row;
+use crate::custom::read::{Pruning, default as default_custom};
+use crate::custom::schema::Schema;
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const DELETE_OPTIONS: Kind = Kind::built_in("", "v1", "DeleteOptions", "", false);
 /// How Kubernetes names the place where its kinds are registered.
 const SCHEME: &str = "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"";
 /// Versions in which Kubernetes still knows kinds of ours, without serving them.
-const FORMER_VERSIONS: [(&str, &str); 20] = [
+const FORMER_VERSIONS: [(&str, &str); 21] = [
     ("ControllerRevision", "apps/v1beta1"),
     ("ControllerRevision", "apps/v1beta2"),
+    ("CustomResourceDefinition", "apiextensions.k8s.io/v1beta1"),
     ("DaemonSet", "apps/v1beta2"),
     ("DaemonSet", "extensions/v1beta1"),
     ("Event", "events.k8s.io/v1beta1"),
@@ -48,18 +52,21 @@ pub(super) const GO_TYPE_META: &str =
 pub(crate) struct Shape<'a> {
     kind: &'a Kind,
     convert: fn(&mut Value) -> Result<(), String>,
+    /// Of a custom resource.
+    custom: Option<&'a Schema>,
 }
 
 impl<'a> From<&'a Row> for Shape<'a> {
     fn from(row: &'a Row) -> Shape<'a> {
-        Shape { kind: &row.kind, convert: row.rules.convert }
+        let custom = row.custom.as_ref().map(|custom| &custom.schema);
+        Shape { kind: &row.kind, convert: row.rules.convert, custom }
     }
 }
 
 /// Bodies of subresources and reviews.
 impl<'a> From<&'a Kind> for Shape<'a> {
     fn from(kind: &'a Kind) -> Shape<'a> {
-        Shape { kind, convert: Rules::NONE.convert }
+        Shape { kind, convert: Rules::NONE.convert, custom: None }
     }
 }
 
@@ -187,7 +194,10 @@ fn finish(
     mode: FieldValidation,
     body: Option<&[u8]>,
 ) -> Result<(Value, Vec<String>), Refused> {
-    let Shape { kind, convert } = shape;
+    let Shape { kind, convert, custom } = shape;
+    if let Some(schema) = custom {
+        return finish_custom((kind, schema), value, findings, mode);
+    }
     let found = identify(kind, &mut value)?;
     let types = types();
     let Some(definition) = types.of(kind) else {
@@ -211,6 +221,66 @@ fn finish(
     match mode == FieldValidation::Strict && !findings.is_empty() {
         true => Err(Refused::Claimed(found, strict_error(&findings))),
         false => Ok((value, findings)),
+    }
+}
+
+/// The same for a custom object: its metadata has a type, the rest its schema.
+fn finish_custom(
+    (kind, schema): (&Kind, &Schema),
+    mut value: Value,
+    mut findings: Vec<String>,
+    mode: FieldValidation,
+) -> Result<(Value, Vec<String>), Refused> {
+    let found = identify_custom(kind, &value)?;
+    let Value::Object(members) = &mut value else { return Err(unreadable("not an object")) };
+    let (mut unknown, error) = match members.get_mut("metadata") {
+        Some(Value::Object(metadata)) => object_meta("metadata", metadata),
+        _ => (Vec::new(), None),
+    };
+    if let Some(reason) = error {
+        return Err(Refused::Claimed(found, reason));
+    }
+    let mut pruning = Pruning::new(|path, metadata| object_meta(path, metadata).0);
+    pruning.object(schema, members);
+    unknown.append(&mut pruning.findings);
+    unknown.sort_unstable();
+    default_custom(schema, &mut value);
+    if mode == FieldValidation::Ignore {
+        return Ok((value, Vec::new()));
+    }
+    findings.append(&mut unknown);
+    match mode == FieldValidation::Strict && !findings.is_empty() {
+        true => Err(Refused::Claimed(found, strict_error(&findings))),
+        false => Ok((value, findings)),
+    }
+}
+
+/// Rewrites metadata that stands at a path: what it has too much, and what is wrong with it.
+fn object_meta(path: &str, metadata: &mut Map<String, Value>) -> (Vec<String>, Option<String>) {
+    let types = types();
+    let Some(definition) = types.find(OBJECT_META) else { return (Vec::new(), None) };
+    let mut pass = Pass::within(types, path);
+    pass.object(definition, metadata);
+    (pass.findings, pass.error)
+}
+
+/// A custom object says itself what it is.
+fn identify_custom(kind: &Kind, value: &Value) -> Result<Found, Refused> {
+    let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    let found = Found { api_version: text("apiVersion"), kind: text("kind") };
+    if !value.is_object() || found.kind.is_empty() {
+        return Err(Refused::Unrecognized(format!("Object 'Kind' is missing in '{value}'")));
+    }
+    let expected = kind.api_version();
+    match found.api_version == expected {
+        true => Ok(found),
+        false => {
+            let status = Status::bad_request(format!(
+                "the API version in the data ({}) does not match the expected API version ({expected})",
+                found.api_version
+            ));
+            Err(Refused::Status(status.into()))
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::tables::{IncludeObject, table};
 /// Mutations tried for each kind; the seed is fixed, so a failure repeats.
 const MUTATIONS: usize = 150;
 
-fn sample(kind: &Type) -> Value {
+/// `within`: the definitions around it; one that contains itself ends there.
+fn sample(kind: &Type, within: &[usize]) -> Value {
     match kind {
         Type::String => "a".into(),
         Type::Bool => true.into(),
@@ -23,21 +24,22 @@ fn sample(kind: &Type) -> Value {
         Type::MicroTime => "2026-01-02T03:04:05.000006Z".into(),
         Type::Quantity => "1500m".into(),
         Type::Any => json!({"a": [1, null]}),
-        Type::Object(index) => full(types().get(*index)),
-        Type::List(item) => json!([sample(item)]),
-        Type::Map(item) => json!({ "a": sample(item) }),
+        Type::Object(index) | Type::ObjectOr(index) if within.contains(index) => json!({}),
+        Type::Object(index) | Type::ObjectOr(index) => full(types().get(*index), &[within, &[*index]].concat()),
+        Type::List(item) => json!([sample(item, within)]),
+        Type::Map(item) => json!({ "a": sample(item, within) }),
     }
 }
 
 /// An object with every field set.
-fn full(definition: &Definition) -> Value {
+fn full(definition: &Definition, within: &[usize]) -> Value {
     let members: Map<String, Value> =
-        definition.fields.iter().map(|field| (field.name.clone(), sample(&field.kind))).collect();
+        definition.fields.iter().map(|field| (field.name.clone(), sample(&field.kind, within))).collect();
     members.into()
 }
 
 fn whole(info: &Row) -> Value {
-    let mut value = full(types().of(&info.kind).unwrap());
+    let mut value = full(types().of(&info.kind).unwrap(), &[]);
     value["apiVersion"] = info.kind.api_version().into();
     value["kind"] = info.kind.kind.as_ref().into();
     value["metadata"]["annotations"] = json!({});

@@ -26,8 +26,6 @@ pub(crate) struct Rules {
     /// What is said of a new object even if it is refused then.
     pub(crate) warn_prepared: fn(&Value) -> Vec<String>,
     pub(crate) warn_update: fn(new: &Value, old: &Value, &mut Vec<String>),
-    /// What everyone who asks for the kind is warned of.
-    pub(crate) deprecated: Option<&'static str>,
 }
 
 /// The mistakes of a change, then those of the new object.
@@ -52,7 +50,6 @@ impl Rules {
         warn_new: |_, _| {},
         warn_prepared: |_| Vec::new(),
         warn_update: |_, _, _| {},
-        deprecated: None,
     };
 
     pub(crate) const POD: Rules = Rules {
@@ -113,7 +110,6 @@ impl Rules {
         default: |object| each(object, "subsets", |subset| each(subset, "ports", defaults::protocol)),
         check_new: endpoints::endpoints,
         check_update: |new, _| endpoints::endpoints(new),
-        deprecated: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         ..Rules::NONE
     };
 

@@ -83,6 +83,8 @@ pub(crate) enum Type {
     Any,
     /// Index of a definition.
     Object(usize),
+    /// The same, or any JSON that is no object.
+    ObjectOr(usize),
     List(Box<Type>),
     Map(Box<Type>),
 }
@@ -229,8 +231,12 @@ impl Type {
         if let Some(item) = text.strip_prefix("{}") {
             return Ok(Type::Map(Box::new(Type::load(item, names)?)));
         }
+        let index = |name: &str| names.binary_search(&name).map_err(|_| LoadError(name.to_owned()));
+        if let Some(name) = text.strip_prefix("?@") {
+            return index(name).map(Type::ObjectOr);
+        }
         if let Some(name) = text.strip_prefix('@') {
-            return names.binary_search(&name).map(Type::Object).map_err(|_| LoadError(name.to_owned()));
+            return index(name).map(Type::Object);
         }
         Ok(match text {
             "string" => Type::String,
@@ -262,7 +268,7 @@ impl Type {
             Type::Quantity => "resource.Quantity".into(),
             Type::IntOrString => "intstr.IntOrString".into(),
             Type::Any => "runtime.RawExtension".into(),
-            Type::Object(index) => format!("v1.{}", types.get(*index).short_name()),
+            Type::Object(index) | Type::ObjectOr(index) => format!("v1.{}", types.get(*index).short_name()),
             Type::List(item) => format!("[]{}", item.go_type(types)),
             Type::Map(item) => format!("map[string]{}", item.go_type(types)),
         }
@@ -277,7 +283,7 @@ impl Type {
             Type::Double => 0.0.into(),
             Type::Quantity => "0".into(),
             Type::Object(_) => Value::Object(serde_json::Map::new()),
-            Type::Time | Type::MicroTime | Type::Any | Type::List(_) | Type::Map(_) => Value::Null,
+            Type::Time | Type::MicroTime | Type::Any | Type::ObjectOr(_) | Type::List(_) | Type::Map(_) => Value::Null,
         }
     }
 }

@@ -4,7 +4,9 @@ use everynode_api::kinds::Text;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::age::since;
 use super::{kinds, node, pod};
+use crate::custom::rows::CustomColumn;
 
 /// One column; `priority` 1 is shown by `-o wide` only.
 pub(crate) struct Column {
@@ -16,7 +18,11 @@ pub(crate) struct Column {
 }
 
 /// Fills the cells of an object's row at a time.
-type Cells = fn(&Value, Timestamp) -> Vec<Value>;
+pub(super) enum Cells {
+    BuiltIn(fn(&Value, Timestamp) -> Vec<Value>),
+    /// The name, and what each of these columns finds.
+    Custom(Vec<CustomColumn>),
+}
 
 /// How a kind is printed.
 pub(crate) struct Printer {
@@ -39,8 +45,43 @@ impl Default for Printer {
 }
 
 impl Printer {
-    fn new(text: &'static str, cells: Cells) -> Printer {
-        Printer { columns: text.split("; ").map(Column::parse).collect(), cells, condition: |_| None }
+    fn new(text: &'static str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Printer {
+        let columns = text.split("; ").map(Column::parse).collect();
+        Printer { columns, cells: Cells::BuiltIn(cells), condition: |_| None }
+    }
+
+    /// The columns of a definition; without any, the age.
+    pub(crate) fn custom(columns: Vec<CustomColumn>) -> Printer {
+        if columns.is_empty() {
+            return Printer::new("Name; Age", kinds::service_account);
+        }
+        let column = |column: &CustomColumn| {
+            let own = |text: &str| Text::Owned(text.to_owned());
+            let description = match column.description.as_str() {
+                "" => format!("Custom resource definition column (in JSONPath format): {}", column.name),
+                text => text.to_owned(),
+            };
+            Column {
+                name: own(&column.name),
+                kind: own(&column.kind),
+                format: own(&column.format),
+                description: description.into(),
+                priority: column.priority,
+            }
+        };
+        let shown = std::iter::once(Column::parse("Name")).chain(columns.iter().map(column)).collect();
+        Printer { columns: shown, cells: Cells::Custom(columns), condition: |_| None }
+    }
+
+    /// The cells of an object's row.
+    pub(super) fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        match &self.cells {
+            Cells::BuiltIn(cells) => cells(object, now),
+            Cells::Custom(columns) => {
+                let cells = columns.iter().map(|column| cell(column, object, now));
+                std::iter::once(kinds::name(object)).chain(cells).collect()
+            }
+        }
     }
 
     pub(crate) fn pods() -> Printer {
@@ -101,6 +142,19 @@ impl Printer {
 
     pub(crate) fn role_bindings() -> Printer {
         Printer::new(BINDING, kinds::role_binding)
+    }
+}
+
+/// What a column of a definition shows; nothing where there is nothing, or of another type.
+fn cell(column: &CustomColumn, object: &Value, now: Timestamp) -> Value {
+    let Some(found) = column.path.first(object) else { return Value::Null };
+    match (column.kind.as_str(), found) {
+        (_, Value::Null) => Value::Null,
+        ("integer", Value::Number(number)) => number.as_i64().or(number.as_f64().map(|float| float as i64)).into(),
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) | ("string", Value::String(_)) => found.clone(),
+        ("string", other) => other.to_string().into(),
+        ("date", Value::String(_)) => since(found, now).into(),
+        _ => Value::Null,
     }
 }
 

@@ -63,7 +63,7 @@ fn definition(column: &Column) -> Value {
 }
 
 fn row(printer: &Printer, item: Value, include: IncludeObject, now: Timestamp) -> Value {
-    let mut row = json!({ "cells": (printer.cells)(&item, now) });
+    let mut row = json!({ "cells": printer.cells(&item, now) });
     if let Some(condition) = (printer.condition)(&item) {
         row["conditions"] = json!([condition]);
     }

@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod attack;
+mod custom_resources;
 mod descriptors;
 mod fence;
 mod handshakes;

@@ -94,7 +94,7 @@ impl Rbac {
     }
 }
 
-fn topic<'a>(registry: &'a Registry, kind: &Row) -> Option<&'a Arc<crate::hub::Topic>> {
+fn topic(registry: &Registry, kind: &Row) -> Option<Arc<crate::hub::Topic>> {
     registry.hub.topic(&kind.storage)
 }
 

@@ -38,7 +38,13 @@ pub(crate) fn service_account() -> Row {
 }
 
 pub(crate) fn endpoints() -> Row {
-    Row { strategy: &MadeByUpdate, rules: Rules::ENDPOINTS, printer: Printer::endpoints(), ..Row::ordinary(&ENDPOINTS) }
+    Row {
+        strategy: &MadeByUpdate,
+        rules: Rules::ENDPOINTS,
+        printer: Printer::endpoints(),
+        deprecated: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()),
+        ..Row::ordinary(&ENDPOINTS)
+    }
 }
 
 pub(crate) fn event() -> Row {

@@ -25,6 +25,7 @@ use crate::catalogue::Row;
 pub(crate) fn validate_create(info: &Row, value: &Value) -> Vec<FieldError> {
     let mut errors = metadata::metadata(&info.kind, value);
     errors.extend((info.rules.check_new)(value));
+    errors.extend(info.custom.iter().flat_map(|custom| custom.check(&info.kind, value)));
     errors
 }
 
@@ -39,6 +40,7 @@ pub(crate) fn validate_update(info: &Row, new: &Value, old: &Value) -> Vec<Field
         errors.extend(given);
     }
     errors.extend((info.rules.check_update)(new, old));
+    errors.extend(new_mistakes(info, new, old));
     errors
 }
 
@@ -46,5 +48,17 @@ pub(crate) fn validate_update(info: &Row, new: &Value, old: &Value) -> Vec<Field
 pub(crate) fn validate_status_update(info: &Row, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = metadata::update(new, old);
     errors.extend((info.rules.check_status)(new, old));
+    errors.extend(new_mistakes(info, new, old));
+    errors
+}
+
+/// The mistakes of a changed custom object. What was there before is no obstacle to other changes.
+fn new_mistakes(info: &Row, new: &Value, old: &Value) -> Vec<FieldError> {
+    let Some(custom) = &info.custom else { return Vec::new() };
+    let mut errors = custom.check(&info.kind, new);
+    if !errors.is_empty() {
+        let before = custom.check(&info.kind, old);
+        errors.retain(|error| !before.contains(error));
+    }
     errors
 }

@@ -71,8 +71,8 @@ fn the_other_kinds() {
     assert!(warnings_of("", "pods", &json!({"metadata": {"name": "a"}})).is_empty());
     let owners = json!({"metadata": {"ownerReferences": [{"uid": "1"}, {"uid": "2"}, {"uid": "1"}]}});
     assert!(warnings_of("", "configmaps", &owners)[0].ends_with("duplicate UID(s) observed: 1"));
-    assert!(built_in::ENDPOINTS.rules.deprecated.is_some_and(|text| text.contains("EndpointSlice")));
-    assert_eq!(built_in::SERVICE.rules.deprecated, None);
+    assert!(built_in::ENDPOINTS.deprecated.as_deref().is_some_and(|text| text.contains("EndpointSlice")));
+    assert_eq!(built_in::SERVICE.deprecated, None);
     let old = json!({"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
     assert!(warnings_of("", "serviceaccounts", &old)[0].contains("deprecated in v1.32+"));
     let node = warnings_of("", "nodes", &json!({"spec": {"externalID": "x"}}));

@@ -42,8 +42,19 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
             "reason": "R", "note": "m", "action": "A", "reportingController": "x.y/z", "reportingInstance": "i",
             "regarding": {"kind": "Pod", "name": "x", "namespace": "team"}})
         }
+        "customresourcedefinitions.apiextensions.k8s.io" => definition(name),
         other => review(other),
     }
+}
+
+/// The definition of a kind that is named after it, and that is not served: the table has no block for it.
+fn definition(name: &str) -> Value {
+    let name = name.split('.').next().unwrap_or_default();
+    let kind = name.to_uppercase();
+    json!({"metadata": {"name": format!("{name}.attack.test")}, "spec": {"group": "attack.test", "scope": "Cluster",
+        "names": {"plural": name, "kind": kind},
+        "versions": [{"name": "v1", "served": false, "storage": true,
+                      "schema": {"openAPIV3Schema": {"type": "object"}}}]}})
 }
 
 fn review(resource: &str) -> Value {

@@ -184,6 +184,7 @@ pub(crate) fn named(role: &str, kind: &Kind) -> Vec<Place> {
         "nodes" if is_node => vec![place("own", "", node), place("far", "", "n2")],
         "nodes" => vec![place("far", "", "n2")],
         "namespaces" => vec![place("own", "", "team"), place("far", "", "other")],
+        "customresourcedefinitions" => vec![place("far", "", "theirs.attack.test")],
         _ if !kind.namespaced => vec![place("far", "", "theirs")],
         _ if role == "former" => vec![place("near", "team", "stray"), place("far", "other", "theirs")],
         _ => vec![place("own", "team", "mine"), place("near", "team", "stray"), place("far", "other", "theirs")],

@@ -75,6 +75,12 @@ LeaseSpec holderIdentity leaseDurationSeconds leaseTransitions strategy preferre
 PodDisruptionBudgetSpec unhealthyPodEvictionPolicy
 PriorityClass preemptionPolicy
 TokenRequestSpec expirationSeconds
+JSONSchemaProps $ref maximum minimum maxLength minLength maxItems minItems multipleOf maxProperties minProperties x-kubernetes-preserve-unknown-fields x-kubernetes-list-type x-kubernetes-map-type
+ValidationRule reason optionalOldSelf
+CustomResourceDefinitionVersion deprecationWarning
+CustomResourceSubresourceScale labelSelectorPath
+apiextensions.v1.WebhookClientConfig url
+apiextensions.v1.ServiceReference path port
 ";
 
 /// Fields that Go always writes although the schema calls them optional: structs held by value,
@@ -121,6 +127,9 @@ LocalSubjectAccessReview status
 SelfSubjectRulesReview status
 TokenReviewStatus user
 SelfSubjectReviewStatus userInfo
+CustomResourceDefinition spec status
+CustomResourceDefinitionStatus conditions acceptedNames storedVersions
+CustomResourceDefinitionCondition lastTransitionTime
 ";
 
 /// Required by the schema, but a pointer in Go: `null` when absent.
@@ -197,6 +206,8 @@ ServiceStatus conditions=type
 ServiceAccount secrets=name
 DaemonSetStatus conditions=type
 PodDisruptionBudgetStatus conditions=type
+CustomResourceDefinitionStatus conditions=type
+JSONSchemaProps x-kubernetes-validations=rule
 ";
 
 /// Lists that are replaced as a whole.
@@ -250,6 +261,12 @@ ClusterRole rules
 RoleBinding subjects
 ClusterRoleBinding subjects
 AggregationRule clusterRoleSelectors
+JSONSchemaProps required allOf oneOf anyOf enum x-kubernetes-list-map-keys
+CustomResourceDefinitionSpec versions
+CustomResourceDefinitionVersion additionalPrinterColumns selectableFields
+CustomResourceDefinitionNames shortNames categories
+CustomResourceDefinitionStatus storedVersions
+WebhookConversion conversionReviewVersions
 ";
 
 /// Types that server-side apply treats as one value.

@@ -6,7 +6,7 @@
 //! `TYPE FLAG… WORD:VALUE…`:
 //!
 //! - TYPE: `string` `bool` `i32` `i64` `double` `bytes` `time` `microtime` `quantity` `intstr`
-//!   `any`, `@DEFINITION`, `[]TYPE`, `{}TYPE`.
+//!   `any`, `@DEFINITION`, `?@DEFINITION` (that, or any JSON that is no object), `[]TYPE`, `{}TYPE`.
 //! - FLAG: `!` required; `=` always written; `*` a pointer, so zero is kept; neither: dropped when
 //!   zero.
 //! - WORD: `merge` (key; `retain` beside it), `keys` (of a list map), `set`, `atomic`, `go` (type
@@ -19,6 +19,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::{apps, authentication, authorization, coordination, core, events, policy, rbac, scheduling};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
@@ -26,6 +27,7 @@ use serde_json::{Map, Value, json};
 const TYPES: &str = "crates/apiserver/src/schema/v1_36.types.json";
 const DOCS: &str = "crates/apiserver/src/schema/v1_36.docs.json";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
 macro_rules! roots {
     ($generator:ident: $($group:literal $module:ident { $($list:ident)* ; $($single:ident)* })*) => {
@@ -47,6 +49,7 @@ struct Root {
 fn root(group: &'static str, module: &str, kind: &'static str, listed: bool) -> Root {
     let definition = match module {
         "meta" => format!("{META}.{kind}"),
+        "apiextensions" => format!("{EXTENSIONS}.{kind}"),
         module => format!("io.k8s.api.{module}.v1.{kind}"),
     };
     Root { group, definition, kind, listed }
@@ -65,6 +68,7 @@ fn main() -> Result<()> {
         "authentication.k8s.io" authentication { ; TokenRequest TokenReview SelfSubjectReview }
         "authorization.k8s.io" authorization { ; SubjectAccessReview SelfSubjectAccessReview
             LocalSubjectAccessReview SelfSubjectRulesReview }
+        "apiextensions.k8s.io" apiextensions { CustomResourceDefinition; }
         "" meta { ; DeleteOptions Status ListMeta }
     };
     let mut output = Output::default();
@@ -152,7 +156,8 @@ impl Output {
                 "events.k8s.io/v1",
                 "policy/v1",
                 "scheduling.k8s.io/v1",
-                "rbac.authorization.k8s.io/v1"
+                "rbac.authorization.k8s.io/v1",
+                "apiextensions.k8s.io/v1"
             ]),
             _ => json!([format!("{}/v1", root.group)]),
         };
@@ -208,7 +213,10 @@ fn reference_type(definition: &str) -> String {
         "Quantity" => "quantity".into(),
         "Time" => "time".into(),
         "MicroTime" => "microtime".into(),
-        "RawExtension" | "FieldsV1" | "JSON" => "any".into(),
+        "RawExtension" | "FieldsV1" | "JSON" | "CustomResourceSubresourceStatus" => "any".into(),
+        "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray" => {
+            format!("?@{EXTENSIONS}.JSONSchemaProps")
+        }
         _ => format!("@{definition}"),
     }
 }
@@ -222,7 +230,8 @@ fn emission(name: &str, field: &str, kind: &str, required: bool) -> &'static str
     if required || metadata || facts::look_up(facts::ALWAYS, name, field).is_some() {
         return " =";
     }
-    let pointer_kind = kind.starts_with('@') || matches!(kind, "time" | "microtime" | "quantity" | "intstr" | "any");
+    let pointer_kind =
+        kind.starts_with(['@', '?']) || matches!(kind, "time" | "microtime" | "quantity" | "intstr" | "any");
     match pointer_kind || facts::look_up(facts::POINTERS, name, field).is_some() {
         true => " *",
         false => "",
