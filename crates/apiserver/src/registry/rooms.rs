@@ -259,7 +259,7 @@ impl State {
         let (node, part) = (occupant.node.clone(), Part { is_kept, ..self.part(occupant) });
         let parts = &mut self.nodes.entry(node).or_default().parts;
         if parts.len() == parts.capacity() {
-            parts.reserve_exact(1 + parts.len() / 2);
+            parts.reserve_exact(2.max(parts.len() / 2));
         }
         parts.push(part);
     }
