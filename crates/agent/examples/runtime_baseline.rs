@@ -1,5 +1,5 @@
-//! How long the container runtime alone takes to start a pod: sandbox, create, start, up to the first line in the
-//! container's log. `scripts/bench.sh` compares everynode with it.
+//! How long the container runtime alone takes to start a pod: sandbox, create, start, up to the
+//! first line in the container's log. `scripts/bench.sh` compares everynode with it.
 //!
 //! `runtime_baseline SOCKET IMAGE LOG_DIR ROUNDS` prints milliseconds, one line per round.
 

@@ -1,7 +1,8 @@
-//! The API server alone, on a memory store: for trying clients by hand and for the wire tests' kubectl runs.
+//! The API server alone, on a memory store: for trying clients by hand and for the wire tests'
+//! kubectl runs.
 //!
-//! `cargo run -p everynode-apiserver --example serve -- DATA_DIR [ADDRESS]` writes `DATA_DIR/admin.kubeconfig`
-//! and prints the address.
+//! `cargo run -p everynode-apiserver --example serve -- DATA_DIR [ADDRESS]` writes
+//! `DATA_DIR/admin.kubeconfig` and prints the address.
 
 use std::path::PathBuf;
 use std::sync::Arc;

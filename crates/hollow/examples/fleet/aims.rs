@@ -1,5 +1,6 @@
-//! What a measure is compared with: its aim (issue 4), and stock Kubernetes 1.36.2 with every client limit lifted on
-//! two cores, one watch over all pods; apply, updates and delete at 5,000 nodes with etcd 3.5.16.
+//! What a measure is compared with: its aim (issue 4), and stock Kubernetes 1.36.2 with every
+//! client limit lifted on two cores, one watch over all pods; apply, updates and delete at 5,000
+//! nodes with etcd 3.5.16.
 
 use crate::Scenario;
 

@@ -1,5 +1,6 @@
-//! Whether budgets are kept at every moment: all pods of all sets are followed by one watch, whose events are the
-//! cluster's history in order, and after each of them it is counted on how many nodes a set has no ready pod.
+//! Whether budgets are kept at every moment: all pods of all sets are followed by one watch, whose
+//! events are the cluster's history in order, and after each of them it is counted on how many
+//! nodes a set has no ready pod.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -38,7 +38,8 @@ impl Fleet {
             Some(binary) => Some(Outside::start(args, binary, cluster).await?),
             None => None,
         };
-        // Those that join have watches of their own, lest a shared one follows all pods of the others.
+        // Those that join have watches of their own, lest a shared one follows all pods of the
+        // others.
         let hostile = args.scenario == Scenario::Hostile;
         let own_watches = args.watch_per_node || outside.is_some() || hostile;
         let mode = if own_watches { Mode::WatchPerNode } else { Mode::SharedWatch };

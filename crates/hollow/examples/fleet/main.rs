@@ -1,5 +1,5 @@
-//! The fleet part of `make bench`: what a control plane does with thousands of simulated nodes, measured
-//! from outside through its API.
+//! The fleet part of `make bench`: what a control plane does with thousands of simulated nodes,
+//! measured from outside through its API.
 //!
 //! ```text
 //! round      apply → all ready, update at 10 % and at 100 %, nodes that join one by one, delete → no pods
@@ -9,10 +9,10 @@
 //! hostile    silent connections, slow bodies and abused HTTP/2, beside nodes that speak as nodes
 //! ```
 //!
-//! The nodes run in this process, or with `--hollow FILE` in one of their own (`everynode hollow`), whose
-//! memory and CPU are then measured too. The control plane is somebody else's (`--pid` says which processes are
-//! measured) or is started here: what stands after `--`. Aims and a stock control plane's figures stand beside the
-//! medians.
+//! The nodes run in this process, or with `--hollow FILE` in one of their own (`everynode hollow`),
+//! whose memory and CPU are then measured too. The control plane is somebody else's (`--pid` says
+//! which processes are measured) or is started here: what stands after `--`. Aims and a stock
+//! control plane's figures stand beside the medians.
 
 mod aims;
 mod attack;

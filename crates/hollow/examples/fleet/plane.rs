@@ -1,5 +1,5 @@
-//! The control plane that is measured: processes that run already, or a server that is started here, and can then be
-//! stopped, killed and started again.
+//! The control plane that is measured: processes that run already, or a server that is started
+//! here, and can then be stopped, killed and started again.
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What there is to see when something does not get done, while it does not: a rollout that stood still for no reason
-//! that anybody could find had lost its nodes, which renewed no leases.
+//! What there is to see when something does not get done, while it does not: a rollout that stood
+//! still for no reason that anybody could find had lost its nodes, which renewed no leases.
 
 use std::fmt::Write;
 

@@ -16,7 +16,8 @@ const TAIL_VALUES_MIN: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Measures {
     all: Vec<Measure>,
-    /// What another cluster needed for the same, by key; it stands in for stock Kubernetes' known figures.
+    /// What another cluster needed for the same, by key; it stands in for stock Kubernetes' known
+    /// figures.
     beside: Option<BTreeMap<String, f64>>,
 }
 

@@ -13,7 +13,8 @@ use crate::stats::quantile;
 
 const VERBS: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
-/// Times of the nodes' writes, from the moment they are wanted until the answer is there, in milliseconds.
+/// Times of the nodes' writes, from the moment they are wanted until the answer is there, in
+/// milliseconds.
 #[derive(Clone, Default)]
 pub(crate) struct Writes(Arc<Mutex<Vec<f64>>>);
 
@@ -82,7 +83,8 @@ impl Api for Timed {
     }
 }
 
-/// The server's own histogram of writes (`apiserver_request_duration_seconds`): counts up to each bound, in seconds.
+/// The server's own histogram of writes (`apiserver_request_duration_seconds`): counts up to each
+/// bound, in seconds.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct ServerWrites(Vec<(f64, f64)>);
 

@@ -1,6 +1,7 @@
 //! How long the life of many daemon pods takes in process, on a memory store: no sockets, no disk.
 //!
-//! `cargo run -p everynode-apiserver --example measure -- [PODS]` prints microseconds per pod and step.
+//! `cargo run -p everynode-apiserver --example measure_writes -- [PODS]` prints microseconds per
+//! pod and step.
 
 use std::sync::Arc;
 use std::time::Instant;
