@@ -1,6 +1,7 @@
-//! Files whose names or content a pod can change: a container with the host's `/var/log` may put a pipe, a device or a
-//! link to another file in place of a log. Only regular files are opened, without waiting and without following links in
-//! the part of the path that is the agent's own; so directories are opened too.
+//! Files whose names or content a pod can change: a container with the host's `/var/log` may put a
+//! pipe, a device or a link to another file in place of a log. Only regular files are opened,
+//! without waiting and without following links in the part of the path that is the agent's own; so
+//! directories are opened too.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// Names at the end of a log's path that are the agent's: `pods/POD/CONTAINER/FILE`. What is above them was there
-/// before it, may hold links, and belongs to the machine.
+/// Names at the end of a log's path that are the agent's: `pods/POD/CONTAINER/FILE`. What is above
+/// them was there before it, may hold links, and belongs to the machine.
 pub(crate) const LOG_NAMES: usize = 4;
 /// The same of a pod's hosts file: `pods/UID/etc-hosts`.
 pub(crate) const HOSTS_NAMES: usize = 3;
@@ -30,7 +31,8 @@ pub(crate) fn open(path: &Path, own_names: usize) -> io::Result<File> {
     regular(open_own(path, own_names, OFlags::RDONLY, Mode::empty())?)
 }
 
-/// Opens a regular file to be written from its beginning, making it where there is none. `mode` is set in any case.
+/// Opens a regular file to be written from its beginning, making it where there is none. `mode` is
+/// set in any case.
 ///
 /// # Errors
 /// As [`open`].
@@ -56,7 +58,8 @@ pub(crate) fn length(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// Makes a directory with its missing parents, and sees to it that no link among the last `own_names` leads to it.
+/// Makes a directory with its missing parents, and sees to it that no link among the last
+/// `own_names` leads to it.
 ///
 /// # Errors
 /// Of the file system.
@@ -163,7 +166,8 @@ fn not_regular() -> io::Error {
 pub(crate) mod tests {
     use super::*;
 
-    /// What a pod can put in place of a file, one after the other; `look` must come back, and refuse.
+    /// What a pod can put in place of a file, one after the other; `look` must come back, and
+    /// refuse.
     pub(crate) fn in_place_of(path: &Path, look: impl Fn()) {
         let secret = path.with_file_name("secret");
         std::fs::write(&secret, "secret").unwrap();
@@ -179,7 +183,8 @@ pub(crate) mod tests {
                     let _ = rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, 0o666.into(), device);
                 }
                 "socket" => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
-                // In place of the directory that the file is in, and a file of that name where it leads.
+                // In place of the directory that the file is in, and a file of that name where it
+                // leads.
                 _ => {
                     std::fs::write(path, "secret").unwrap();
                     let (directory, moved) = (path.parent().unwrap(), path.parent().unwrap().with_extension("moved"));

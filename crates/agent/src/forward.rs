@@ -12,11 +12,14 @@ use std::time::Duration;
 use everynode_listen::{Accepted, Entry, Listener, descriptors_max, keep_alive};
 use tokio::net::TcpStream;
 
-/// Connections at the same time: some per pod of a full node. Where there are more, those of the address that has most go.
+/// Connections at the same time: some per pod of a full node. Where there are more, those of the
+/// address that has most go.
 const CONNECTIONS_MAX: usize = 1024;
-/// One in so many of the files that the process may open is such a connection at most; each has one to the server, too.
+/// One in so many of the files that the process may open is such a connection at most; each has one
+/// to the server, too.
 const DESCRIPTORS_PART: usize = 16;
-/// Who connects greets at once: TLS lets the client speak first. The server hears nothing of those who do not.
+/// Who connects greets at once: TLS lets the client speak first. The server hears nothing of those
+/// who do not.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// While another process has the address, it is tried again after this.

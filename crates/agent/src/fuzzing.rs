@@ -3,8 +3,8 @@
 use crate::logs::line::Line;
 use crate::server::request::{Route, StreamKind, route};
 
-/// A path and a query, each on a line, as the API server asks for logs and streams. What is not understood is no
-/// route; a stream has a pod that a request could be made for.
+/// A path and a query, each on a line, as the API server asks for logs and streams. What is not
+/// understood is no route; a stream has a pod that a request could be made for.
 pub fn request(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (path, query) = text.split_once('\n').unwrap_or((&text, ""));

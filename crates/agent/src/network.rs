@@ -1,8 +1,8 @@
 //! Making the container runtime notice a network configuration.
 //!
-//! containerd 1.6 looks at its configurations again when one of them is written to, renamed away or removed, and not when
-//! one appears. Installers rename theirs into the directory, so that nobody reads half of it: then the node would stay
-//! NotReady until something else is written there.
+//! containerd 1.6 looks at its configurations again when one of them is written to, renamed away or
+//! removed, and not when one appears. Installers rename theirs into the directory, so that nobody
+//! reads half of it: then the node would stay NotReady until something else is written there.
 
 use std::fs;
 use std::io;

@@ -131,7 +131,8 @@ mod tests {
         }
     }
 
-    /// A server that was put back to an older state: it does not know the revisions that its watchers come with.
+    /// A server that was put back to an older state: it does not know the revisions that its
+    /// watchers come with.
     struct PutBack(Silent);
 
     impl Api for PutBack {

@@ -1,5 +1,6 @@
-//! Workers beside a server that dies, loses answers, tells late and knows less than it did, by seed: when it is well
-//! again, no pod that was deleted is left, and every other one is told as it is.
+//! Workers beside a server that dies, loses answers, tells late and knows less than it did, by
+//! seed: when it is well again, no pod that was deleted is left, and every other one is told as it
+//! is.
 
 mod support;
 

@@ -31,7 +31,8 @@ fn declare_lost(api: &MemoryApi) {
     api.put(&kinds::NODE, node);
 }
 
-/// The documented way to advertise a resource that no plugin does: `kubectl patch node --subresource=status`.
+/// The documented way to advertise a resource that no plugin does: `kubectl patch node
+/// --subresource=status`.
 #[tokio::test(start_paused = true)]
 async fn what_others_put_into_the_capacity_becomes_allocatable() {
     let directory = tempfile::tempdir().unwrap();
@@ -84,7 +85,8 @@ fn world() -> World {
     World { api, runtime, stop, reporting, _directory: directory }
 }
 
-/// DS-G03, DS-H61: a runtime that hangs keeps nobody from hearing of its node, and that is not ready then.
+/// DS-G03, DS-H61: a runtime that hangs keeps nobody from hearing of its node, and that is not
+/// ready then.
 #[tokio::test(start_paused = true)]
 async fn a_runtime_that_hangs_is_reported_and_the_lease_is_renewed() {
     let world = world();
@@ -113,7 +115,8 @@ async fn a_runtime_that_hangs_is_reported_and_the_lease_is_renewed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
-    // DS-G01, DS-G03: its own status has not changed, so nothing but the silence tells it that the server's has.
+    // DS-G01, DS-G03: its own status has not changed, so nothing but the silence tells it that the
+    // server's has.
     let World { api, stop, reporting, _directory, .. } = world();
     tokio::time::sleep(Duration::from_secs(35)).await;
     assert_eq!(ready(&api), "True");
@@ -132,7 +135,8 @@ async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
     reporting.await.unwrap();
 }
 
-/// The server was begun empty under a running agent: neither node nor lease is there, and nobody's name is taken.
+/// The server was begun empty under a running agent: neither node nor lease is there, and nobody's
+/// name is taken.
 #[tokio::test(start_paused = true)]
 async fn a_node_registers_at_once_with_a_server_that_was_begun_anew() {
     let directory = tempfile::tempdir().unwrap();

@@ -154,7 +154,8 @@ async fn statuses_and_deletions_are_written_again() {
     world.workers.stop().await;
 }
 
-/// DS-G06: pods of a node that was silent for long are marked as not ready; when it is back, they are ready again.
+/// DS-G06: pods of a node that was silent for long are marked as not ready; when it is back, they
+/// are ready again.
 #[tokio::test(start_paused = true)]
 async fn conditions_that_others_wrote_are_written_again() {
     let world = world();

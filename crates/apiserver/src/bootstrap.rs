@@ -63,7 +63,8 @@ fn kubernetes_service(registry: &Registry) -> Value {
                     "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]}})
 }
 
-/// The endpoints of the `kubernetes` service name this server; a changed address replaces the old one.
+/// The endpoints of the `kubernetes` service name this server; a changed address replaces the old
+/// one.
 async fn publish_endpoints(registry: &Registry, address: SocketAddr) -> Result<(), Status> {
     let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints",
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
@@ -89,8 +90,8 @@ fn target(registry: &Registry, object: &Value, name: &str) -> Result<Target, Sta
     Ok(Target { info, namespace, name: name.to_owned(), subresource: "" })
 }
 
-/// Brings the rules and labels that a former version did not have into roles that are there, unless somebody has forbidden it.
-/// Nothing is taken away.
+/// Brings the rules and labels that a former version did not have into roles that are there, unless
+/// somebody has forbidden it. Nothing is taken away.
 async fn complete(registry: &Registry, roles: &[Value]) -> Result<(), Status> {
     let user = User::internal("system:apiserver");
     for role in roles {

@@ -1,5 +1,5 @@
-//! What reads requests, for the fuzzing targets: any bytes are read or refused, and never a panic. Each function is
-//! given bytes as they come from outside and fails where an invariant is broken.
+//! What reads requests, for the fuzzing targets: any bytes are read or refused, and never a panic.
+//! Each function is given bytes as they come from outside and fails where an invariant is broken.
 
 use std::sync::LazyLock;
 
@@ -26,8 +26,8 @@ const METHODS: [Method; 7] =
 
 static ROWS: LazyLock<Rows> = LazyLock::new(Rows::built_in);
 
-/// A method (one byte), and a path and a query, each on a line. What is authorised is what is executed: the path that
-/// the operation's target has means the same operation.
+/// A method (one byte), and a path and a query, each on a line. What is authorised is what is
+/// executed: the path that the operation's target has means the same operation.
 pub fn route(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(rest);
@@ -128,7 +128,8 @@ fn kind(number: u8) -> &'static Row {
     all[usize::from(number) % all.len()]
 }
 
-/// A kind (one byte), an encoding (one byte) and a body. What is accepted is accepted again, and is the same.
+/// A kind (one byte), an encoding (one byte) and a body. What is accepted is accepted again, and is
+/// the same.
 pub fn body(data: &[u8]) {
     let [number, media, body @ ..] = data else { return };
     let (info, media) = (kind(*number), if media & 1 == 0 { Media::Json } else { Media::Yaml });

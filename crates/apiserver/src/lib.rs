@@ -1,9 +1,9 @@
 //! The API server: what kubectl, agents and controllers speak to.
 //!
 //! Reading order: [`server`] (the whole as one value), `registry` (verbs and strategies), `hub`
-//! (watch fan-out), `operation` (what a request is to do), `http` (sockets, routes, forms), `auth`, `pki`, `inproc`. What objects look
-//! like is in `schema`, how they are shown in `tables`, what is served in `discovery` and
-//! `openapi`.
+//! (watch fan-out), `operation` (what a request is to do), `http` (sockets, routes, forms), `auth`,
+//! `pki`, `inproc`. What objects look like is in `schema`, how they are shown in `tables`, what is
+//! served in `discovery` and `openapi`.
 
 mod auth;
 mod bootstrap;

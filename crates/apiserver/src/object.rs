@@ -74,8 +74,8 @@ pub(crate) fn remove_meta(value: &mut Value, name: &str) {
 /// The annotation that carries the template generation of a DaemonSet (DS-A11).
 pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
-/// The metadata of an object that is shown without the rest. Of a DaemonSet without the annotation that
-/// Kubernetes makes of a field when it shows the whole object, and only then.
+/// The metadata of an object that is shown without the rest. Of a DaemonSet without the annotation
+/// that Kubernetes makes of a field when it shows the whole object, and only then.
 pub(crate) fn take_metadata(value: &mut Value) -> Value {
     let mut metadata = value["metadata"].take();
     if value["kind"] == "DaemonSet"
@@ -150,7 +150,8 @@ pub(crate) fn condition<'a>(value: &'a Value, kind: &str) -> Option<&'a Value> {
     items(value, &["status", "conditions"]).iter().find(|condition| condition["type"] == kind)
 }
 
-/// Sets a condition in `status.conditions`; the transition time changes only with the condition's status.
+/// Sets a condition in `status.conditions`; the transition time changes only with the condition's
+/// status.
 pub(crate) fn set_condition(value: &mut Value, mut condition: Value, now: &str) {
     object_mut(value, "status");
     let list = list_mut(&mut value["status"], "conditions");

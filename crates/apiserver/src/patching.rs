@@ -87,8 +87,8 @@ pub(crate) fn unreadable(form: PatchType, body: &Value, patched: &str, reason: &
     Status::invalid(&nothing, "", &[FieldError::invalid(&Path::new("patch"), shown, reason)])
 }
 
-/// What Kubernetes' converter says where its decoder of JSON says `reason`: what a strategic merge patch
-/// makes is no text, but maps that are converted to the kind.
+/// What Kubernetes' converter says where its decoder of JSON says `reason`: what a strategic merge
+/// patch makes is no text, but maps that are converted to the kind.
 fn converter_words(reason: &str) -> Option<String> {
     let (given, rest) = reason.strip_prefix("json: cannot unmarshal ")?.split_once(" into Go struct field ")?;
     let (_, wanted) = rest.split_once(" of type ")?;

@@ -39,8 +39,8 @@ pub struct Config {
     pub service_network: [u8; 3],
     /// How long certificates are valid that this server issues, to itself and to nodes that join.
     pub certificate_validity: SignedDuration,
-    /// Whether a second live pod of a DaemonSet, node and revision is refused. It always is, except where another
-    /// Kubernetes server is simulated, none of which does so.
+    /// Whether a second live pod of a DaemonSet, node and revision is refused. It always is, except
+    /// where another Kubernetes server is simulated, none of which does so.
     pub exclusive_places: bool,
     /// How much of the server clients may take.
     pub limits: Limits,
@@ -90,8 +90,8 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Opens keys and hub, makes what every cluster has, and is ready. Needs a tokio runtime: the hub's feeder
-    /// runs until the store is shut down.
+    /// Opens keys and hub, makes what every cluster has, and is ready. Needs a tokio runtime: the
+    /// hub's feeder runs until the store is shut down.
     pub async fn new(store: Arc<dyn Store>, config: Config) -> Result<Arc<ApiServer>, StartError> {
         let env = Env::new(config.environment);
         let [a, b, c] = config.service_network;
@@ -108,7 +108,8 @@ impl ApiServer {
             ca_pem: pki.ca_pem().into(),
             exclusive_places: config.exclusive_places,
         };
-        // A first commit: everything before it is then known to have reached the hub, whatever numbers a crash left out.
+        // A first commit: everything before it is then known to have reached the hub, whatever
+        // numbers a crash left out.
         let mark = Write::Put { key: keys::STARTED.into(), value: env.now_text().into(), expires_in: None };
         store.commit(Transaction { writes: vec![mark], ..Transaction::default() }).await?;
         let rooms = Rooms::load(&*store)?;

@@ -1,10 +1,11 @@
-//! An independent judge of plans: from (DaemonSetInput, Plan), with its own, slow and plain, reading of the rules.
+//! An independent judge of plans: from (DaemonSetInput, Plan), with its own, slow and plain,
+//! reading of the rules.
 //!
-//! It judges the plan and not the world: what was already wrong is not the plan's fault. Per node, counting neither
-//! terminal nor terminating pods, a plan never leads to two pods of one revision or to three in all; it
-//! never takes down more than the budget; it never takes an available pod while an unavailable outdated one could go
-//! first; it puts no pod on a node where it does not fit; it touches nothing outside the selector; its status is a
-//! recount.
+//! It judges the plan and not the world: what was already wrong is not the plan's fault. Per node,
+//! counting neither terminal nor terminating pods, a plan never leads to two pods of one revision
+//! or to three in all; it never takes down more than the budget; it never takes an available pod
+//! while an unavailable outdated one could go first; it puts no pod on a node where it does not
+//! fit; it touches nothing outside the selector; its status is a recount.
 
 mod facts;
 
@@ -47,7 +48,8 @@ impl Audit<'_> {
         self.violations.push(Violation(text));
     }
 
-    /// Deletes and relabels only pods that the set controls and selects; adopts only matching orphans.
+    /// Deletes and relabels only pods that the set controls and selects; adopts only matching
+    /// orphans.
     fn ownership(&mut self) {
         for action in &self.plan.actions {
             let (target, adopts, releases) = match action {
@@ -255,7 +257,8 @@ impl Audit<'_> {
         }
     }
 
-    /// The newest revision and those that pods refer to are kept, and as many old ones as the limit says.
+    /// The newest revision and those that pods refer to are kept, and as many old ones as the limit
+    /// says.
     fn revisions(&mut self) {
         let template = &self.seen.set.spec.template.raw;
         let deleted: BTreeSet<&str> = facts::deleted(self.plan, &kinds::CONTROLLER_REVISION).collect();

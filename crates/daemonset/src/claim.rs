@@ -1,4 +1,5 @@
-//! Whose is this object: claim, adopt, release, ignore (behaviour.md C.2). The same rules serve pods and revisions.
+//! Whose is this object: claim, adopt, release, ignore (behaviour.md C.2). The same rules serve
+//! pods and revisions.
 
 use everynode_api::meta::Meta;
 use everynode_api::selector::Selector;
@@ -13,7 +14,8 @@ pub(crate) enum Claim {
     Own,
     /// An orphan that matches (DS-C13): ours from this pass on.
     Adopt,
-    /// As `Adopt`, but it may be an orphan because the set was just deleted: first be sure (DS-C14).
+    /// As `Adopt`, but it may be an orphan because the set was just deleted: first be sure
+    /// (DS-C14).
     Wait,
     /// Ours, and it no longer matches (DS-C11).
     Release,
@@ -53,7 +55,8 @@ impl<'a> Claims<'a> {
         claims
     }
 
-    /// Whether a pod that the set controls is one that it selects; one that it does not is released (DS-C11).
+    /// Whether a pod that the set controls is one that it selects; one that it does not is released
+    /// (DS-C11).
     pub fn selects(&self, pod: &Pod) -> bool {
         matches(self.selector, &pod.meta)
     }

@@ -1,5 +1,5 @@
-//! Conditions: what the original never writes. `Progressing`, `Available` and `Degraded`, each with a reason and a
-//! message that names nodes. Conditions of other types are kept.
+//! Conditions: what the original never writes. `Progressing`, `Available` and `Degraded`, each with
+//! a reason and a message that names nodes. Conditions of other types are kept.
 
 use std::sync::Arc;
 
@@ -22,8 +22,9 @@ pub(crate) struct Facts {
     pub counts: Counts,
     pub max_unavailable: i64,
     pub on_delete: bool,
-    /// Orphans to adopt once it is certain that the set still exists. That the message tells their number makes the
-    /// status change, and its write is what brings the certainty (see `DaemonSetInput::sets_known_to`).
+    /// Orphans to adopt once it is certain that the set still exists. That the message tells their
+    /// number makes the status change, and its write is what brings the certainty (see
+    /// `DaemonSetInput::sets_known_to`).
     pub adoptions_waiting: usize,
     /// Nodes where a pod is in back-off, or has not been ready for a while though it was started.
     pub failing: Vec<Arc<str>>,
@@ -128,7 +129,8 @@ impl Facts {
     }
 }
 
-/// The conditions of a set that can have no pods at all, for a reason that only its author can mend.
+/// The conditions of a set that can have no pods at all, for a reason that only its author can
+/// mend.
 pub(crate) fn impossible(present: Option<&Vec<Value>>, message: String, now: Timestamp) -> Vec<Value> {
     let mut conditions = present.cloned().unwrap_or_default();
     put(&mut conditions, "Progressing", ("False", "FailedCreate", message.clone()), now);

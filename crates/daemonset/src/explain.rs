@@ -1,4 +1,5 @@
-//! Notes: what a plan does and why, and every "not now" and "not here", as values; one sentence each.
+//! Notes: what a plan does and why, and every "not now" and "not here", as values; one sentence
+//! each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub enum DaemonSetNote {
     SelectsNothing,
     /// The template has no labels: its pods could not be found again (DS-C63).
     NoTemplateLabels,
-    /// The newest template gets its revision first; what has the former one is left alone in this pass.
+    /// The newest template gets its revision first; what has the former one is left alone in this
+    /// pass.
     CreatingRevision {
         name: String,
         revision: i64,
@@ -30,7 +32,8 @@ pub enum DaemonSetNote {
         name: String,
         count: i32,
     },
-    /// The template cannot be recorded, and no pod be made: the revision's name would have so many bytes.
+    /// The template cannot be recorded, and no pod be made: the revision's name would have so many
+    /// bytes.
     NameTooLong {
         bytes: usize,
     },

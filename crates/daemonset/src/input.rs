@@ -9,7 +9,8 @@ use everynode_api::view::{ControllerRevision, DaemonSet, Node, Place, Pod, Sorte
 
 use crate::{Bind, CLASS_ANNOTATION, Options, pod};
 
-/// Everything that the plan for one set may look at. Snapshots: gathering costs no more for many nodes than for few.
+/// Everything that the plan for one set may look at. Snapshots: gathering costs no more for many
+/// nodes than for few.
 #[derive(Clone, Debug, Default)]
 pub struct DaemonSetInput {
     pub set: Arc<DaemonSet>,
@@ -27,8 +28,8 @@ pub struct DaemonSetInput {
     pub all_pods: Sorted<Arc<Pod>>,
     /// All pods by the node that they are bound or pinned to, where the plan may bind.
     pub neighbours: Option<Sorted<Arc<[Arc<Pod>]>>>,
-    /// Every change of a DaemonSet up to this revision is known. An orphan that is newer is not adopted yet: it may be
-    /// one because its set was just deleted (DS-C14).
+    /// Every change of a DaemonSet up to this revision is known. An orphan that is newer is not
+    /// adopted yet: it may be one because its set was just deleted (DS-C14).
     pub sets_known_to: u64,
 }
 

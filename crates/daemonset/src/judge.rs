@@ -101,8 +101,8 @@ impl Judge<'_> {
         meta.labels.get(HASH_LABEL).is_some_and(|hash| self.terms.hashes.iter().any(|newest| newest == hash))
     }
 
-    /// What a pod's labels tell of its template. Up to date: DS-D04. The generation counts only for the original's sake
-    /// (DS-K28).
+    /// What a pod's labels tell of its template. Up to date: DS-D04. The generation counts only for
+    /// the original's sake (DS-K28).
     pub fn revision(&self, meta: &Meta) -> Revision {
         let newest_hash = self.has_newest_hash(meta);
         let generation = self.terms.generation.as_deref();

@@ -1,19 +1,22 @@
 //! The heart: from one DaemonSet, its nodes, pods and revisions to a plan.
 //!
 //! # The story
-//! A DaemonSet wants one pod on every node that it fits. [`gather`](input) gathers everything that the decision about
-//! one set is made from; [`plan`](mod@plan) decides, without clock, randomness or I/O; [`audit`](mod@audit) judges the
-//! plan without trusting it. Executing is the driver's work, in another crate.
+//! A DaemonSet wants one pod on every node that it fits. [`gather`](input) gathers everything that
+//! the decision about one set is made from; [`plan`](mod@plan) decides, without clock, randomness
+//! or I/O; [`audit`](mod@audit) judges the plan without trusting it. Executing is the driver's
+//! work, in another crate.
 //!
-//! One pass, in order: *guard* (a set that is being deleted is left alone), *history* (which revision is the newest;
-//! a new one is recorded first, and nothing is taken down in that pass), *claim* (which pods are ours), *nodes* (per node: missing, failed,
-//! doubled, no longer wanted), *rollout* (which outdated pods go next within the budget), *cleanup* of old revisions,
+//! One pass, in order: *guard* (a set that is being deleted is left alone), *history* (which
+//! revision is the newest; a new one is recorded first, and nothing is taken down in that pass),
+//! *claim* (which pods are ours), *nodes* (per node: missing, failed, doubled, no longer wanted),
+//! *rollout* (which outdated pods go next within the budget), *cleanup* of old revisions,
 //! *status*. Every "not now" and "not here" is a [`DaemonSetNote`].
 //!
 //! # Reading order
-//! `plan`, `node`, `rollout`, one file of `tests/cases/`, then the rest: `claim`, `revision`, `pod`, `backoff`, `status`.
-//! Requirement numbers (DS-B04 …) are those of `docs/requirements.md`; where we differ on purpose,
-//! `docs/deviations.md` says why, and [`Options::strict`] gives the original's behaviour.
+//! `plan`, `node`, `rollout`, one file of `tests/cases/`, then the rest: `claim`, `revision`,
+//! `pod`, `backoff`, `status`. Requirement numbers (DS-B04 …) are those of `docs/requirements.md`;
+//! where we differ on purpose, `docs/deviations.md` says why, and [`Options::strict`] gives the
+//! original's behaviour.
 
 mod actions;
 pub mod audit;
@@ -61,10 +64,12 @@ pub struct Options {
     pub strict: bool,
     /// Whether pods are created already bound to their node.
     pub bind: Bind,
-    /// Only sets whose annotation [`CLASS_ANNOTATION`] has this value; `None`: only sets without it.
+    /// Only sets whose annotation [`CLASS_ANNOTATION`] has this value; `None`: only sets without
+    /// it.
     pub class: Option<String>,
-    /// Most pod creations, and most pod deletions, in one plan; the rest follows in the next one. It bounds the
-    /// memory that bodies take (about 8 KB each). The original's number is 250 (DS-C50).
+    /// Most pod creations, and most pod deletions, in one plan; the rest follows in the next one.
+    /// It bounds the memory that bodies take (about 8 KB each). The original's number is 250
+    /// (DS-C50).
     pub burst: usize,
 }
 
@@ -87,8 +92,8 @@ pub enum Bind {
     /// The scheduler, always.
     #[default]
     Off,
-    /// The plan, where nothing else has a say and the pod fits; else the scheduler. Right where the API server
-    /// takes the node's room for each pod that is bound (our own).
+    /// The plan, where nothing else has a say and the pod fits; else the scheduler. Right where the
+    /// API server takes the node's room for each pod that is bound (our own).
     WhereFits,
 }
 
@@ -105,9 +110,10 @@ impl DaemonSetController {
 }
 
 impl DaemonSetController {
-    /// Why nodes are left alone that the plan's notes say nothing about: a [`DaemonSetNote::Skip`] for each that has no claim to a
-    /// pod, and a [`DaemonSetNote::Hold`] for each whose outdated pod waits for its turn, each kind in the order of names. Made
-    /// only when asked for: a set that selects ten nodes of 5,000 has 4,990 of them.
+    /// Why nodes are left alone that the plan's notes say nothing about: a [`DaemonSetNote::Skip`]
+    /// for each that has no claim to a pod, and a [`DaemonSetNote::Hold`] for each whose outdated
+    /// pod waits for its turn, each kind in the order of names. Made only when asked for: a set
+    /// that selects ten nodes of 5,000 has 4,990 of them.
     pub fn at_rest(&self, seen: &DaemonSetInput, plan: &Plan) -> Vec<DaemonSetNote> {
         plan::at_rest(seen, &plan.memory)
     }

@@ -1,5 +1,6 @@
-//! What one set remembers between plans. Lost with the process: back-offs start again, names of new pods no longer
-//! depend on predecessors that are gone, and the time since which a rollout stands still is read from the condition.
+//! What one set remembers between plans. Lost with the process: back-offs start again, names of new
+//! pods no longer depend on predecessors that are gone, and the time since which a rollout stands
+//! still is read from the condition.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ pub struct DaemonSetMemory {
     /// The set that this is the memory of.
     pub(crate) set_uid: Arc<str>,
     pub(crate) back_offs: BackOffs,
-    /// What the last pass knew of each node. Only the seats are remembered; all else is a shortcut to what is seen.
+    /// What the last pass knew of each node. Only the seats are remembered; all else is a shortcut
+    /// to what is seen.
     pub(crate) sites: Sites,
     /// What the last pass left for later ones.
     pub(crate) queue: Option<Queue>,
@@ -28,7 +30,8 @@ pub struct DaemonSetMemory {
 }
 
 impl DaemonSetMemory {
-    /// The same without the shortcuts: a plan that is made from it judges every node anew, and must be the same.
+    /// The same without the shortcuts: a plan that is made from it judges every node anew, and must
+    /// be the same.
     #[must_use]
     pub fn without_shortcuts(&self) -> DaemonSetMemory {
         DaemonSetMemory { sites: self.sites.without_basis(), ..self.clone() }

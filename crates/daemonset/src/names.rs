@@ -1,7 +1,8 @@
 //! Names of pods and revisions.
 //!
-//! A pod's name is a function of (set uid, node, revision, predecessor): two controllers that decide the same try the
-//! same name, and one of them is refused. It ends in ten characters of a hash, about 47 bits.
+//! A pod's name is a function of (set uid, node, revision, predecessor): two controllers that
+//! decide the same try the same name, and one of them is refused. It ends in ten characters of a
+//! hash, about 47 bits.
 
 use std::hash::Hasher;
 
@@ -14,7 +15,8 @@ const SUFFIX_CHARS: usize = 10;
 /// A pod's name is its host name: a DNS label.
 const NAME_CHARS: usize = 63;
 
-/// What all pod names of a set begin with; never empty, and a valid name when the suffix follows (DS-C60).
+/// What all pod names of a set begin with; never empty, and a valid name when the suffix follows
+/// (DS-C60).
 pub(crate) fn prefix(set: &str) -> String {
     let base: String = set.chars().take(NAME_CHARS - SUFFIX_CHARS - 1).collect();
     format!("{}-", base.trim_end_matches(['-', '.']))
@@ -36,7 +38,8 @@ pub(crate) fn pod_name(prefix: &str, set_uid: &str, node: &str, revision: &str, 
     name
 }
 
-/// The hash of a template: FNV-1a over its bytes and the collision count, as text of the safe alphabet (DS-D43).
+/// The hash of a template: FNV-1a over its bytes and the collision count, as text of the safe
+/// alphabet (DS-D43).
 pub(crate) fn template_hash(bytes: &[u8], collisions: Option<i32>) -> String {
     let count = collisions.map(|count| count.to_le_bytes().into_iter().chain([0; 4]));
     let hash = fnv::hash_32(bytes.iter().copied().chain(count.into_iter().flatten()));

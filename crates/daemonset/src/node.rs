@@ -113,8 +113,8 @@ fn replace<'p>(
     }
 }
 
-/// A bound pod that is older than the node object which replaced its own (DS-K25). Only a replacement that was
-/// witnessed counts: a takeover restarts nothing.
+/// A bound pod that is older than the node object which replaced its own (DS-K25). Only a
+/// replacement that was witnessed counts: a takeover restarts nothing.
 pub(crate) fn is_of_former_node(judge: &Judge<'_>, seen: &DaemonSetInput, site: &Site, state: &PodState) -> bool {
     let replaced = site.occupant.as_ref().is_some_and(|occupant| Some(&occupant.node_uid) != site.node_uid.as_ref());
     let is_older = || {
@@ -137,8 +137,8 @@ fn delete_duplicates<'p>(kept: &PodState, others: &[&'p PodState], managed: &mut
     }
 }
 
-/// Keeps the oldest pod of the newest revision and the oldest other one; of the two, the old one goes when it is not
-/// ready or the new one is available (DS-C30, DS-C31).
+/// Keeps the oldest pod of the newest revision and the oldest other one; of the two, the old one
+/// goes when it is not ready or the new one is available (DS-C30, DS-C31).
 fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], managed: &mut Managed<'p>) {
     let (new, old): (Vec<_>, Vec<_>) = running.iter().copied().partition(|state| state.newest_hash);
     keep_first(&new, managed);
@@ -156,8 +156,8 @@ fn settle_surge<'p>(judge: &Judge<'_>, site: &Site, running: &[&'p PodState], ma
     managed.deletes.push((old, why));
 }
 
-/// Why the old pod stays beside a new one. A new one that has no node yet because the old one holds its host port
-/// never gets one: that is for the set's author to mend.
+/// Why the old pod stays beside a new one. A new one that has no node yet because the old one holds
+/// its host port never gets one: that is for the set's author to mend.
 fn held_back(new: &PodState, old: &PodState) -> WaitReason {
     let contested = contested_port(&new.pod.spec, &old.pod.spec).filter(|_| new.pod.spec.node_name.is_empty());
     contested.map_or(WaitReason::AwaitingReplacement, |port| WaitReason::PortHeld {

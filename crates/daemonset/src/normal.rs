@@ -1,7 +1,8 @@
 //! When two templates are the same: the normal form of their JSON (DS-A15, DS-D47, DS-K09, DS-K10).
 //!
-//! Bytes differ between servers and versions (`creationTimestamp: null`, `{}`, `0.5` for `500m`) where nothing else
-//! does. Comparing meaning lets a takeover keep every revision, and with it every pod.
+//! Bytes differ between servers and versions (`creationTimestamp: null`, `{}`, `0.5` for `500m`)
+//! where nothing else does. Comparing meaning lets a takeover keep every revision, and with it
+//! every pod.
 
 use std::str::FromStr;
 
@@ -27,7 +28,8 @@ const SAME_WHEN_EMPTY: [&str; 12] = [
 /// Members that hold quantities, or maps of them.
 const QUANTITIES: [&str; 6] = ["divisor", "limits", "overhead", "requests", "sizeLimit", "storage"];
 
-/// The data of the revision that restores `template`: what the original of Kubernetes 1.36 writes (DS-D41).
+/// The data of the revision that restores `template`: what the original of Kubernetes 1.36 writes
+/// (DS-D41).
 pub(crate) fn revision_data(template: &Value) -> Value {
     let mut template = without_nulls(template);
     if let Some(members) = template.as_object_mut() {

@@ -62,7 +62,8 @@ pub(crate) fn plan(options: &Options, seen: &DaemonSetInput, memory: &DaemonSetM
     }
 }
 
-/// Why nodes are left alone that are not active: they have no claim to a pod, or their pod waits for its turn.
+/// Why nodes are left alone that are not active: they have no claim to a pod, or their pod waits
+/// for its turn.
 pub(crate) fn at_rest(seen: &DaemonSetInput, memory: &DaemonSetMemory) -> Vec<DaemonSetNote> {
     let Some(terms) = memory.sites.terms() else { return Vec::new() };
     let reasons = |name: &str| seen.node(name).map_or_else(Vec::new, |node| terms.reasons(node));
@@ -183,7 +184,8 @@ impl<'a> Pass<'a> {
         self.out
     }
 
-    /// The terms of this pass: those of the last one if they are the same, so that they need not be compared in full.
+    /// The terms of this pass: those of the last one if they are the same, so that they need not be
+    /// compared in full.
     fn terms(&self) -> Arc<Terms> {
         let spec = &self.seen.set.spec;
         let terms = Terms {

@@ -1,4 +1,5 @@
-//! A pod from the template: labels, owner, tolerations, the pin to its node (behaviour.md B.3, B.4, C.6).
+//! A pod from the template: labels, owner, tolerations, the pin to its node (behaviour.md B.3, B.4,
+//! C.6).
 
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ pub(crate) struct Made {
 }
 
 impl<'a> PodBuilder<'a> {
-    /// `spec` is the template's with all tolerations; `binds`: pods are created bound where they fit.
+    /// `spec` is the template's with all tolerations; `binds`: pods are created bound where they
+    /// fit.
     pub fn new(seen: &'a DaemonSetInput, revision: &'a str, spec: &'a PodSpec, cordon: bool, binds: bool) -> Self {
         let prefix = names::prefix(&seen.set.meta.name);
         let base = base(seen, revision, &prefix, cordon);
@@ -45,7 +47,8 @@ impl<'a> PodBuilder<'a> {
         PodBuilder { seen, revision, prefix, base, spec, needs: Needs::of(spec), binds }
     }
 
-    /// The pod for a node whose last pod had the uid `predecessor`; `Err` is the last name that was taken.
+    /// The pod for a node whose last pod had the uid `predecessor`; `Err` is the last name that was
+    /// taken.
     pub fn make(&self, node: &Node, predecessor: &str, own: &[PodState]) -> Result<Made, String> {
         let name = self.name(node, predecessor, own)?;
         let mut body = self.base.clone();
@@ -58,8 +61,8 @@ impl<'a> PodBuilder<'a> {
         Ok(Made { name, body, bound })
     }
 
-    /// A name that is taken by another pod is hashed again, with that pod's uid as the predecessor; one whose holder is
-    /// ending on this very node is waited for.
+    /// A name that is taken by another pod is hashed again, with that pod's uid as the predecessor;
+    /// one whose holder is ending on this very node is waited for.
     fn name(&self, node: &Node, predecessor: &str, own: &[PodState]) -> Result<String, String> {
         let mut predecessor: Arc<str> = predecessor.into();
         let mut name = String::new();
@@ -149,8 +152,8 @@ pub(crate) fn template_generation(seen: &DaemonSetInput) -> Option<&str> {
     text.parse::<i64>().is_ok().then_some(text)
 }
 
-/// Replaces tolerations that are equal but for their seconds, appends the others (DS-B20 to DS-B22). What the template
-/// says beside is kept as it is.
+/// Replaces tolerations that are equal but for their seconds, appends the others (DS-B20 to
+/// DS-B22). What the template says beside is kept as it is.
 fn add_tolerations(spec: &mut Value, automatic: impl Iterator<Item = Toleration>) {
     let mut all = spec["tolerations"].as_array().cloned().unwrap_or_default();
     for toleration in automatic {

@@ -19,7 +19,8 @@ use crate::input::DaemonSetInput;
 use crate::pod::HASH_LABEL;
 use crate::{actions, names, normal};
 
-/// On a revision that a rollback made the newest again: when that was. A new revision has its creation time.
+/// On a revision that a rollback made the newest again: when that was. A new revision has its
+/// creation time.
 pub(crate) const STARTED_ANNOTATION: &str = "everynode.dev/rollout-started-at";
 
 /// What the API takes as the name of an object.
@@ -204,8 +205,9 @@ impl<'a> History<'a> {
         std::iter::once(self.label.clone()).chain(duplicates).collect()
     }
 
-    /// Pods of duplicate revisions are relabelled; duplicates that no pod refers to any more are deleted (DS-D50). The
-    /// original marks every pod as current, outdated ones, too (DS-K08): that is what `all` asks for.
+    /// Pods of duplicate revisions are relabelled; duplicates that no pod refers to any more are
+    /// deleted (DS-D50). The original marks every pod as current, outdated ones, too (DS-K08): that
+    /// is what `all` asks for.
     pub fn merge_duplicates<'p>(
         &self,
         all: bool,

@@ -1,9 +1,11 @@
-//! Which outdated pods go next: candidates, their order, the gates, the budget (behaviour.md D.1 to D.3).
+//! Which outdated pods go next: candidates, their order, the gates, the budget (behaviour.md D.1 to
+//! D.3).
 //!
-//! With the original (strict) every node counts alike. Ours tells nodes apart whose agent is silent: one that fell
-//! silent before it had the new revision neither spends the budget nor is touched; one that fell silent, or
-//! whose pod broke, after it ran the new revision counts, and stops the rollout when there are too many. And what is
-//! ready is serving: it is taken down within the budget only, even if it is not yet available (DS-K04 to DS-K06).
+//! With the original (strict) every node counts alike. Ours tells nodes apart whose agent is
+//! silent: one that fell silent before it had the new revision neither spends the budget nor is
+//! touched; one that fell silent, or whose pod broke, after it ran the new revision counts, and
+//! stops the rollout when there are too many. And what is ready is serving: it is taken down within
+//! the budget only, even if it is not yet available (DS-K04 to DS-K06).
 
 use std::sync::Arc;
 
@@ -63,8 +65,8 @@ pub(crate) struct Rollout<'p> {
     pub allowed: i64,
 }
 
-/// Outdated pods that wait, and for what: all [waiting](Sites::waiting) ones from a node on, in the order of names. Told
-/// as one, for there may be thousands.
+/// Outdated pods that wait, and for what: all [waiting](Sites::waiting) ones from a node on, in the
+/// order of names. Told as one, for there may be thousands.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queue {
     pub from: Arc<str>,
@@ -86,8 +88,9 @@ impl<'p> Rollout<'p> {
         self.deletes.is_empty() && self.creates.is_empty() && holds.next().is_some()
     }
 
-    /// Candidates take their turns, in the order of names, while there is room. `taken` is how much is taken before, the
-    /// result how much is then. `go` gets a candidate and the place that it takes.
+    /// Candidates take their turns, in the order of names, while there is room. `taken` is how much
+    /// is taken before, the result how much is then. `go` gets a candidate and the place that it
+    /// takes.
     fn spend_budget(
         &mut self,
         mut taken: i64,
@@ -116,8 +119,9 @@ impl<'p> Rollout<'p> {
     }
 }
 
-/// The next steps. `busy` says of an active node (by its number) that it is being worked on already. What is not active
-/// has one available pod: it counts as that, and if it [waits](Sites::waiting) it is a candidate.
+/// The next steps. `busy` says of an active node (by its number) that it is being worked on
+/// already. What is not active has one available pod: it counts as that, and if it
+/// [waits](Sites::waiting) it is a candidate.
 pub(crate) fn roll<'p>(
     judge: &Judge<'_>,
     seen: &DaemonSetInput,
@@ -147,8 +151,8 @@ fn pair<'p>(judge: &Judge<'_>, seen: &DaemonSetInput, site: &'p Site) -> Pair<'p
     let staying = || pods.iter().filter(|state| !state.is_terminating());
     let new = || staying().filter(|state| state.updated);
     let old = || staying().filter(|state| !state.updated);
-    // A silent node counts if it had the new revision, and its agent had taken that up: terminating pods tell, too. After
-    // a rollback it may have had it, and fallen silent, long before.
+    // A silent node counts if it had the new revision, and its agent had taken that up: terminating
+    // pods tell, too. After a rollback it may have had it, and fallen silent, long before.
     let received = || pods.iter().any(|state| state.updated && state.is_reported());
     let silent_after = || node_of(seen, site).is_none_or(|node| fell_silent_after(node, judge.started));
     let after = || received() && silent_after();
@@ -324,7 +328,8 @@ fn start<'p>(rollout: &mut Rollout<'p>, candidates: Candidates<'p>, waiting: imp
     rollout.spend_budget(surging, candidates.available, waiting, go, hold);
 }
 
-/// Outdated pods on nodes that should not run any go only while enough others are available (DS-D27).
+/// Outdated pods on nodes that should not run any go only while enough others are available
+/// (DS-D27).
 fn remove_misplaced<'p>(rollout: &mut Rollout<'p>, misplaced: Vec<Candidate<'p>>, spare: i64) {
     for ((old, site), number) in misplaced.into_iter().zip(0..) {
         if number < spare {

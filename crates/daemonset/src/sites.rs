@@ -1,11 +1,13 @@
 //! Each node with its verdict and its pods, judged once and kept until something about it changes.
 //!
-//! A set on 5,000 nodes is nearly everywhere as it should be, or waits for its turn in a rollout. Sites lie in blocks; a
-//! block without an [active](SiteActivity::Active) site is told by its totals and not looked into again until one of its
-//! nodes or pods changes, or its turn has come. So a pass costs what changed and what moves, plus a look at each
-//! block. [`gather`] brings the blocks up to date.
+//! A set on 5,000 nodes is nearly everywhere as it should be, or waits for its turn in a rollout.
+//! Sites lie in blocks; a block without an [active](SiteActivity::Active) site is told by its
+//! totals and not looked into again until one of its nodes or pods changes, or its turn has come.
+//! So a pass costs what changed and what moves, plus a look at each block. [`gather`] brings the
+//! blocks up to date.
 //!
-//! Sites are also what is remembered of a node between passes: its last pod, and which machine it was (see [`PreviousOccupant`]).
+//! Sites are also what is remembered of a node between passes: its last pod, and which machine it
+//! was (see [`PreviousOccupant`]).
 
 mod gather;
 
@@ -32,13 +34,15 @@ pub(crate) struct Site {
     pub eligibility: Eligibility,
     /// The node's agent is heard of. One that reports itself as not ready is.
     pub heard: bool,
-    /// What was remembered of the node when the pass began. Not kept where it goes without saying (see [`Site::left`]).
+    /// What was remembered of the node when the pass began. Not kept where it goes without saying
+    /// (see [`Site::left`]).
     pub occupant: Option<Box<PreviousOccupant>>,
     pods: Pods,
     activity: SiteActivity,
 }
 
-/// The pods of a node in the order of DS-C28; those that have ended and are being deleted (DS-C20) at the end.
+/// The pods of a node in the order of DS-C28; those that have ended and are being deleted (DS-C20)
+/// at the end.
 #[derive(Clone, Debug)]
 enum Pods {
     None,
@@ -77,7 +81,8 @@ enum SiteActivity {
 /// A node's machine and the last pod of the set that was seen there.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PreviousOccupant {
-    /// The node object's uid at that time: a node that comes back under its name with another uid is another machine.
+    /// The node object's uid at that time: a node that comes back under its name with another uid
+    /// is another machine.
     pub node_uid: Arc<str>,
     pub pod_uid: Arc<str>,
 }
@@ -103,7 +108,8 @@ impl Site {
         Site { name, node_uid, node_version, eligibility, heard, occupant, pods, activity: SiteActivity::Active }
     }
 
-    /// The node's pods in the order of DS-C28, without those that have ended and are being deleted (DS-C20).
+    /// The node's pods in the order of DS-C28, without those that have ended and are being deleted
+    /// (DS-C20).
     pub fn pods(&self) -> &[PodState] {
         let all = self.pods.all();
         let finished = all.iter().rev().take_while(|state| state.is_finished_and_terminating()).count();
@@ -227,8 +233,8 @@ struct Basis {
     at: Timestamp,
     nodes: Mark,
     owned: Sorted<Arc<Pod>, Place>,
-    /// Names of nodes that are to be looked at again whatever happens: pods are being adopted there, or have to be
-    /// ready for a while longer.
+    /// Names of nodes that are to be looked at again whatever happens: pods are being adopted
+    /// there, or have to be ready for a while longer.
     unsteady: Vec<Arc<str>>,
     /// Pods that the set controls and no longer selects, in the order of names.
     released: Arc<Vec<Arc<Pod>>>,
@@ -271,16 +277,16 @@ impl Sites {
         self.basis.as_ref().map(|basis| &basis.terms)
     }
 
-    /// Nodes where something may be to do or to say, in the order of names. Nodes without a pod and without a claim to
-    /// one, and those whose only pod is available, are not among them.
+    /// Nodes where something may be to do or to say, in the order of names. Nodes without a pod and
+    /// without a claim to one, and those whose only pod is available, are not among them.
     pub fn active(&self) -> impl Iterator<Item = &Site> {
         let blocks = self.blocks.iter().filter(|block| block.is_active);
         let sites = blocks.flat_map(|block| &block.sites);
         sites.filter(|site| site.activity == SiteActivity::Active && site.node_uid.is_some())
     }
 
-    /// Outdated pods that are available, each the only one on its node, with nothing to do about it but to update it: in
-    /// the order of the nodes' names.
+    /// Outdated pods that are available, each the only one on its node, with nothing to do about it
+    /// but to update it: in the order of the nodes' names.
     pub fn waiting(&self) -> impl Iterator<Item = (&PodState, &Site)> {
         let blocks = self.blocks.iter().filter(|block| block.waiting > 0);
         let sites = blocks.flat_map(|block| &block.sites).filter(|site| site.activity == SiteActivity::Waits);

@@ -1,7 +1,9 @@
-//! Cluster text to [`DaemonSetInput`](crate::DaemonSetInput), plans to text: the language of `tests/cases/*.txt`.
+//! Cluster text to [`DaemonSetInput`](crate::DaemonSetInput), plans to text: the language of
+//! `tests/cases/*.txt`.
 //!
-//! A case is a title line `## …`, statements, `---`, and what the plan says. Further steps follow after a line
-//! `+++ 5s` (the time that passes): statements that change the cluster, `---`, the next plan; memory is carried over.
+//! A case is a title line `## …`, statements, `---`, and what the plan says. Further steps follow
+//! after a line `+++ 5s` (the time that passes): statements that change the cluster, `---`, the
+//! next plan; memory is carried over.
 //!
 //! ```text
 //! ## one outdated pod at a time (DS-D14)
@@ -91,7 +93,8 @@ fn push_line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// Runs a case; returns it with what the plans really said. The error names the statement that cannot be read.
+/// Runs a case; returns it with what the plans really said. The error names the statement that
+/// cannot be read.
 pub fn run(case: &Case) -> Result<Case, String> {
     let mut cluster = Cluster::default();
     let mut memory = DaemonSetMemory::default();

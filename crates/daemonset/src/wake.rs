@@ -1,4 +1,5 @@
-//! Which sets a change concerns (behaviour.md F). Precise, because every key that wakes costs a pass.
+//! Which sets a change concerns (behaviour.md F). Precise, because every key that wakes costs a
+//! pass.
 
 use everynode_api::kinds;
 use everynode_api::meta::{Key, Meta};
@@ -25,8 +26,8 @@ pub(crate) fn wake(options: &Options, view: &View, change: &Change) -> Vec<Key> 
     keys.into_iter().filter(ours).collect()
 }
 
-/// Nothing of the set is under way: a revision that appears can only be another owner's, which needs no action
-/// (DS-F11). Its own is waited for.
+/// Nothing of the set is under way: a revision that appears can only be another owner's, which
+/// needs no action (DS-F11). Its own is waited for.
 fn is_at_rest(set: &DaemonSet) -> bool {
     let status = &set.status;
     let desired = status.desired_number_scheduled;
@@ -34,7 +35,8 @@ fn is_at_rest(set: &DaemonSet) -> bool {
     status.observed_generation == set.meta.generation && settled
 }
 
-/// A pod or a revision: its controllers, old and new; an orphan: every set that it matches (DS-F07 to DS-F11).
+/// A pod or a revision: its controllers, old and new; an orphan: every set that it matches (DS-F07
+/// to DS-F11).
 fn dependent(view: &View, change: &Change, keys: &mut BTreeSet<Key>) {
     let metas = [&change.old, &change.new].map(|item| item.as_ref().map(Item::meta));
     let appears = change.kind == kinds::CONTROLLER_REVISION && change.old.is_none();
@@ -59,8 +61,8 @@ fn owner(view: &View, meta: &Meta) -> Option<Key> {
     Some(key)
 }
 
-/// A node: the sets whose verdict changes, and where its agent fell silent or came back, those with pods there
-/// (DS-F12 to DS-F16, DS-K24).
+/// A node: the sets whose verdict changes, and where its agent fell silent or came back, those with
+/// pods there (DS-F12 to DS-F16, DS-K24).
 fn node(options: &Options, view: &View, change: &Change, keys: &mut BTreeSet<Key>) {
     let [old, new] = [&change.old, &change.new].map(|item| item.as_ref().and_then(Item::node));
     if let (Some(old), Some(new)) = (old, new)

@@ -1,4 +1,5 @@
-//! Runs `tests/cases/*.txt`. `UPDATE_CASES=1` writes what the plans say into the files; read the difference.
+//! Runs `tests/cases/*.txt`. `UPDATE_CASES=1` writes what the plans say into the files; read the
+//! difference.
 
 #![allow(clippy::disallowed_methods, reason = "a test reads its case files")]
 

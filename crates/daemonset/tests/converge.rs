@@ -1,5 +1,5 @@
-//! Whatever happens, and whoever interferes: when changes stop, every eligible node has exactly one ready pod of the
-//! newest revision, and the audit found nothing on the way (issue 3, "Proof").
+//! Whatever happens, and whoever interferes: when changes stop, every eligible node has exactly one
+//! ready pod of the newest revision, and the audit found nothing on the way (issue 3, "Proof").
 
 mod world;
 
@@ -35,7 +35,8 @@ fn settle(world: &mut World) {
     panic!("no end of changes: {}", world.story());
 }
 
-/// Exactly one ready pod of the newest revision on every eligible node; elsewhere only what may stay (DS-B04).
+/// Exactly one ready pod of the newest revision on every eligible node; elsewhere only what may
+/// stay (DS-B04).
 fn assert_converged(world: &World) {
     let seen = world.gather();
     let selects = seen.set.spec.template.spec.node_selector.clone();
@@ -109,7 +110,8 @@ fn the_original_behaviour_converges_too() {
     histories(1_000_000, 30, Options::strict());
 }
 
-/// Enough nodes for several blocks of sites: [`World::pass`] compares every plan with one that judges all of them anew.
+/// Enough nodes for several blocks of sites: [`World::pass`] compares every plan with one that
+/// judges all of them anew.
 #[test]
 fn many_nodes_are_judged_as_one_by_one() {
     let mut world = World::new(7, Options::default(), set(json!({ "type": "RollingUpdate" }), 4));
@@ -121,7 +123,8 @@ fn many_nodes_are_judged_as_one_by_one() {
         world.create(&kinds::NODE, node(&name(number)));
     }
     for round in 0..60 {
-        // Some come and some go, all over the place; what else happens to the first few is `disturb`'s affair.
+        // Some come and some go, all over the place; what else happens to the first few is
+        // `disturb`'s affair.
         let any = name(world.random.below(250));
         match round % 4 {
             0 => world.remove(&kinds::NODE, &Key::cluster(&any)),

@@ -1,4 +1,5 @@
-//! How much is shown here; which requirement by what is `docs/requirements.md`, held by a test of `xtask`.
+//! How much is shown here; which requirement by what is `docs/requirements.md`, held by a test of
+//! `xtask`.
 
 #![allow(clippy::disallowed_methods, reason = "a test reads the repository")]
 

@@ -30,7 +30,8 @@ fn pass_actions(plan: &Plan) -> PassActions {
     pass_actions
 }
 
-/// A plan that only puts labels or revisions right is not compared: the model knows nothing of those.
+/// A plan that only puts labels or revisions right is not compared: the model knows nothing of
+/// those.
 fn is_preparing(plan: &Plan) -> bool {
     let waits_for_a_name = plan.notes.iter().any(|note| matches!(note, DaemonSetNote::NameTaken { .. }));
     waits_for_a_name

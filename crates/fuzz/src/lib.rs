@@ -1,6 +1,7 @@
-//! What is fuzzed: everything that reads bytes from outside, as functions that take any bytes and panic where an
-//! invariant is broken. `fuzz/` at the root gives them to libFuzzer (`make fuzz`); `tests/replay.rs` runs them on the
-//! corpus and on seeded mutations of it, with the stable compiler, in every `make test`.
+//! What is fuzzed: everything that reads bytes from outside, as functions that take any bytes and
+//! panic where an invariant is broken. `fuzz/` at the root gives them to libFuzzer (`make fuzz`);
+//! `tests/replay.rs` runs them on the corpus and on seeded mutations of it, with the stable
+//! compiler, in every `make test`.
 
 pub mod mutate;
 

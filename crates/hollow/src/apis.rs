@@ -22,7 +22,8 @@ pub trait Apis: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// How often the server asked these clients to come back later and was obeyed inside the client.
+    /// How often the server asked these clients to come back later and was obeyed inside the
+    /// client.
     fn throttled_total(&self) -> u64 {
         0
     }

@@ -46,13 +46,14 @@ pub enum RunError {
 /// Runs simulated nodes until `shutdown` or the options' duration.
 ///
 /// # Errors
-/// Options or credentials that cannot work. A server that is away is no error: it is waited for, and the
-/// report says so.
+/// Options or credentials that cannot work. A server that is away is no error: it is waited for,
+/// and the report says so.
 pub async fn run(options: Options, apis: ApiFactory, shutdown: Shutdown) -> Result<Report, RunError> {
     run_with(options, apis, shutdown, Env::real(), Orders::none(), |_| {}).await
 }
 
-/// Steps that somebody orders while the run goes on; their times count from the moment of the order.
+/// Steps that somebody orders while the run goes on; their times count from the moment of the
+/// order.
 #[derive(Debug)]
 pub struct Orders(Option<mpsc::Receiver<Step>>);
 

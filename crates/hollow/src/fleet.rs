@@ -6,8 +6,8 @@
 //! time           ┘                      └─► Command::Watch  a node's own watch
 //! ```
 //!
-//! [`nodes`] registers nodes and keeps their leases, [`pods`] brings pods up and down, [`faults`] makes
-//! things go wrong, [`timers`] says when, [`tally`] counts.
+//! [`nodes`] registers nodes and keeps their leases, [`pods`] brings pods up and down, [`faults`]
+//! makes things go wrong, [`timers`] says when, [`tally`] counts.
 
 mod faults;
 mod nodes;

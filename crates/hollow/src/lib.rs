@@ -1,9 +1,10 @@
 //! everynode-hollow: simulated nodes against any Kubernetes API server.
 //!
-//! Each of them registers, renews its lease, follows its pods and reports their status as a real node
-//! does; only the containers are made up. Pods are decided about by the agent's own `sync`, so what a
-//! controller sees is what it would see of real agents: the same states in the same order. Thousands run
-//! in one process, because all of them are one state machine with one owner and a few connections.
+//! Each of them registers, renews its lease, follows its pods and reports their status as a real
+//! node does; only the containers are made up. Pods are decided about by the agent's own `sync`, so
+//! what a controller sees is what it would see of real agents: the same states in the same order.
+//! Thousands run in one process, because all of them are one state machine with one owner and a few
+//! connections.
 //!
 //! ```text
 //! options, scenario   what is to be simulated

@@ -211,8 +211,9 @@ impl Options {
         Options { groups: vec![Group { count, ..Group::default() }], ..Options::default() }
     }
 
-    /// The benchmark's profile: see [`Profile::Fast`]; without leases, so a server has to be patient: after its grace
-    /// period for silent nodes it takes them for lost, and rollouts stand still.
+    /// The benchmark's profile: see [`Profile::Fast`]; without leases, so a server has to be
+    /// patient: after its grace period for silent nodes it takes them for lost, and rollouts stand
+    /// still.
     pub fn fast(count: usize) -> Self {
         Options { profile: Profile::Fast, leases: false, ..Options::nodes(count) }
     }

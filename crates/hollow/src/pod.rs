@@ -1,7 +1,7 @@
 //! One pod of the real profile: the agent's own decisions over a runtime that is made up.
 //!
-//! `sync::plan` says what to do; [`RealPod::begin`] answers each action with an outcome that will be
-//! there after some delay; `sync::apply` takes it in when its time has come. Nothing here waits.
+//! `sync::plan` says what to do; [`RealPod::begin`] answers each action with an outcome that will
+//! be there after some delay; `sync::apply` takes it in when its time has come. Nothing here waits.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,7 +21,8 @@ use crate::dice::Dice;
 use crate::options::{Failures, PodTimes};
 use crate::template;
 
-/// Decisions at one moment; a pod that is not at rest after so many is looked at again a second later.
+/// Decisions at one moment; a pod that is not at rest after so many is looked at again a second
+/// later.
 const TURNS_MAX: usize = 200;
 /// The conditions that the agent owns; all others are somebody else's.
 const OWN_CONDITIONS: [&str; 5] =
@@ -144,8 +145,8 @@ impl RealPod {
         sync::apply(Outcome::Deleted(Ok(())), &mut self.seen.observed, &mut self.memory, now);
     }
 
-    /// The node went down and comes up again: nothing runs, and the agent starts anew: it knows of nothing that it has
-    /// written or asked for.
+    /// The node went down and comes up again: nothing runs, and the agent starts anew: it knows of
+    /// nothing that it has written or asked for.
     pub fn rebooted(&mut self, now: Timestamp) {
         self.pending.clear();
         (self.written, self.is_over) = (None, false);

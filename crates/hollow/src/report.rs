@@ -59,11 +59,11 @@ pub struct PodCounts {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodLatencies {
-    /// From `creationTimestamp`, which has whole seconds, to its first event here: it tells of watches that
-    /// lag by seconds, nothing finer.
+    /// From `creationTimestamp`, which has whole seconds, to its first event here: it tells of
+    /// watches that lag by seconds, nothing finer.
     pub created: Percentiles,
-    /// From its first event here until it was bound; 0 for pods that arrive bound. Nodes with a watch of
-    /// their own do not see pods earlier.
+    /// From its first event here until it was bound; 0 for pods that arrive bound. Nodes with a
+    /// watch of their own do not see pods earlier.
     pub bound: Percentiles,
     /// From its first event until the server has acknowledged `Running`.
     pub running: Percentiles,

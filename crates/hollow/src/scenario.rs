@@ -84,7 +84,8 @@ fn locate(text: &str, error: &serde_saphyr::Error) -> ScenarioError {
     ScenarioError { line, field: path_at(text, line, column), message }
 }
 
-/// The keys above a place, by indentation: `failures.crash`. Inside braces the key before the place.
+/// The keys above a place, by indentation: `failures.crash`. Inside braces the key before the
+/// place.
 fn path_at(text: &str, line: u64, column: u64) -> String {
     let number = usize::try_from(line).unwrap_or(1).max(1);
     let lines: Vec<&str> = text.lines().take(number).collect();

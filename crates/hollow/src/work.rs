@@ -1,4 +1,5 @@
-//! What simulated nodes ask of the API server: small values that become requests when they are sent.
+//! What simulated nodes ask of the API server: small values that become requests when they are
+//! sent.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Nodes against a server that misbehaves, over real connections: one that throttles, one that dies and comes back,
-//! one that refuses.
+//! Nodes against a server that misbehaves, over real connections: one that throttles, one that dies
+//! and comes back, one that refuses.
 
 mod server;
 

@@ -59,8 +59,8 @@ pub enum ApplyError {
     Conflicts(Conflicts),
 }
 
-/// Applies a configuration to an object. `empty` is the empty object of the kind, and what `live` is
-/// for an object that is not there.
+/// Applies a configuration to an object. `empty` is the empty object of the kind, and what `live`
+/// is for an object that is not there.
 pub fn apply(
     versions: &dyn Versions,
     empty: &Value,

@@ -61,8 +61,8 @@ fn without_items(schema: &Schema, list: &List, items: &[Value], fields: &FieldSe
     if left.is_empty() { Value::Null } else { Value::Array(left) }
 }
 
-/// The set with the fields of structs on the way to its paths: with `a.b` also `a`, unless `a` is an
-/// entry of a map or an item.
+/// The set with the fields of structs on the way to its paths: with `a.b` also `a`, unless `a` is
+/// an entry of a map or an item.
 pub(crate) fn with_named_fields(schema: &Schema, id: TypeId, set: &FieldSet) -> FieldSet {
     let atom = schema.get(id);
     let nodes = set.nodes.iter().map(|(element, node)| {

@@ -1,8 +1,9 @@
-//! What a kube-apiserver 1.36.2 answered to writes of several managers, against the same writes here.
+//! What a kube-apiserver 1.36.2 answered to writes of several managers, against the same writes
+//! here.
 //!
-//! `recorded/*.json` has the writes of four recorded scenarios with what mattered of the answers: the
-//! status, the entries (their times as `<time>`, sorted by operation, subresource and manager), data
-//! and spec, and for refusals the message and its causes, which the recorder sorted.
+//! `recorded/*.json` has the writes of four recorded scenarios with what mattered of the answers:
+//! the status, the entries (their times as `<time>`, sorted by operation, subresource and manager),
+//! data and spec, and for refusals the message and its causes, which the recorder sorted.
 
 use std::collections::BTreeMap;
 

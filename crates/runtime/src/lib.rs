@@ -7,8 +7,8 @@
 //! port over HTTP.
 //!
 //! Reading order: [`manager`], [`driver`], `queue`, `awaited`, `execute`, [`cache`], [`follow`],
-//! `informer`, `discovery`, [`http_api`]; beside them [`clock`], [`events`], [`lease`], [`metrics`],
-//! [`shutdown`].
+//! `informer`, `discovery`, [`http_api`]; beside them [`clock`], [`events`], [`lease`],
+//! [`metrics`], [`shutdown`].
 
 mod awaited;
 pub mod cache;

@@ -1,9 +1,11 @@
-//! What a DaemonSet controller of Kubernetes was observed to do, and what ours does in the same situation.
+//! What a DaemonSet controller of Kubernetes was observed to do, and what ours does in the same
+//! situation.
 //!
-//! A history is a text (`tests/histories/`, made by `xtask histories`): steps, and below each `observe` what was there
-//! when nothing had changed for some seconds. It is played before our server and our controllers, with a kubelet that
-//! answers each pod once; [`replay`] says what was seen and what is seen now. Nodes are interchangeable where the
-//! choice is free, so pods are compared as a multiset of nodes. Times are not compared.
+//! A history is a text (`tests/histories/`, made by `xtask histories`): steps, and below each
+//! `observe` what was there when nothing had changed for some seconds. It is played before our
+//! server and our controllers, with a kubelet that answers each pod once; [`replay`] says what was
+//! seen and what is seen now. Nodes are interchangeable where the choice is free, so pods are
+//! compared as a multiset of nodes. Times are not compared.
 
 mod events;
 mod kubelet;

@@ -1,6 +1,7 @@
-//! What the DaemonSet controller of Kubernetes 1.36.2 was seen to do in 75 histories, and what ours does: the same with
-//! `--strict`, and by default but for what docs/deviations.md says. `histories/differences.txt` lists every line that
-//! differs, each with its reason; `UPDATE_EXPECT=1` writes it anew, with the reasons that are known.
+//! What the DaemonSet controller of Kubernetes 1.36.2 was seen to do in 75 histories, and what ours
+//! does: the same with `--strict`, and by default but for what docs/deviations.md says.
+//! `histories/differences.txt` lists every line that differs, each with its reason;
+//! `UPDATE_EXPECT=1` writes it anew, with the reasons that are known.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,8 +12,8 @@ use everynode_sim::history::{Behaviour, replay};
 
 /// What a line of differences is cut to.
 const LINE_MAX: usize = 180;
-/// Reasons besides a deviation: the choice was free, it depends on how fast things are, it needs a kind that is not
-/// there, or the original does it by accident.
+/// Reasons besides a deviation: the choice was free, it depends on how fast things are, it needs a
+/// kind that is not there, or the original does it by accident.
 const REASONS: [&str; 5] = ["deviation", "choice", "time", "absent", "accident"];
 
 /// By history and `strict`, `default` or `both`: the reasons, and the lines that differ.

@@ -1,5 +1,5 @@
-//! A store that was put back to an earlier state is followed by every client within one resync: agents and
-//! controllers go on from what it has.
+//! A store that was put back to an earlier state is followed by every client within one resync:
+//! agents and controllers go on from what it has.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The Kubernetes API from inside a pod, with the pod's own token and CA. TLS is left to `openssl s_client`,
-//! which the images carry beside this program.
+//! The Kubernetes API from inside a pod, with the pod's own token and CA. TLS is left to `openssl
+//! s_client`, which the images carry beside this program.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -15,8 +15,9 @@ use crate::{Args, Outcome, sys};
 const SERVER: &str = "https://kubernetes.default.svc:443";
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Asks `server` for `path` and gives the HTTP status and the body. The server's certificate must be signed by
-/// the CA (`--ca`, by default the service account's) and carry the name that was asked for.
+/// Asks `server` for `path` and gives the HTTP status and the body. The server's certificate must
+/// be signed by the CA (`--ca`, by default the service account's) and carry the name that was asked
+/// for.
 pub(crate) fn ask(server: &str, path: &str, args: &Args) -> Result<(u16, String), String> {
     let authority = server.strip_prefix("https://").ok_or_else(|| format!("{server}: not https"))?;
     let authority = authority.trim_end_matches('/');
@@ -71,8 +72,8 @@ fn expected_name(host: &str) -> Vec<&str> {
     }
 }
 
-/// `host.svc` names and a server whose host is an environment variable both work: `--server env` takes
-/// `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
+/// `host.svc` names and a server whose host is an environment variable both work: `--server env`
+/// takes `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`.
 fn server(args: &Args) -> Result<String, String> {
     match args.get("server") {
         Some("env") => {

@@ -1,5 +1,6 @@
-//! `grpc.health.v1.Health/Check` over HTTP/2 without TLS, just enough for probes: every call on a connection
-//! gets the same answer, so request headers need no decoding (the service name stands readable in the message).
+//! `grpc.health.v1.Health/Check` over HTTP/2 without TLS, just enough for probes: every call on a
+//! connection gets the same answer, so request headers need no decoding (the service name stands
+//! readable in the message).
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -24,7 +25,8 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// `:status 200` from the static table, then `content-type: application/grpc` as a literal (RFC 7541, 6.2.2).
+/// `:status 200` from the static table, then `content-type: application/grpc` as a literal (RFC
+/// 7541, 6.2.2).
 const HEAD: &[u8] = b"\x88\x0f\x10\x10application/grpc";
 const TRAILER_OK: &[u8] = b"\x00\x0bgrpc-status\x010";
 /// NOT_FOUND: the protocol's answer for a service that nobody registered.
@@ -87,7 +89,8 @@ fn answer(stream: &mut TcpStream, frame: &Frame, service: &str, healthy: bool) -
     send(stream, HEADERS, END_HEADERS | END_STREAM, frame.stream, TRAILER_OK)
 }
 
-/// The service of a `HealthCheckRequest`: five bytes of gRPC, then field 1 with its length; none when empty.
+/// The service of a `HealthCheckRequest`: five bytes of gRPC, then field 1 with its length; none
+/// when empty.
 fn asked_service(message: &[u8]) -> Option<&[u8]> {
     let request = message.get(5..)?;
     let (&[tag, length], name) = request.split_first_chunk::<2>()?;

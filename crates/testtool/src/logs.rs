@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::web::{Reply, hostname, listen, serve_http};
 use crate::{Args, Outcome, api, sys};
 
-/// What a collector prints starts so; two collectors that read each other's output skip such lines, or a line
-/// would travel between them for ever.
+/// What a collector prints starts so; two collectors that read each other's output skip such lines,
+/// or a line would travel between them for ever.
 const MARK: &str = "collected ";
 /// Most that is read from one file in one round.
 const ROUND_BYTES_MAX: u64 = 1 << 20;
@@ -108,7 +108,8 @@ struct Position {
 }
 
 fn round(dir: &Path, followed: &mut BTreeMap<String, Position>, counters: &Counters) {
-    // A directory that is not there yet, or a link whose log is gone, is looked at again in the next round.
+    // A directory that is not there yet, or a link whose log is gone, is looked at again in the
+    // next round.
     let Ok(entries) = fs::read_dir(dir) else {
         return;
     };

@@ -1,8 +1,8 @@
-//! One small static program for container images: what the real node services do, in miniature, and what
-//! tests need inside a pod. It stands alone in an image without libc, shell or resolver.
+//! One small static program for container images: what the real node services do, in miniature, and
+//! what tests need inside a pod. It stands alone in an image without libc, shell or resolver.
 //!
-//! Reading order: `main` (the table of commands), then `args`, `sys`, and one module per kind of service:
-//! `web`, `logs`, `storage`, `api`, `grpc`, `registry`, `misc`.
+//! Reading order: `main` (the table of commands), then `args`, `sys`, and one module per kind of
+//! service: `web`, `logs`, `storage`, `api`, `grpc`, `registry`, `misc`.
 
 mod api;
 mod args;
@@ -16,7 +16,8 @@ mod web;
 
 use args::Args;
 
-/// What a command gives back: the exit code of the process, or a message for standard error and exit code 1.
+/// What a command gives back: the exit code of the process, or a message for standard error and
+/// exit code 1.
 type Outcome = Result<i32, String>;
 
 struct Command {

@@ -128,7 +128,8 @@ pub(crate) fn write(args: &Args) -> Outcome {
     Ok(0)
 }
 
-/// Copies files into a directory under a temporary name first, so that nobody runs or reads half a file.
+/// Copies files into a directory under a temporary name first, so that nobody runs or reads half a
+/// file.
 pub(crate) fn install(args: &Args) -> Outcome {
     let [sources @ .., dir] = args.words() else {
         return Err("SOURCE and DIR are missing".to_owned());
@@ -182,8 +183,9 @@ pub(crate) fn proc_count(args: &Args) -> Outcome {
     Ok(if names.is_empty() { 1 } else { 0 })
 }
 
-/// What a network plugin's agent does here: says that the configuration is in place, and takes it away
-/// (`--remove`, repeatable by commas) when it is stopped, so that no node keeps a network nobody serves.
+/// What a network plugin's agent does here: says that the configuration is in place, and takes it
+/// away (`--remove`, repeatable by commas) when it is stopped, so that no node keeps a network
+/// nobody serves.
 pub(crate) fn cni_agent(args: &Args) -> Outcome {
     sys::remember_term();
     let node = args.required("node-name")?;

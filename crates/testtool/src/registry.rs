@@ -1,5 +1,5 @@
-//! A read-only image registry over an unpacked OCI archive (`scripts/images.sh --out FILE`): enough of the
-//! distribution protocol for a container runtime to pull from, with a password if wanted.
+//! A read-only image registry over an unpacked OCI archive (`scripts/images.sh --out FILE`): enough
+//! of the distribution protocol for a container runtime to pull from, with a password if wanted.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,7 +16,8 @@ const BLOB: &str = "application/octet-stream";
 
 struct Registry {
     dir: PathBuf,
-    /// Image names without registry host (`prom/node-exporter:v1.8.0`), and their manifests' digests.
+    /// Image names without registry host (`prom/node-exporter:v1.8.0`), and their manifests'
+    /// digests.
     tags: Vec<(String, String)>,
     /// What the `Authorization` header must be.
     authorization: Option<String>,
@@ -39,7 +40,8 @@ pub(crate) fn serve(args: &Args) -> Outcome {
     Ok(0)
 }
 
-/// Names and digests of an index that `scripts/images.sh` wrote (digest before name, one manifest after the other).
+/// Names and digests of an index that `scripts/images.sh` wrote (digest before name, one manifest
+/// after the other).
 fn tags(index: &str) -> Vec<(String, String)> {
     let manifests = index.split("\"digest\":\"").skip(1);
     let pairs = manifests.filter_map(|row| {

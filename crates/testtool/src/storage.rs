@@ -1,5 +1,5 @@
-//! A storage plugin in miniature: a socket where the driver listens, a mount that must propagate to the host,
-//! a registration socket, and a liveness check of the driver.
+//! A storage plugin in miniature: a socket where the driver listens, a mount that must propagate to
+//! the host, a registration socket, and a liveness check of the driver.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,8 @@ fn wait_for_driver(address: &Path) -> String {
     }
 }
 
-/// The driver's name, which the real registrar asks the driver for, is the directory of its socket here.
+/// The driver's name, which the real registrar asks the driver for, is the directory of its socket
+/// here.
 fn driver_name(kubelet_path: &Path) -> String {
     let dir = kubelet_path.parent().and_then(Path::file_name);
     dir.map_or_else(|| "driver".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -1,5 +1,6 @@
-//! The one leaf with `unsafe`: signals and mounts through the C library, which the standard library does not
-//! offer. Every call passes constants or NUL-terminated strings that live until it returns.
+//! The one leaf with `unsafe`: signals and mounts through the C library, which the standard library
+//! does not offer. Every call passes constants or NUL-terminated strings that live until it
+//! returns.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
@@ -47,7 +48,8 @@ fn on_term(handler: usize) {
     }
 }
 
-/// From now on SIGTERM ends the process with code 0 (process 1 of a container would otherwise ignore it).
+/// From now on SIGTERM ends the process with code 0 (process 1 of a container would otherwise
+/// ignore it).
 pub(crate) fn exit_on_term() {
     on_term(leave as extern "C" fn(c_int) as usize);
 }

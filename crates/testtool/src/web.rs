@@ -86,8 +86,9 @@ pub(crate) fn read_head(stream: &mut impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// `/` gives the body, `/healthz` and `/readyz` the health, `/hostname`, `/count`; `/fail` and `/heal` flip the
-/// health, `/exit/CODE` ends the process. With `--health-file` it is healthy while that file exists.
+/// `/` gives the body, `/healthz` and `/readyz` the health, `/hostname`, `/count`; `/fail` and
+/// `/heal` flip the health, `/exit/CODE` ends the process. With `--health-file` it is healthy while
+/// that file exists.
 pub(crate) fn http(args: &Args) -> Outcome {
     sys::exit_on_term();
     let listener = listen(args.get_or("addr", "0.0.0.0"), args.number("port", 8080)?)?;

@@ -1,7 +1,9 @@
-//! What a DaemonSet controller of Kubernetes 1.36 was observed to do, as the tests of `sim` read it.
+//! What a DaemonSet controller of Kubernetes 1.36 was observed to do, as the tests of `sim` read
+//! it.
 //!
-//! A recording is a directory of JSON files: steps, and what was there at each still point. A history is a text: the
-//! steps, and below each `observe` what was seen, a line for each node, set, and event. Times are not taken over.
+//! A recording is a directory of JSON files: steps, and what was there at each still point. A
+//! history is a text: the steps, and below each `observe` what was seen, a line for each node, set,
+//! and event. Times are not taken over.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Kernel parameters that a pod may set: those that act in its own namespaces and harm nobody else, and what the
-//! node's administrator allows beyond.
+//! Kernel parameters that a pod may set: those that act in its own namespaces and harm nobody else,
+//! and what the node's administrator allows beyond.
 
 use k8s_openapi::api::core::v1::PodSpec;
 
@@ -43,7 +43,8 @@ fn namespace(name: &str) -> Option<Namespace> {
 #[error("the sysctls {0:?} are not known to be namespaced")]
 pub struct UnknownSysctls(Vec<String>);
 
-/// The safe ones, and patterns that the administrator allows: a name, or the beginning of one with `*` at its end.
+/// The safe ones, and patterns that the administrator allows: a name, or the beginning of one with
+/// `*` at its end.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedSysctls {
     patterns: Vec<String>,

@@ -39,7 +39,8 @@ pub(super) fn in_container(container: &Container) -> Option<String> {
     container.env.iter().flatten().filter_map(|var| var.value_from.as_ref()).find_map(in_variable)
 }
 
-/// Why the value of a variable cannot be had. A kind that is newer than this agent has no name here.
+/// Why the value of a variable cannot be had. A kind that is newer than this agent has no name
+/// here.
 fn in_variable(source: &EnvVarSource) -> Option<String> {
     if source.file_key_ref.is_some() {
         return Some("fileKeyRef (a variable from a file) is not supported by this agent".into());

@@ -20,7 +20,8 @@ impl Objects {
         Objects { api }
     }
 
-    /// The texts of a config map, which are what an environment takes from it; `None` when it does not exist.
+    /// The texts of a config map, which are what an environment takes from it; `None` when it does
+    /// not exist.
     ///
     /// # Errors
     /// The API server cannot be asked, or refuses.

@@ -26,8 +26,8 @@ struct Auth {
     auth: String,
 }
 
-/// The logins that fit the image's registry, and the secrets that cannot be had: the image may be there for
-/// everybody, so the pull is tried without them.
+/// The logins that fit the image's registry, and the secrets that cannot be had: the image may be
+/// there for everybody, so the pull is tried without them.
 pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> (Vec<PullCredential>, Vec<String>) {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let references = pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
@@ -56,8 +56,8 @@ fn fitting(auths: BTreeMap<String, Auth>, registry: &str) -> impl Iterator<Item 
         Some(PullCredential {
             username,
             password,
-            // Empty, as the kubelet sends it: containerd reads it as a URL, where `registry:5000` is none, and gives
-            // the login to nobody if the host is not exactly the registry's.
+            // Empty, as the kubelet sends it: containerd reads it as a URL, where `registry:5000`
+            // is none, and gives the login to nobody if the host is not exactly the registry's.
             server_address: String::new(),
         })
     })

@@ -52,8 +52,8 @@ fn log_end(path: &Path) -> String {
     end.split_off(start)
 }
 
-/// `TIME STREAM TAG CONTENT`, and how the line ends: one with the tag `P` (partial) goes on in the next, or was
-/// never ended by the container.
+/// `TIME STREAM TAG CONTENT`, and how the line ends: one with the tag `P` (partial) goes on in the
+/// next, or was never ended by the container.
 fn content(line: &str) -> Option<(&str, &str)> {
     let mut parts = line.splitn(4, ' ').skip(2);
     let (tags, content) = (parts.next()?, parts.next()?);

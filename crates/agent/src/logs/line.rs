@@ -23,7 +23,8 @@ impl<'a> Line<'a> {
         Some(Line { time, stream, partial, text: parts.next().unwrap_or_default() })
     }
 
-    /// The time as readers see it: nine digits behind the second always, as in Kubernetes; the zone as written.
+    /// The time as readers see it: nine digits behind the second always, as in Kubernetes; the zone
+    /// as written.
     pub fn shown_time(&self) -> String {
         let zone = self.time.char_indices().skip(10).find(|(_, c)| matches!(c, 'Z' | '+' | '-'));
         let (time, zone) = self.time.split_at(zone.map_or(self.time.len(), |(at, _)| at));

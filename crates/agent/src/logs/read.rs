@@ -14,7 +14,8 @@ use super::files_of;
 use super::line::Line;
 use crate::files;
 
-/// A look backwards for line ends goes no further: a pod can make a file of any length that has none.
+/// A look backwards for line ends goes no further: a pod can make a file of any length that has
+/// none.
 const TAIL_BYTES_MAX: u64 = 1 << 30;
 /// Read without finding anything to show before the reader is asked whether it is still there.
 const SEARCH_BYTES_MAX: usize = 16 << 20;
@@ -74,8 +75,8 @@ impl LogReader {
         Ok(reader)
     }
 
-    /// The next text, empty while it is looked for; `None`: there is no more for now (and for ever, unless the
-    /// container runs).
+    /// The next text, empty while it is looked for; `None`: there is no more for now (and for ever,
+    /// unless the container runs).
     ///
     /// # Errors
     /// Of the file system.
@@ -316,7 +317,8 @@ mod tests {
         assert_eq!(read(&path, LogOptions { tail_lines: Some(2), ..LogOptions::default() }), format!("{long}\nend\n"));
     }
 
-    /// A pod with the host's logs in it puts something else in place of a log: it is refused, at once.
+    /// A pod with the host's logs in it puts something else in place of a log: it is refused, at
+    /// once.
     #[test]
     fn only_logs_are_read() {
         let root = tempfile::tempdir().unwrap();

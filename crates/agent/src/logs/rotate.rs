@@ -43,8 +43,8 @@ impl Rotation {
         }
     }
 
-    /// Rotates the logs that have grown too large. Answers whether one grows fast: by a tenth of what it may have
-    /// since the last look. `lengths` are those of the last look, by container.
+    /// Rotates the logs that have grown too large. Answers whether one grows fast: by a tenth of
+    /// what it may have since the last look. `lengths` are those of the last look, by container.
     async fn pass(&self, containers: &[Container], lengths: &mut BTreeMap<String, u64>) -> bool {
         let mut fast = false;
         let mut found_lengths = BTreeMap::new();
@@ -99,7 +99,8 @@ fn move_aside(log: &Path, now: jiff::Timestamp) -> io::Result<(Directory, OsStri
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// `0.log.20261121-013852`, and `0.log.20261121-013852.01` for the next one of that second: sorts by time.
+/// `0.log.20261121-013852`, and `0.log.20261121-013852.01` for the next one of that second: sorts
+/// by time.
 fn rotated_name(log: &Path, now: jiff::Timestamp, attempt: u32) -> OsString {
     let time = now.strftime("%Y%m%d-%H%M%S").to_string();
     let name = log.file_name().and_then(OsStr::to_str).unwrap_or("log");
@@ -107,8 +108,9 @@ fn rotated_name(log: &Path, now: jiff::Timestamp, attempt: u32) -> OsString {
     format!("{name}.{time}{number}").into()
 }
 
-/// Keeps so many files that they are not more, and together not larger, than they may be, the one that is written to
-/// included. The newest that was moved aside stays however large it is: a burst has its end read.
+/// Keeps so many files that they are not more, and together not larger, than they may be, the one
+/// that is written to included. The newest that was moved aside stays however large it is: a burst
+/// has its end read.
 fn remove_oldest(log: &Path, directory: &Directory, limits: LogLimits) -> io::Result<()> {
     let name = log.file_name().and_then(OsStr::to_str).unwrap_or("log");
     let rotated = directory.names(&format!("{name}."))?;
@@ -194,7 +196,8 @@ mod tests {
         assert_eq!((names.len(), &names[..3]), (5, &expected[..]));
     }
 
-    /// A writer that is faster than the looks makes files that are too large: fewer of them are kept.
+    /// A writer that is faster than the looks makes files that are too large: fewer of them are
+    /// kept.
     #[test]
     fn a_fast_writer_keeps_no_more_bytes_than_a_slow_one() {
         let dir = tempfile::tempdir().unwrap();

@@ -30,7 +30,8 @@ const LEASE_SECONDS: u32 = 40;
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// An unchanged status is posted this often.
 const UNCHANGED_INTERVAL: Duration = Duration::from_secs(300);
-/// Who was not heard of for longer than this may have been declared lost: what was posted is no longer what is there.
+/// Who was not heard of for longer than this may have been declared lost: what was posted is no
+/// longer what is there.
 const SILENCE: SignedDuration = SignedDuration::from_secs(11);
 /// How often the node reads its own object, for what others have put into its capacity.
 const READ_INTERVAL: Duration = Duration::from_secs(30);
@@ -38,7 +39,8 @@ const READ_INTERVAL: Duration = Duration::from_secs(30);
 const NOT_READY_INTERVAL: Duration = Duration::from_secs(1);
 /// The runtime has so long for each answer about itself: the lease must be renewed in between.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// A runtime that answers nothing for so long is down; until then it is what it was (as in Kubernetes).
+/// A runtime that answers nothing for so long is down; until then it is what it was (as in
+/// Kubernetes).
 const RUNTIME_SILENCE_MAX: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(7);
@@ -174,7 +176,8 @@ impl NodeReporter {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Asks the runtime about itself, everything at once: one that hangs does not keep the lease from being renewed.
+    /// Asks the runtime about itself, everything at once: one that hangs does not keep the lease
+    /// from being renewed.
     async fn ask_runtime(&self) -> Result<cri::Readiness, String> {
         let (status, version, images) = tokio::join!(
             tokio::time::timeout(ANSWER_MAX, self.runtime.status()),
@@ -280,8 +283,8 @@ impl NodeReporter {
         Ok(())
     }
 
-    /// Renews the lease, or makes it. Where one of ours has gone the node may have gone with it, because the server
-    /// was begun anew: then it is registered again, and the answer is true.
+    /// Renews the lease, or makes it. Where one of ours has gone the node may have gone with it,
+    /// because the server was begun anew: then it is registered again, and the answer is true.
     async fn keep_lease(&self, uid: &mut String, leased: &mut bool) -> Result<bool, ApiError> {
         let mut registered = false;
         match self.renew().await {

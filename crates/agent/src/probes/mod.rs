@@ -186,7 +186,8 @@ impl Worker {
     async fn probe(&mut self, beginning: Instant) {
         let began = beginning.elapsed();
         let outcome = self.attempts.probe(&self.probe, &self.target).await;
-        // Termination may have begun meanwhile: then this outcome is about the end, not about health.
+        // Termination may have begun meanwhile: then this outcome is about the end, not about
+        // health.
         let gate = *self.gate.borrow();
         let observed = self.machine.observe(began, &outcome, gate);
         if let Some((reason, message)) = observed.event {

@@ -27,7 +27,8 @@ use crate::cri::Runtime;
 use crate::worker::{Context, Inspector, PodSnapshot};
 use request::{PodName, Route};
 
-/// Connections at the same time. Each follower of a log and each exec holds one; those of strangers make room.
+/// Connections at the same time. Each follower of a log and each exec holds one; those of strangers
+/// make room.
 const CONNECTIONS_MAX: usize = 512;
 /// One in so many of the files that the process may open is such a connection at most.
 const DESCRIPTORS_PART: usize = 8;
@@ -144,8 +145,8 @@ async fn serve_connection(
     }
 }
 
-/// Whether the certificate, which TLS has verified, is the API server's: of exactly this one name, and of no node. That it
-/// is of the cluster's authority is not enough; every node has such a one.
+/// Whether the certificate, which TLS has verified, is the API server's: of exactly this one name,
+/// and of no node. That it is of the cluster's authority is not enough; every node has such a one.
 fn is_trusted(certificates: Option<&[CertificateDer<'_>]>, allowed: &str) -> bool {
     let Some(certificate) = certificates.and_then(<[_]>::first) else { return false };
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
@@ -213,7 +214,8 @@ mod tests {
         for name in ["system:node:n1", "kubernetes-admin", "kube-apiserver", "", "kube-apiserver-kubelet-client "] {
             assert!(!trusted(|params| params.distinguished_name.push(DnType::CommonName, name)), "{name}");
         }
-        // A name of the server is nothing without the subject; a node stays a node whatever its name; nor is it an authority.
+        // A name of the server is nothing without the subject; a node stays a node whatever its
+        // name; nor is it an authority.
         assert!(
             !trusted(|params| params.subject_alt_names = vec![rcgen::SanType::DnsName(SERVER.try_into().unwrap())])
         );

@@ -17,7 +17,8 @@ pub(crate) enum Route {
     Bad(String),
 }
 
-/// The pod that is meant. A pod of the same name made later is another one: the server says the uid.
+/// The pod that is meant. A pod of the same name made later is another one: the server says the
+/// uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodName {
     pub namespace: String,
@@ -59,8 +60,8 @@ pub(crate) struct Streams {
     pub tty: bool,
 }
 
-/// Reads path and query. A uid may stand between pod and container. A segment that holds a separator once it is decoded
-/// is no name: nobody asks for such a path in good faith.
+/// Reads path and query. A uid may stand between pod and container. A segment that holds a
+/// separator once it is decoded is no name: nobody asks for such a path in good faith.
 pub(crate) fn route(path: &str, query: &str) -> Route {
     let parts: Option<Vec<String>> = path.split('/').skip(1).map(percent::decode).collect();
     let (Some(parts), Some(query)) = (parts, Query::parse(query)) else {

@@ -1,5 +1,6 @@
-//! What a pod uses of the node's disk, held against the limits that it has: `sizeLimit` of its empty directories, and
-//! `ephemeral-storage` of its containers. A pod that uses more is ended and told why, as Kubernetes does.
+//! What a pod uses of the node's disk, held against the limits that it has: `sizeLimit` of its
+//! empty directories, and `ephemeral-storage` of its containers. A pod that uses more is ended and
+//! told why, as Kubernetes does.
 //!
 //! [`limits`] decides and is pure; [`usage`] measures, in bounded steps and off the async threads.
 

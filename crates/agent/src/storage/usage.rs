@@ -1,5 +1,5 @@
-//! How many bytes a directory takes up. Containers fill these trees: no link is followed, no other mount entered, and
-//! depth and number of names are bounded.
+//! How many bytes a directory takes up. Containers fill these trees: no link is followed, no other
+//! mount entered, and depth and number of names are bounded.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,14 +7,16 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 
-/// Names that are looked at in one tree; what comes after them is not counted, and that is said in the log.
+/// Names that are looked at in one tree; what comes after them is not counted, and that is said in
+/// the log.
 const NAMES_MAX: u32 = 2_000_000;
 /// Directories in each other that are looked into.
 const DEPTH_MAX: usize = 256;
 /// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
-/// The bytes below a directory, as the disk has them: holes in files take none. 0 where it cannot be read.
+/// The bytes below a directory, as the disk has them: holes in files take none. 0 where it cannot
+/// be read.
 pub(super) fn bytes_below(path: &Path) -> u64 {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(root) = rustix::fs::openat(CWD, path, flags, Mode::empty()) else { return 0 };

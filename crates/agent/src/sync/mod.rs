@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Every action occupies a [`Slot`] until its outcome arrives; nothing is planned into an occupied
-//! slot. So one container's slow image pull never holds up another pull, a probe or the pod's end, and
-//! planning again is always harmless. Containers start one after the other, in the order of the spec.
+//! slot. So one container's slow image pull never holds up another pull, a probe or the pod's end,
+//! and planning again is always harmless. Containers start one after the other, in the order of the
+//! spec.
 //!
 //! Reading order: [`seen`] (the input), [`memory`], [`action`], [`run`] (a pod that should run),
 //! [`stop`] (a pod that must end), [`garbage`], [`status`].

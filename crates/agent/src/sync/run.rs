@@ -102,8 +102,9 @@ impl Planner<'_> {
         Initialized::Yes
     }
 
-    /// Containers start in the order of the list, the next one after the postStart hook of the former. One
-    /// that backs off, or that is killed to be started again, is not waited for. Images are pulled meanwhile.
+    /// Containers start in the order of the list, the next one after the postStart hook of the
+    /// former. One that backs off, or that is killed to be started again, is not waited for. Images
+    /// are pulled meanwhile.
     fn containers(&mut self, sandbox: &str) {
         let seen = self.seen;
         let mut before_starts = false;

@@ -198,8 +198,9 @@ impl Planner<'_> {
         self.memory.torn_down
     }
 
-    /// Deletes the object, again and again until it is seen to be gone: an answer is no proof. A server that
-    /// starts or is restored may say that the pod is not there, or may have lost what it acknowledged.
+    /// Deletes the object, again and again until it is seen to be gone: an answer is no proof. A
+    /// server that starts or is restored may say that the pod is not there, or may have lost what
+    /// it acknowledged.
     fn delete(&mut self) {
         if self.memory.deleted_at.is_some() {
             self.remove_sandboxes();

@@ -739,7 +739,8 @@ fn active_deadline() {
     );
 }
 
-/// DS-H25: an answer is no proof. A server that was killed may have lost the deletion, or may not have known of the pod.
+/// DS-H25: an answer is no proof. A server that was killed may have lost the deletion, or may not
+/// have known of the pod.
 #[test]
 fn a_pod_is_deleted_again_until_it_is_gone() {
     check(

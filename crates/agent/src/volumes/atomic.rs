@@ -169,8 +169,8 @@ fn own_directory(dir: &Path, group: Option<u32>) -> io::Result<()> {
     }
 }
 
-/// The directories that something is mounted on. They are of the volume itself and not of a version: a
-/// version goes, and with it whatever containers have mounted there.
+/// The directories that something is mounted on. They are of the volume itself and not of a
+/// version: a version goes, and with it whatever containers have mounted there.
 fn make_mount_points(dir: &Path, content: &Content<'_>) -> io::Result<()> {
     for point in content.directories() {
         if let Some(first) = first_name(point).map(|name| dir.join(name)).filter(|first| first.is_symlink()) {
@@ -200,7 +200,8 @@ fn show(dir: &Path, content: &Content<'_>) -> io::Result<()> {
 }
 
 impl Content<'_> {
-    /// Mount points that must be made. Something may be mounted on a file, too, which is there then.
+    /// Mount points that must be made. Something may be mounted on a file, too, which is there
+    /// then.
     fn directories(&self) -> impl Iterator<Item = &Path> {
         let is_file = |point: &&PathBuf| point.to_str().is_some_and(|point| self.files.contains_key(point));
         self.mount_points.iter().filter(move |point| !is_file(point)).map(PathBuf::as_path)

@@ -156,7 +156,8 @@ impl Gatherer {
     }
 }
 
-/// Why a source of a projected volume cannot be had. A kind that is newer than this agent has no name here.
+/// Why a source of a projected volume cannot be had. A kind that is newer than this agent has no
+/// name here.
 pub(super) fn unsupported(projection: &VolumeProjection) -> Option<String> {
     let kind = match projection {
         VolumeProjection { cluster_trust_bundle: Some(_), .. } => "clusterTrustBundle",

@@ -1,15 +1,16 @@
 //! Mount points below read-only volumes. Pure.
 //!
-//! A container may mount something below a config map or another volume of files. The runtime cannot make
-//! the directory for it there, because it mounts those read-only: so it is made beforehand.
+//! A container may mount something below a config map or another volume of files. The runtime
+//! cannot make the directory for it there, because it mounts those read-only: so it is made
+//! beforehand.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-/// The directories, relative to the volume, that containers of the pod mount something else on. Of mounts
-/// within each other only the outermost: the inner ones lie in another volume.
+/// The directories, relative to the volume, that containers of the pod mount something else on. Of
+/// mounts within each other only the outermost: the inner ones lie in another volume.
 ///
 /// # Errors
 /// A mount path leads out of its container.

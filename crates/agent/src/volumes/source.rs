@@ -52,7 +52,8 @@ pub(super) fn of(volume: &Volume) -> Source<'_> {
     } else if let Some(source) = &volume.projected {
         Source::Files(Files::Projected(source))
     } else {
-        // The API server fills in an empty directory where nothing is said: a kind that is newer than this agent.
+        // The API server fills in an empty directory where nothing is said: a kind that is newer
+        // than this agent.
         Source::Unsupported(other_kind(volume).unwrap_or_else(|| "unknown".into()))
     }
 }

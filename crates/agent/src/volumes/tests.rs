@@ -161,7 +161,8 @@ fn a_config_map_appears_changes_and_is_deleted() {
     });
 }
 
-/// As MetalLB's speaker does it: the runtime cannot make a directory in a volume that it mounts read-only.
+/// As MetalLB's speaker does it: the runtime cannot make a directory in a volume that it mounts
+/// read-only.
 #[test]
 fn something_is_mounted_below_each_kind_of_files() {
     in_mount_namespace(module_path!(), "something_is_mounted_below_each_kind_of_files", || {

@@ -316,8 +316,8 @@ impl Dispatcher {
         self.workers.insert(uid.to_owned(), Worker { told: told_sender, looks: looks_sender, needs });
     }
 
-    /// A worker has ended: nothing of its pod is left but its logs. If the object is there again (an older
-    /// state of the server was restored, say), it gets a new one.
+    /// A worker has ended: nothing of its pod is left but its logs. If the object is there again
+    /// (an older state of the server was restored, say), it gets a new one.
     async fn finished(&mut self, pod: PodRef) {
         let worker = self.workers.remove(&pod.uid);
         self.observed.remove(&pod.uid);

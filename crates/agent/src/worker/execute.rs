@@ -57,8 +57,8 @@ pub(super) async fn execute(context: &Context, seen: &Seen, action: Action) -> O
     }
 }
 
-/// A network that cannot be taken down keeps a pod from ending, and only its user can mend that. The slot's back-off
-/// bounds how often it is said.
+/// A network that cannot be taken down keeps a pod from ending, and only its user can mend that.
+/// The slot's back-off bounds how often it is said.
 fn tell_of_failed_end(context: &Context, pod: &Pod, result: &Result<(), String>) {
     let Err(error) = result else { return };
     let PodRef { uid, .. } = PodRef::of(pod);

@@ -14,8 +14,8 @@ use crate::sync::OWN_CONDITIONS;
 /// The delay after a failed write grows to this.
 const RETRY_SECONDS_MAX: i64 = 10;
 
-/// What the server shows although something else was written is a late event, or a server that lost what it had
-/// acknowledged: after so many seconds it is the latter.
+/// What the server shows although something else was written is a late event, or a server that lost
+/// what it had acknowledged: after so many seconds it is the latter.
 const DOUBT_SECONDS: i64 = 10;
 
 /// The pod as it will be, and the task that writes it.
@@ -88,8 +88,8 @@ impl StatusWriter {
                 // What the watch brought in the meantime counts too: that the pod is deleted, say.
                 Some(self.heard.clone().map_or(pod, |heard| self.merge(heard)))
             }
-            // The watch will tell that the pod is gone. Until then it may be there: a server that starts or is
-            // restored may not know of it for a moment.
+            // The watch will tell that the pod is gone. Until then it may be there: a server that
+            // starts or is restored may not know of it for a moment.
             Err(WriteError::Gone) => self.try_again(RETRY_SECONDS_MAX),
             Err(WriteError::Retry(error)) => {
                 tracing::debug!(%error, pod = ?pod.metadata.name, "cannot write a pod's status");
@@ -110,9 +110,9 @@ impl StatusWriter {
     }
 
     /// The pod as the server sent it, but with the status that was last written: what comes through
-    /// the watch may be older. What others own is taken from the server. If somebody else has written
-    /// the agent's own conditions since (a node that was silent for long has its pods marked as not
-    /// ready, DS-G06), the status is to be written again.
+    /// the watch may be older. What others own is taken from the server. If somebody else has
+    /// written the agent's own conditions since (a node that was silent for long has its pods
+    /// marked as not ready, DS-G06), the status is to be written again.
     pub fn merge(&mut self, pod: Arc<Pod>) -> Arc<Pod> {
         self.heard = Some(pod.clone());
         if self.under_way.is_none() && self.is_overwritten(&pod) {

@@ -18,8 +18,8 @@ pub(crate) struct Certified {
     pub(crate) left: SignedDuration,
 }
 
-/// The user that a verified client certificate names (CN is the name, each O a group), unless it has ended meanwhile: a
-/// session that is resumed is not verified again.
+/// The user that a verified client certificate names (CN is the name, each O a group), unless it
+/// has ended meanwhile: a session that is resumed is not verified again.
 pub(crate) fn certificate_user(der: &[u8], now: Timestamp) -> Option<Certified> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let left = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?.duration_since(now);
@@ -62,11 +62,12 @@ pub(crate) struct Known {
 }
 
 const INVALIDATED: &str = "[invalid bearer token, service account token has been invalidated]";
-/// A token outlives the end of what it is bound to by so much, as in Kubernetes: what is being ended still has things to do.
+/// A token outlives the end of what it is bound to by so much, as in Kubernetes: what is being
+/// ended still has things to do.
 const ENDED_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 
-/// The user of a service-account token whose account, and whose pod, secret or node, still are what they were; or why it
-/// is nobody's.
+/// The user of a service-account token whose account, and whose pod, secret or node, still are what
+/// they were; or why it is nobody's.
 pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: &[String]) -> Result<Known, String> {
     let Checked { claims, audiences } = registry.tokens.check(token, audiences, registry.env.now())?;
     let bound = &claims.bound;

@@ -8,8 +8,8 @@ use crate::registry::Registry;
 /// What is to be done, as RBAC sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; for other paths the
-    /// lower-case method.
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; for other
+    /// paths the lower-case method.
     pub(crate) verb: String,
     /// Empty for requests that are about no resource.
     pub(crate) resource: String,
@@ -26,7 +26,8 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// The name that rules with `resourceNames` compare: a list or watch that is narrowed to one name has it.
+    /// The name that rules with `resourceNames` compare: a list or watch that is narrowed to one
+    /// name has it.
     pub(crate) fn requested_name(&self) -> &str {
         match self.verb.as_str() {
             "list" | "watch" if self.name.is_empty() => &self.selected_name,

@@ -1,4 +1,5 @@
-//! How others check this cluster's tokens: the issuer's documents (OpenID Connect discovery, RFC 7517).
+//! How others check this cluster's tokens: the issuer's documents (OpenID Connect discovery, RFC
+//! 7517).
 
 use everynode_common::base64;
 use serde_json::{Value, json};
@@ -8,7 +9,8 @@ use super::token::Issuer;
 pub(crate) const CONFIGURATION: &str = "/.well-known/openid-configuration";
 pub(crate) const KEYS: &str = "/openid/v1/jwks";
 
-/// Where the keys are, and what they are used for. `server` is the host and port that others reach the API by.
+/// Where the keys are, and what they are used for. `server` is the host and port that others reach
+/// the API by.
 pub(crate) fn configuration(issuer: &Issuer, server: &str) -> Value {
     json!({
         "issuer": issuer.issuer(),

@@ -1,13 +1,14 @@
 //! How a machine becomes a node: a join token (or the node's own certificate, to renew it) and a
 //! certificate request are answered with a certificate for `system:node:NAME`.
 //!
-//! `POST /everynode.dev/v1/join` with `{"nodeName": "a", "csr": "-----BEGIN CERTIFICATE REQUEST-----…"}`
-//! answers `{"nodeName", "certificate", "ca", "expires"}`, all PEM. The certificate serves as client and
-//! as server certificate; its only server name is the node's name, which is what the API server
-//! verifies when it speaks to the agent. Addresses are not in it: nobody has shown that they are the machine's.
+//! `POST /everynode.dev/v1/join` with `{"nodeName": "a", "csr": "-----BEGIN CERTIFICATE
+//! REQUEST-----…"}` answers `{"nodeName", "certificate", "ca", "expires"}`, all PEM. The
+//! certificate serves as client and as server certificate; its only server name is the node's name,
+//! which is what the API server verifies when it speaks to the agent. Addresses are not in it:
+//! nobody has shown that they are the machine's.
 //!
-//! The token proves membership and nothing else: names of the API server, and names that belong to another machine's key
-//! (`registry/node_keys`), are refused.
+//! The token proves membership and nothing else: names of the API server, and names that belong to
+//! another machine's key (`registry/node_keys`), are refused.
 
 use everynode_api::kinds::NODE;
 use everynode_api::status::Status;

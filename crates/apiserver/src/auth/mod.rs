@@ -26,7 +26,8 @@ pub struct User {
     pub uid: String,
     pub groups: Vec<String>,
     pub extra: BTreeMap<String, Vec<String>>,
-    /// SHA-256 of the public key of the client certificate that showed the identity; empty without one.
+    /// SHA-256 of the public key of the client certificate that showed the identity; empty without
+    /// one.
     pub certificate_key: String,
 }
 

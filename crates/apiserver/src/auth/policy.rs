@@ -48,7 +48,8 @@ const CORE_READ: &[&str] = &[
     "services",
     "services/status",
 ];
-// Not `endpoints`: who writes them sends a Service's traffic where they like (Kubernetes took them out in 1.22).
+// Not `endpoints`: who writes them sends a Service's traffic where they like (Kubernetes took them
+// out in 1.22).
 const CORE_WRITE: &[&str] = &[
     "configmaps",
     "events",
@@ -101,8 +102,8 @@ fn aggregate_to(role: &str) -> String {
     format!("rbac.authorization.k8s.io/aggregate-to-{role}")
 }
 
-/// `view`, `edit` and `admin`: made of `system:aggregate-to-…` and of each other, and of whatever else is labelled so. They
-/// begin with what the controller will make of them.
+/// `view`, `edit` and `admin`: made of `system:aggregate-to-…` and of each other, and of whatever
+/// else is labelled so. They begin with what the controller will make of them.
 fn user_roles() -> Vec<Value> {
     let parts =
         [("view", Some("edit"), view_rules()), ("edit", Some("admin"), edit_rules()), ("admin", None, admin_rules())];

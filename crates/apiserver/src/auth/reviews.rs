@@ -35,7 +35,8 @@ pub(crate) fn find(group: &str, resource: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.group == group && kind.plural == resource)
 }
 
-/// Answers a review: the decoded object that was sent to `namespace` (if it is of a namespace), with its status.
+/// Answers a review: the decoded object that was sent to `namespace` (if it is of a namespace),
+/// with its status.
 ///
 /// # Errors
 /// What it asks is not a question of its kind: 400 or 422.

@@ -116,8 +116,9 @@ impl Issuer {
         Ok(Issued { token, audiences, expires })
     }
 
-    /// The claims of a token with a good signature that is valid now and meant for one of `audiences` (for this server if
-    /// there are none), or why it is none. Whether what it is bound to still exists is the caller's to check.
+    /// The claims of a token with a good signature that is valid now and meant for one of
+    /// `audiences` (for this server if there are none), or why it is none. Whether what it is bound
+    /// to still exists is the caller's to check.
     pub(crate) fn check(&self, token: &str, audiences: &[String], now: Timestamp) -> Result<Checked, String> {
         let claims = self.verified(token).filter(|claims| claims.iss == self.issuer);
         let claims = claims.ok_or_else(|| "invalid bearer token".to_owned())?;

@@ -1,5 +1,6 @@
 //! The simple JSON paths of printer columns, selectable fields and scales: `.spec.items[0].name`,
-//! `.metadata.annotations['a.b/c']`, `.spec.list[*]`, `.status.conditions[?(@.type=="Ready")].status`.
+//! `.metadata.annotations['a.b/c']`, `.spec.list[*]`,
+//! `.status.conditions[?(@.type=="Ready")].status`.
 
 use serde_json::Value;
 

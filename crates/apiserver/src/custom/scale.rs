@@ -120,7 +120,8 @@ impl Registry {
         self.write_scale(caller, target, |scale| patching::apply(&target.info, form, patch.clone(), scale)).await
     }
 
-    /// Writes what `change` makes of the scale into the object; its other rules are those of every update.
+    /// Writes what `change` makes of the scale into the object; its other rules are those of every
+    /// update.
     async fn write_scale(
         &self,
         caller: &Caller<'_>,

@@ -1,4 +1,5 @@
-//! The documents of discovery: `APIVersions`, `APIGroupList`, `APIResourceList`, and `APIGroupDiscoveryList`.
+//! The documents of discovery: `APIVersions`, `APIGroupList`, `APIResourceList`, and
+//! `APIGroupDiscoveryList`.
 
 use everynode_common::{base64, fnv};
 use serde_json::{Map, Value, json};

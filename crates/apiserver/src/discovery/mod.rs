@@ -1,5 +1,6 @@
-//! Discovery: which groups, versions and resources are served, in the old form and the aggregated one (DS-I01 to
-//! DS-I03). Everything follows from the table of kinds; [`resources`] adds subresources and reviews.
+//! Discovery: which groups, versions and resources are served, in the old form and the aggregated
+//! one (DS-I01 to DS-I03). Everything follows from the table of kinds; [`resources`] adds
+//! subresources and reviews.
 
 mod forms;
 pub(crate) mod resources;
@@ -15,7 +16,8 @@ use self::forms::Aggregated;
 
 use crate::catalogue::Rows;
 
-/// A finished answer to a GET. `etag` includes its quotes: compare it with `If-None-Match` as it is.
+/// A finished answer to a GET. `etag` includes its quotes: compare it with `If-None-Match` as it
+/// is.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

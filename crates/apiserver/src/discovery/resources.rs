@@ -1,4 +1,5 @@
-//! The resources of each group and version: the table of kinds, its subresources, and the create-only reviews.
+//! The resources of each group and version: the table of kinds, its subresources, and the
+//! create-only reviews.
 
 use std::cmp::Ordering;
 

@@ -7,15 +7,17 @@ use everynode_listen::{Accepted, Connections, descriptors_max};
 
 /// More connections than the largest fleet has, of those that one process serves.
 const CONNECTIONS_MAX: usize = 60_000;
-/// Of the files that the process may open, the API's connections have so many eighths; the rest is for the store, for
-/// streams to agents and, in `everynode up`, for the agent.
+/// Of the files that the process may open, the API's connections have so many eighths; the rest is
+/// for the store, for streams to agents and, in `everynode up`, for the agent.
 const DESCRIPTORS_EIGHTHS: usize = 5;
 
-/// A bound address whose connections are accepted from now on; they are served once the server serves.
+/// A bound address whose connections are accepted from now on; they are served once the server
+/// serves.
 pub struct Listener(everynode_listen::Listener);
 
 impl Listener {
-    /// Listens on an address, for as many connections as the process may have files. Call it inside a tokio runtime.
+    /// Listens on an address, for as many connections as the process may have files. Call it inside
+    /// a tokio runtime.
     ///
     /// # Errors
     /// The address cannot be had.

@@ -1,6 +1,7 @@
-//! What passes between clients and agents beside the streams themselves. Either end may be hostile to the other: a client's
-//! credentials are for this server only, and an agent's answer reaches the browser or kubectl of an administrator under
-//! this server's name. So headers pass by lists of what is needed, and an answer must be one to what was asked.
+//! What passes between clients and agents beside the streams themselves. Either end may be hostile
+//! to the other: a client's credentials are for this server only, and an agent's answer reaches the
+//! browser or kubectl of an administrator under this server's name. So headers pass by lists of
+//! what is needed, and an answer must be one to what was asked.
 
 use everynode_api::status::Status;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

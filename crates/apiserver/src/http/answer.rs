@@ -22,7 +22,8 @@ const YAML: &str = "application/yaml";
 /// Warnings beyond these are dropped: header blocks are bounded.
 const WARNINGS_MAX: usize = 32;
 
-/// Lists of so many items are encoded while they are sent: the objects are shared, a whole copy never exists.
+/// Lists of so many items are encoded while they are sent: the objects are shared, a whole copy
+/// never exists.
 const STREAMED_ITEMS_MIN: usize = 100;
 
 /// Bytes with a content type.

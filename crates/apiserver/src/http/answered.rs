@@ -1,4 +1,5 @@
-//! An answer on its way to its client: how long it waits to be taken, and how many bytes clients let wait, are bounded.
+//! An answer on its way to its client: how long it waits to be taken, and how many bytes clients
+//! let wait, are bounded.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,13 +25,15 @@ pub(crate) struct Answered {
     body: OutBody,
     /// Until the last bytes have been handed over.
     pending: Option<Pending>,
-    /// Ordinary answers must be taken in time. Watches and logs may wait: `kubectl logs -f | less` does.
+    /// Ordinary answers must be taken in time. Watches and logs may wait: `kubectl logs -f | less`
+    /// does.
     ordinary: bool,
     held: Option<Held>,
 }
 
-/// Bytes that count as held, and their request as one whose answer is not taken, until they are written to the socket: HTTP/2
-/// takes the last piece of a body and keeps it for a client that lets none of it pass.
+/// Bytes that count as held, and their request as one whose answer is not taken, until they are
+/// written to the socket: HTTP/2 takes the last piece of a body and keeps it for a client that lets
+/// none of it pass.
 struct Counted {
     bytes: Bytes,
     _held: Held,
@@ -43,7 +46,8 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// Counts an answer: an ordinary one that is too much beside what its client has not taken yet is refused.
+/// Counts an answer: an ordinary one that is too much beside what its client has not taken yet is
+/// refused.
 pub(crate) fn counted(
     slots: &Arc<Slots>,
     asker: Option<Asker>,

@@ -25,8 +25,8 @@ pub(crate) fn whole(bytes: Bytes) -> OutBody {
     Full::new(bytes).boxed_unsync()
 }
 
-/// Of a body that is too large, this much more is read and forgotten: clients that send all before they listen (curl and
-/// Go over HTTP/2) would see a broken stream instead of the answer.
+/// Of a body that is too large, this much more is read and forgotten: clients that send all before
+/// they listen (curl and Go over HTTP/2) would see a broken stream instead of the answer.
 const IGNORED_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
 /// What a request costs while its body comes, however small it is.
 const COMING_BYTES: usize = 16 << 10;
@@ -46,11 +46,12 @@ fn time_for(limits: &Limits, length: usize) -> Duration {
     limits.body_grace + Duration::from_secs_f64(seconds)
 }
 
-/// Of a body that an answer does not need, so much is read and forgotten before the answer is sent: a
-/// client that sends all before it listens would see a closed connection instead of the answer.
+/// Of a body that an answer does not need, so much is read and forgotten before the answer is sent:
+/// a client that sends all before it listens would see a closed connection instead of the answer.
 const DRAINED_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
-/// Reads what is left of a body, as long as it comes without a pause, and forgets it. Bounded in bytes and time.
+/// Reads what is left of a body, as long as it comes without a pause, and forgets it. Bounded in
+/// bytes and time.
 pub(crate) async fn drain<B>(mut body: B, limits: &Limits)
 where
     B: Body<Data = Bytes> + Unpin,
@@ -66,7 +67,8 @@ where
     }
 }
 
-/// Reads a request's body; more than the limit is 413, too slow is 408, more than the client's share is 429.
+/// Reads a request's body; more than the limit is 413, too slow is 408, more than the client's
+/// share is 429.
 pub(crate) async fn read<B>(mut body: B, mut held: Held) -> Result<InBody, Status>
 where
     B: Body<Data = Bytes> + Unpin,

@@ -1,5 +1,5 @@
-//! Who asks, for the sharing of what there is a limited amount of. Each class has its own share: whatever one of them does,
-//! the others go on. Within a class, clients are told apart.
+//! Who asks, for the sharing of what there is a limited amount of. Each class has its own share:
+//! whatever one of them does, the others go on. Within a class, clients are told apart.
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -83,16 +83,19 @@ fn account(user: &User) -> Option<(&str, &str)> {
     user.name.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')
 }
 
-/// One of those who share what their class has: a number that stands for them, the same as long as the process runs.
+/// One of those who share what their class has: a number that stands for them, the same as long as
+/// the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Client(pub(crate) u64);
 
-/// Gives clients their numbers. They cannot be foreseen, so that nobody takes another name to share somebody's.
+/// Gives clients their numbers. They cannot be foreseen, so that nobody takes another name to share
+/// somebody's.
 #[derive(Default)]
 pub(crate) struct Clients(RandomState);
 
 impl Clients {
-    /// Users count one by one. The accounts of a namespace count as one: who may write there makes as many as they like.
+    /// Users count one by one. The accounts of a namespace count as one: who may write there makes
+    /// as many as they like.
     pub(crate) fn of(&self, user: &User) -> Client {
         let name = match account(user) {
             Some((namespace, _)) if namespace != SYSTEM_NAMESPACE => {

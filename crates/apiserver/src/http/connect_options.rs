@@ -14,7 +14,8 @@ const COMMAND_WORDS_MAX: usize = 4_096;
 /// Ports of one request.
 const PORTS_MAX: usize = 64;
 
-/// Reads what is asked of the agent. `path` is what follows `nodes/NAME/proxy`, whose target is left with the bare name.
+/// Reads what is asked of the agent. `path` is what follows `nodes/NAME/proxy`, whose target is
+/// left with the bare name.
 pub(crate) fn read(target: &mut Target, query: &Query, path: Vec<String>) -> Result<Connect, Status> {
     let container = query.get("container").to_owned();
     Ok(match target.subresource {

@@ -1,9 +1,10 @@
 //! Who may do something costly next, when more want to than should at once.
 //!
-//! Freed permits go to the oldest who waits, and every fourth to the newest. Oldest first alone would let a health probe
-//! wait behind thousands of connections that came back before it; newest first alone would never serve some.
-//! Who asks from this machine waits in a [`Lane`] of its own, which gets every other permit while somebody is in it: the
-//! machine's own tools, probes and pods do not wait for the fleet.
+//! Freed permits go to the oldest who waits, and every fourth to the newest. Oldest first alone
+//! would let a health probe wait behind thousands of connections that came back before it; newest
+//! first alone would never serve some. Who asks from this machine waits in a [`Lane`] of its own,
+//! which gets every other permit while somebody is in it: the machine's own tools, probes and pods
+//! do not wait for the fleet.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

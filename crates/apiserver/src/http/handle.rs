@@ -116,8 +116,8 @@ impl Coming {
         self.0.take().ok_or_else(|| Status::internal("the request was passed on before"))
     }
 
-    /// Lets a client that sends all before it listens come to an end. One that waits to be told to go on
-    /// sends nothing.
+    /// Lets a client that sends all before it listens come to an end. One that waits to be told to
+    /// go on sends nothing.
     async fn drain(&mut self, shared: &Shared, head: &Head) {
         if head.headers.contains_key(EXPECT) {
             return;
@@ -142,7 +142,8 @@ fn understood(shared: &Shared, head: &Head) -> Result<(Query, Route), Status> {
     Ok((query, route))
 }
 
-/// An ordinary request, all of which is there, has a minute; what it writes is written whole or not at all.
+/// An ordinary request, all of which is there, has a minute; what it writes is written whole or not
+/// at all.
 async fn limited(served: impl Future<Output = Result<Answer, Status>>) -> Result<Answer, Status> {
     match tokio::time::timeout(REQUEST_TIMEOUT, served).await {
         Ok(result) => result,
@@ -170,7 +171,8 @@ impl Head {
     }
 }
 
-/// Finds out who asks and whether they may, reads the body, and only then takes a place: nobody holds one by being slow.
+/// Finds out who asks and whether they may, reads the body, and only then takes a place: nobody
+/// holds one by being slow.
 async fn serve(
     shared: &Arc<Shared>,
     connection: &Connection,
@@ -226,7 +228,8 @@ async fn serve(
     }
 }
 
-/// Carries out what may be done: streams take a place of their own, everything else one when all of it is there.
+/// Carries out what may be done: streams take a place of their own, everything else one when all of
+/// it is there.
 async fn execute(
     shared: &Arc<Shared>,
     asker: Asker,

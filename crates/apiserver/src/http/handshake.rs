@@ -1,12 +1,13 @@
 //! TLS handshakes with a budget.
 //!
-//! A handshake costs as much as dozens of small requests. After a restart every client comes back at once; if all their
-//! handshakes ran side by side, each would end when the last one does, and so would a health probe. So the costly part has
-//! a few permits ([`FairSemaphore`]), and the rest waits, its greeting read. Who is given a permit goes to the end of the scheduler's
-//! queue with it, so that of all that is to be done no more than these few handshakes are in between.
+//! A handshake costs as much as dozens of small requests. After a restart every client comes back
+//! at once; if all their handshakes ran side by side, each would end when the last one does, and so
+//! would a health probe. So the costly part has a few permits ([`FairSemaphore`]), and the rest
+//! waits, its greeting read. Who is given a permit goes to the end of the scheduler's queue with
+//! it, so that of all that is to be done no more than these few handshakes are in between.
 //!
-//! A permit is never held while waiting for a client: who connects and says nothing has not asked for one yet, and who
-//! stops after the greeting has given it back.
+//! A permit is never held while waiting for a client: who connects and says nothing has not asked
+//! for one yet, and who stops after the greeting has given it back.
 
 use std::io;
 use std::net::IpAddr;
@@ -25,7 +26,8 @@ use super::fair_semaphore::{FairSemaphore, Lane};
 use super::histogram::Histogram;
 use super::metrics::head;
 
-/// Permits for each core. That many handshakes (a quarter of a millisecond each) are in front of anything else to be done.
+/// Permits for each core. That many handshakes (a quarter of a millisecond each) are in front of
+/// anything else to be done.
 const TURNS_PER_CORE: usize = 4;
 /// A client that has sent no greeting by then is gone, and so is one that has not answered ours.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -185,7 +187,8 @@ mod tests {
         text.trim().rsplit(' ').next().unwrap().parse().unwrap()
     }
 
-    /// How many of a storm's handshakes are worked on before one is done that comes after all of them.
+    /// How many of a storm's handshakes are worked on before one is done that comes after all of
+    /// them.
     async fn overtaken(permits: usize) -> usize {
         let (server, client) = configs();
         let handshakes = Arc::new(Handshakes::new(permits));

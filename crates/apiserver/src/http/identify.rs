@@ -1,6 +1,8 @@
-//! Who asks: from the headers of a request and the certificate of its connection to a user, who may act as another one.
+//! Who asks: from the headers of a request and the certificate of its connection to a user, who may
+//! act as another one.
 //!
-//! A header that is not understood never makes somebody more than they would be with it: it is refused.
+//! A header that is not understood never makes somebody more than they would be with it: it is
+//! refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +55,8 @@ pub(super) fn identify(server: &ApiServer, connection: &Connection, head: &Head)
     }
 }
 
-/// The token of the one `Authorization` header, if there is one. Another scheme, or two headers, are nobody's.
+/// The token of the one `Authorization` header, if there is one. Another scheme, or two headers,
+/// are nobody's.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -135,7 +138,8 @@ impl Impersonation {
         )
     }
 
-    /// Namespace and name, if it is a service account. What only looks like one is a user of that name.
+    /// Namespace and name, if it is a service account. What only looks like one is a user of that
+    /// name.
     fn account(&self) -> Option<(&str, &str)> {
         let (namespace, name) = self.name.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')?;
         let is_one = names::dns1123_label(namespace).is_empty() && names::dns1123_subdomain(name).is_empty();

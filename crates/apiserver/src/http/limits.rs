@@ -11,27 +11,31 @@ const MIB: usize = 1 << 20;
 /// Bounds of what clients may do; the default is what everynode runs with, others are for tests.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// A request's body is there after so long, and [`Limits::body_bytes_per_second`] for what comes later.
+    /// A request's body is there after so long, and [`Limits::body_bytes_per_second`] for what
+    /// comes later.
     pub body_grace: Duration,
     /// The slowest that a body may come.
     pub body_bytes_per_second: usize,
-    /// Of a body that is not needed, the next part comes within this, or the answer is sent without it.
+    /// Of a body that is not needed, the next part comes within this, or the answer is sent without
+    /// it.
     pub drain_pause: Duration,
     /// Nobody waits longer for a place.
     pub wait: Duration,
     /// A connection's first request has come after so long.
     pub first_request: Duration,
-    /// How often connections are looked at. An answer that its client has not begun to take, or not gone on taking, for one to
-    /// two of these ends the connection.
+    /// How often connections are looked at. An answer that its client has not begun to take, or not
+    /// gone on taking, for one to two of these ends the connection.
     pub interval: Duration,
-    /// A connection whose client is not known, and that has no request, lives on for so many intervals.
+    /// A connection whose client is not known, and that has no request, lives on for so many
+    /// intervals.
     pub idle_intervals_stranger: u32,
     /// The same of a client that has shown a certificate.
     pub idle_intervals_known: u32,
     /// Over HTTP/1, the head of the next request of a stranger has come after so long.
     pub head_stranger: Duration,
-    /// The same of a client that has shown a certificate: longer than what client libraries keep a connection for (90 s), so that
-    /// it is they who close it, and not we in the moment in which they use it.
+    /// The same of a client that has shown a certificate: longer than what client libraries keep a
+    /// connection for (90 s), so that it is they who close it, and not we in the moment in which
+    /// they use it.
     pub head_known: Duration,
     /// Over HTTP/2, a peer that has said nothing for so long is asked whether it is there …
     pub ping_after: Duration,
@@ -91,9 +95,10 @@ const fn limits(all: usize, each: usize) -> quota::Limits {
 }
 
 impl ClassLimits {
-    /// On two cores more places cost memory and time to wait for a core: a write waits for the disk with many others. Every
-    /// connection of the largest fleet may have a request waiting. Bodies of all classes together take 328 MiB at the worst; each
-    /// client may send at least one of the largest. One administrator may be a fleet of simulated nodes.
+    /// On two cores more places cost memory and time to wait for a core: a write waits for the disk
+    /// with many others. Every connection of the largest fleet may have a request waiting. Bodies
+    /// of all classes together take 328 MiB at the worst; each client may send at least one of the
+    /// largest. One administrator may be a fleet of simulated nodes.
     fn of(class: Class) -> ClassLimits {
         let none = limits(0, 0);
         match class {

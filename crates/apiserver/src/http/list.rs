@@ -1,7 +1,7 @@
 //! Large lists, encoded piece by piece while they are sent.
 //!
-//! 25,000 pods are 60 MB as text. What is held while a slow client reads is a list of references to objects that
-//! exist anyway, and one piece.
+//! 25,000 pods are 60 MB as text. What is held while a slow client reads is a list of references to
+//! objects that exist anyway, and one piece.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -39,7 +39,8 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// The next piece; an item that cannot be decoded ends the list early, which the client sees as broken JSON.
+    /// The next piece; an item that cannot be decoded ends the list early, which the client sees as
+    /// broken JSON.
     fn piece(&mut self) -> Vec<u8> {
         let mut out = match self.next {
             0 => read::list_head(&self.info, &self.page),

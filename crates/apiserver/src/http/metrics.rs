@@ -19,7 +19,8 @@ use super::slot::Slots;
 /// Upper bounds of the latency buckets, seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-/// Upper bounds of what is left of clients' certificates, seconds: kube-apiserver's, from none to a year.
+/// Upper bounds of what is left of clients' certificates, seconds: kube-apiserver's, from none to a
+/// year.
 const EXPIRATIONS: [f64; 15] = [
     0.0,
     1_800.0,
@@ -73,7 +74,8 @@ pub(crate) struct Metrics {
     pub(crate) slots: Arc<Slots>,
     /// Of the listener that is served.
     connections: OnceLock<Arc<Connections>>,
-    /// Connections that were closed because their clients said nothing, or did not take their answers.
+    /// Connections that were closed because their clients said nothing, or did not take their
+    /// answers.
     silent: AtomicU64,
     stalled: AtomicU64,
     idle: AtomicU64,

@@ -1,4 +1,5 @@
-//! From a query to the options of an operation. What is not understood is refused in Kubernetes' words, never passed over.
+//! From a query to the options of an operation. What is not understood is refused in Kubernetes'
+//! words, never passed over.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! A connection that lets others run: after so many bytes it gives its turn back, whatever more there
-//! is to read.
+//! A connection that lets others run: after so many bytes it gives its turn back, whatever more
+//! there is to read.
 //!
 //! Frames are cheap to send: a flood of small ones on one connection keeps a core busy for as long
-//! as its socket has bytes, and all other clients of that core wait. (The runtime's own budget counts
-//! reads, each of which may bring thousands of frames.)
+//! as its socket has bytes, and all other clients of that core wait. (The runtime's own budget
+//! counts reads, each of which may bring thousands of frames.)
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! Whether a connection is still good for something: counted by its requests, judged at intervals. No clock.
+//! Whether a connection is still good for something: counted by its requests, judged at intervals.
+//! No clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,7 +16,8 @@ pub(crate) enum Verdict {
     Stalled,
 }
 
-/// In how many intervals an answer can have been offered that is not taken: now, in the last one, or before.
+/// In how many intervals an answer can have been offered that is not taken: now, in the last one,
+/// or before.
 const AGES: usize = 3;
 
 /// The requests of a connection.

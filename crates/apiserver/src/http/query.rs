@@ -8,7 +8,8 @@ use everynode_api::status::Status;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// What is malformed is refused: a parameter that would be passed over might have been one that narrows.
+    /// What is malformed is refused: a parameter that would be passed over might have been one that
+    /// narrows.
     pub(crate) fn parse(text: &str) -> Result<Query, Status> {
         percent::pairs(text).map(Query).ok_or_else(|| Status::bad_request("the query of the request is malformed"))
     }
@@ -31,7 +32,8 @@ impl Query {
         self.one(name).is_some()
     }
 
-    /// A boolean as Kubernetes reads it: all but `0` and `false` (in any case) is true, an empty value, too.
+    /// A boolean as Kubernetes reads it: all but `0` and `false` (in any case) is true, an empty
+    /// value, too.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         self.one(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }

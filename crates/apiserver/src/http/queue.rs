@@ -1,7 +1,8 @@
 //! Who is served next. Pure.
 //!
-//! As long as there are places, whoever asks is given one. When there are none, those who ask wait; a place that becomes
-//! free goes to the clients in turn, whatever number of requests each of them has waiting, and to the oldest one of that client.
+//! As long as there are places, whoever asks is given one. When there are none, those who ask wait;
+//! a place that becomes free goes to the clients in turn, whatever number of requests each of them
+//! has waiting, and to the oldest one of that client.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -31,7 +32,8 @@ impl<W> Queue<W> {
         free
     }
 
-    /// Waits for a place. `gone` tells those who have given up: they count no more once others need their room.
+    /// Waits for a place. `gone` tells those who have given up: they count no more once others need
+    /// their room.
     pub(crate) fn wait(&mut self, client: Client, waiter: W, gone: impl Fn(&W) -> bool) -> Result<(), Refused> {
         let full = |queue: &Queue<W>| queue.waiting >= queue.limits.all;
         let own = |queue: &Queue<W>| queue.by_client.get(&client).map_or(0, VecDeque::len) >= queue.limits.each;
@@ -52,7 +54,8 @@ impl<W> Queue<W> {
         Ok(())
     }
 
-    /// Whose turn it is to take the place that somebody gave back; `None`: nobody waits, it is free.
+    /// Whose turn it is to take the place that somebody gave back; `None`: nobody waits, it is
+    /// free.
     pub(crate) fn give_back(&mut self) -> Option<W> {
         let Some(next) = self.next() else {
             self.free += 1;

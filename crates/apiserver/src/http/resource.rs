@@ -180,7 +180,8 @@ fn manager(head: &Head) -> String {
     manager
 }
 
-/// The lease that a leader's write depends on. What cannot be read is refused: to go on without would be to lose it.
+/// The lease that a leader's write depends on. What cannot be read is refused: to go on without
+/// would be to lose it.
 fn fence(head: &Head) -> Result<Option<Fence>, Status> {
     let mut values = head.headers.get_all(fence::HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! What a path and a method mean: read once, into an [`Operation`].
 //!
-//! Kubernetes reads the decoded path. So do we, for the question whether somebody may; but a path whose coded
-//! separators make it another one than it seems is never served.
+//! Kubernetes reads the decoded path. So do we, for the question whether somebody may; but a path
+//! whose coded separators make it another one than it seems is never served.
 
 use everynode_api::kinds::{Kind, NODE, POD};
 use everynode_api::percent;
@@ -53,7 +53,8 @@ struct Parts {
     rest: Vec<String>,
 }
 
-/// Decodes a path. What is no text, or has control characters, is no path that anything is served at.
+/// Decodes a path. What is no text, or has control characters, is no path that anything is served
+/// at.
 fn decoded(path: &str) -> Result<String, Status> {
     let text = percent::decode(path).filter(|text| !text.contains(|c: char| c.is_control()));
     text.ok_or_else(|| Status::bad_request("the path of the request is malformed"))
@@ -165,8 +166,9 @@ fn connect_method(info: &Row, subresource: &str, method: &Method) -> bool {
     }
 }
 
-/// What authorisers are asked for. Streams to processes and through a node's agent are `create` whatever the method:
-/// WebSockets are GETs, and who may read is not who may run commands (KEP-4006).
+/// What authorisers are asked for. Streams to processes and through a node's agent are `create`
+/// whatever the method: WebSockets are GETs, and who may read is not who may run commands
+/// (KEP-4006).
 fn verb(asked: Asked<'_>, parts: &Parts) -> Option<Verb> {
     let collection = parts.name.is_empty();
     let watches = asked.query.flag("watch") == Some(true);
@@ -189,8 +191,8 @@ fn verb(asked: Asked<'_>, parts: &Parts) -> Option<Verb> {
     })
 }
 
-/// The subresource, if the kind has such a path: objects of namespaced kinds lie in a namespace, subresources are
-/// known, and nothing follows them but what `nodes/NAME/proxy` passes on.
+/// The subresource, if the kind has such a path: objects of namespaced kinds lie in a namespace,
+/// subresources are known, and nothing follows them but what `nodes/NAME/proxy` passes on.
 fn fitting(info: &Row, parts: &Parts) -> Option<&'static str> {
     let place = match info.kind.namespaced {
         true => !parts.namespace.is_empty() || parts.name.is_empty(),

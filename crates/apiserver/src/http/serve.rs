@@ -29,14 +29,16 @@ use crate::server::ApiServer;
 
 /// Requests that are being served at the end get so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Streams of one HTTP/2 connection of a client that has shown no certificate, as in kube-apiserver.
+/// Streams of one HTTP/2 connection of a client that has shown no certificate, as in
+/// kube-apiserver.
 const STREAMS_MAX: u32 = 250;
 /// An agent watches each config map and secret of its pods.
 const STREAMS_MAX_NODE: u32 = 1_000;
 /// A fleet of simulated nodes has thousands.
 const STREAMS_MAX_CONTROLLER: u32 = 10_000;
-/// Requests of a connection that are worked on at once, as a multiple of its streams: one whose stream
-/// was reset continues to its end, and without a bound resets would be a way around that of streams.
+/// Requests of a connection that are worked on at once, as a multiple of its streams: one whose
+/// stream was reset continues to its end, and without a bound resets would be a way around that of
+/// streams.
 const OPEN_FACTOR: usize = 2;
 /// Headers of a request: kubectl sends ten, impersonation one for each group.
 const HEADERS_MAX: usize = 256;
@@ -46,11 +48,13 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 /// What a client may send of a body before it is read.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// The same of all streams of a connection: at most so much of bodies is in memory that nobody reads.
+/// The same of all streams of a connection: at most so much of bodies is in memory that nobody
+/// reads.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// What is kept of each answer that the client does not take.
 const SEND_BYTES_MAX: usize = 64 << 10;
-/// Streams that a client has opened and reset before they were looked at (CVE-2023-44487): one more ends the connection.
+/// Streams that a client has opened and reset before they were looked at (CVE-2023-44487): one more
+/// ends the connection.
 const RESETS_PENDING_MAX: usize = 20;
 /// Streams that we had to reset because of a client's errors: one more ends the connection.
 const ERROR_RESETS_MAX: usize = 200;
@@ -80,7 +84,8 @@ pub(crate) struct Shared {
 }
 
 impl ApiServer {
-    /// Serves connections of `listener` until `shutdown` completes; then lets requests finish and returns.
+    /// Serves connections of `listener` until `shutdown` completes; then lets requests finish and
+    /// returns.
     pub async fn serve(
         self: &Arc<Self>,
         mut listener: Listener,
@@ -234,9 +239,10 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// A request runs in a task of its own: a defect that panics ends this request and nothing else, and a client that
-/// goes away does not cut a write in half. (Served by the connection's task it costs more, too: hyper wakes that task
-/// while it runs, to read the body, and the runtime wakes another thread for it.)
+/// A request runs in a task of its own: a defect that panics ends this request and nothing else,
+/// and a client that goes away does not cut a write in half. (Served by the connection's task it
+/// costs more, too: hyper wakes that task while it runs, to read the body, and the runtime wakes
+/// another thread for it.)
 async fn isolated(
     shared: Arc<Shared>,
     connection: Arc<Connection>,

@@ -1,7 +1,9 @@
-//! How many requests are served at once. More wait their turn; too many waiting are told to come back (429).
+//! How many requests are served at once. More wait their turn; too many waiting are told to come
+//! back (429).
 //!
-//! A place is taken when all is there that the request needs: who sends no body holds none. What may be held without a place
-//! (bodies that come, watches that run) is counted for each class and client.
+//! A place is taken when all is there that the request needs: who sends no body holds none. What
+//! may be held without a place (bodies that come, watches that run) is counted for each class and
+//! client.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -209,7 +211,8 @@ impl Slots {
         self.share(class).refused[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What is held now and what was refused, in Prometheus' text form; names as in Kubernetes where it has them.
+    /// What is held now and what was refused, in Prometheus' text form; names as in Kubernetes
+    /// where it has them.
     pub(crate) fn write(&self, out: &mut String) {
         use std::fmt::Write;
         head(out, "apiserver_current_inflight_requests", "gauge", "Requests being served now.");
@@ -259,7 +262,8 @@ impl Held {
         Ok(())
     }
 
-    /// Holds so much in all, or as much as one client may: what is larger is sent when nothing else is.
+    /// Holds so much in all, or as much as one client may: what is larger is sent when nothing else
+    /// is.
     pub(crate) fn grow_to_share(&mut self, amount: usize) -> Result<(), Status> {
         let each = self.limits().of(self.asker.class).answer_bytes.each;
         let refuse = |refused| self.slots.refuse(self.asker, Reason::AnswerBytes, refused);

@@ -114,8 +114,8 @@ fn root() -> Answer {
     answer::bytes(200, "application/json", json!({"paths": paths}).to_string().into())
 }
 
-/// `ok`, or what is wrong; `?verbose` names the checks (DS-I01). Neither a store that cannot write nor an end that is
-/// near is a reason to restart the server, so only readiness knows of them.
+/// `ok`, or what is wrong; `?verbose` names the checks (DS-I01). Neither a store that cannot write
+/// nor an end that is near is a reason to restart the server, so only readiness knows of them.
 fn health(server: &ApiServer, path: &str, query: &Query) -> Answer {
     let about_ready = path.starts_with("/readyz");
     let store = Some(server.registry.store.health()).filter(|health| about_ready && *health != Health::Good);

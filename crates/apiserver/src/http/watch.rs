@@ -149,7 +149,8 @@ impl Writer {
             Delivery::Bookmark(revision) => Some(self.bookmark(revision, false)),
             Delivery::Event(kind, event) => {
                 let (value, revision) = event.object(kind)?;
-                // The first frame of a table has columns and is not shared, nor are the versions of a custom resource.
+                // The first frame of a table has columns and is not shared, nor are the versions of
+                // a custom resource.
                 let is_first = matches!(self.form, Form::Table(_)) && !self.columns_sent;
                 if is_first || self.info.form == row::Form::Version {
                     return self.object(kind, value, revision);

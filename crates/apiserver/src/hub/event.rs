@@ -125,7 +125,8 @@ impl Event {
         })
     }
 
-    /// Drops the frames of an event that nearly all watchers have seen; the ring then holds only objects.
+    /// Drops the frames of an event that nearly all watchers have seen; the ring then holds only
+    /// objects.
     pub(crate) fn forget_frames(&self) {
         self.lock().clear();
     }

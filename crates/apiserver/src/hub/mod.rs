@@ -48,7 +48,8 @@ pub(crate) struct Hub {
     loaded: AtomicU64,
     /// The store is gone: nothing is worth waiting for any more.
     closed: AtomicBool,
-    /// Wakes who waits for either, in the order in which they came: a run is then a function of what came before.
+    /// Wakes who waits for either, in the order in which they came: a run is then a function of
+    /// what came before.
     advanced: Notify,
 }
 
@@ -71,7 +72,8 @@ impl Hub {
 
     /// Takes the registry's state anew and watches from there.
     fn reload(&self, store: &Arc<dyn Store>) -> Result<Box<dyn Watch>, StoreError> {
-        // The watch first: it also brings what happened before, so that watchers can resume across a restart.
+        // The watch first: it also brings what happened before, so that watchers can resume across
+        // a restart.
         let (watch, floor) = watch_history(store)?;
         let page = store.range(&prefix_range(keys::REGISTRY), None, 0)?;
         let mut sorted: HashMap<String, Vec<Item>> = HashMap::new();
@@ -113,7 +115,8 @@ impl Hub {
     /// begins anew, and its watches end.
     pub(crate) fn define(&self, store: &Arc<dyn Store>, rows: &[RowRef]) -> Result<(), StoreError> {
         for row in rows {
-            // Nothing is applied meanwhile: what comes later comes after the state that is read here.
+            // Nothing is applied meanwhile: what comes later comes after the state that is read
+            // here.
             let mut defined = self.defined.write().unwrap_or_else(PoisonError::into_inner);
             if defined.get(&row.storage).is_some_and(|topic| topic.row.is_same(row)) {
                 continue;
@@ -209,7 +212,8 @@ fn apply(topic: &Topic, change: &Change, loaded: u64) {
 
 /// A watch from as far back as the store remembers, and from where that is.
 fn watch_history(store: &Arc<dyn Store>) -> Result<(Box<dyn Watch>, Revision), StoreError> {
-    // Of all keys, not only the registry's: then every commit is seen, and "reached" never waits for the next one.
+    // Of all keys, not only the registry's: then every commit is seen, and "reached" never waits
+    // for the next one.
     match store.watch(keys::EVERYTHING, Revision(0)) {
         Ok(watch) => Ok((watch, Revision(0))),
         Err(StoreError::Compacted { oldest, .. }) => store.watch(keys::EVERYTHING, oldest).map(|watch| (watch, oldest)),

@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 
 use super::event::Event;
 
-/// Events that wait for one watcher. 1,024 references are 8 KiB; what does not fit is read from the ring later.
+/// Events that wait for one watcher. 1,024 references are 8 KiB; what does not fit is read from the
+/// ring later.
 pub(crate) const QUEUE_EVENTS_MAX: usize = 1024;
 
 #[derive(Debug, Default)]

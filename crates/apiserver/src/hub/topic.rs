@@ -13,8 +13,8 @@ use super::queue::Queue;
 use crate::catalogue::RowRef;
 use crate::keys;
 
-/// Events kept for watchers that resume are at most so many bytes of objects (per kind), and as many
-/// as the kind's row says.
+/// Events kept for watchers that resume are at most so many bytes of objects (per kind), and as
+/// many as the kind's row says.
 const RING_BYTES_MAX: usize = 24 << 20;
 /// Frames are kept for the newest events only.
 const FRAMES_KEPT: usize = 512;
@@ -93,7 +93,8 @@ impl Topic {
         state.close_watchers();
     }
 
-    /// Takes in a change from before the state that the topic started from: only for watchers that resume.
+    /// Takes in a change from before the state that the topic started from: only for watchers that
+    /// resume.
     pub(crate) fn remember(&self, change: &Change) {
         if change.revision.0 <= self.lock().floor {
             return;
@@ -122,7 +123,8 @@ impl Topic {
         state.tell(&event);
     }
 
-    /// The state before a change: what was held if it is that, so that its traits need no second reading.
+    /// The state before a change: what was held if it is that, so that its traits need no second
+    /// reading.
     fn before(&self, before: &KeyValue, held: Option<Arc<Item>>) -> Arc<Item> {
         let held = held.filter(|item| item.kv.modified == before.modified);
         held.unwrap_or_else(|| Arc::new(Item::new(&self.row, before.clone())))

@@ -29,7 +29,8 @@ pub(crate) struct WatchOptions {
     pub(crate) bookmarks: bool,
     /// The watch ends by itself after this (DS-I32); `None`: never (clients in this process).
     pub(crate) timeout: Option<Duration>,
-    /// Time to the first bookmark; differs from watcher to watcher, so that they do not all come at once.
+    /// Time to the first bookmark; differs from watcher to watcher, so that they do not all come at
+    /// once.
     pub(crate) bookmark_every: Duration,
 }
 
@@ -62,7 +63,8 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Opens a watch. `hub` follows the hub's revision; it must have reached what the caller wants to see.
+    /// Opens a watch. `hub` follows the hub's revision; it must have reached what the caller wants
+    /// to see.
     pub(crate) fn open(
         topic: &Arc<Topic>,
         hub: watch::Receiver<u64>,

@@ -1,8 +1,9 @@
 //! OpenAPI documents, as kubectl and client libraries ask for them (DS-I04, DS-I05).
 //!
-//! Version 3 has an index and one document per group and version; version 2 is one document, in JSON or in
-//! gnostic's protobuf encoding, which kubectl 1.20 to 1.26 insist on. Everything is made on first request and kept:
-//! [`schema`] turns the types into definitions, [`paths`] the resources into operations, `written` those into JSON, [`proto`] encodes.
+//! Version 3 has an index and one document per group and version; version 2 is one document, in
+//! JSON or in gnostic's protobuf encoding, which kubectl 1.20 to 1.26 insist on. Everything is made
+//! on first request and kept: [`schema`] turns the types into definitions, [`paths`] the resources
+//! into operations, `written` those into JSON, [`proto`] encodes.
 
 mod custom;
 mod paths;
@@ -22,7 +23,8 @@ use crate::discovery::{Answer, content_hash};
 
 /// gnostic's encoding of version 2.
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// The name by which clients ask for it. It must not be the answer's: `@` makes it no media type for Go.
+/// The name by which clients ask for it. It must not be the answer's: `@` makes it no media type
+/// for Go.
 const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// The version that `/version` reports, too.
 const KUBERNETES: &str = "v1.36.0";
@@ -45,8 +47,8 @@ impl Dialect {
     }
 }
 
-/// Answers `/openapi/v2`, `/openapi/v3` and `/openapi/v3/…`; `None` where there is no document. The query (`hash=…`)
-/// only makes URLs differ; there is one document per path.
+/// Answers `/openapi/v2`, `/openapi/v3` and `/openapi/v3/…`; `None` where there is no document. The
+/// query (`hash=…`) only makes URLs differ; there is one document per path.
 pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
     let path = path.trim_end_matches('/');
     let mut asked = accept.split(',').map(|choice| choice.split(';').next().unwrap_or_default().trim());
@@ -56,7 +58,8 @@ pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
             cached(rows, "v2 protobuf", || Some(Answer::bytes(PROTOBUF, proto::document(&v2(rows)).into())))
         }
         "v2" => cached(rows, "v2", || Some(Answer::json("application/json", &v2(rows)))),
-        // As Kubernetes sends it: not declared to be JSON, and with hashes inside instead of one outside.
+        // As Kubernetes sends it: not declared to be JSON, and with hashes inside instead of one
+        // outside.
         "v3" => cached(rows, "v3", || {
             Some(Answer { etag: None, ..Answer::json("text/plain; charset=utf-8", &index(rows)) })
         }),
@@ -83,7 +86,8 @@ fn cached(rows: &Rows, name: &str, make: impl FnOnce() -> Option<Answer>) -> Opt
     Some(answer)
 }
 
-/// Where each group and version's document is. The hash changes with the data that the documents are made of.
+/// Where each group and version's document is. The hash changes with the data that the documents
+/// are made of.
 fn index(rows: &Rows) -> Value {
     let versions = group_versions(rows);
     let base = content_hash(format!("{}{}{versions:?}", env!("CARGO_PKG_VERSION"), schema::DOCS).as_bytes());

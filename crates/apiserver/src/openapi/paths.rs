@@ -231,7 +231,8 @@ fn capitalised(text: &str) -> String {
 fn definition(body: &Body) -> Option<String> {
     match types().of_kind(&body.api_version(), &body.kind) {
         Some(definition) => Some(definition.name.clone()),
-        // Groups of custom resources are domains; bodies of built-in ones that have no type have no domain.
+        // Groups of custom resources are domains; bodies of built-in ones that have no type have no
+        // domain.
         None => body.group.contains('.').then(|| custom::name(body)),
     }
 }

@@ -1,7 +1,7 @@
 //! Version 2 in gnostic's protobuf encoding: `openapi.v2.Document` of `OpenAPIv2.proto`.
 //!
-//! Only what our own document uses is encoded; a test decodes it again and compares. Each function writes one
-//! message; the numbers are the field numbers of the published definition.
+//! Only what our own document uses is encoded; a test decodes it again and compares. Each function
+//! writes one message; the numbers are the field numbers of the published definition.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,5 @@
-//! Definitions: the types of [`crate::schema::types`] with their descriptions and Kubernetes' extensions.
+//! Definitions: the types of [`crate::schema::types`] with their descriptions and Kubernetes'
+//! extensions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

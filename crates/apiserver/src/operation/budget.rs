@@ -1,9 +1,10 @@
 //! How many objects are listed at once.
 //!
-//! After a restart every client that cannot resume lists everything. One list of 25,000 pods costs a fraction of a
-//! second and some memory until its client has read it; five thousand at once would take all of both. So large lists
-//! share a budget of objects: some are served, some wait in the order in which they came, the rest is told to come
-//! back. Small lists, such as an agent's own pods, never wait.
+//! After a restart every client that cannot resume lists everything. One list of 25,000 pods costs
+//! a fraction of a second and some memory until its client has read it; five thousand at once would
+//! take all of both. So large lists share a budget of objects: some are served, some wait in the
+//! order in which they came, the rest is told to come back. Small lists, such as an agent's own
+//! pods, never wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Lists of fewer objects are not counted.
 const LARGE_LIST_MIN: usize = 1_000;
-/// Objects in large lists that are being sent: eight lists of 25,000 pods, 0.5 GB of text in pieces of 64 KiB.
+/// Objects in large lists that are being sent: eight lists of 25,000 pods, 0.5 GB of text in pieces
+/// of 64 KiB.
 const ITEMS_MAX: usize = 200_000;
 /// Lists that wait for their turn; each keeps one of the places for ordinary requests meanwhile.
 const WAITING_MAX: usize = 200;
@@ -43,7 +45,8 @@ impl ListBudget {
         ListBudget { items: Arc::new(Semaphore::new(items_max)), items_max, waiting: Semaphore::new(waiting_max) }
     }
 
-    /// Waits for the share of a list of so many objects; 429: there are too many lists, come back in some seconds.
+    /// Waits for the share of a list of so many objects; 429: there are too many lists, come back
+    /// in some seconds.
     pub(crate) async fn share(&self, items: usize, retry_after_seconds: impl FnOnce() -> u32) -> Result<Share, Status> {
         if items < LARGE_LIST_MIN {
             return Ok(Share(None));

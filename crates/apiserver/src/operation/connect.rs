@@ -23,7 +23,8 @@ pub(crate) enum Connect {
     },
     /// `nodes/NAME/proxy/…`: a path of the agent's own.
     Proxy {
-        /// The node as it was named, which is what authorisers are asked about: `NAME`, `NAME:PORT`, `https:NAME:PORT`.
+        /// The node as it was named, which is what authorisers are asked about: `NAME`,
+        /// `NAME:PORT`, `https:NAME:PORT`.
         named: String,
         /// The port that was named.
         port: Option<u16>,
@@ -75,11 +76,13 @@ impl Connect {
         }
     }
 
-    /// Path and query at the agent, in the words of Kubernetes' agent. `container` is the one that was chosen.
+    /// Path and query at the agent, in the words of Kubernetes' agent. `container` is the one that
+    /// was chosen.
     pub(crate) fn agent_path(&self, pod: PodIdentity<'_>, container: &str) -> String {
         let PodIdentity { namespace, name, uid } = pod;
         match self {
-            // Stock agents have no place for the uid of a log's pod in the path; they pass over the parameter.
+            // Stock agents have no place for the uid of a log's pod in the path; they pass over the
+            // parameter.
             Connect::Log(options) => {
                 let query = options.query(uid);
                 joined(&["containerLogs", namespace, name, container], &query)

@@ -1,7 +1,8 @@
 //! What a request is to do: read once, authorised and carried out as it stands.
 //!
-//! `http` makes an [`Operation`] of method, path and query, [`crate::inproc`] of a request of this process. After that
-//! the text of the request counts no more: what was authorised is what is done ([`execute`]).
+//! `http` makes an [`Operation`] of method, path and query, [`crate::inproc`] of a request of this
+//! process. After that the text of the request counts no more: what was authorised is what is done
+//! ([`execute`]).
 
 pub(crate) mod budget;
 pub(crate) mod connect;
@@ -50,13 +51,14 @@ impl Verb {
 /// A verb on an object, a collection or a subresource.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    /// What RBAC is asked for; exec, attach and port-forward are `create` whatever the method (KEP-4006).
+    /// What RBAC is asked for; exec, attach and port-forward are `create` whatever the method
+    /// (KEP-4006).
     pub(crate) verb: Verb,
     pub(crate) target: Target,
     /// What a list or watch is narrowed to.
     pub(crate) selected: Selected,
-    /// What the query says besides. A query that cannot be understood is refused when the operation is carried out:
-    /// those who may not do it hear that first.
+    /// What the query says besides. A query that cannot be understood is refused when the operation
+    /// is carried out: those who may not do it hear that first.
     pub(crate) options: Result<Options, Box<Status>>,
 }
 

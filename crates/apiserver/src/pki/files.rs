@@ -67,7 +67,8 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
     }
 }
 
-/// Writes a file whole or not at all. What is equal is left alone, so that a start needs no room on a full disk.
+/// Writes a file whole or not at all. What is equal is left alone, so that a start needs no room on
+/// a full disk.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
     if is_already(path, text, mode) {
         return Ok(());

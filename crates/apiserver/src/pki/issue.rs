@@ -67,7 +67,8 @@ impl Authority {
                 pair::write(directory, CA, &made)?;
                 made
             }
-            // One without the other: making a new CA would silently lock out every node. No crash leaves this behind.
+            // One without the other: making a new CA would silently lock out every node. No crash
+            // leaves this behind.
             (None, Some(_)) => return Err(unusable(&certificate_path, "it is missing while ca.key is there")),
             (Some(_), None) => return Err(unusable(&key_path, "it is missing while ca.crt is there")),
         };
@@ -94,7 +95,8 @@ impl Authority {
         Ok(super::sha256_hex(der))
     }
 
-    /// Reads a certificate and its key, or makes them if they are missing, near their end, or for other names.
+    /// Reads a certificate and its key, or makes them if they are missing, near their end, or for
+    /// other names.
     pub(super) fn credentials(
         &self,
         directory: &Path,
@@ -173,7 +175,8 @@ fn params(subject: &Subject, validity: SignedDuration, now: Timestamp) -> Result
     Ok(params)
 }
 
-/// For so long from now; and from a day ago (less for short lives), for machines whose clocks are behind.
+/// For so long from now; and from a day ago (less for short lives), for machines whose clocks are
+/// behind.
 fn set_validity(params: &mut CertificateParams, now: Timestamp, validity: SignedDuration) {
     // rcgen's own time type is made from dates only.
     let epoch = rcgen::date_time_ymd(1970, 1, 1);

@@ -1,15 +1,19 @@
-//! How long a certificate lasts, and when it is time for another one. Pure: time and dice are given.
+//! How long a certificate lasts, and when it is time for another one. Pure: time and dice are
+//! given.
 
 use jiff::{SignedDuration, Timestamp};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{PkiError, certificates};
 
-/// The part of its life that is left when a certificate is renewed: time for many attempts, and for somebody to look.
+/// The part of its life that is left when a certificate is renewed: time for many attempts, and for
+/// somebody to look.
 const LEFT: f64 = 1.0 / 3.0;
-/// What was issued at the same moment (a fleet that joined together) is renewed spread over this part of its life.
+/// What was issued at the same moment (a fleet that joined together) is renewed spread over this
+/// part of its life.
 const SPREAD: f64 = 1.0 / 10.0;
-/// The first attempt after one that failed, and the longest pause between attempts; short lives have shorter ones.
+/// The first attempt after one that failed, and the longest pause between attempts; short lives
+/// have shorter ones.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(30);
 const LAST_RETRY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -56,7 +60,8 @@ impl Lifetime {
         self.until.checked_sub(left).unwrap_or(Timestamp::MIN)
     }
 
-    /// How long to wait after so many attempts that failed: doubling, with a random part of up to a half.
+    /// How long to wait after so many attempts that failed: doubling, with a random part of up to a
+    /// half.
     pub fn retry_after(&self, failures: u32, dice: f64) -> SignedDuration {
         let first = self.part(1.0 / 100.0).min(FIRST_RETRY);
         let last = self.part(1.0 / 20.0).min(LAST_RETRY);
@@ -88,7 +93,8 @@ mod tests {
             assert!(!life.is_due(life.from) && !life.is_due(after(0.66)), "{whole}");
             assert!(life.is_due(after(0.67)) && life.is_due(life.until) && life.is_due(life.until + DAY), "{whole}");
             assert!(!life.is_over(after(0.99)) && life.is_over(life.until), "{whole}");
-            // The spread: never before it is due, never so late that attempts could not be repeated.
+            // The spread: never before it is due, never so late that attempts could not be
+            // repeated.
             assert!(life.is_due(life.renew_at(0.0)) && life.renew_at(1.0) < after(0.77), "{whole}");
             assert!(life.renew_at(0.3) < life.renew_at(0.7), "{whole}");
         }

@@ -6,7 +6,8 @@
 //! server's client certificate for agents, and each node's certificate. Service-account tokens have
 //! a key of their own.
 //!
-//! [`lifetime`] decides when, [`renewal`] waits and tries, [`issue`] makes, [`pair`] writes, [`rotating`] is what TLS uses.
+//! [`lifetime`] decides when, [`renewal`] waits and tries, [`issue`] makes, [`pair`] writes,
+//! [`rotating`] is what TLS uses.
 
 mod files;
 mod issue;
@@ -81,8 +82,9 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Opens (or makes) the keys and certificates in `directory`. `names` are the DNS names and IP addresses that
-    /// the API server is reached under, beyond those that every cluster has; what is signed is valid for `validity`.
+    /// Opens (or makes) the keys and certificates in `directory`. `names` are the DNS names and IP
+    /// addresses that the API server is reached under, beyond those that every cluster has; what is
+    /// signed is valid for `validity`.
     pub(crate) fn open(
         directory: &Path,
         names: &[String],
@@ -128,8 +130,8 @@ impl Pki {
         self.authority.certificate()
     }
 
-    /// The token with which machines join: `everynode.<SHA-256 of the CA certificate>.<secret>`. The agent can
-    /// check the server's CA by it before it has been given anything.
+    /// The token with which machines join: `everynode.<SHA-256 of the CA certificate>.<secret>`.
+    /// The agent can check the server's CA by it before it has been given anything.
     pub fn join_token(&self) -> &str {
         &self.join_token
     }
@@ -163,7 +165,8 @@ impl Pki {
         self.authority.sign(request, &node_subject(node), now)
     }
 
-    /// Whether a name is this server's, or that of an agent in this process: no machine joins under it.
+    /// Whether a name is this server's, or that of an agent in this process: no machine joins under
+    /// it.
     pub(crate) fn is_the_servers(&self, name: &str) -> bool {
         let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let file = node_file(name);
@@ -185,13 +188,14 @@ impl Pki {
         files::write(path, text, files::PRIVATE)
     }
 
-    /// The TLS side of the server: its chain, its key, and clients' certificates checked against the CA if they
-    /// show one.
+    /// The TLS side of the server: its chain, its key, and clients' certificates checked against
+    /// the CA if they show one.
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, PkiError> {
         let mut config = self.serving.certificate.server_config(self.ca_pem())?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Clients that come back resume their sessions, which spares both sides signatures: by tickets, since there may be
-        // many of them. Their keys change every six hours and are never written down: after a restart nobody resumes.
+        // Clients that come back resume their sessions, which spares both sides signatures: by
+        // tickets, since there may be many of them. Their keys change every six hours and are never
+        // written down: after a restart nobody resumes.
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| PkiError::Make(error.to_string()))?;
         Ok(config)
     }
@@ -203,7 +207,8 @@ impl Pki {
         Ok(config)
     }
 
-    /// Changes when certificates were renewed: what holds copies (kubeconfigs) is to be written again.
+    /// Changes when certificates were renewed: what holds copies (kubeconfigs) is to be written
+    /// again.
     pub fn renewed(&self) -> watch::Receiver<()> {
         self.renewed.subscribe()
     }

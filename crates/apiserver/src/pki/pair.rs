@@ -1,7 +1,8 @@
 //! A certificate and its key in two files, `NAME.crt` and `NAME.key`, that always belong together.
 //!
-//! Two files cannot be renamed at once. So both are first written as one, `NAME.pair`; from the moment at which that has
-//! its name the pair is the new one: whoever finds it, after a crash, writes the two files from it, and removes it.
+//! Two files cannot be renamed at once. So both are first written as one, `NAME.pair`; from the
+//! moment at which that has its name the pair is the new one: whoever finds it, after a crash,
+//! writes the two files from it, and removes it.
 
 use std::path::{Path, PathBuf};
 

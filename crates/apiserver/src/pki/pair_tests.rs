@@ -1,4 +1,5 @@
-//! A crash after every step, in the middle of every write, and with every part of what was not synced undone.
+//! A crash after every step, in the middle of every write, and with every part of what was not
+//! synced undone.
 
 use std::fs;
 
@@ -18,8 +19,8 @@ fn subject() -> Subject {
     Subject { name: "a".into(), groups: &[], names: vec!["a.example".into()], purpose: Purpose::Both }
 }
 
-/// Runs the steps up to a crash: those before `crash` happen, the write at `crash` is cut in half; of those since the last
-/// sync, the ones in `undone` (bits) never reached the disk.
+/// Runs the steps up to a crash: those before `crash` happen, the write at `crash` is cut in half;
+/// of those since the last sync, the ones in `undone` (bits) never reached the disk.
 fn crash(steps: &[Step], crash: usize, undone: u32) {
     let synced = steps[..crash].iter().rposition(|step| matches!(step, Step::Sync(_))).map_or(0, |at| at + 1);
     for (number, step) in steps[..crash].iter().enumerate() {

@@ -11,7 +11,8 @@ use crate::env::Environment;
 /// The wall clock is looked at so often at least: it may be set, and a machine may sleep.
 const LOOK: Duration = Duration::from_secs(600);
 
-/// Renews for ever: `lifetime` is that of the certificate in use, `renew` puts another one in its place.
+/// Renews for ever: `lifetime` is that of the certificate in use, `renew` puts another one in its
+/// place.
 pub async fn keep_renewed<Renewed, Error>(
     environment: &dyn Environment,
     what: &str,
@@ -21,7 +22,8 @@ pub async fn keep_renewed<Renewed, Error>(
     Renewed: Future<Output = Result<(), Error>>,
     Error: Display,
 {
-    // One that is due as soon as it was issued (a clock that is far ahead) must not be renewed without a pause.
+    // One that is due as soon as it was issued (a clock that is far ahead) must not be renewed
+    // without a pause.
     let mut earliest = Timestamp::MIN;
     loop {
         wait_until(environment, lifetime().renew_at(dice(environment)).max(earliest)).await;
@@ -82,7 +84,8 @@ mod tests {
 
     const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-    /// Runs for so many days and answers the days on which it was tried; attempts with these numbers fail.
+    /// Runs for so many days and answers the days on which it was tried; attempts with these
+    /// numbers fail.
     async fn tried(days: i64, fail: impl Fn(usize) -> bool) -> Vec<f64> {
         let environment = Simulated(Instant::now());
         let fresh = || Lifetime { from: environment.now(), until: environment.now() + DAY * 300 };

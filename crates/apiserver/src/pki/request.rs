@@ -1,7 +1,7 @@
 //! What a machine's certificate request may say.
 //!
-//! Only its public key is signed; what the request says besides must be what the node gets, or it is refused: whoever asks for
-//! more than that would otherwise think to have it.
+//! Only its public key is signed; what the request says besides must be what the node gets, or it
+//! is refused: whoever asks for more than that would otherwise think to have it.
 
 use rcgen::{CertificateSigningRequestParams, DistinguishedName, DnType, DnValue, IsCa, SanType};
 use rustls::pki_types::CertificateSigningRequestDer;
@@ -22,7 +22,8 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Reads a request (PEM), whose signature shows that the sender has the key. Errors are for the sender.
+    /// Reads a request (PEM), whose signature shows that the sender has the key. Errors are for the
+    /// sender.
     pub(crate) fn read(pem: &str, node: &str) -> Result<Request, String> {
         if pem.len() > PEM_BYTES_MAX {
             return Err(format!("it is longer than {PEM_BYTES_MAX} bytes"));

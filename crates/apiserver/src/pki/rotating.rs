@@ -1,5 +1,5 @@
-//! A certificate in use that can be exchanged: connections that are made afterwards show the new one, those that exist
-//! go on with what they have shown.
+//! A certificate in use that can be exchanged: connections that are made afterwards show the new
+//! one, those that exist go on with what they have shown.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -60,7 +60,8 @@ impl RotatingCertificate {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The TLS side of a server that shows this certificate, and lets clients in with one of `ca`'s or without any.
+    /// The TLS side of a server that shows this certificate, and lets clients in with one of `ca`'s
+    /// or without any.
     ///
     /// # Errors
     /// `ca` (PEM) holds no certificate.
@@ -87,7 +88,8 @@ impl RotatingCertificate {
             .with_safe_default_protocol_versions()
             .map_err(|error| PkiError::Make(error.to_string()))?;
         let mut config = config.with_root_certificates(roots(ca)?).with_client_cert_resolver(self.clone());
-        // A session that is resumed is the old certificate's: after an exchange it must not come back.
+        // A session that is resumed is the old certificate's: after an exchange it must not come
+        // back.
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
     }

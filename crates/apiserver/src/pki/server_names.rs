@@ -1,6 +1,7 @@
 //! Names that are the API server's: no node may have one, since its certificate would serve for it.
 
-/// Names by which pods reach the API server, and what a machine calls itself: they and all names below them.
+/// Names by which pods reach the API server, and what a machine calls itself: they and all names
+/// below them.
 const DOMAINS: [&str; 5] = ["localhost", "kubernetes", "svc", "cluster.local", "localdomain"];
 
 /// Whether a name is an address, one of `served`, or lies where the cluster's own services do.

@@ -1,5 +1,6 @@
-//! What the numbers mean: the messages that clients send, from the interface definitions that Kubernetes publishes with
-//! its types (`generated.proto`). Kinds whose clients send JSON anyway (kubectl applies, patches and deletes so) are absent.
+//! What the numbers mean: the messages that clients send, from the interface definitions that
+//! Kubernetes publishes with its types (`generated.proto`). Kinds whose clients send JSON anyway
+//! (kubectl applies, patches and deletes so) are absent.
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,8 @@ pub(crate) enum Kind {
     Inline(&'static [Field]),
     /// `Quantity`: its text at 1.
     Quantity,
-    /// What the server fills in, or does not ask for: dropped. (A field that is not in the table is refused.)
+    /// What the server fills in, or does not ask for: dropped. (A field that is not in the table is
+    /// refused.)
     Ignored,
 }
 

@@ -1,10 +1,12 @@
 //! Requests in Kubernetes' protobuf encoding, as JSON.
 //!
-//! client-go's typed clients send protobuf since 1.32 and do not fall back: `kubectl create configmap`, `auth can-i`,
-//! `create token` and evictions arrive so (DS-I06). Answers stay JSON, which those clients accept. Reading order: here the
-//! envelope and the walk over a message, then `messages`, the table of what the messages' numbers mean.
+//! client-go's typed clients send protobuf since 1.32 and do not fall back: `kubectl create
+//! configmap`, `auth can-i`, `create token` and evictions arrive so (DS-I06). Answers stay JSON,
+//! which those clients accept. Reading order: here the envelope and the walk over a message, then
+//! `messages`, the table of what the messages' numbers mean.
 //!
-//! Go writes fields that are not pointers even when they are zero; JSON leaves them out. The table knows which are which.
+//! Go writes fields that are not pointers even when they are zero; JSON leaves them out. The table
+//! knows which are which.
 
 mod messages;
 mod pods;
@@ -58,7 +60,8 @@ fn type_meta(bytes: &[u8]) -> Result<(String, String), String> {
     Ok((version, kind))
 }
 
-/// A field that the table does not have is refused unless it says nothing: dropping it could drop what the caller relies on.
+/// A field that the table does not have is refused unless it says nothing: dropping it could drop
+/// what the caller relies on.
 fn message(bytes: &[u8], fields: &[Field], depth: usize) -> Result<Map<String, Value>, String> {
     let depth = depth.checked_sub(1).ok_or("messages are nested too deeply")?;
     let mut object = Map::new();

@@ -1,5 +1,6 @@
-//! Pods in protobuf: what `kubectl debug` and small typed clients send. What is missing here (affinity, volumes of cloud
-//! providers) is refused by number and not dropped; such clients are told to send JSON.
+//! Pods in protobuf: what `kubectl debug` and small typed clients send. What is missing here
+//! (affinity, volumes of cloud providers) is refused by number and not dropped; such clients are
+//! told to send JSON.
 
 use super::messages::Kind::{Flag, Inline, List, Map, Message, Number, NumberOrText, Optional, Quantity, Text};
 use super::messages::{Field, Kind, LABEL_SELECTOR, METADATA, STATUS_AT_3, field};

@@ -105,7 +105,8 @@ fn a_disruption_budget_is_read() {
     assert_eq!(read["spec"], json!({"maxUnavailable": "50%"}));
 }
 
-/// `kubectl debug --copy-to` sends the pod back that the server has made, with the volume of its token.
+/// `kubectl debug --copy-to` sends the pod back that the server has made, with the volume of its
+/// token.
 #[test]
 fn what_the_server_adds_to_a_pod_comes_back() {
     let token = [&[0x10, 0x97, 0x1c][..], &message(&[(3, b"token")])].concat();

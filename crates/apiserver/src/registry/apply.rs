@@ -91,8 +91,8 @@ impl Registry {
     }
 }
 
-/// Reads a configuration, and warns of keys that it has twice. What is no object is refused; an empty
-/// one is of no kind.
+/// Reads a configuration, and warns of keys that it has twice. What is no object is refused; an
+/// empty one is of no kind.
 fn read(text: &Bytes, caller: &Caller<'_>) -> Result<Value, Status> {
     if text.len() > BODY_BYTES_MAX {
         return Err(Status::too_large(BODY_BYTES_MAX));

@@ -31,7 +31,8 @@ pub(crate) fn holder(value: &Value) -> String {
     format!("{}/{}/{}", meta("namespace"), meta("name"), meta("uid"))
 }
 
-/// Adds the taking of `claims` by a new object. The indexes of the conditions are returned beside the claims.
+/// Adds the taking of `claims` by a new object. The indexes of the conditions are returned beside
+/// the claims.
 pub(crate) fn take_all(transaction: &mut Transaction, claims: &[Claim], holder: &str) {
     for claim in claims {
         transaction.conditions.push(Condition::Absent(claim.key()));
@@ -43,8 +44,8 @@ fn put(claim: &Claim, holder: &str) -> Write {
     Write::Put { key: claim.key(), value: holder.to_owned().into(), expires_in: None }
 }
 
-/// Adds the changes from `old` to `new` claims of one holder: frees what is no longer claimed, takes what is new
-/// and free. What is new, required and held by another is an error.
+/// Adds the changes from `old` to `new` claims of one holder: frees what is no longer claimed,
+/// takes what is new and free. What is new, required and held by another is an error.
 pub(crate) fn exchange(
     store: &dyn Store,
     transaction: &mut Transaction,

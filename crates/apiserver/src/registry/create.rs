@@ -24,8 +24,8 @@ impl Registry {
         self.create_owned(caller, target, value, None).await
     }
 
-    /// Creates an object that was decoded. `applied` are the entries of managed fields that an apply
-    /// made; `None`: those of a create are made.
+    /// Creates an object that was decoded. `applied` are the entries of managed fields that an
+    /// apply made; `None`: those of a create are made.
     pub(super) async fn create_owned(
         &self,
         caller: &Caller<'_>,
@@ -37,7 +37,8 @@ impl Registry {
         schema::default(&target.info, &mut value);
         let entries = applied.or_else(|| self.entries_of_create(caller, target, &mut value));
         if generated {
-            // A name that admission and the kind's own beginnings can use; it changes if it is taken.
+            // A name that admission and the kind's own beginnings can use; it changes if it is
+            // taken.
             let name = self.generated_name(object::meta(&value, "generateName"));
             object::set_meta(&mut value, "name", name);
         }
@@ -213,8 +214,8 @@ impl Registry {
         Err(refused(target, claim, &held))
     }
 
-    /// Frees a claim whose holder may be overtaken. A terminating pod of a set that surges does not block its
-    /// successor (DS-C29).
+    /// Frees a claim whose holder may be overtaken. A terminating pod of a set that surges does not
+    /// block its successor (DS-C29).
     async fn free_if_orphaned(
         &self,
         caller: &Caller<'_>,

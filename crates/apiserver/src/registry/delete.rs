@@ -1,4 +1,5 @@
-//! Delete and deletecollection: preconditions, finalizers, grace (DS-I23, DS-I24, DS-H24, DS-C80 to DS-C82).
+//! Delete and deletecollection: preconditions, finalizers, grace (DS-I23, DS-I24, DS-H24, DS-C80 to
+//! DS-C82).
 
 use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::Kind;
@@ -277,7 +278,8 @@ fn set_finalizers(value: &mut Value, options: &DeleteOptions) {
     }
 }
 
-/// Sets deletionTimestamp and, but for namespaces, grace; a grace period that runs is only ever shortened (DS-H24).
+/// Sets deletionTimestamp and, but for namespaces, grace; a grace period that runs is only ever
+/// shortened (DS-H24).
 fn mark(value: &mut Value, grace: Grace, now: Timestamp) {
     let seconds = match grace {
         Grace::Seconds(seconds) => seconds,

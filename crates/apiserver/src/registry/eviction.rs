@@ -1,8 +1,8 @@
 //! Eviction: a pod is deleted if its disruption budget can spare it (DS-G21, DS-G22).
 //!
-//! The budget's numbers are the disruption controller's; here one disruption is taken off them and the pod is noted as
-//! disrupted, in one write onto the state that was read. The controller, which writes only onto what it has seen, too,
-//! never loses that note.
+//! The budget's numbers are the disruption controller's; here one disruption is taken off them and
+//! the pod is noted as disrupted, in one write onto the state that was read. The controller, which
+//! writes only onto what it has seen, too, never loses that note.
 
 use everynode_api::selector::{LabelSelector, Selector};
 use everynode_api::status::Status;

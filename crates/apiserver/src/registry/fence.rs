@@ -1,8 +1,9 @@
 //! Fenced writes: carried out only while their sender holds the lease that it leads by (see
 //! [`everynode_api::fence`]).
 //!
-//! The lease is read, compared, and its revision becomes a condition of the transaction. Renewals change the revision
-//! all the time: a transaction that met one looks again, and only another holder or another transition refuses it.
+//! The lease is read, compared, and its revision becomes a condition of the transaction. Renewals
+//! change the revision all the time: a transaction that met one looks again, and only another
+//! holder or another transition refuses it.
 
 use everynode_api::fence::{Fence, LOST};
 use everynode_api::kinds::LEASE;

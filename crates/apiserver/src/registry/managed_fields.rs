@@ -3,8 +3,8 @@
 //! The entries of a create are made of what was sent and defaulted, before admission adds to it;
 //! those of an update of what it changed. They are written with the object.
 //!
-//! What the system's own parts write is left out: it is nearly all that is written in a fleet, and no
-//! user applies to it. An object without entries gets none by an update.
+//! What the system's own parts write is left out: it is nearly all that is written in a fleet, and
+//! no user applies to it. An object without entries gets none by an update.
 
 use everynode_api::kinds::Kind;
 use everynode_managed::{FieldSet, Managed, NoOtherVersion, Writer, reset_requested};
@@ -75,8 +75,8 @@ impl Registry {
         )
     }
 
-    /// The list of entries of a request that is answered and not stored, of a kind of its own; `None`:
-    /// there are none.
+    /// The list of entries of a request that is answered and not stored, of a kind of its own;
+    /// `None`: there are none.
     pub(super) fn entries_of_request(
         &self,
         caller: &Caller<'_>,
@@ -161,8 +161,8 @@ pub(super) fn put(new: &mut Value, entries: &Managed) {
     }
 }
 
-/// Puts entries into an object that is finished. Where nothing but their times would change, the old
-/// ones stay: a write that changes nothing writes nothing.
+/// Puts entries into an object that is finished. Where nothing but their times would change, the
+/// old ones stay: a write that changes nothing writes nothing.
 pub(super) fn settle(new: &mut Value, old: &Value, entries: Option<&Managed>) {
     let Some(entries) = entries else { return object::copy_meta(new, old, MEMBER) };
     match entries.same_but_for_times(&entries_of(old)) && same_apart_from_entries(new, old) {

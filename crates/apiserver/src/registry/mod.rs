@@ -46,7 +46,8 @@ pub(crate) use events::stored_field_selector;
 pub(crate) use patch::{Change, PatchBody};
 pub(crate) use read::{ListOptions, ListPage, WatchParameters};
 
-/// Attempts to carry out a write that does not insist on a revision before it is given up with a conflict.
+/// Attempts to carry out a write that does not insist on a revision before it is given up with a
+/// conflict.
 pub(crate) const WRITE_ATTEMPTS: usize = 6;
 
 /// Stored objects and everything that can be done to them.
@@ -116,8 +117,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) validation: FieldValidation,
     /// The write counts only while this holds.
     pub(crate) fence: Option<&'a Fence>,
-    /// The name under which the fields are owned that are written, empty if none is given; `None`: a
-    /// part of this process.
+    /// The name under which the fields are owned that are written, empty if none is given; `None`:
+    /// a part of this process.
     pub(crate) manager: Option<&'a str>,
     /// Where they are warned; parts of this process are not.
     pub(crate) warnings: Option<&'a Warnings>,

@@ -1,8 +1,9 @@
 //! One node, one key: a node's name belongs to the key of the machine that joined under it first.
 //!
-//! The record is made when a machine joins and goes with the node's object, in one transaction. Until then nobody else gets
-//! a certificate for that name, and a certificate with another key counts for nothing: neither the join token nor a former
-//! owner's certificate make one machine of the cluster into another.
+//! The record is made when a machine joins and goes with the node's object, in one transaction.
+//! Until then nobody else gets a certificate for that name, and a certificate with another key
+//! counts for nothing: neither the join token nor a former owner's certificate make one machine of
+//! the cluster into another.
 
 use everynode_api::kinds::NODE;
 use everynode_api::status::Status;
@@ -15,8 +16,8 @@ use crate::catalogue::built_in;
 
 /// Below it lies a record for each node, by its name.
 const RECORDS: &str = "/everynode/nodekeys/";
-/// A machine that has joined registers at once. For so long its name is kept for it without a node; after that another
-/// machine may have it.
+/// A machine that has joined registers at once. For so long its name is kept for it without a node;
+/// after that another machine may have it.
 const UNREGISTERED_MAX: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whose a node's name is.
@@ -41,8 +42,9 @@ fn record(node: &str) -> Key {
 }
 
 impl Registry {
-    /// Whether a certificate with this key may speak for the node. Nodes without a record (those that joined before there
-    /// were records, or have a certificate from elsewhere) are held to none.
+    /// Whether a certificate with this key may speak for the node. Nodes without a record (those
+    /// that joined before there were records, or have a certificate from elsewhere) are held to
+    /// none.
     pub(crate) fn is_nodes_key(&self, node: &str, key: &str) -> Result<bool, Status> {
         Ok(self.node_key(node)?.is_none_or(|(_, held)| held.key == key))
     }

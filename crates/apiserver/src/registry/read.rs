@@ -17,7 +17,8 @@ use everynode_common::base64;
 
 /// Pages that a client may ask for are never larger than this (0 asks for everything).
 const LIMIT_MAX: usize = 100_000;
-/// Objects that a list with a selector and a small limit reads at a time, so that a hundred thousand take a hundred reads.
+/// Objects that a list with a selector and a small limit reads at a time, so that a hundred
+/// thousand take a hundred reads.
 const SCAN_CHUNK: usize = 1_000;
 /// How often a list of the newest state is begun.
 const COLLECT_ATTEMPTS: usize = 4;
@@ -92,7 +93,8 @@ impl Registry {
                 self.check_reached(revision).await?;
             }
             let whole = self.list_indexed(&topic, &options.filter).await?;
-            // One that has no room on a page is read from the store, which pages can be continued from.
+            // One that has no room on a page is read from the store, which pages can be continued
+            // from.
             if options.limit == 0 || whole.items.len() <= options.limit {
                 return Ok(whole);
             }
@@ -119,7 +121,8 @@ impl Registry {
         }
     }
 
-    /// The pods of one node, all of them: found through the hub's index instead of by reading every pod.
+    /// The pods of one node, all of them: found through the hub's index instead of by reading every
+    /// pod.
     async fn list_indexed(&self, topic: &Topic, filter: &Filter) -> Result<ListPage, Status> {
         let newest = self.store.current_revision().await.map_err(|error| store_failure(&error))?;
         self.hub.reached(newest).await;
@@ -137,8 +140,8 @@ impl Registry {
         }
     }
 
-    /// Reads the store until the list's page is full or the range ends. A list of the newest state that is overtaken by so
-    /// many writes that its revision is forgotten meanwhile begins again.
+    /// Reads the store until the list's page is full or the range ends. A list of the newest state
+    /// that is overtaken by so many writes that its revision is forgotten meanwhile begins again.
     fn collect(
         &self,
         topic: &Topic,

@@ -29,9 +29,9 @@ pub(crate) trait Strategy: Sync {
         false
     }
 
-    /// Writes down what a kind's objects say of themselves in a second place, before it is noted who
-    /// owns what: that is owned by whoever writes the object. What is finally there, the other methods
-    /// decide.
+    /// Writes down what a kind's objects say of themselves in a second place, before it is noted
+    /// who owns what: that is owned by whoever writes the object. What is finally there, the other
+    /// methods decide.
     fn repeat(&self, _value: &mut Value) {}
 
     /// Whether a change counts as a new generation, where they are counted.
@@ -44,7 +44,8 @@ pub(crate) trait Strategy: Sync {
         Ok(())
     }
 
-    /// Writes down what follows from the name, which may have been generated, and again if that one was taken.
+    /// Writes down what follows from the name, which may have been generated, and again if that one
+    /// was taken.
     fn prepare_name(&self, _registry: &Registry, _value: &mut Value) -> Result<(), Status> {
         Ok(())
     }

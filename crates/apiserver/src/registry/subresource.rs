@@ -1,4 +1,5 @@
-//! Subresources that are not plain updates: binding; and the small update ones. Eviction and tokens have their own modules.
+//! Subresources that are not plain updates: binding; and the small update ones. Eviction and tokens
+//! have their own modules.
 
 use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::Kind;

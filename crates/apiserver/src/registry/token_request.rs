@@ -1,4 +1,5 @@
-//! `serviceaccounts/NAME/token`: tokens on request, for an audience and a time, bound to an object (KEP-1205, KEP-2799).
+//! `serviceaccounts/NAME/token`: tokens on request, for an audience and a time, bound to an object
+//! (KEP-1205, KEP-2799).
 
 use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::Kind;
@@ -17,7 +18,8 @@ use crate::stored;
 const SECONDS_MIN: i64 = 600;
 pub(super) const SECONDS_MAX: i64 = 1 << 32;
 const SECONDS_DEFAULT: i64 = 3600;
-/// An audience is a URL or a short name; a token names a few. Everything of it goes into each token.
+/// An audience is a URL or a short name; a token names a few. Everything of it goes into each
+/// token.
 const AUDIENCES_MAX: usize = 64;
 const AUDIENCE_BYTES_MAX: usize = 1024;
 
@@ -83,7 +85,8 @@ impl Registry {
         }
     }
 
-    /// The object that a token is bound to must exist, with the uid that was named; a pod must be of the account.
+    /// The object that a token is bound to must exist, with the uid that was named; a pod must be
+    /// of the account.
     fn bound_object(&self, target: &Target, body: &Value) -> Result<Option<Value>, Status> {
         let wanted = at(body, &["spec", "boundObjectRef"]);
         if wanted.is_null() {

@@ -1,4 +1,5 @@
-//! What Kubernetes' conversion between its versions changes in passing: aliases of fields, write-only fields.
+//! What Kubernetes' conversion between its versions changes in passing: aliases of fields,
+//! write-only fields.
 
 use serde_json::{Map, Value};
 

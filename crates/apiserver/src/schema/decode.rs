@@ -1,8 +1,8 @@
 //! One pass over a written object: what Kubernetes' own decode and encode would make of it.
 //!
-//! Unknown fields are pruned and reported, wrong types refused with Go's words, quantities and times made
-//! canonical, zero values dropped or written as Go's field tags say. Everything is driven by [`super::types`]; the
-//! depth is that of the schema, so the recursion is bounded.
+//! Unknown fields are pruned and reported, wrong types refused with Go's words, quantities and
+//! times made canonical, zero values dropped or written as Go's field tags say. Everything is
+//! driven by [`super::types`]; the depth is that of the schema, so the recursion is bounded.
 
 use everynode_api::decode::unknown_field;
 use everynode_api::field::go_quote;

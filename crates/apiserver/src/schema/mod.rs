@@ -1,8 +1,9 @@
 //! What Kubernetes knows of each kind's shape: decoding, defaults, validation.
 //!
-//! Everything here is pure. A write goes through [`decode`] (bytes to a canonical object), [`default`], and after
-//! admission through one of the `validate_*` functions, which expect a decoded and defaulted object. Reading order:
-//! [`types`] (the data), [`decode`](mod@decode) (the pass), [`read`] (its frame), `defaults`, `validate`.
+//! Everything here is pure. A write goes through [`decode`] (bytes to a canonical object),
+//! [`default`], and after admission through one of the `validate_*` functions, which expect a
+//! decoded and defaulted object. Reading order: [`types`] (the data), [`decode`](mod@decode) (the
+//! pass), [`read`] (its frame), `defaults`, `validate`.
 
 mod apply_types;
 mod convert;
@@ -45,8 +46,9 @@ pub(crate) enum Media {
 /// Members that hold quantities, themselves or in their entries.
 const QUANTITIES: [&str; 7] = ["limits", "requests", "overhead", "capacity", "allocatable", "sizeLimit", "divisor"];
 
-/// Equality of two decoded values as apimachinery's `equality.Semantic.DeepEqual` (DS-A15): absent, null and empty
-/// are the same, and quantities are compared by value (`1Gi` and `1073741824` have different canonical texts).
+/// Equality of two decoded values as apimachinery's `equality.Semantic.DeepEqual` (DS-A15): absent,
+/// null and empty are the same, and quantities are compared by value (`1Gi` and `1073741824` have
+/// different canonical texts).
 pub(crate) fn semantic_eq(a: &Value, b: &Value) -> bool {
     equal(a, b, false)
 }

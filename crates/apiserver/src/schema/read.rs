@@ -1,4 +1,5 @@
-//! From request bytes to a canonical object, with the answers that Kubernetes gives when that fails (DS-I40).
+//! From request bytes to a canonical object, with the answers that Kubernetes gives when that fails
+//! (DS-I40).
 
 use everynode_api::decode::{BODY_BYTES_MAX, DecodeError, in_document_order, strict_error};
 use everynode_api::field::go_quote;
@@ -167,7 +168,8 @@ fn json(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
     }
 }
 
-/// YAML as Kubernetes reads it. A key that is given twice is an error or a warning by `fieldValidation`.
+/// YAML as Kubernetes reads it. A key that is given twice is an error or a warning by
+/// `fieldValidation`.
 fn yaml(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
     if body.len() > BODY_BYTES_MAX {
         return Err(Refused::Status(Status::too_large(BODY_BYTES_MAX).into()));

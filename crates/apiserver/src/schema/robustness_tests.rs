@@ -1,5 +1,5 @@
-//! Objects with every field that there is, and with things in the wrong places: nothing may panic, and what was
-//! decoded once must not change when it is decoded again.
+//! Objects with every field that there is, and with things in the wrong places: nothing may panic,
+//! and what was decoded once must not change when it is decoded again.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! The types of Kubernetes' API as data: loaded on first use from a file that `xtask` generates.
 //!
-//! The file's notation is explained in `crates/xtask/src/bin/schema/main.rs`. Loading takes well under a
-//! millisecond in an optimised build and happens with the first object that is decoded.
+//! The file's notation is explained in `crates/xtask/src/bin/schema/main.rs`. Loading takes well
+//! under a millisecond in an optimised build and happens with the first object that is decoded.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Server-side tables: what `kubectl get` prints (DS-I38, DS-I39, DS-A50 to DS-A52, DS-H27).
 //!
-//! A kind has a list of columns and a function from an object and the time to its cells. Reading order: [`table`],
-//! [`columns`], then the kinds.
+//! A kind has a list of columns and a function from an object and the time to its cells. Reading
+//! order: [`table`], [`columns`], then the kinds.
 
 mod age;
 mod columns;
@@ -27,8 +27,8 @@ pub(crate) enum IncludeObject {
     Object,
 }
 
-/// A whole `meta.k8s.io/v1 Table`. `list_meta` is its metadata; `with_columns` is false from the second event of a
-/// watch on.
+/// A whole `meta.k8s.io/v1 Table`. `list_meta` is its metadata; `with_columns` is false from the
+/// second event of a watch on.
 pub(crate) fn table(
     info: &Row,
     items: Vec<Value>,

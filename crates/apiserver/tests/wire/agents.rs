@@ -1,4 +1,5 @@
-//! What an agent may write: every row of node restriction, what it lets through and what it refuses, in Kubernetes' words.
+//! What an agent may write: every row of node restriction, what it lets through and what it
+//! refuses, in Kubernetes' words.
 
 use http::Method;
 use serde_json::{Value, json};

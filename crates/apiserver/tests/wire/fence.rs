@@ -98,7 +98,8 @@ async fn the_same_holder_at_another_transition_is_another_leader() {
     assert!(refused["message"].as_str().unwrap().ends_with("and there is no such lease"), "{refused}");
 }
 
-/// A store in which the lease is always renewed just before a commit that depends on it, so many times.
+/// A store in which the lease is always renewed just before a commit that depends on it, so many
+/// times.
 struct Renewing {
     store: MemoryStore,
     renewals: AtomicUsize,

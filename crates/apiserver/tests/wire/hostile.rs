@@ -1,4 +1,5 @@
-//! Slow and silent clients beside honest ones: a health probe and a node's heartbeat are answered meanwhile.
+//! Slow and silent clients beside honest ones: a health probe and a node's heartbeat are answered
+//! meanwhile.
 
 use std::convert::Infallible;
 use std::pin::Pin;

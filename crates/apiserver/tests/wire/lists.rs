@@ -49,7 +49,8 @@ async fn selectors() {
     assert_eq!((names(&selected), &selected["metadata"]["remainingItemCount"]), (vec!["m0"], &Value::Null)); // DS-I31
 }
 
-/// A page of a selection ends with what fills it, in the middle of what was read, and the next goes on right there.
+/// A page of a selection ends with what fills it, in the middle of what was read, and the next goes
+/// on right there.
 #[tokio::test]
 async fn pages_of_a_selection_leave_nothing_out() {
     let server = with_maps(9).await;

@@ -1,5 +1,6 @@
-//! What the schema gives to clients, with every kubectl that there is: the one on PATH, the `kubectl.1.NN` beside the
-//! file it links to, and those named in `EVERYNODE_KUBECTLS` (separated by colons; Debian's 1.20 is worth naming).
+//! What the schema gives to clients, with every kubectl that there is: the one on PATH, the
+//! `kubectl.1.NN` beside the file it links to, and those named in `EVERYNODE_KUBECTLS` (separated
+//! by colons; Debian's 1.20 is worth naming).
 
 use std::path::PathBuf;
 use std::process::Stdio;

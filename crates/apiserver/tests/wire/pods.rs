@@ -26,8 +26,8 @@ async fn pods_need_their_service_account() {
     assert_eq!(server.post(PODS, &without).await.expect(201)["spec"]["volumes"], Value::Null);
 }
 
-/// A manifest knows nothing of the tolerations that the server has added: applied with one more, or put again, it
-/// does not take them away.
+/// A manifest knows nothing of the tolerations that the server has added: applied with one more, or
+/// put again, it does not take them away.
 #[tokio::test]
 async fn default_tolerations_outlive_updates() {
     let server = Server::start().await.with_default_account().await;

@@ -30,8 +30,8 @@ async fn connect(server: &Server, known: bool, alpn: &[u8]) -> TlsStream<TcpStre
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
 }
 
-/// A request that is refused before its body is looked at: whether its sender is known, method, path and query,
-/// one more header, code.
+/// A request that is refused before its body is looked at: whether its sender is known, method,
+/// path and query, one more header, code.
 const REFUSED: [(bool, &str, &str, &str, u16); 7] = [
     (false, "POST", CONFIG_MAPS, "", 401),
     (true, "POST", CONFIG_MAPS, "impersonate-user: nobody-special", 403),

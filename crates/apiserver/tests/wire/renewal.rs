@@ -68,7 +68,8 @@ async fn a_new_connection_sees_the_new_certificate_and_an_old_one_continues() {
     );
     assert!(metric(&text, "apiserver_client_certificate_expiration_seconds_count") > 0);
 
-    // When the first ones have ended: the watch that was made with them goes on, new connections take the new ones.
+    // When the first ones have ended: the watch that was made with them goes on, new connections
+    // take the new ones.
     until("the first certificates have ended", async || (Timestamp::now() > first_end).then_some(())).await;
     server.post(CONFIG_MAPS, &config_map("later")).await.expect(201);
     assert_eq!(watch.summary().await, "ADDED later");

@@ -28,8 +28,8 @@ fn on(mut pod: Value, node: &str) -> Value {
     pod
 }
 
-/// As the DaemonSet controller creates pods where they fit: owned, pinned, and with the node already
-/// in it.
+/// As the DaemonSet controller creates pods where they fit: owned, pinned, and with the node
+/// already in it.
 fn of_set(mut pod: Value, set: &Value, node: &str) -> Value {
     let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": set["metadata"]["name"],
                        "uid": set["metadata"]["uid"], "controller": true});

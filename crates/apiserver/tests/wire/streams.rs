@@ -1,4 +1,5 @@
-//! Logs, exec and port-forward are passed on to the node's agent; here a small one that tells what it was asked.
+//! Logs, exec and port-forward are passed on to the node's agent; here a small one that tells what
+//! it was asked.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Tokens of service accounts: what they are bound to, whom they are for, and how others check them.
+//! Tokens of service accounts: what they are bound to, whom they are for, and how others check
+//! them.
 
 use everynode_common::base64::decode_url;
 use http::Method;

@@ -135,7 +135,8 @@ async fn deletion_options() {
 
 #[tokio::test]
 async fn a_set_is_deleted_in_the_background_unless_asked_otherwise() {
-    // DS-A17: it is gone at once; its dependents are left to garbage collection, which finds their owner absent.
+    // DS-A17: it is gone at once; its dependents are left to garbage collection, which finds their
+    // owner absent.
     let server = Server::start().await;
     let path = format!("{DAEMON_SETS}/web");
     server.post(DAEMON_SETS, &daemon_set("web")).await.expect(201);

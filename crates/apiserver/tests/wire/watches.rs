@@ -21,7 +21,8 @@ async fn events_follow_from_a_version() {
     assert!(at(&deleted["object"]) > at(&made) + 1); // the deletion's own version
 }
 
-/// Every agent's watch goes on where it was when the server comes back, deletions and selectors included.
+/// Every agent's watch goes on where it was when the server comes back, deletions and selectors
+/// included.
 #[tokio::test]
 async fn watches_resume_after_a_restart() {
     let directory = tempfile::TempDir::new().unwrap();

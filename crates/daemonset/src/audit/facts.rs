@@ -72,8 +72,8 @@ impl NodeFacts<'_> {
         self.pods.iter().any(|pod| pod.stays() && test(pod))
     }
 
-    /// A rollout's deletions leave none that is as `test` says. Other reasons to delete (the node must not run the
-    /// pod, it is doubled, the machine was replaced) are not a rollout's.
+    /// A rollout's deletions leave none that is as `test` says. Other reasons to delete (the node
+    /// must not run the pod, it is doubled, the machine was replaced) are not a rollout's.
     pub fn loses(&self, surge_allowed: bool, test: impl Fn(&PodFacts<'_>) -> bool) -> bool {
         let kind = |updated: bool| self.pods.iter().filter(|pod| pod.stays() && pod.updated == updated).count();
         let doubled = kind(true) > 1 || kind(false) > 1 || (!surge_allowed && kind(true) + kind(false) > 1);
@@ -180,8 +180,8 @@ fn pods<'a>(options: &Options, seen: &'a DaemonSetInput, plan: &Plan) -> Vec<Pod
     seen.pods().filter(ours).map(|pod| facts(pod)).collect()
 }
 
-/// The audit has no clock: a plan's own moment is the last at which it could have judged, so availability is taken from
-/// the plan's time.
+/// The audit has no clock: a plan's own moment is the last at which it could have judged, so
+/// availability is taken from the plan's time.
 fn is_available(pod: &Pod, min_ready_seconds: i64, plan: &Plan) -> bool {
     let Some(now) = plan.memory.planned_at else { return min_ready_seconds <= 0 };
     let since = pod.condition("Ready").and_then(|ready| ready.last_transition_time);

@@ -100,7 +100,8 @@ impl Pass<'_> {
         self.out.notes.push(DaemonSetNote::Delete { pod: state.name(), node, why });
     }
 
-    /// The event for pods that the previous plan created bound; only now their uids are known (DS-B46).
+    /// The event for pods that the previous plan created bound; only now their uids are known
+    /// (DS-B46).
     pub(super) fn announce_bound(&mut self) {
         let mut bound: Vec<_> = self.memory.bound.iter().filter_map(|name| self.seen.own(name)).collect();
         bound.retain(|pod| !pod.spec.node_name.is_empty());

@@ -1,4 +1,5 @@
-//! Brings sites up to date: those that something changed about are judged anew, all others are kept.
+//! Brings sites up to date: those that something changed about are judged anew, all others are
+//! kept.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -37,7 +38,8 @@ impl Sites {
     }
 }
 
-/// How the pods that the set controls differ from those of the last pass. One that was written is in both lists.
+/// How the pods that the set controls differ from those of the last pass. One that was written is
+/// in both lists.
 struct Changes<'c> {
     gone: Vec<&'c Arc<Pod>>,
     come: Vec<&'c Arc<Pod>>,
@@ -69,7 +71,8 @@ struct Gatherer<'g> {
     seen: &'g DaemonSetInput,
     claims: &'g Claims<'g>,
     judge: &'g Judge<'g>,
-    /// What is known of labels that have been looked at: those of a revision's pods are one and the same.
+    /// What is known of labels that have been looked at: those of a revision's pods are one and the
+    /// same.
     label_verdicts: RefCell<Vec<(Labels, LabelVerdict)>>,
 }
 
@@ -290,7 +293,8 @@ impl Gatherer<'_> {
     }
 }
 
-/// Whether a node's name does not come after another one. The same name mostly is the same in memory.
+/// Whether a node's name does not come after another one. The same name mostly is the same in
+/// memory.
 fn is_up_to(name: &Arc<str>, other: &Arc<str>) -> bool {
     Arc::ptr_eq(name, other) || name <= other
 }
@@ -375,7 +379,8 @@ impl Sites {
     }
 }
 
-/// Tells of every pod that is in only one of two lists in the order of keys, or not the same in both.
+/// Tells of every pod that is in only one of two lists in the order of keys, or not the same in
+/// both.
 fn differences<'a>(
     old: impl Iterator<Item = (&'a Place, &'a Arc<Pod>)>,
     new: impl Iterator<Item = (&'a Place, &'a Arc<Pod>)>,

@@ -1,19 +1,22 @@
 //! The statements that describe a cluster. A statement replaces what it names.
 //!
-//! - `ds NAME …`: `rev=N` (the template; revisions 1 to N exist, with hashes `r1` … unless `revision` statements say
-//!   otherwise), `gen=N`, `maxUnavailable=`, `maxSurge=`, `OnDelete`, `minReady=SECONDS`, `limit=N`, `select=k:v`, `select-all`, `select-none`,
-//!   `label=k:v`, `nolabels`, `nodeSelector=k:v`, `tolerate=KEY[:EFFECT]`, `tolerate-all`, `hostNetwork`, `hostPort=N`, `cpu=Q`,
-//!   `nodeName=`, `scheduler=`, `annotation=k:v`, `templateGeneration=N`, `respect-cordon`, `terminating`,
-//!   `collisions=N`, `template=JSON` (members merged into the template), `status=JSON` (the written status).
-//! - `node NAME …`: `label=k:v`, `taint=KEY[=VALUE]:EFFECT`, `cordoned`, `silent`, `silent=SECONDS` (for so long),
-//!   `notready`, `terminating`, `uid=`,
-//!   `age=SECONDS`, `cpu=Q`.
-//! - `pod NAME …`: `on=NODE`, `rev=N` or `hash=H`, one of `ready`, `ready=SECONDS` (for so long), `started` (running,
-//!   not ready), `failed`, `succeeded`, nothing (pending); `unbound`, `terminating`, `age=SECONDS`, `orphan`,
-//!   `owner=UID`, `label=k:v`, `nolabel` (no selector label), `templateGeneration=N`, `cpu=Q`, `port=N`, `uid=`.
-//! - `revision NAME of=N number=N …`: `hash=H`, `nohash`, `age=SECONDS`, `started=SECONDS` (its rollout
-//!   began so long ago), `orphan`, `owner=UID`, `nolabel`.
-//! - `gone KIND NAME`; `options strict | bind | burst=N | class=C`; `show status | wake | conditions | reports | body | PATH`.
+//! - `ds NAME …`: `rev=N` (the template; revisions 1 to N exist, with hashes `r1` … unless
+//!   `revision` statements say otherwise), `gen=N`, `maxUnavailable=`, `maxSurge=`, `OnDelete`,
+//!   `minReady=SECONDS`, `limit=N`, `select=k:v`, `select-all`, `select-none`, `label=k:v`,
+//!   `nolabels`, `nodeSelector=k:v`, `tolerate=KEY[:EFFECT]`, `tolerate-all`, `hostNetwork`,
+//!   `hostPort=N`, `cpu=Q`, `nodeName=`, `scheduler=`, `annotation=k:v`, `templateGeneration=N`,
+//!   `respect-cordon`, `terminating`, `collisions=N`, `template=JSON` (members merged into the
+//!   template), `status=JSON` (the written status).
+//! - `node NAME …`: `label=k:v`, `taint=KEY[=VALUE]:EFFECT`, `cordoned`, `silent`, `silent=SECONDS`
+//!   (for so long), `notready`, `terminating`, `uid=`, `age=SECONDS`, `cpu=Q`.
+//! - `pod NAME …`: `on=NODE`, `rev=N` or `hash=H`, one of `ready`, `ready=SECONDS` (for so long),
+//!   `started` (running, not ready), `failed`, `succeeded`, nothing (pending); `unbound`,
+//!   `terminating`, `age=SECONDS`, `orphan`, `owner=UID`, `label=k:v`, `nolabel` (no selector
+//!   label), `templateGeneration=N`, `cpu=Q`, `port=N`, `uid=`.
+//! - `revision NAME of=N number=N …`: `hash=H`, `nohash`, `age=SECONDS`, `started=SECONDS` (its
+//!   rollout began so long ago), `orphan`, `owner=UID`, `nolabel`.
+//! - `gone KIND NAME`; `options strict | bind | burst=N | class=C`; `show status | wake |
+//!   conditions | reports | body | PATH`.
 //! - `sets-known-to N`: the caches' progress; without it everything is known.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! A little pure world that carries plans out: an API server of maps, agents, a scheduler, garbage collection, and
-//! users who change things at random. One seed, one history.
+//! A little pure world that carries plans out: an API server of maps, agents, a scheduler, garbage
+//! collection, and users who change things at random. One seed, one history.
 
 pub mod trouble;
 

@@ -28,8 +28,8 @@ impl Stage {
         pod.turn(&mut World { now: *now, dice, times, failures, images })
     }
 
-    /// Writes each status at once, deletes when asked to, and wakes the pod when it wants to be, up to `until` seconds.
-    /// Answers what a watcher would see.
+    /// Writes each status at once, deletes when asked to, and wakes the pod when it wants to be, up
+    /// to `until` seconds. Answers what a watcher would see.
     fn run(&mut self, until: i64) -> Vec<String> {
         let end = Timestamp::from_second(until).unwrap();
         let mut seen = Vec::new();

@@ -1,4 +1,5 @@
-//! A kubelet that answers each pod once, as the history says: by its image's tag, and by node where that is said.
+//! A kubelet that answers each pod once, as the history says: by its image's tag, and by node where
+//! that is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 

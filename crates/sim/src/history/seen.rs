@@ -1,4 +1,5 @@
-//! What a watcher sees of a history: pods in the order in which they appear on their nodes, sets, revisions.
+//! What a watcher sees of a history: pods in the order in which they appear on their nodes, sets,
+//! revisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! A server whose answers take their time, as every real one's do: what is made anew at once would be made for ever
-//! within one moment.
+//! A server whose answers take their time, as every real one's do: what is made anew at once would
+//! be made for ever within one moment.
 
 use std::sync::Arc;
 use std::time::Duration;

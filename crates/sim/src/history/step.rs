@@ -175,7 +175,8 @@ impl Player {
         }
     }
 
-    /// `POD(n1)` is the oldest of that node, `POD(n1,v2)` with that image; `both` is the first node with two pods.
+    /// `POD(n1)` is the oldest of that node, `POD(n1,v2)` with that image; `both` is the first node
+    /// with two pods.
     fn pod(&self, placeholder: &str) -> Option<Value> {
         let inner = placeholder.strip_prefix("POD(")?.strip_suffix(')')?;
         let (node, image) = inner.split_once(',').map_or((inner, None), |(node, image)| (node, Some(image)));

@@ -1,5 +1,5 @@
-//! The resources of containers and of the whole pod, as the status shows them: what the spec asks for. They are
-//! in force from the start of a container on, and cannot change while it runs.
+//! The resources of containers and of the whole pod, as the status shows them: what the spec asks
+//! for. They are in force from the start of a container on, and cannot change while it runs.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
-//! The node authoriser: what an agent (`system:node:NAME`) may do, as Kubernetes' authoriser of the same name has it. The
-//! table is [`rules`]; what a pod lends its node is [`references`].
+//! The node authoriser: what an agent (`system:node:NAME`) may do, as Kubernetes' authoriser of the
+//! same name has it. The table is [`rules`]; what a pod lends its node is [`references`].
 //!
-//! An agent sees its own node, its own pods and what those refer to. Every other node's secrets stay out of its reach.
+//! An agent sees its own node, its own pods and what those refer to. Every other node's secrets
+//! stay out of its reach.
 
 pub(crate) mod references;
 pub(crate) mod rules;
@@ -28,7 +29,8 @@ trait Relations {
     fn refers(&self, resource: &str, namespace: &str, name: &str) -> bool;
 }
 
-/// Lets an agent do this, or says why not; the reason may be empty. For everybody else there is no opinion.
+/// Lets an agent do this, or says why not; the reason may be empty. For everybody else there is no
+/// opinion.
 pub(crate) fn judge(registry: &Registry, user: &User, attributes: &Attributes) -> Result<(), String> {
     match user.node() {
         None => Err(String::new()),

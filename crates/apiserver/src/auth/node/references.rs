@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::object::{items, text};
 
-/// The annotation of pods that an agent made from a file: the API shows them, and they grant nothing.
+/// The annotation of pods that an agent made from a file: the API shows them, and they grant
+/// nothing.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Where each type of volume names a secret.
@@ -103,7 +104,8 @@ pub(crate) fn token_sources(pod: &Value) -> impl Iterator<Item = &Value> {
     sources(pod).map(|source| &source["serviceAccountToken"]).filter(|source| !source.is_null())
 }
 
-/// The first object of the API that a pod needs, as Kubernetes names it. What is not known is taken for one.
+/// The first object of the API that a pod needs, as Kubernetes names it. What is not known is taken
+/// for one.
 pub(crate) fn first_of_the_api(pod: &Value) -> Option<String> {
     let known = |what: &str| Some(what.to_owned());
     if !account(pod).is_empty() {

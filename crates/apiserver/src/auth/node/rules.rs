@@ -1,8 +1,10 @@
-//! The table of what an agent may do at all: one row for each resource, subresource and set of verbs.
+//! The table of what an agent may do at all: one row for each resource, subresource and set of
+//! verbs.
 //!
-//! It covers the kinds that are served and those that a stock kubelet asks for, so that a kind that is added later
-//! (leases of other groups, runtime classes) has its row already. Where a row says [`Condition::Admission`], the name or
-//! the body decides, which node restriction looks at (`registry/admission/node_restriction`).
+//! It covers the kinds that are served and those that a stock kubelet asks for, so that a kind that
+//! is added later (leases of other groups, runtime classes) has its row already. Where a row says
+//! [`Condition::Admission`], the name or the body decides, which node restriction looks at
+//! (`registry/admission/node_restriction`).
 
 /// What must hold besides group, resource, subresource and verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +13,8 @@ pub(crate) enum Condition {
     Always,
     /// Nothing here; admission sees the object.
     Admission,
-    /// The request is about the one object that has the node's name: by its path, or by a field selector.
+    /// The request is about the one object that has the node's name: by its path, or by a field
+    /// selector.
     OwnName,
     /// In the namespace of node leases.
     AmongNodeLeases,

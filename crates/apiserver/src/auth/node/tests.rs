@@ -9,7 +9,8 @@ const NODE: &str = "n1";
 const VERBS: [&str; 9] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate"];
 
-/// What a kubelet may ask for if everything else about the request is in its favour. All others: nothing.
+/// What a kubelet may ask for if everything else about the request is in its favour. All others:
+/// nothing.
 const ALLOWED: &str = "\
 nodes: get list watch create update patch
 nodes/status: update patch

@@ -1,7 +1,7 @@
 //! RBAC's prepared form: who has which roles where, and each role by the resources that it names.
 //!
-//! Made when a role or binding has changed. A request then looks up its user and groups, its namespace and its resource,
-//! however many bindings there are.
+//! Made when a role or binding has changed. A request then looks up its user and groups, its
+//! namespace and its resource, however many bindings there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! One rule of a role, and what it allows: exactly Kubernetes' matching, nothing that only looks like a pattern.
+//! One rule of a role, and what it allows: exactly Kubernetes' matching, nothing that only looks
+//! like a pattern.
 
 use serde::Deserialize;
 
@@ -105,7 +106,8 @@ fn has(list: &[String], wanted: &str) -> bool {
     list.iter().any(|item| item == "*" || item == wanted)
 }
 
-/// `pods`, `pods/log`, `*`, `*/scale`: only these two are wildcards. `pods/*` is the subresource of that name.
+/// `pods`, `pods/log`, `*`, `*/scale`: only these two are wildcards. `pods/*` is the subresource of
+/// that name.
 fn matches_resource(held: &str, resource: &str, subresource: &str) -> bool {
     let exact = match (held.strip_prefix(resource), subresource) {
         (Some(rest), "") => rest.is_empty(),

@@ -23,7 +23,8 @@ fn asks(text: &str) -> Attributes {
     }
 }
 
-/// `VERBS GROUPS RESOURCES[ NAMES]`, each a list with commas; `-` is the empty text. Or `VERBS /PATHS`.
+/// `VERBS GROUPS RESOURCES[ NAMES]`, each a list with commas; `-` is the empty text. Or `VERBS
+/// /PATHS`.
 fn rule(text: &str) -> Rule {
     let list = |words: Option<&str>| -> Vec<String> {
         let words = words.into_iter().flat_map(|words| words.split(','));
@@ -111,7 +112,8 @@ fn binding(subject: BoundSubject, role_kind: &str, role: &str) -> Binding {
     Binding { subjects: Some(vec![subject]), role_ref }
 }
 
-/// Roles `r` of namespaces x and y and cluster role `c`, each allowing to get what is named after it.
+/// Roles `r` of namespaces x and y and cluster role `c`, each allowing to get what is named after
+/// it.
 fn state(bindings: Vec<(&str, Binding)>) -> State {
     let prepared = |resource: &str| (1, Arc::new(Prepared::new(vec![rule(&format!("get - {resource}"))])));
     let mut state = State::default();
@@ -127,7 +129,8 @@ fn state(bindings: Vec<(&str, Binding)>) -> State {
     state
 }
 
-/// What of `of-x`, `of-y`, `of-c` in namespaces x and y and everywhere, and of `/metrics`, a user may get.
+/// What of `of-x`, `of-y`, `of-c` in namespaces x and y and everywhere, and of `/metrics`, a user
+/// may get.
 fn may(user: &User, bindings: Vec<(&str, Binding)>) -> Vec<String> {
     let policy = state(bindings).prepare();
     let mut found = Vec::new();

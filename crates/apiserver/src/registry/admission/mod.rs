@@ -23,7 +23,8 @@ use crate::catalogue::row::Admission;
 use crate::keys;
 
 impl Registry {
-    /// Before an object is created. Its namespace's condition comes along, under which it may be written.
+    /// Before an object is created. Its namespace's condition comes along, under which it may be
+    /// written.
     pub(super) fn admit_create(
         &self,
         caller: &Caller<'_>,
@@ -76,8 +77,8 @@ impl Registry {
         node_restriction::admit(&Asked { registry: self, user: caller.user, target, operation, new, old })
     }
 
-    /// A namespaced object needs a namespace that is not terminating (DS-I26). The condition makes the answer hold
-    /// until the object is written.
+    /// A namespaced object needs a namespace that is not terminating (DS-I26). The condition makes
+    /// the answer hold until the object is written.
     pub(super) fn admit_namespace(&self, target: &Target) -> Result<Option<Condition>, Status> {
         if !target.info.kind.namespaced {
             return Ok(None);

@@ -13,7 +13,8 @@ use crate::{keys, stored};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
-/// Seven seconds over an hour, so that components can tell these tokens from asked-for ones; as Kubernetes does.
+/// Seven seconds over an hour, so that components can tell these tokens from asked-for ones; as
+/// Kubernetes does.
 const TOKEN_SECONDS: i64 = 3607;
 
 /// What a service account says about its pods.

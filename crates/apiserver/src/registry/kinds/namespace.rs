@@ -77,8 +77,8 @@ impl Strategy for Namespaces {
         items(value, &["spec", "finalizers"]).is_empty()
     }
 
-    /// The controller may have lost an event and not know of everything. Nothing can come in any more: a namespace
-    /// that terminates takes no new objects.
+    /// The controller may have lost an event and not know of everything. Nothing can come in any
+    /// more: a namespace that terminates takes no new objects.
     fn check_removal(&self, registry: &Registry, value: &Value) -> Result<(), Status> {
         let name = object::meta(value, "name");
         for info in registry.catalogue.rows().iter().filter(|info| info.kind.namespaced && !is_event(&info.kind)) {

@@ -28,8 +28,8 @@ pub(crate) fn row() -> Row {
 }
 
 impl Strategy for Nodes {
-    /// A node that does not say it is ready gets the taint at once, so that nothing is placed on it before the
-    /// node lifecycle controller has looked.
+    /// A node that does not say it is ready gets the taint at once, so that nothing is placed on it
+    /// before the node lifecycle controller has looked.
     fn prepare_create(&self, _: &Registry, value: &mut Value) -> Result<(), Status> {
         let ready = object::condition(value, "Ready").is_some_and(|condition| condition["status"] == "True");
         object::object_mut(value, "spec");

@@ -114,8 +114,9 @@ pub(crate) fn pinned_node(value: &Value) -> Option<&str> {
     pins.next().and_then(|field| field["values"][0].as_str())
 }
 
-/// Whether a new daemon pod may take the place that `held` names: the holder is gone or no longer live, or it is
-/// terminating and its set surges, so that its successor need not wait for it (DS-C29).
+/// Whether a new daemon pod may take the place that `held` names: the holder is gone or no longer
+/// live, or it is terminating and its set surges, so that its successor need not wait for it
+/// (DS-C29).
 pub(crate) fn may_overtake(registry: &Registry, value: &Value, held: &KeyValue) -> Result<bool, Status> {
     let holder = String::from_utf8_lossy(&held.value).into_owned();
     let mut parts = holder.splitn(3, '/');

@@ -1,4 +1,5 @@
-//! Secrets: one of type `kubernetes.io/service-account-token` is filled with a token of its account.
+//! Secrets: one of type `kubernetes.io/service-account-token` is filled with a token of its
+//! account.
 
 use everynode_api::kinds::SECRET;
 use everynode_api::status::Status;

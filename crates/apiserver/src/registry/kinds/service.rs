@@ -1,4 +1,5 @@
-//! Services: cluster addresses and node ports are allocated from ranges, each held by one service only.
+//! Services: cluster addresses and node ports are allocated from ranges, each held by one service
+//! only.
 
 mod allocate;
 

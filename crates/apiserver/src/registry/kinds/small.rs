@@ -76,7 +76,8 @@ pub(crate) fn lease() -> Row {
         printer: Printer::leases(),
         history_events_max: HISTORY_OF_NOISE_EVENTS_MAX,
         is_durable: false,
-        // Node leases may be acknowledged before their fsync (design "The store"); leader leases never.
+        // Node leases may be acknowledged before their fsync (design "The store"); leader leases
+        // never.
         durability: |namespace| match namespace == NODE_LEASES {
             true => Durability::Relaxed,
             false => Durability::Fsync,

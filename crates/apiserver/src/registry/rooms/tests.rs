@@ -39,7 +39,8 @@ fn a_part_is_given_back_unless_its_transaction_happened_or_may_have() {
     assert!(take(&rooms, "d", "1", &node).is_err());
 }
 
-/// Two bind one pod to one node at the same moment: one of them is refused by the store, whoever ends first.
+/// Two bind one pod to one node at the same moment: one of them is refused by the store, whoever
+/// ends first.
 #[test]
 fn a_part_that_one_of_two_has_kept_stays() {
     for refused_first in [false, true] {

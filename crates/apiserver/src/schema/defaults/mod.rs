@@ -1,7 +1,8 @@
 //! Kubernetes' static defaults: what a reader sees in fields that the writer left out.
 //!
-//! Idempotent, and never about metadata or anything that needs state (cluster IPs, priorities, accounts): those
-//! belong to strategies and admission. Templates get fewer defaults than pods (DS-A07, DS-A08, DS-A09).
+//! Idempotent, and never about metadata or anything that needs state (cluster IPs, priorities,
+//! accounts): those belong to strategies and admission. Templates get fewer defaults than pods
+//! (DS-A07, DS-A08, DS-A09).
 
 pub(super) mod pod;
 mod volume;

@@ -7,7 +7,8 @@ use super::{each, fill, fill_number, fill_pointer, protocol, volume, with};
 
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// A pod's own spec: a template's defaults, and those that must not appear in stored templates (DS-A08).
+/// A pod's own spec: a template's defaults, and those that must not appear in stored templates
+/// (DS-A08).
 pub(in crate::schema) fn pod(spec: &mut Map<String, Value>) {
     fill_pointer(spec, "enableServiceLinks", || true.into());
     let on_host = spec.get("hostNetwork") == Some(&Value::Bool(true));

@@ -221,7 +221,8 @@ pub(super) fn is_cidr(text: &str) -> bool {
     bits.parse::<u8>().is_ok_and(|bits| bits <= max)
 }
 
-/// What a structure of Kubernetes prints as in an error about it: all its members, under the names they have in Go.
+/// What a structure of Kubernetes prints as in an error about it: all its members, under the names
+/// they have in Go.
 pub(super) fn go_struct(members: &[(&str, &Value)]) -> BadValue {
     let member = |(name, value): &(&str, &Value)| format!("\"{name}\":{value}");
     BadValue::Raw(format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(",")))

@@ -1,7 +1,9 @@
-//! Validation with Kubernetes' own paths, reasons and words (behaviour.md A.2; DS-A37, DS-I42, DS-I43).
+//! Validation with Kubernetes' own paths, reasons and words (behaviour.md A.2; DS-A37, DS-I42,
+//! DS-I43).
 //!
-//! Every function expects decoded and defaulted objects: types are right, canonical forms are in place. One
-//! function per kind and occasion; the shared checks are in [`check`], pods and templates in [`pod`].
+//! Every function expects decoded and defaulted objects: types are right, canonical forms are in
+//! place. One function per kind and occasion; the shared checks are in [`check`], pods and
+//! templates in [`pod`].
 
 mod check;
 pub(super) mod core;
@@ -29,7 +31,8 @@ pub(crate) fn validate_create(info: &Row, value: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Every mistake of an update of the main resource, what may not change included (DS-A25, DS-D40, DS-H22).
+/// Every mistake of an update of the main resource, what may not change included (DS-A25, DS-D40,
+/// DS-H22).
 pub(crate) fn validate_update(info: &Row, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = metadata::update(new, old);
     let given = metadata::metadata(&info.kind, new);

@@ -109,7 +109,8 @@ fn affinity(errors: &mut Errors, spec: &Value, path: &Path) {
     }
 }
 
-/// An address that leads to the cluster from outside cannot be one that is only of the machine itself.
+/// An address that leads to the cluster from outside cannot be one that is only of the machine
+/// itself.
 fn external_ip(errors: &mut Errors, path: &Path, address: &str) {
     use std::net::IpAddr::{V4, V6};
     let Ok(ip) = address.parse::<std::net::IpAddr>() else { return ip_address(errors, path, address) };

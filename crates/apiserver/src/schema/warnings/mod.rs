@@ -1,6 +1,8 @@
-//! What Kubernetes accepts with a warning: old names, fields without effect, definitions that hide each other.
+//! What Kubernetes accepts with a warning: old names, fields without effect, definitions that hide
+//! each other.
 //!
-//! Pure, like validation, and for objects that passed it. The texts go out as `Warning` headers, which kubectl prints.
+//! Pure, like validation, and for objects that passed it. The texts go out as `Warning` headers,
+//! which kubectl prints.
 
 mod pod;
 #[cfg(test)]
@@ -17,8 +19,8 @@ use crate::object::{self, items, text};
 
 const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
-/// What is said of a new pod whatever becomes of it: Kubernetes says it while it prepares the object,
-/// the rest once it has found nothing wrong.
+/// What is said of a new pod whatever becomes of it: Kubernetes says it while it prepares the
+/// object, the rest once it has found nothing wrong.
 pub(super) fn pod_prepared(value: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     pod::annotations(&mut warnings, value, &Path::new("metadata"), |key| key.starts_with(pod::APP_ARMOR));

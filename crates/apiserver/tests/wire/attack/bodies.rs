@@ -47,7 +47,8 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
     }
 }
 
-/// The definition of a kind that is named after it, and that is not served: the table has no block for it.
+/// The definition of a kind that is named after it, and that is not served: the table has no block
+/// for it.
 fn definition(name: &str) -> Value {
     let name = name.split('.').next().unwrap_or_default();
     let kind = name.to_uppercase();
@@ -72,7 +73,8 @@ fn review(resource: &str) -> Value {
     }
 }
 
-/// A pod that refers to the account, secret and config map of its own name; a new one has the default account.
+/// A pod that refers to the account, secret and config map of its own name; a new one has the
+/// default account.
 fn pod(name: &str) -> Value {
     let account = if name == NEW { "default" } else { name };
     json!({"metadata": {"name": name}, "spec": {"serviceAccountName": account, "containers": [{"name": "main", "image": "x:1"}],

@@ -1,4 +1,5 @@
-//! One HTTP/2 connection for a whole walk: thousands of requests, and watches that are dropped at once.
+//! One HTTP/2 connection for a whole walk: thousands of requests, and watches that are dropped at
+//! once.
 
 use std::sync::Arc;
 

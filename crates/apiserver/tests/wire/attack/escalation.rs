@@ -1,4 +1,5 @@
-//! More rights than one has, by roles and bindings; what is seen of other namespaces by pages, watches and selectors.
+//! More rights than one has, by roles and bindings; what is seen of other namespaces by pages,
+//! watches and selectors.
 
 use http::Method;
 use http_body_util::BodyExt;
@@ -88,7 +89,8 @@ async fn text(client: &Client, path: &str) -> (u16, String) {
     (code, String::from_utf8_lossy(&answer.into_body().collect().await.unwrap().to_bytes()).into_owned())
 }
 
-/// A page, a version and a watch belong to whom they were given: of another place they show nothing.
+/// A page, a version and a watch belong to whom they were given: of another place they show
+/// nothing.
 #[tokio::test]
 async fn pages_versions_and_selectors_show_nothing_of_another_namespace() {
     let world = World::make().await;

@@ -1,4 +1,5 @@
-//! An agent that means harm: what it answers reaches an administrator's client under the server's name.
+//! An agent that means harm: what it answers reaches an administrator's client under the server's
+//! name.
 
 use std::sync::Arc;
 

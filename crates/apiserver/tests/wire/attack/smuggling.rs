@@ -1,4 +1,5 @@
-//! Requests that mean one thing to who checks and another to who executes: paths, headers, framing, upgrades.
+//! Requests that mean one thing to who checks and another to who executes: paths, headers, framing,
+//! upgrades.
 
 use std::sync::Arc;
 
@@ -40,7 +41,8 @@ fn tells_nothing(said: &str) -> bool {
     !said.contains(PLANTED) && !said.contains("cGxhbnRlZC1zZWNyZXQ")
 }
 
-/// Each aims at a secret or at another namespace, by a path that a reader of `team` might get through.
+/// Each aims at a secret or at another namespace, by a path that a reader of `team` might get
+/// through.
 const PATHS: &[&str] = &[
     "/api/v1/namespaces/team%2F..%2Fother/pods/theirs",
     "/api/v1/namespaces/team/pods/..%2f..%2fother%2fpods%2ftheirs",
@@ -97,7 +99,8 @@ async fn no_form_of_a_path_leads_around_the_authorisation() {
             assert!(tells_nothing(&said), "{method} {path}: {said}");
         }
     }
-    // The same over HTTP/2, whose pseudo-headers are the path; and with an authority that is not ours.
+    // The same over HTTP/2, whose pseudo-headers are the path; and with an authority that is not
+    // ours.
     let client = Client::connect(&world.server, &world.who("reader")).await;
     for path in PATHS.iter().filter(|path| path.starts_with("/api") && !path.contains('\\')) {
         let code = client.code(Method::GET, path, JSON, String::new()).await;
@@ -146,8 +149,8 @@ async fn no_header_makes_another_request_of_one() {
     world.admin.get("/api/v1/namespaces/team/pods/mine").await;
 }
 
-/// Framing that two readers could understand differently: the request behind it is never answered with more than its
-/// own credentials give, which are none.
+/// Framing that two readers could understand differently: the request behind it is never answered
+/// with more than its own credentials give, which are none.
 const FRAMES: &[&str] = &[
     "Content-Length: 4\r\nContent-Length: 5",
     "Content-Length: 4, 5",
@@ -188,8 +191,8 @@ async fn no_framing_hides_a_request_in_a_body() {
     }
 }
 
-/// Who may not impersonate does not, whatever part of an identity is named; and nobody gets more by a header that is not
-/// understood.
+/// Who may not impersonate does not, whatever part of an identity is named; and nobody gets more by
+/// a header that is not understood.
 #[tokio::test]
 async fn no_part_of_an_identity_is_taken_on_without_the_right() {
     let world = World::make().await;

@@ -19,7 +19,8 @@ struct Served {
     verbs: BTreeSet<String>,
 }
 
-/// What is served: by discovery, and by the table of kinds (what discovery leaves out is tried with every verb).
+/// What is served: by discovery, and by the table of kinds (what discovery leaves out is tried with
+/// every verb).
 pub(crate) struct Catalogue(BTreeMap<String, Served>);
 
 /// One request, and what it is in the table's words.
@@ -28,7 +29,8 @@ struct Operation {
     scope: &'static str,
     path: String,
     sent: Sent,
-    /// Whether the server offers this at all: what it does not offer may be 404 or 405 for everybody.
+    /// Whether the server offers this at all: what it does not offer may be 404 or 405 for
+    /// everybody.
     offered: bool,
 }
 
@@ -135,7 +137,8 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Sends everything; returns a line for each answer that is not as the table says, and how many were sent.
+    /// Sends everything; returns a line for each answer that is not as the table says, and how many
+    /// were sent.
     pub(crate) async fn all(&self, catalogue: &Catalogue) -> (Vec<String>, usize) {
         let mut operations = Vec::new();
         for served in catalogue.0.values() {
@@ -271,7 +274,8 @@ impl Walk<'_> {
         (!as_said || !sane).then_some(told)
     }
 
-    /// What is sent to a path: a machine asks for its own certificate, everybody else for that of n1.
+    /// What is sent to a path: a machine asks for its own certificate, everybody else for that of
+    /// n1.
     fn sent_to(&self, path: &str) -> String {
         let node = if self.role == "former" { "n9" } else { "n1" };
         let asked = serde_json::json!({"nodeName": node, "csr": "no request"}).to_string();

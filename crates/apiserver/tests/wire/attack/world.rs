@@ -115,7 +115,8 @@ impl World {
         self.admin.post(&path, request).await["status"]["token"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until what was written is what requests are judged by: the watch's first event is of the last binding.
+    /// Waits until what was written is what requests are judged by: the watch's first event is of
+    /// the last binding.
     async fn settle(&self) {
         for kind in ["/api/v1/pods", "/api/v1/nodes", BINDINGS] {
             let list = self.admin.get(kind).await;

@@ -6,7 +6,8 @@
 //! `TYPE FLAG… WORD:VALUE…`:
 //!
 //! - TYPE: `string` `bool` `i32` `i64` `double` `bytes` `time` `microtime` `quantity` `intstr`
-//!   `any`, `@DEFINITION`, `?@DEFINITION` (that, or any JSON that is no object), `[]TYPE`, `{}TYPE`.
+//!   `any`, `@DEFINITION`, `?@DEFINITION` (that, or any JSON that is no object), `[]TYPE`,
+//!   `{}TYPE`.
 //! - FLAG: `!` required; `=` always written; `*` a pointer, so zero is kept; neither: dropped when
 //!   zero.
 //! - WORD: `merge` (key; `retain` beside it), `keys` (of a list map), `set`, `atomic`, `go` (type

@@ -1,7 +1,8 @@
-//! What an agent may write, beyond what the node authoriser lets through: that looks at paths, this at objects.
+//! What an agent may write, beyond what the node authoriser lets through: that looks at paths, this
+//! at objects.
 //!
-//! [`CHECKS`] is the table: one row for each resource, subresource and operation. It also holds for an agent that was
-//! given further rights by a role.
+//! [`CHECKS`] is the table: one row for each resource, subresource and operation. It also holds for
+//! an agent that was given further rights by a role.
 
 mod nodes;
 mod pods;

@@ -1,5 +1,5 @@
-//! An agent's pods: it makes mirrors of those that it has from files, reports about those that are bound to it, and ends
-//! them.
+//! An agent's pods: it makes mirrors of those that it has from files, reports about those that are
+//! bound to it, and ends them.
 
 use everynode_api::status::Status;
 use serde_json::Value;

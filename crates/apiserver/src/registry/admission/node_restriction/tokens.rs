@@ -1,5 +1,5 @@
-//! Tokens that an agent asks for: of an account of a pod that runs there, bound to that pod, for an audience that the pod
-//! names.
+//! Tokens that an agent asks for: of an account of a pod that runs there, bound to that pod, for an
+//! audience that the pod names.
 
 use everynode_api::status::Status;
 use serde_json::Value;
@@ -11,7 +11,8 @@ use crate::catalogue::built_in;
 use crate::object::{self, at, items, text};
 use crate::registry::Target;
 
-/// How long a token lives at most whose audience a role grants, and no volume of the pod names: a day.
+/// How long a token lives at most whose audience a role grants, and no volume of the pod names: a
+/// day.
 const ROLE_SECONDS_MAX: i64 = 24 * 3600;
 /// What a volume gets that names no life, as in Kubernetes.
 const SOURCE_SECONDS_DEFAULT: i64 = 3600;
@@ -41,7 +42,8 @@ pub(super) fn create(by_node: &ByNode<'_>) -> Result<(), Status> {
     audience(by_node, &pod)
 }
 
-/// The audience must be one that a volume of the pod names (none: the API's own), or that a role grants.
+/// The audience must be one that a volume of the pod names (none: the API's own), or that a role
+/// grants.
 fn audience(by_node: &ByNode<'_>, pod: &Value) -> Result<(), Status> {
     let audience = match items(by_node.asked.new, &["spec", "audiences"]) {
         [] => "",
@@ -70,7 +72,8 @@ fn audience(by_node: &ByNode<'_>, pod: &Value) -> Result<(), Status> {
     }
 }
 
-/// How long a token may live that an agent asks for, in seconds: as long as the pod's volumes say for this audience.
+/// How long a token may live that an agent asks for, in seconds: as long as the pod's volumes say
+/// for this audience.
 pub(in crate::registry) fn longest_life(pod: &Value, audience: &str) -> i64 {
     let sources = references::token_sources(pod).filter(|source| text(source, &["audience"]) == audience);
     let lives = sources.map(|source| source["expirationSeconds"].as_i64().unwrap_or(SOURCE_SECONDS_DEFAULT));

@@ -60,7 +60,8 @@ fn check_address(registry: &Registry, value: &Value, address: &str) -> Result<()
     Err(Status::invalid(&SERVICE, object::meta(value, "name"), &[error]))
 }
 
-/// A random free address; that it stays free is for the claim in the transaction to say. `.1` is the API server's.
+/// A random free address; that it stays free is for the claim in the transaction to say. `.1` is
+/// the API server's.
 fn free_address(registry: &Registry) -> Result<String, Status> {
     let [a, b, c] = registry.settings.service_network;
     for _ in 0..DRAWS_MAX {

@@ -52,7 +52,8 @@ pub(super) fn init_containers(errors: &mut Errors, context: &Context<'_>, path: 
     }
 }
 
-/// Ephemeral containers reach a stored pod only through their own subresource; their form is checked here.
+/// Ephemeral containers reach a stored pod only through their own subresource; their form is
+/// checked here.
 pub(super) fn ephemeral_containers(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     let spec = context.spec;
     let others = list(spec, "containers").iter().chain(list(spec, "initContainers"));

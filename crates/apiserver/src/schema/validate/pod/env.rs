@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::check::{Errors, list, optional_name, present, required, required_name, text};
 use super::source;
 
-/// Paths of a pod's fields that a variable may show (DS-H40), besides subscripted labels and annotations.
+/// Paths of a pod's fields that a variable may show (DS-H40), besides subscripted labels and
+/// annotations.
 const ENV_FIELDS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",

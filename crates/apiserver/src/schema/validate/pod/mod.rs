@@ -95,7 +95,8 @@ fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     unsupported(errors, spec, path);
 }
 
-/// Fields of Kubernetes that nothing here acts on yet: refused, because ignoring them would be silent.
+/// Fields of Kubernetes that nothing here acts on yet: refused, because ignoring them would be
+/// silent.
 fn unsupported(errors: &mut Errors, spec: &Value, path: &Path) {
     let fields = [
         ("resourceClaims", "dynamic resource allocation is not supported"),

@@ -11,7 +11,8 @@ const NAMESERVERS_MAX: usize = 3;
 const SEARCHES_MAX: usize = 32;
 const SEARCH_CHARACTERS_MAX: usize = 2048;
 
-/// With the host's network a host port is the container's port; a template may leave it open (DS-A09).
+/// With the host's network a host port is the container's port; a template may leave it open
+/// (DS-A09).
 pub(super) fn host_network(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     let of_a_host_process = |owner: &Value| flag(&owner["securityContext"]["windowsOptions"], "hostProcess");
     let mut containers = ["containers", "initContainers"].into_iter().flat_map(|name| list(context.spec, name));

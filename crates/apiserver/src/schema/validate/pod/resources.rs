@@ -70,7 +70,8 @@ pub(super) fn claims(errors: &mut Errors, spec: &Value, resources: &Value, path:
         }
     }
     if errors.len() == before && present(resources, "claims").is_some() {
-        // Refused here, because the agent cannot prepare them: silence would start the container without.
+        // Refused here, because the agent cannot prepare them: silence would start the container
+        // without.
         errors.push(FieldError::forbidden(&path, "dynamic resource allocation is not supported"));
     }
 }
@@ -145,8 +146,8 @@ fn known_name(errors: &mut Errors, name: &str, path: &Path) {
     }
 }
 
-/// `resources` of a pod as a whole: what is of no resource is refused so, and everything else because
-/// nothing here acts on it yet.
+/// `resources` of a pod as a whole: what is of no resource is refused so, and everything else
+/// because nothing here acts on it yet.
 pub(super) fn of_pod(errors: &mut Errors, spec: &Value, path: &Path) {
     let before = errors.len();
     for member in ["limits", "requests"] {
