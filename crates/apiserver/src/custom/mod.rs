@@ -4,8 +4,10 @@
 //! it defines becomes rows of the catalogue ([`rows`]), as soon as its names are accepted
 //! ([`lifecycle`]). Objects of these rows are read by their structural schema: [`schema`] is the
 //! schema as a value, [`read`](mod@read) prunes and defaults, [`check`] validates. [`path`] reads
-//! the simple JSON paths of columns and selectable fields.
+//! the simple JSON paths of columns and selectable fields. [`apply_type`] is the schema as server-side
+//! apply sees it.
 
+pub(crate) mod apply_type;
 pub(crate) mod check;
 pub(crate) mod definition;
 pub(crate) mod format;

@@ -6,6 +6,7 @@ use everynode_api::kinds::{Kind, Text};
 use everynode_api::status::Status;
 use serde_json::Value;
 
+use super::apply_type::ApplyType;
 use super::check::check;
 use super::definition::condition_is_true;
 use super::path::JsonPath;
@@ -23,6 +24,7 @@ use crate::tables::Printer;
 /// What a row of a custom resource has besides what every row has.
 pub(crate) struct Custom {
     pub(crate) schema: Schema,
+    pub(crate) apply_type: ApplyType,
     /// The schema as it was written, for OpenAPI.
     pub(crate) document: Value,
     /// The API version that objects are stored in.
@@ -103,6 +105,7 @@ fn row(definition: &Value, version: &Value, stored_api_version: &str) -> Row {
         form: if single { Form::Stored } else { Form::Version },
         custom: Some(Custom {
             schema: Schema::parse(&document),
+            apply_type: ApplyType::parse(&document),
             document,
             stored_api_version: stored_api_version.to_owned(),
             scale,

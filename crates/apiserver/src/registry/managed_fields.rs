@@ -124,8 +124,12 @@ const REPORTED_BY_STATUS: &[&[&str]] =
     &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]];
 
 impl Way {
-    pub(super) fn versions<'a>(&'a self, info: &Row) -> NoOtherVersion<'a> {
-        NoOtherVersion { api_version: &self.api_version, root: schema::apply_root(&info.kind) }
+    pub(super) fn versions<'a>(&'a self, info: &'a Row) -> NoOtherVersion<'a> {
+        let root = match &info.custom {
+            Some(custom) => custom.apply_type.root(),
+            None => schema::apply_root(&info.kind),
+        };
+        NoOtherVersion { api_version: &self.api_version, root }
     }
 
     pub(super) fn writer<'a>(&'a self, caller: &'a Caller<'_>, target: &Target) -> Writer<'a> {
