@@ -17,7 +17,7 @@ use crate::ledger::target_node;
 use crate::machine::BAD;
 use crate::room;
 use crate::scenario::{Participant, Scenario, ScenarioEvent};
-use crate::user::{SPACE, TAINT, User};
+use crate::user::{HASH, SPACE, TAINT, User};
 
 /// Everything that is not as it has to be, one sentence each.
 pub(crate) async fn judge(user: &User, scenario: &Scenario, now: Timestamp) -> Result<Vec<String>, ApiError> {
@@ -143,7 +143,9 @@ impl FinalState {
         !replaces && string(&pod["spec"]["containers"][0]["image"]).contains(BAD)
     }
 
-    /// DS-B46, also for pods that were created bound.
+    /// DS-B46, also for pods that were created bound. Of those the set's controller tells, when it
+    /// sees them: not of one that it made for a set that was being orphaned, which it had not
+    /// noticed yet.
     fn bindings_are_reported(&self, events: &[Value]) -> Vec<String> {
         let told = |pod: &&Value| {
             let text = format!("Successfully assigned {SPACE}/{} to {}", name(pod), string(&pod["spec"]["nodeName"]));
@@ -151,7 +153,9 @@ impl FinalState {
             let mut events = events.iter().filter(of_pod);
             events.any(|event| event["reason"] == "Scheduled" && event["message"] == text)
         };
-        let bound = self.pods.iter().filter(|pod| pod["spec"]["nodeName"].is_string());
+        let has_set = |pod: &Value| self.sets.iter().any(|set| owner(pod) == Some(&set["metadata"]["uid"]));
+        let is_orphan = |pod: &Value| pod["metadata"]["labels"][HASH].is_string() && !has_set(pod);
+        let bound = self.pods.iter().filter(|pod| pod["spec"]["nodeName"].is_string() && !is_orphan(pod));
         bound.filter(|pod| !told(pod)).map(|pod| format!("nobody tells where {} was bound to", name(pod))).collect()
     }
 }
