@@ -129,16 +129,21 @@ impl Check {
         }
     }
 
+    /// How many `parts` (items or properties) there are, against the least and the most.
+    fn count(&mut self, (min, max): (Option<u64>, Option<u64>), found: usize, parts: &str, path: Option<&Path>) {
+        let length = found as u64;
+        if let Some(max) = max.filter(|max| length > *max) {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            self.errors.push(FieldError::too_many(&or_nil(path), found, max));
+        }
+        if let Some(min) = min.filter(|min| length < *min) {
+            self.invalid(path, found, &format!("should have at least {min} {parts}"));
+        }
+    }
+
     fn list(&mut self, schema: &Schema, items: &[Value], path: Option<&Path>) {
         let limits = &schema.limits;
-        let length = items.len() as u64;
-        if let Some(max) = limits.items_max.filter(|max| length > *max) {
-            let max = usize::try_from(max).unwrap_or(usize::MAX);
-            self.errors.push(FieldError::too_many(&or_nil(path), items.len(), max));
-        }
-        if let Some(min) = limits.items_min.filter(|min| length < *min) {
-            self.invalid(path, items.len(), &format!("should have at least {min} items"));
-        }
+        self.count((limits.items_min, limits.items_max), items.len(), "items", path);
         if let Some(of_items) = &schema.items {
             for (index, item) in items.iter().enumerate() {
                 self.value(of_items, item, Some(&or_nil(path).index(index)));
@@ -168,14 +173,7 @@ impl Check {
 
     fn object(&mut self, schema: &Schema, members: &Map<String, Value>, path: Option<&Path>) {
         let limits = &schema.limits;
-        let length = members.len() as u64;
-        if let Some(max) = limits.members_max.filter(|max| length > *max) {
-            let max = usize::try_from(max).unwrap_or(usize::MAX);
-            self.errors.push(FieldError::too_many(&or_nil(path), members.len(), max));
-        }
-        if let Some(min) = limits.members_min.filter(|min| length < *min) {
-            self.invalid(path, members.len(), &format!("should have at least {min} properties"));
-        }
+        self.count((limits.members_min, limits.members_max), members.len(), "properties", path);
         if schema.embedded {
             for name in ["apiVersion", "kind"].into_iter().filter(|name| !members.contains_key(*name)) {
                 self.errors.push(FieldError::required(&below(path, name), ""));

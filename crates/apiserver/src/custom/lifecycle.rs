@@ -77,10 +77,11 @@ impl Known {
     }
 
     fn is_same(&self, other: &Known) -> bool {
-        let bases = |known: &'_ Known| -> Vec<(String, Value)> {
-            known.defined.iter().map(|(name, (basis, _))| (name.clone(), basis.clone())).collect()
-        };
-        bases(self) == bases(other)
+        self.bases().eq(other.bases())
+    }
+
+    fn bases(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.defined.iter().map(|(name, (basis, _))| (name, basis))
     }
 }
 
@@ -165,7 +166,14 @@ pub(crate) async fn run(registry: Arc<Registry>, mut known: Known) {
             timeout: None,
         };
         let row = RowRef::from(&built_in::CUSTOM_RESOURCE_DEFINITION);
-        let Ok(mut watcher) = registry.watch(&row, parameters).await else { return };
+        let mut watcher = match registry.watch(&row, parameters).await {
+            Ok(watcher) => watcher,
+            Err(status) => {
+                tracing::warn!(%status, "custom resource definitions cannot be followed; this is tried again");
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+        };
         loop {
             let waits = match reconcile(&registry, &mut known).await {
                 Ok(waits) => waits,
@@ -187,11 +195,15 @@ pub(crate) async fn run(registry: Arc<Registry>, mut known: Known) {
 /// Brings names, rows and deletions to where the definitions want them. Whether something is left
 /// that no change of a definition will tell of.
 async fn reconcile(registry: &Arc<Registry>, known: &mut Known) -> Result<bool, Status> {
-    let definitions = stored_definitions(&*registry.store).map_err(|error| store_failure(&error))?;
-    for (_, definition) in decide(&definitions, &registry.env.now_text()) {
-        write(registry, definition, "status").await?;
+    let stored = || stored_definitions(&*registry.store).map_err(|error| store_failure(&error));
+    let mut definitions = stored()?;
+    let decided = decide(&definitions, &registry.env.now_text());
+    if !decided.is_empty() {
+        for (_, definition) in decided {
+            write(registry, definition, "status").await?;
+        }
+        definitions = stored()?;
     }
-    let definitions = stored_definitions(&*registry.store).map_err(|error| store_failure(&error))?;
     publish(registry, known, &definitions)?;
     let mut waits = false;
     for definition in definitions.iter().filter(|definition| object::is_terminating(definition)) {

@@ -7,9 +7,8 @@ use everynode_api::yaml;
 use everynode_managed::{ApplyError, Configuration, Managed, apply};
 use serde_json::Value;
 
-use super::update::{Attempt, Read, check_name};
+use super::update::Read;
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events, managed_fields};
-use crate::object;
 use crate::schema::{self, FieldValidation};
 
 /// What is applied.
@@ -38,17 +37,10 @@ impl Registry {
                 current => current?,
             };
             let shown = events::to_external(&target.info, old.clone());
-            let before = object::meta(&shown, "resourceVersion").to_owned();
             let (new, entries) = self.applied(caller, target, (&object, body.force), shown)?;
-            let insists = object::meta(&new, "resourceVersion") != before;
-            check_name(target, &new)?;
             let read = Read { entries: Some(entries), ..Read::whole(&kv, old) };
-            let new = events::to_stored(&target.info, new);
-            match self.write_over(caller, target, new, read).await {
-                Ok(Attempt::Done(reply)) => return Ok(reply),
-                Ok(Attempt::Raced) if insists => break,
-                Ok(Attempt::Raced) => {}
-                Err(status) => return Err(status),
+            if let Some(reply) = self.write_made(caller, target, new, read).await? {
+                return Ok(reply);
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))

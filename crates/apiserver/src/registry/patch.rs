@@ -10,7 +10,7 @@ use everynode_store::KeyValue;
 use serde_json::Value;
 
 use super::kinds::pod::is_terminal;
-use super::update::{Attempt, Read, check_name};
+use super::update::Read;
 use super::{Applied, Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events};
 use crate::catalogue::Action;
 use crate::schema::FieldValidation;
@@ -74,11 +74,7 @@ impl Registry {
             let patch = patch.take().map_or_else(|| body.read().map(|(patch, _)| patch), Ok)?;
             let (kv, old, spec) = self.read_for(target, body.form(), &patch)?;
             let shown = events::to_external(&target.info, old.clone());
-            let before = object::meta(&shown, "resourceVersion").to_owned();
             let patched = patching::apply(&target.info, body.form(), patch, shown)?;
-            // A patch that names a resourceVersion insists on it; otherwise it carries the one that
-            // was read.
-            let insists = object::meta(&patched, "resourceVersion") != before;
             let decoded = schema::decode_value(&*target.info, patched, caller.validation);
             let (new, warnings) = decoded.map_err(|refusal| match patching::reason(&refusal) {
                 Some(reason) => match body.read() {
@@ -88,14 +84,9 @@ impl Registry {
                 None => refusal,
             })?;
             caller.warn(warnings);
-            check_name(target, &new)?;
-            let new = events::to_stored(&target.info, new);
             let read = Read { kv: &kv, old, spec, entries: None };
-            match self.write_over(caller, target, new, read).await {
-                Ok(Attempt::Done(reply)) => return Ok(reply),
-                Ok(Attempt::Raced) if insists => break,
-                Ok(Attempt::Raced) => {}
-                Err(status) => return Err(status),
+            if let Some(reply) = self.write_made(caller, target, new, read).await? {
+                return Ok(reply);
             }
         }
         Err(Status::modified(&target.info.kind, &target.name))

@@ -118,6 +118,26 @@ impl Registry {
         self.create(caller, target, Body::Value(value)).await
     }
 
+    /// One attempt of a writer that made `new`, in the form asked for, of the state that was read.
+    /// `None`: another write came in between, and the caller makes it again. An object that names a
+    /// resourceVersion of its own is not made again.
+    pub(super) async fn write_made(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        new: Value,
+        read: Read<'_>,
+    ) -> Result<Option<Reply>, Status> {
+        check_name(target, &new)?;
+        let names_another = object::meta(&new, "resourceVersion") != object::meta(&read.old, "resourceVersion");
+        let new = events::to_stored(&target.info, new);
+        match self.write_over(caller, target, new, read).await? {
+            Attempt::Done(reply) => Ok(Some(reply)),
+            Attempt::Raced if names_another => Err(Status::modified(&target.info.kind, &target.name)),
+            Attempt::Raced => Ok(None),
+        }
+    }
+
     /// Writes `new` over the state that was read, by the rules of the target's part of the object.
     pub(crate) async fn write_over(
         &self,

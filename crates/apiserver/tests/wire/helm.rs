@@ -2,10 +2,9 @@
 //! beside the files that `EVERYNODE_KUBECTLS` names (`scripts/kubectls.sh`). Without one there is
 //! nothing to show, and the test says so.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tokio::process::Command;
-
+use crate::programs::{Program, named_kubectls, on_path};
 use crate::support::*;
 
 const CHART: &[(&str, &str)] = &[
@@ -52,49 +51,33 @@ spec: {size: {{ .Values.size }}}
 ];
 
 fn helm() -> Option<PathBuf> {
-    let named = std::env::var_os("EVERYNODE_KUBECTLS").unwrap_or_default();
-    let beside = std::env::split_paths(&named).filter_map(|file| file.parent().map(Path::to_owned)).collect::<Vec<_>>();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    beside.into_iter().chain(std::env::split_paths(&path)).map(|dir| dir.join("helm")).find(|file| file.is_file())
+    let mut beside = named_kubectls().into_iter().map(|kubectl| kubectl.with_file_name("helm"));
+    beside.find(|file| file.is_file()).or_else(|| on_path("helm"))
 }
 
 struct Helm {
-    program: PathBuf,
+    file: PathBuf,
     server: Server,
 }
 
 impl Helm {
     async fn start() -> Option<Helm> {
-        let Some(program) = helm() else {
+        let Some(file) = helm() else {
             eprintln!("no helm: nothing tested");
             return None;
         };
         let server = Server::start().await.with_default_account().await;
-        let config = server.api.pki().kubeconfig(&format!("https://{}", server.address));
         let directory = server.directory.path();
-        everynode_apiserver::Pki::write_private(&directory.join("config"), &config).unwrap();
         for (name, text) in CHART {
             let file = directory.join("chart").join(name);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, text).unwrap();
         }
-        Some(Helm { program, server })
+        Some(Helm { file, server })
     }
 
-    /// Whether helm succeeded, and what it printed on both streams.
     async fn run(&self, arguments: &str) -> (bool, String) {
-        let directory = self.server.directory.path();
-        let output = Command::new(&self.program)
-            .args(arguments.split_whitespace())
-            .current_dir(directory)
-            .env("KUBECONFIG", directory.join("config"))
-            .env("HOME", directory)
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        Program::new(&self.file, &self.server).run(arguments, "").await
     }
 
     async fn succeeds(&self, arguments: &str) {

@@ -3,50 +3,25 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-
+use crate::programs::{Program, on_path};
 use crate::support::*;
 
-/// The kubectl on PATH.
-fn kubectl() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.is_file())
-}
-
 struct Kubectl {
-    program: PathBuf,
+    file: PathBuf,
     server: Server,
 }
 
 impl Kubectl {
     async fn start() -> Option<Kubectl> {
-        let Some(program) = kubectl() else {
+        let Some(file) = on_path("kubectl") else {
             eprintln!("no kubectl on PATH: nothing tested");
             return None;
         };
-        let server = Server::start().await.with_default_account().await;
-        let config = server.api.pki().kubeconfig(&format!("https://{}", server.address));
-        everynode_apiserver::Pki::write_private(&server.directory.path().join("config"), &config).unwrap();
-        Some(Kubectl { program, server })
+        Some(Kubectl { file, server: Server::start().await.with_default_account().await })
     }
 
     async fn output(&self, arguments: &str, input: &str) -> Output {
-        let directory = self.server.directory.path();
-        let mut child = Command::new(&self.program)
-            .args(arguments.split_whitespace())
-            .env("KUBECONFIG", directory.join("config"))
-            .env("HOME", directory)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).await.unwrap();
-        drop(stdin);
-        child.wait_with_output().await.unwrap()
+        Program::new(&self.file, &self.server).output(arguments, input).await
     }
 
     /// What kubectl prints when it succeeds.

@@ -18,6 +18,7 @@ mod managed_fields;
 mod matrix;
 mod placing;
 mod pods;
+mod programs;
 mod recorded;
 mod refused_bodies;
 mod renewal;

@@ -3,18 +3,13 @@
 //! by colons; Debian's 1.20 is worth naming).
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-
+use crate::programs::{Program, named_kubectls, on_path};
 use crate::support::*;
 
 fn kubectls() -> Vec<PathBuf> {
-    let named = std::env::var_os("EVERYNODE_KUBECTLS").unwrap_or_default();
-    let mut found: Vec<PathBuf> = std::env::split_paths(&named).filter(|file| file.is_file()).collect();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|file| file.is_file());
+    let mut found = named_kubectls();
+    let on_path = on_path("kubectl");
     let linked = on_path.as_ref().and_then(|file| file.canonicalize().ok());
     if let Some(directory) = linked.as_ref().and_then(|file| file.parent()) {
         let beside = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -26,42 +21,16 @@ fn kubectls() -> Vec<PathBuf> {
     found
 }
 
-struct Run<'s> {
-    program: &'s PathBuf,
-    server: &'s Server,
-}
-
-impl Run<'_> {
-    /// Whether kubectl succeeded, and what it printed on both streams.
-    async fn run(&self, arguments: &str, input: &str) -> (bool, String) {
-        let directory = self.server.directory.path();
-        let mut child = Command::new(self.program)
-            .args(arguments.split_whitespace())
-            .env("KUBECONFIG", directory.join("config"))
-            .env("HOME", directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).await.unwrap();
-        drop(stdin);
-        let output = child.wait_with_output().await.unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-    }
-
+impl Program<'_> {
     async fn prints(&self, arguments: &str, input: &str, expected: &str) {
         let (done, text) = self.run(arguments, input).await;
-        assert!(done && text.contains(expected), "{:?} {arguments}: {text}", self.program);
+        assert!(done && text.contains(expected), "{:?} {arguments}: {text}", self.file);
     }
 
     async fn refuses(&self, arguments: &str, input: &str, expected: &[&str]) {
         let (done, text) = self.run(arguments, input).await;
         let named = expected.iter().any(|expected| text.contains(expected));
-        assert!(!done && named, "{:?} {arguments}: {text}", self.program);
+        assert!(!done && named, "{:?} {arguments}: {text}", self.file);
     }
 }
 
@@ -72,14 +41,12 @@ async fn every_kubectl_understands_the_schema() {
         return eprintln!("no kubectl: nothing tested");
     }
     let server = Server::start().await;
-    let config = server.api.pki().kubeconfig(&format!("https://{}", server.address));
-    everynode_apiserver::Pki::write_private(&server.directory.path().join("config"), &config).unwrap();
     for program in &programs {
-        check(&Run { program, server: &server }).await;
+        check(&Program::new(program, &server)).await;
     }
 }
 
-async fn check(kubectl: &Run<'_>) {
+async fn check(kubectl: &Program<'_>) {
     let good = daemon_set("web").to_string();
     let mut bad = daemon_set("bad");
     bad["spec"]["foo"] = 1.into();

@@ -1,4 +1,4 @@
-//! DaemonSets (behaviour.md, A.2) and ControllerRevisions.
+//! DaemonSets (docs/requirements.md, A) and ControllerRevisions.
 
 use everynode_api::field::{BadValue, FieldError, Path};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Validation with Kubernetes' own paths, reasons and words (behaviour.md A.2; DS-A37, DS-I42,
-//! DS-I43).
+//! Validation with Kubernetes' own paths, reasons and words (docs/requirements.md, A; DS-A37,
+//! DS-I42, DS-I43).
 //!
 //! Every function expects decoded and defaulted objects: types are right, canonical forms are in
 //! place. One function per kind and occasion; the shared checks are in [`check`], pods and
