@@ -30,6 +30,7 @@ const TABLE: &[Row] = &[
         others: Some(&["bytes", "granit-parser", "jiff", "k8s-openapi", "serde", "serde_json", "thiserror"]),
     },
     Row { name: "everynode-managed", ours: &["api"], others: PURE },
+    Row { name: "everynode-protobuf", ours: &["common"], others: PURE },
     Row { name: "everynode-placement", ours: &["api"], others: PURE },
     Row { name: "everynode-daemonset", ours: &["common", "api", "placement"], others: PURE },
     Row { name: "everynode-controllers", ours: &["api", "placement"], others: PURE },
@@ -38,7 +39,7 @@ const TABLE: &[Row] = &[
     Row { name: "everynode-runtime", ours: &["common", "api"], others: None },
     Row {
         name: "everynode-apiserver",
-        ours: &["common", "api", "listen", "managed", "placement", "store"],
+        ours: &["common", "api", "listen", "managed", "placement", "protobuf", "store"],
         others: None,
     },
     Row { name: "everynode-agent", ours: &["common", "api", "listen", "placement", "runtime"], others: None },
@@ -77,7 +78,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "everynode-fuzz",
-        ours: &["common", "api", "managed", "store", "runtime", "apiserver", "agent"],
+        ours: &["common", "api", "managed", "protobuf", "store", "runtime", "apiserver", "agent"],
         others: Some(&[]),
     },
     Row { name: "everynode-testtool", ours: &[], others: Some(&[]) },
