@@ -31,6 +31,7 @@ const TABLE: &[Row] = &[
     },
     Row { name: "everynode-managed", ours: &["api"], others: PURE },
     Row { name: "everynode-protobuf", ours: &["common"], others: PURE },
+    Row { name: "everynode-rules", ours: &[], others: Some(&["kube-cel", "regex", "serde_json", "thiserror"]) },
     Row { name: "everynode-placement", ours: &["api"], others: PURE },
     Row { name: "everynode-daemonset", ours: &["common", "api", "placement"], others: PURE },
     Row { name: "everynode-controllers", ours: &["api", "placement"], others: PURE },
@@ -39,7 +40,7 @@ const TABLE: &[Row] = &[
     Row { name: "everynode-runtime", ours: &["common", "api"], others: None },
     Row {
         name: "everynode-apiserver",
-        ours: &["common", "api", "listen", "managed", "placement", "protobuf", "store"],
+        ours: &["common", "api", "listen", "managed", "placement", "protobuf", "rules", "store"],
         others: None,
     },
     Row { name: "everynode-agent", ours: &["common", "api", "listen", "placement", "runtime"], others: None },

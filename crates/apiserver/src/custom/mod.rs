@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub(crate) mod path;
 pub(crate) mod read;
 pub(crate) mod rows;
+mod rules;
 pub(crate) mod scale;
 pub(crate) mod schema;
 pub(crate) mod schema_rules;

@@ -1,7 +1,8 @@
 //! From a definition to the rows that it makes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::{Kind, Text};
 use everynode_api::status::Status;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use super::apply_type::ApplyType;
 use super::check::check;
 use super::definition::condition_is_true;
 use super::path::JsonPath;
+use super::rules::RuleTree;
 use super::scale::{SCALE, Scale};
 use super::schema::Schema;
 use crate::catalogue::row::{Admission, Form};
@@ -24,6 +26,8 @@ use crate::tables::Printer;
 /// What a row of a custom resource has besides what every row has.
 pub(crate) struct Custom {
     pub(crate) schema: Schema,
+    /// The rules in CEL, compiled when the first object is checked.
+    rules: OnceLock<Option<RuleTree>>,
     pub(crate) apply_type: ApplyType,
     /// The schema as it was written, for OpenAPI.
     pub(crate) document: Value,
@@ -105,6 +109,7 @@ fn row(definition: &Value, version: &Value, stored_api_version: &str) -> Row {
         form: if single { Form::Stored } else { Form::Version },
         custom: Some(Custom {
             schema: Schema::parse(&document),
+            rules: OnceLock::new(),
             apply_type: ApplyType::parse(&document),
             document,
             stored_api_version: stored_api_version.to_owned(),
@@ -158,9 +163,8 @@ fn admit_create(registry: &Registry, caller: &Caller<'_>, target: &Target, value
 }
 
 impl Custom {
-    /// Every mistake of an object.
-    pub(crate) fn check(&self, kind: &Kind, value: &Value) -> Vec<everynode_api::field::FieldError> {
-        use everynode_api::field::{FieldError, Path};
+    /// Every mistake of an object by its schema.
+    pub(crate) fn check(&self, kind: &Kind, value: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let found = text(value, &["kind"]);
         if found != kind.kind {
@@ -168,6 +172,13 @@ impl Custom {
         }
         errors.extend(check(&self.schema, value, None));
         errors
+    }
+
+    /// Adds what the rules say of an object that was `old` before, and has these mistakes.
+    pub(crate) fn check_rules(&self, value: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+        if let Some(rules) = self.rules.get_or_init(|| RuleTree::parse(&self.document)) {
+            rules.check(value, old, errors);
+        }
     }
 }
 

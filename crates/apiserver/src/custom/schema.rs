@@ -168,7 +168,7 @@ impl Schema {
     }
 }
 
-fn list_type(schema: &Value) -> ListType {
+pub(crate) fn list_type(schema: &Value) -> ListType {
     match schema["x-kubernetes-list-type"].as_str() {
         Some("set") => ListType::Set,
         Some("map") => ListType::Map(texts(&schema["x-kubernetes-list-map-keys"])),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::check::check;
 use super::format;
 use super::read::{Pruning, default};
+use super::rules::check_rules;
 use super::schema::{JsonType, Schema, members, pattern};
 
 /// Where in a schema a part of it stands.
@@ -34,6 +35,7 @@ pub(crate) fn check_schema(schema: &Value, path: &Path) -> Vec<FieldError> {
     let mut rules = SchemaRules { errors: Vec::new() };
     rules.part(schema, Level::Root, path);
     rules.metadata(&schema["properties"]["metadata"], &path.child("properties").key("metadata"));
+    rules.errors.extend(check_rules(schema, path));
     rules.errors
 }
 
@@ -90,10 +92,6 @@ impl SchemaRules {
             if schema.get(name).is_some_and(|given| !given.is_null()) {
                 self.errors.push(FieldError::forbidden(&path.child(name), format!("{name} is not supported")));
             }
-        }
-        if schema["x-kubernetes-validations"].as_array().is_some_and(|rules| !rules.is_empty()) {
-            let detail = "rules in CEL are not supported by this server yet";
-            self.errors.push(FieldError::forbidden(&path.child("x-kubernetes-validations"), detail));
         }
     }
 

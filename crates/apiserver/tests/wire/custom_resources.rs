@@ -266,14 +266,31 @@ async fn names_that_are_taken_are_not_served() {
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_by_name() {
     let server = Server::start().await;
-    let ruled = json!({"a": {"type": "string", "x-kubernetes-validations": [{"rule": "self != ''"}]}});
-    let refused = server.post(DEFINITIONS, &widgets(vec![version("v1", true, ruled)])).await.expect(422);
-    assert!(refused["message"].as_str().unwrap().contains("rules in CEL are not supported"), "{refused}");
     let mut converted = widgets(vec![version("v1", true, json!({}))]);
     converted["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
         "conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x.test"}}});
     let refused = server.post(DEFINITIONS, &converted).await.expect(422);
     assert!(refused["message"].as_str().unwrap().contains("conversion by webhook is not supported"), "{refused}");
+}
+
+#[tokio::test]
+async fn rules_are_kept() {
+    let server = Server::start().await;
+    let size = json!({"type": "integer", "x-kubernetes-validations": [
+        {"rule": "self <= 5", "messageExpression": "'at most 5, not ' + (self > 9 ? 'more' : 'a few more')"},
+        {"rule": "self >= oldSelf", "message": "must not shrink", "reason": "FieldValueForbidden"},
+    ]});
+    let wrong = json!({"size": {"type": "integer", "x-kubernetes-validations": [{"rule": "self.startsWith('a')"}]}});
+    let refused = server.post(DEFINITIONS, &widgets(vec![version("v1", true, wrong)])).await.expect(422);
+    assert!(refused["message"].as_str().unwrap().contains("found no matching overload for 'startsWith'"), "{refused}");
+    define(&server, &widgets(vec![version("v1", true, json!({"size": size}))]), WIDGETS).await;
+    let refused = server.post(WIDGETS, &widget("v1", "w", json!({"size": 7}))).await.expect(422);
+    assert_eq!(refused["details"]["causes"][0]["message"], "Invalid value: 7: at most 5, not a few more");
+    server.post(WIDGETS, &widget("v1", "w", json!({"size": 3}))).await.expect(201);
+    let sized = |size: u8| json!({"spec": {"size": size}});
+    let smaller = server.patch(&format!("{WIDGETS}/w"), MERGE, &sized(2)).await.expect(422);
+    assert_eq!(smaller["details"]["causes"][0]["message"], "Forbidden: must not shrink");
+    server.patch(&format!("{WIDGETS}/w"), MERGE, &sized(4)).await.expect(200);
 }
 
 #[tokio::test]

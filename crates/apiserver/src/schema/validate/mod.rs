@@ -27,7 +27,11 @@ use crate::catalogue::Row;
 pub(crate) fn validate_create(info: &Row, value: &Value) -> Vec<FieldError> {
     let mut errors = metadata::metadata(&info.kind, value);
     errors.extend((info.rules.check_new)(value));
-    errors.extend(info.custom.iter().flat_map(|custom| custom.check(&info.kind, value)));
+    if let Some(custom) = &info.custom {
+        let mut found = custom.check(&info.kind, value);
+        custom.check_rules(value, None, &mut found);
+        errors.extend(found);
+    }
     errors
 }
 
@@ -63,5 +67,6 @@ fn new_mistakes(info: &Row, new: &Value, old: &Value) -> Vec<FieldError> {
         let before = custom.check(&info.kind, old);
         errors.retain(|error| !before.contains(error));
     }
+    custom.check_rules(new, Some(old), &mut errors);
     errors
 }
