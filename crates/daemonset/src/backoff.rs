@@ -1,4 +1,4 @@
-//! How long a pod that failed is left before it is replaced (behaviour.md C.4).
+//! How long a pod that failed is left before it is replaced (docs/requirements.md, C).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Whose is this object: claim, adopt, release, ignore (behaviour.md C.2). The same rules serve
-//! pods and revisions.
+//! Whose is this object: claim, adopt, release, ignore (docs/requirements.md, C). The same rules
+//! serve pods and revisions.
 
 use everynode_api::meta::Meta;
 use everynode_api::selector::Selector;

@@ -1,4 +1,4 @@
-//! One node: which pods go, and whether one is missing (behaviour.md C.3, C.4).
+//! One node: which pods go, and whether one is missing (docs/requirements.md, C).
 
 use everynode_api::view::PodPhase;
 use everynode_placement::contested_port;

@@ -1,5 +1,5 @@
-//! A pod from the template: labels, owner, tolerations, the pin to its node (behaviour.md B.3, B.4,
-//! C.6).
+//! A pod from the template: labels, owner, tolerations, the pin to its node (docs/requirements.md,
+//! B and C).
 
 use std::sync::Arc;
 

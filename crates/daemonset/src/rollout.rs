@@ -1,5 +1,5 @@
-//! Which outdated pods go next: candidates, their order, the gates, the budget (behaviour.md D.1 to
-//! D.3).
+//! Which outdated pods go next: candidates, their order, the gates, the budget
+//! (docs/requirements.md, D).
 //!
 //! With the original (strict) every node counts alike. Ours tells nodes apart whose agent is
 //! silent: one that fell silent before it had the new revision neither spends the budget nor is

@@ -1,4 +1,4 @@
-//! The status: counted anew in every pass, written if it differs (behaviour.md E).
+//! The status: counted anew in every pass, written if it differs (docs/requirements.md, E).
 
 use everynode_api::ports::{Preconditions, Target};
 use everynode_api::reconcile::StatusWrite;

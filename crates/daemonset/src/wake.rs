@@ -1,5 +1,5 @@
-//! Which sets a change concerns (behaviour.md F). Precise, because every key that wakes costs a
-//! pass.
+//! Which sets a change concerns (docs/requirements.md, F). Precise, because every key that wakes
+//! costs a pass.
 
 use everynode_api::kinds;
 use everynode_api::meta::{Key, Meta};

@@ -1,4 +1,4 @@
-//! Which sets a change wakes (behaviour.md F).
+//! Which sets a change wakes (docs/requirements.md, F).
 
 use everynode_api::kinds::{self, Kind};
 use everynode_api::meta::Key;

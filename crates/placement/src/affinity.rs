@@ -1,5 +1,5 @@
-//! Node selector and required node affinity (behaviour.md B.2), with every expression that does not
-//! match.
+//! Node selector and required node affinity (docs/requirements.md, B), with every expression that
+//! does not match.
 
 use everynode_api::meta::Labels;
 use everynode_api::view::{Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Operator, PodSpec};

@@ -1,4 +1,4 @@
-//! The controller's two questions about a node (behaviour.md B.1).
+//! The controller's two questions about a node (docs/requirements.md, B).
 
 use everynode_api::view::{Effect, Node, PodSpec, Toleration};
 

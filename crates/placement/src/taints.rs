@@ -1,4 +1,4 @@
-//! Taints and tolerations (behaviour.md B.3).
+//! Taints and tolerations (docs/requirements.md, B).
 
 use everynode_api::view::{Effect, Taint, Toleration, TolerationOperator};
 

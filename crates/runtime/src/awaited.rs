@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::cache::Cache;
 use crate::clock::later;
 
-/// After so long a consistent list decides (design.md, the reconcile contract).
+/// After so long a consistent list decides (ARCHITECTURE.md, invariants 2 and 10).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One thing to wait for.

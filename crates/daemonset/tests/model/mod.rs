@@ -1,6 +1,6 @@
 //! A plain, slow model of the rules: what one pass creates and deletes, in the words of
-//! behaviour.md, with nothing shared with the planner. Every question is asked of all nodes and all
-//! pods again.
+//! docs/requirements.md, with nothing shared with the planner. Every question is asked of all nodes
+//! and all pods again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// What must agree for an occupant of a pod's name to count as that pod (at most one, design.md).
+/// What must agree for an occupant of a pod's name to count as that pod (ARCHITECTURE.md,
+/// invariant 8).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     owner_uid: Option<String>,
