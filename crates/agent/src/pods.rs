@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_api::kinds;
-use everynode_api::ports::{Api, Selection, WatchEvent};
+use everynode_api::ports::{Api, Selection};
 use everynode_runtime::Env;
 use everynode_runtime::follow::{Decode, Follower, Heard, LIST_EVERY, Observed, Source, revision_of};
 use k8s_openapi::api::core::v1::Pod;
@@ -29,8 +29,7 @@ impl PodSource {
     /// Reports until the receiver is gone.
     pub async fn run(self) {
         let PodSource { api, node_name, updates } = self;
-        let field_selector = Some(format!("spec.nodeName={node_name}"));
-        let selection = Selection { field_selector, ..Selection::default() };
+        let selection = Selection::of_node(&node_name);
         let source =
             Source { api, env: Env::real(), kind: kinds::POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 };
         let mut follower = Follower::new(source, Reader);
@@ -40,16 +39,16 @@ impl PodSource {
                 () = updates.closed() => return,
                 heard = follower.next() => heard,
             };
-            let told = match heard {
+            let new = match heard {
                 Heard::Listed(listed) => vec![PodUpdate::Replace(listed.objects)],
                 Heard::Changed(changes) => changes,
                 Heard::Failed(failure) => {
-                    tracing::debug!(%failure, "the pods of this node");
+                    failure.log("the pods of this node");
                     continue;
                 }
                 Heard::Begins | Heard::Opened | Heard::Ended => continue,
             };
-            for update in told {
+            for update in new {
                 if updates.send(update).await.is_err() {
                     return;
                 }
@@ -69,14 +68,7 @@ impl Decode for Reader {
         pod(&json)
     }
 
-    fn change(&self, event: WatchEvent) -> Observed<PodUpdate> {
-        let (json, is_gone) = match event {
-            WatchEvent::Added(json) | WatchEvent::Modified(json) => (json, false),
-            WatchEvent::Deleted(json) => (json, true),
-            WatchEvent::Bookmark { resource_version } => {
-                return Observed { revision: resource_version, change: None };
-            }
-        };
+    fn change(&self, json: Bytes, is_gone: bool) -> Observed<PodUpdate> {
         let Some(pod) = pod(&json) else {
             return Observed { revision: revision_of(&json).unwrap_or(0), change: None };
         };
@@ -102,7 +94,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use everynode_api::ports::{ApiError, BoxFuture, EventStream, Request, WatchRequest};
+    use everynode_api::ports::{ApiError, BoxFuture, EventStream, Request, WatchEvent, WatchRequest};
 
     use super::*;
 

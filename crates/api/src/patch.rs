@@ -51,7 +51,7 @@ pub fn go_print(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" ")),
+        Value::Array(items) => go_print_list(items),
         Value::Object(members) => {
             let members: Vec<String> =
                 members.iter().map(|(name, value)| format!("{name}:{}", go_print(value))).collect();
@@ -59,6 +59,10 @@ pub fn go_print(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+fn go_print_list(items: &[Value]) -> String {
+    format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" "))
 }
 
 /// How many maps and lists are nested in `value`: 0 for a scalar.

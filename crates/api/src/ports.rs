@@ -73,6 +73,13 @@ pub struct Selection {
     pub field_selector: Option<String>,
 }
 
+impl Selection {
+    /// Pods that are bound to a node, in all namespaces.
+    pub fn of_node(name: &str) -> Selection {
+        Selection { field_selector: Some(format!("spec.nodeName={name}")), ..Selection::default() }
+    }
+}
+
 /// The form of a patch body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {

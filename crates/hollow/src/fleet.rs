@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everynode_api::ports::ApiError;
+use everynode_common::backoff;
 use everynode_runtime::clock::later;
 use everynode_runtime::follow::retry_after;
 use jiff::Timestamp;
@@ -326,7 +327,7 @@ impl Fleet {
     /// The pause after the failure of a request; the server's own word counts more.
     fn pause(&mut self, error: &ApiError, failures: u32) -> Duration {
         self.tally.retries += 1;
-        let doubled = RETRY_FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
+        let doubled = backoff::doubled(RETRY_FIRST, failures, RETRY_MAX);
         let jittered = doubled.mul_f64(0.5 + self.dice.unit());
         jittered.max(retry_after(error))
     }

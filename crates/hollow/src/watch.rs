@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everynode_api::kinds;
-use everynode_api::ports::{Api, Selection, WatchEvent};
+use everynode_api::ports::{Api, Selection};
 use everynode_runtime::Env;
 use everynode_runtime::follow::{self, Decode, Follower, LIST_EVERY, Observed, Source, revision_of};
 use tokio::sync::mpsc;
@@ -26,12 +26,11 @@ impl Watcher {
     pub(crate) async fn run(self) {
         let Watcher { api, env, node, heard } = self;
         let scope = node.as_ref().map(|(id, _)| *id);
-        let field_selector = node.as_ref().map(|(_, name)| format!("spec.nodeName={name}"));
-        let selection = Selection { field_selector, ..Selection::default() };
+        let selection = node.map_or_else(Selection::default, |(_, name)| Selection::of_node(&name));
         let source = Source { api, env, kind: kinds::POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 };
         let mut follower = Follower::new(source, Reader);
         loop {
-            let told = match follower.next().await {
+            let new = match follower.next().await {
                 follow::Heard::Begins => continue,
                 follow::Heard::Changed(changes) => changes,
                 follow::Heard::Listed(listed) => vec![Heard::Listed { scope, pods: listed.objects }],
@@ -39,7 +38,7 @@ impl Watcher {
                 follow::Heard::Ended => vec![Heard::Ended { scope }],
                 follow::Heard::Failed(failure) => vec![Heard::Broke { scope, error: failure.error() }],
             };
-            for one in told {
+            for one in new {
                 if heard.send(one).await.is_err() {
                     return;
                 }
@@ -59,12 +58,8 @@ impl Decode for Reader {
         Some(json)
     }
 
-    fn change(&self, event: WatchEvent) -> Observed<Heard> {
-        let (revision, change) = match event {
-            WatchEvent::Bookmark { resource_version } => (Some(resource_version), None),
-            WatchEvent::Added(json) | WatchEvent::Modified(json) => (revision_of(&json), Some(Heard::Set(json))),
-            WatchEvent::Deleted(json) => (revision_of(&json), Some(Heard::Gone(json))),
-        };
-        Observed { revision: revision.unwrap_or(0), change }
+    fn change(&self, json: Bytes, is_gone: bool) -> Observed<Heard> {
+        let revision = revision_of(&json).unwrap_or(0);
+        Observed { revision, change: Some(if is_gone { Heard::Gone(json) } else { Heard::Set(json) }) }
     }
 }

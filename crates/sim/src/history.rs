@@ -2,8 +2,8 @@
 //! situation.
 //!
 //! A history is a text (`tests/histories/`, made by `xtask histories`): steps, and below each
-//! `observe` what was there when nothing had changed for some seconds. It is played before our
-//! server and our controllers, with a kubelet that answers each pod once; [`replay`] says what was
+//! `observe` what was there when nothing had changed for some seconds. It is played against our
+//! own server and controllers, with a kubelet that answers each pod once; [`replay`] says what was
 //! seen and what is seen now. Nodes are interchangeable where the choice is free, so pods are
 //! compared as a multiset of nodes. Times are not compared.
 
@@ -30,12 +30,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::kubelet::{Answer, Kubelet};
-use self::seen::{Seen, text, uid};
+use self::seen::Seen;
 use self::slow::Slow;
 use crate::clock::{ServerClock, origin};
 use crate::controller_process;
 use crate::ledger::Ledger;
 use crate::read::{ObjectChange, Reader};
+use crate::value::{text, uid};
 use crate::world;
 
 /// The namespace of a history; its nodes are called `NAMESPACE-n1`.
@@ -75,7 +76,8 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// What only the original's watcher saw (`-`), and what only ours does (`+`).
+    /// What the original's watcher saw more often (`-`), and what ours does more often (`+`); how
+    /// often, unless it is there once and not at all.
     pub fn differences(&self) -> Vec<String> {
         let (original, ours) = (comparable(&self.original), comparable(&self.ours));
         let mut found = Vec::new();
@@ -84,7 +86,8 @@ impl Observation {
             let (then, now) = (count(&original), count(&ours));
             if then != now {
                 let sign = if then > now { '-' } else { '+' };
-                found.push(format!("{sign} {line}"));
+                let size = if then.max(now) > 1 { format!(" (then {then}, now {now})") } else { String::new() };
+                found.push(format!("{sign} {line}{size}"));
             }
         }
         found
@@ -108,7 +111,7 @@ fn comparable(lines: &[String]) -> BTreeMap<String, usize> {
 /// Plays a history. `pki` is a directory for the server's keys.
 ///
 /// # Errors
-/// It has a step that is not known, or the cluster fails.
+/// It has a step that is not known, the cluster fails, or a write breaks a rule of the ledger.
 pub fn replay(history: &str, behaviour: Behaviour, pki: &Path) -> Result<Vec<Observation>, String> {
     world::make_keys(pki);
     world::runtime().block_on(async {
@@ -120,11 +123,12 @@ pub fn replay(history: &str, behaviour: Behaviour, pki: &Path) -> Result<Vec<Obs
                 _ => observations.extend(player.step(line).await.map_err(|error| format!("{line}: {error}"))?),
             }
         }
-        Ok(observations)
+        player.ledger.failure().map_or(Ok(observations), Err)
     })
 }
 
 struct Player {
+    ledger: Arc<Ledger>,
     api: Arc<dyn Api>,
     kubelet_api: Arc<dyn Api>,
     env: Env,
@@ -146,7 +150,7 @@ impl Player {
         let clock = ServerClock(Env::simulated(0, origin()));
         let store = Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()), Limits::default()));
         let is_strict = behaviour == Behaviour::Strict;
-        let ledger = Ledger::new(clock.0.clone(), true);
+        let ledger = Ledger::new(clock.0.clone(), is_strict);
         let api = world::open(&store, &ledger, &clock, pki, !is_strict).await.map_err(|error| error.to_string())?;
         let env = Env::simulated(1, origin());
         let options = match is_strict {
@@ -165,6 +169,7 @@ impl Player {
             Follower::new(Source { api, env, kind, selection, list_every: None, batch_max: 1 }, Reader)
         });
         let mut player = Player {
+            ledger,
             kubelet_api: slow(KUBELET_LATENCY),
             api,
             env,
@@ -252,8 +257,8 @@ impl Player {
 
     async fn observe(&mut self, name: &str) -> Result<Observation, ApiError> {
         let mut ours = self.seen.lines(&self.nodes);
-        ours.extend(std::mem::take(&mut self.refused));
         let names: Vec<&str> = self.seen.sets.values().map(|set| text(&set["metadata"]["name"])).collect();
+        ours.extend(std::mem::take(&mut self.refused).iter().map(|line| events::nameless(line, &names)));
         ours.extend(events::lines(&self.list(EVENT).await?, &names));
         Ok(Observation { name: name.to_owned(), original: Vec::new(), ours })
     }

@@ -5,19 +5,18 @@ mod budgets;
 mod placement;
 mod revisions;
 mod status;
-mod value;
 
 use everynode_api::kinds::{CONTROLLER_REVISION, DAEMON_SET, EVENT, NAMESPACE, NODE, POD, POD_DISRUPTION_BUDGET};
-use everynode_api::ports::ApiError;
+use everynode_api::ports::{ApiError, Propagation};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use self::value::{array, is_ready, is_terminal, is_terminating, name, owner};
 use crate::ledger::target_node;
 use crate::machine::BAD;
 use crate::room;
 use crate::scenario::{Participant, Scenario, ScenarioEvent};
 use crate::user::{HASH, SPACE, TAINT, User};
+use crate::value::{array, is_ready, is_terminal, is_terminating, name, owner, text};
 
 /// Everything that is not as it has to be, one sentence each.
 pub(crate) async fn judge(user: &User, scenario: &Scenario, now: Timestamp) -> Result<Vec<String>, ApiError> {
@@ -41,7 +40,7 @@ pub(crate) async fn judge(user: &User, scenario: &Scenario, now: Timestamp) -> R
     }
     found.extend(world.budgets_are_recounts());
     if found.is_empty() && scenario.tells_all_events() {
-        found.extend(world.bindings_are_reported(&user.list(EVENT).await?));
+        found.extend(world.bindings_are_reported(&user.list(EVENT).await?, scenario.orphans_pods()));
     }
     Ok(found)
 }
@@ -140,23 +139,25 @@ impl FinalState {
     fn is_kept_bad(&self, pod: &Value) -> bool {
         let mut owners = self.sets.iter().filter(|set| owner(pod) == Some(&set["metadata"]["uid"]));
         let replaces = owners.any(|set| set["spec"]["updateStrategy"]["type"] != "OnDelete");
-        !replaces && string(&pod["spec"]["containers"][0]["image"]).contains(BAD)
+        !replaces && text(&pod["spec"]["containers"][0]["image"]).contains(BAD)
     }
 
-    /// DS-B46, also for pods that were created bound. Of those the set's controller tells, when it
-    /// sees them: not of one that it made for a set that was being orphaned, which it had not
-    /// noticed yet.
-    fn bindings_are_reported(&self, events: &[Value]) -> Vec<String> {
-        let told = |pod: &&Value| {
-            let text = format!("Successfully assigned {SPACE}/{} to {}", name(pod), string(&pod["spec"]["nodeName"]));
+    /// DS-B46. The set's controller reports a pod that was created bound when it sees it; it never
+    /// sees one that it made, before it had noticed, for a set that was being orphaned.
+    fn bindings_are_reported(&self, events: &[Value], orphans: bool) -> Vec<String> {
+        let is_reported = |pod: &&Value| {
+            let text = format!("Successfully assigned {SPACE}/{} to {}", name(pod), text(&pod["spec"]["nodeName"]));
             let of_pod = |event: &&Value| event["involvedObject"]["uid"] == pod["metadata"]["uid"];
             let mut events = events.iter().filter(of_pod);
             events.any(|event| event["reason"] == "Scheduled" && event["message"] == text)
         };
         let has_set = |pod: &Value| self.sets.iter().any(|set| owner(pod) == Some(&set["metadata"]["uid"]));
-        let is_orphan = |pod: &Value| pod["metadata"]["labels"][HASH].is_string() && !has_set(pod);
+        let is_orphan = |pod: &Value| orphans && pod["metadata"]["labels"][HASH].is_string() && !has_set(pod);
         let bound = self.pods.iter().filter(|pod| pod["spec"]["nodeName"].is_string() && !is_orphan(pod));
-        bound.filter(|pod| !told(pod)).map(|pod| format!("nobody tells where {} was bound to", name(pod))).collect()
+        bound
+            .filter(|pod| !is_reported(pod))
+            .map(|pod| format!("nobody tells where {} was bound to", name(pod)))
+            .collect()
     }
 }
 
@@ -167,10 +168,6 @@ fn keeps_out(node: &Value, pod: &Value) -> bool {
     let lacks = selected.any(|(key, value)| node["metadata"]["labels"][key] != *value);
     let tolerates = array(&pod["spec"]["tolerations"]).any(|toleration| toleration["key"] == TAINT);
     lacks || !tolerates && array(&node["spec"]["taints"]).any(|taint| taint["key"] == TAINT)
-}
-
-fn string(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 impl Scenario {
@@ -189,5 +186,13 @@ impl Scenario {
             _ => true,
         };
         self.steps.iter().all(|step| harmless(&step.scenario_event))
+    }
+
+    /// Whether a set is deleted without its pods.
+    fn orphans_pods(&self) -> bool {
+        let orphans = |scenario_event: &ScenarioEvent| {
+            matches!(scenario_event, ScenarioEvent::DeleteSet { propagation: Propagation::Orphan, .. })
+        };
+        self.steps.iter().any(|step| orphans(&step.scenario_event))
     }
 }

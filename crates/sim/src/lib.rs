@@ -49,7 +49,7 @@
 //!
 //! `tests/seeds.rs` asserts that each of them really happens in what CI runs.
 //!
-//! [`history`] plays what a DaemonSet controller of Kubernetes was seen to do before ours.
+//! [`history`] plays what a DaemonSet controller of Kubernetes was seen to do against our own.
 //!
 //! Reading order: `scenario` and `scenario_event` (what happens), `draw` (how it is drawn), `world`
 //! (one run), `judge` (what must be true), then the parts: `wire` (the network), `ledger` (the
@@ -71,6 +71,7 @@ mod scenario_event;
 mod shrink;
 mod text;
 mod user;
+mod value;
 mod wire;
 mod world;
 

@@ -43,6 +43,13 @@ pub(crate) fn name(number: usize) -> String {
     format!("n{number}")
 }
 
+/// What an agent that has just started follows its pods with.
+fn follower(number: usize, wire: &Arc<Wire>, env: &Env) -> Follower<Reader> {
+    let (api, env) = (Arc::new(Client(wire.clone())), env.clone());
+    let selection = Selection::of_node(&name(number));
+    Follower::new(Source { api, env, kind: POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 }, Reader)
+}
+
 /// The agent of one machine.
 pub(crate) struct Machine {
     number: usize,
@@ -80,11 +87,7 @@ impl Machine {
         seed: u64,
     ) -> Self {
         let now = env.now();
-        let field_selector = Some(format!("spec.nodeName={}", name(number)));
-        let selection = Selection { field_selector, ..Selection::default() };
-        let api = Arc::new(Client(wire.clone()));
-        let source = Source { api, env: env.clone(), kind: POD, selection, list_every: Some(LIST_EVERY), batch_max: 1 };
-        let follower = Follower::new(source, Reader);
+        let follower = follower(number, &wire, &env);
         Machine {
             number,
             wire,
@@ -118,7 +121,7 @@ impl Machine {
 
     fn went_down(&mut self) {
         let now = self.env.now();
-        self.follower.start_over();
+        self.follower = follower(self.number, &self.wire, &self.env);
         self.registered = false;
         (self.beat_at, self.renew_at, self.status_at) = (now, now, now);
         for pod in self.pods.values_mut() {

@@ -1,7 +1,6 @@
 //! Objects as they come from the server, by uid.
 
 use bytes::Bytes;
-use everynode_api::ports::WatchEvent;
 use everynode_runtime::follow::{Decode, Observed, revision_of};
 use serde_json::Value;
 
@@ -24,14 +23,7 @@ impl Decode for Reader {
         serde_json::from_slice(&json).ok()
     }
 
-    fn change(&self, event: WatchEvent) -> Observed<ObjectChange> {
-        let (json, is_gone) = match event {
-            WatchEvent::Bookmark { resource_version } => {
-                return Observed { revision: resource_version, change: None };
-            }
-            WatchEvent::Added(json) | WatchEvent::Modified(json) => (json, false),
-            WatchEvent::Deleted(json) => (json, true),
-        };
+    fn change(&self, json: Bytes, is_gone: bool) -> Observed<ObjectChange> {
         let revision = revision_of(&json).unwrap_or(0);
         let Some(object) = self.object(json) else { return Observed { revision, change: None } };
         let change = match is_gone {

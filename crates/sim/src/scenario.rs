@@ -99,10 +99,11 @@ impl Scenario {
     }
 
     /// Whether something may happen of which only the next list tells: watch events that get lost
-    /// for good, or a store that was put back and issued revisions a second time.
+    /// for good, or a store that was put back and issues revisions a second time.
     pub fn waits_for_lists(&self) -> bool {
-        let untold =
-            |event: &ScenarioEvent| matches!(event, ScenarioEvent::Lose { .. } | ScenarioEvent::Restore { .. });
-        self.steps.iter().any(|step| untold(&step.scenario_event))
+        let is_silent = |event: &ScenarioEvent| {
+            matches!(event, ScenarioEvent::Lose { .. } | ScenarioEvent::Restore { announced: false })
+        };
+        self.steps.iter().any(|step| is_silent(&step.scenario_event))
     }
 }

@@ -324,6 +324,11 @@ impl Cluster {
 
     async fn crash_server(&mut self) {
         self.store = Arc::new(self.store.crashed());
+        self.start_server().await;
+    }
+
+    /// Puts a server on the store in the place of the one that has ended.
+    async fn start_server(&mut self) {
         match open(&self.store, &self.ledger, &self.clock, &self.pki, !self.foreign).await {
             Ok(server) => *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server,
             Err(error) => self.ledger.fail(format!("the server does not start again: {error}")),

@@ -10,8 +10,6 @@ use std::sync::Mutex;
 
 use everynode_sim::history::{Behaviour, replay};
 
-/// What a line of differences is cut to.
-const LINE_MAX: usize = 180;
 /// Reasons besides a deviation: the choice was free, it depends on how fast things are, it needs a
 /// kind that is not there, or the original does it by accident.
 const REASONS: [&str; 5] = ["deviation", "choice", "time", "absent", "accident"];
@@ -26,20 +24,16 @@ fn directory() -> PathBuf {
 fn played(text: &str, behaviour: Behaviour, keys: &Path) -> Vec<String> {
     let observations = match replay(text, behaviour, keys) {
         Ok(observations) => observations,
-        Err(error) => return vec![cut(&format!("not played: {error}"))],
+        Err(error) => return vec![format!("not played: {error}")],
     };
     assert!(!observations.is_empty() && observations.iter().all(|seen| !seen.original.is_empty()), "{text}");
     let lines = observations.iter().flat_map(|seen| {
-        seen.differences().into_iter().map(|line| cut(&format!("[{}] {line}", seen.name))).collect::<Vec<_>>()
+        seen.differences().into_iter().map(|line| format!("[{}] {line}", seen.name)).collect::<Vec<_>>()
     });
     lines.collect()
 }
 
-fn cut(line: &str) -> String {
-    line.chars().take(LINE_MAX).collect::<String>().trim_end().to_owned()
-}
-
-/// All histories, on all processors.
+/// All histories, played on two threads.
 fn found() -> BTreeMap<String, [Vec<String>; 2]> {
     let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
     let is_history = |path: &PathBuf| path.file_stem().is_some_and(|name| name != "differences");
@@ -126,15 +120,29 @@ fn every_difference_has_its_reason() {
     let page = std::fs::read_to_string(page).unwrap();
     let known = known();
     assert!(!known.is_empty());
-    for ((name, which), (reasons, _)) in &known {
+    for ((name, which), (reasons, lines)) in &known {
+        if lines.iter().any(|line| line.starts_with("not played:")) {
+            let is_absent = reasons.split("; ").all(|reason| reason.starts_with("absent: "));
+            assert!(is_absent, "{name} {which}: not played, and nothing is absent: {reasons}");
+        }
         for reason in reasons.split("; ") {
             let (kind, what) = reason.split_once(": ").unwrap_or((reason, ""));
             assert!(REASONS.contains(&kind), "{name} {which}: {reason}");
+            assert!(!(["choice", "time"].contains(&kind) && what.is_empty()), "{name} {which}: {kind} of what?");
             if kind == "deviation" {
                 let plain = page.contains(&format!("\n| {what} |"));
                 let strict = page.contains(&format!("\n| {what} *(strict)* |"));
                 assert!(plain || strict && which == "default", "{name} {which}: no line {what:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_step_that_is_not_known_is_an_error() {
+    let keys = tempfile::tempdir().unwrap();
+    for step in ["PUT /namespaces/NS/pods/p {}", "settel"] {
+        let error = replay(step, Behaviour::Strict, keys.path()).unwrap_err();
+        assert!(error.contains("no step is called"), "{error}");
     }
 }

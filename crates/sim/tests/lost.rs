@@ -1,21 +1,19 @@
 //! A lost watch event never stalls longer than one resync (issue 3).
 
+mod common;
+
 use std::time::Duration;
 
 use everynode_sim::scenario::{Participant, ScenarioEvent, Step};
 use everynode_sim::{RESYNC_MAX, Scenario, run};
 
-const SEEDS: u64 = 40;
-/// What users' events take to settle where nothing goes wrong.
-const NORMAL: Duration = Duration::from_secs(60);
+use self::common::{NORMAL, only_users};
 
-/// Only what users do, and none of it lasts.
-fn only_users(seed: u64) -> Scenario {
-    let mut scenario = Scenario { crash_percent: 0, foreign: false, ..Scenario::new(seed) };
-    scenario.steps.retain(|step| {
-        let words = ["template", "update", "settings", "delete-set", "create-set", "delete-pod", "taint", "label"];
-        words.contains(&step.scenario_event.word())
-    });
+const SEEDS: u64 = 40;
+
+/// Users at work, for a short while.
+fn hearing(seed: u64) -> Scenario {
+    let mut scenario = only_users(seed);
     scenario.calm_at_ms = scenario.calm_at_ms.min(30_000);
     scenario.steps.iter_mut().for_each(|step| step.at_ms %= scenario.calm_at_ms);
     scenario.steps.sort_by_key(|step| step.at_ms);
@@ -40,7 +38,7 @@ fn a_lost_event_stalls_no_longer_than_one_resync() {
     let keys = tempfile::tempdir().unwrap();
     let mut slowest = [Duration::ZERO; 2];
     for seed in 0..SEEDS {
-        let hearing = only_users(seed);
+        let hearing = hearing(seed);
         let both = [(deaf(&hearing), NORMAL + RESYNC_MAX), (hearing, NORMAL)];
         for ((scenario, limit), slowest) in both.iter().zip(&mut slowest) {
             let report = run(scenario, keys.path());

@@ -1,22 +1,20 @@
 //! A store that was put back to an earlier state is followed by every client within one resync:
 //! agents and controllers go on from what it has.
 
+mod common;
+
 use std::time::Duration;
 
 use everynode_sim::scenario::{ScenarioEvent, Step};
 use everynode_sim::{RESYNC_MAX, Scenario, run};
 
+use self::common::{NORMAL, only_users};
+
 const SEEDS: u64 = 8;
-/// What users' events take to settle where nothing goes wrong.
-const NORMAL: Duration = Duration::from_secs(60);
 
 /// Users at work, and a store that forgets the last of it.
 fn put_back(seed: u64, announced: bool) -> Scenario {
-    let mut scenario = Scenario { crash_percent: 0, foreign: false, tight: false, ..Scenario::new(seed) };
-    scenario.steps.retain(|step| {
-        let words = ["template", "update", "settings", "delete-set", "create-set", "delete-pod", "taint", "label"];
-        words.contains(&step.scenario_event.word())
-    });
+    let mut scenario = Scenario { tight: false, ..only_users(seed) };
     scenario.calm_at_ms = 40_000;
     scenario.steps.iter_mut().for_each(|step| step.at_ms %= 35_000);
     scenario.steps.push(Step { at_ms: 4_000, scenario_event: ScenarioEvent::BackUp {} });

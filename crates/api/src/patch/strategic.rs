@@ -29,7 +29,7 @@ pub use apply::apply;
 pub use builtin::BuiltIn;
 pub use diff::{create_two_way, diff3};
 
-use super::{PatchError, go_print};
+use super::{PatchError, go_print, go_print_list};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";

@@ -20,7 +20,7 @@ pub struct Page<T> {
     pub objects: Vec<T>,
     /// 0 where the server gives none.
     pub revision: u64,
-    /// None, or an empty one: the last page.
+    /// `None`: the last page.
     pub continue_token: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl<T> Machine<T> {
         matches!(self.state, State::Unlisted | State::Listing { .. })
     }
 
-    /// How long to wait before the next step; told once.
+    /// How long to wait before the next step; each pause is returned once.
     pub fn take_pause(&mut self) -> Option<Pause> {
         self.pause.take()
     }
@@ -131,7 +131,7 @@ impl<T> Machine<T> {
             return None;
         };
         objects.extend(page.objects);
-        *continue_token = page.continue_token.filter(|token| !token.is_empty());
+        *continue_token = page.continue_token;
         if continue_token.is_some() {
             return None;
         }
@@ -203,7 +203,7 @@ impl<T> Machine<T> {
     }
 }
 
-/// The pause that the server asks for, at most [`RETRY_AFTER_MAX`]; zero if it asks for none.
+/// The pause that the server asks for, at most 30 seconds; zero if it asks for none.
 pub fn retry_after(error: &ApiError) -> Duration {
     let asked = error.status().and_then(|status| status.details.as_ref()).map(|details| details.retry_after_seconds);
     Duration::from_secs(asked.unwrap_or(0).into()).min(RETRY_AFTER_MAX)
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(machine.step(), first_page());
         assert!(machine.on_page(page(5, Some("t"))).is_none());
         assert_eq!(machine.step(), Step::List { continue_token: Some("t".into()), paged: true });
-        assert_eq!(machine.on_page(page(5, Some(""))).unwrap().revision, 5);
+        assert_eq!(machine.on_page(page(5, None)).unwrap().revision, 5);
         assert_eq!(machine.step(), Step::Watch { revision: 5 });
         machine.on_opened(Ok(()));
         assert_eq!(machine.step(), Step::Read);

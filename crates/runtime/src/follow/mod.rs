@@ -1,8 +1,8 @@
 //! The one way to follow an API server: list a kind, watch what changes, and start over when the
 //! server no longer has, or does not have yet, the history that the watch would go on from.
 //!
-//! [`machine`] decides (pure); [`Follower`] does the I/O for it and says what it heard, step by
-//! step. Informers, agents and simulated nodes all use it; what they make of an object is their
+//! `machine` decides (pure); [`Follower`] does the I/O for it and says what it heard, step by step.
+//! Informers, agents and simulated nodes all use it; what they make of an object is their
 //! own [`Decode`].
 
 mod list;
@@ -22,8 +22,10 @@ use everynode_api::kinds::Kind;
 use everynode_api::ports::{Api, ApiError, EventStream, Request, Selection, WatchEvent, WatchRequest};
 use tokio::time::{Instant, sleep_until};
 
-pub use self::list::{ListPage, revision_of};
-pub use self::machine::{Listed, Machine, Page, Pause, Step, retry_after};
+use self::list::ListPage;
+pub use self::list::revision_of;
+pub use self::machine::{Listed, retry_after};
+use self::machine::{Machine, Page, Pause, Step};
 use crate::clock::Env;
 
 /// How often everything is listed although nothing is amiss, give or take a half: an event that the
@@ -55,8 +57,25 @@ pub trait Decode: Send + Sync {
     type Change: Send;
     /// An object of a list; `None` leaves it out.
     fn object(&self, json: Bytes) -> Option<Self::Object>;
-    /// An event of a watch.
-    fn change(&self, event: WatchEvent) -> Observed<Self::Change>;
+    /// The objects of one page.
+    fn objects(&self, page: impl Iterator<Item = Bytes>) -> Vec<Self::Object> {
+        page.filter_map(|json| self.object(json)).collect()
+    }
+    /// An object of a watch as it is now, or, where it `is_gone`, as it was last.
+    fn change(&self, json: Bytes, is_gone: bool) -> Observed<Self::Change>;
+    /// What is made of a bookmark: everything up to `revision` was delivered.
+    fn bookmark(&self, revision: u64) -> Option<Self::Change> {
+        let _ = revision;
+        None
+    }
+}
+
+fn observed<D: Decode>(decode: &D, event: WatchEvent) -> Observed<D::Change> {
+    match event {
+        WatchEvent::Bookmark { resource_version: revision } => Observed { revision, change: decode.bookmark(revision) },
+        WatchEvent::Added(json) | WatchEvent::Modified(json) => decode.change(json, false),
+        WatchEvent::Deleted(json) => decode.change(json, true),
+    }
 }
 
 /// What was read of an event.
@@ -105,6 +124,15 @@ impl Failure {
             Failure::Mute => None,
         }
     }
+
+    /// Writes it to the log, as loud as it deserves; `what` is what is followed.
+    pub fn log(&self, what: &str) {
+        match self {
+            Failure::List(_) | Failure::Open(_) => tracing::warn!(what, failure = %self),
+            Failure::Watch(_) => tracing::info!(what, failure = %self),
+            Failure::Mute => tracing::debug!(what, failure = %self),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -124,7 +152,7 @@ pub struct Follower<D: Decode> {
     decode: D,
     machine: Machine<D::Object>,
     stream: Option<Box<dyn EventStream>>,
-    /// How the watch ended whose last events have been told.
+    /// How the watch ended whose last events were returned already.
     ended: Option<Result<(), ApiError>>,
     /// Nothing is asked for before.
     resume_at: Option<Instant>,
@@ -155,7 +183,8 @@ impl<D: Decode> Follower<D> {
         (self.stream, self.ended) = (None, None);
     }
 
-    /// Waits for what happens next. Cancel-safe: it still stands before what was not told.
+    /// Waits for what happens next. Cancel-safe: nothing that was read is lost, and a request that is
+    /// cut off is sent again by the next call.
     pub async fn next(&mut self) -> HeardBy<D> {
         loop {
             if let Some(heard) = self.advance().await {
@@ -174,7 +203,7 @@ impl<D: Decode> Follower<D> {
         }
         match self.machine.step() {
             Step::Begin => {
-                self.start_over();
+                debug_assert!(self.stream.is_none() && self.ended.is_none());
                 self.machine.on_begun();
                 Some(Heard::Begins)
             }
@@ -221,8 +250,8 @@ impl<D: Decode> Follower<D> {
     fn page(&self, body: &Bytes) -> Result<Page<D::Object>, ApiError> {
         let garbled = |error: serde_json::Error| ApiError::Garbled(format!("a list: {error}"));
         let ListPage { items, revision, continue_token } = ListPage::parse(body).map_err(garbled)?;
-        let object = |raw: &serde_json::value::RawValue| self.decode.object(body.slice_ref(raw.get().as_bytes()));
-        Ok(Page { objects: items.into_iter().filter_map(object).collect(), revision, continue_token })
+        let items = items.into_iter().map(|raw| body.slice_ref(raw.get().as_bytes()));
+        Ok(Page { objects: self.decode.objects(items), revision, continue_token })
     }
 
     async fn open(&mut self, revision: u64) -> HeardBy<D> {
@@ -303,7 +332,7 @@ async fn batch<D: Decode>(decode: &D, stream: &mut dyn EventStream, events_max: 
     for events in 1.. {
         match next {
             Some(Ok(event)) => {
-                let Observed { revision, change } = decode.change(event);
+                let Observed { revision, change } = observed(decode, event);
                 batch.revision = batch.revision.max(Some(revision));
                 batch.changes.extend(change);
             }

@@ -1,4 +1,4 @@
-//! A follower before a server that does what a script says.
+//! A follower against a server that does what a script says.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,13 +104,8 @@ impl Decode for Names {
         value["metadata"]["name"].as_str().map(str::to_owned)
     }
 
-    fn change(&self, event: WatchEvent) -> Observed<String> {
-        match event {
-            WatchEvent::Bookmark { resource_version } => Observed { revision: resource_version, change: None },
-            WatchEvent::Added(json) | WatchEvent::Modified(json) | WatchEvent::Deleted(json) => {
-                Observed { revision: revision_of(&json).unwrap(), change: self.object(json) }
-            }
-        }
+    fn change(&self, json: Bytes, _: bool) -> Observed<String> {
+        Observed { revision: revision_of(&json).unwrap(), change: self.object(json) }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everynode_api::kinds::Kind;
 use everynode_api::meta::{Key, Meta};
-use everynode_api::ports::WatchEvent;
 use everynode_api::view::Item;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::cache::Delta;
@@ -31,8 +31,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    fn item(&self, json: &[u8]) -> Option<Item> {
-        match Item::heard(&self.kind, json, self.env.now()) {
+    fn item(&self, json: &[u8], at: Timestamp) -> Option<Item> {
+        match Item::heard(&self.kind, json, at) {
             Ok(item) => Some(item),
             Err(error) => {
                 count(&self.counters.decode_errors_total);
@@ -49,26 +49,34 @@ impl Decode for Reader {
     type Change = Delta;
 
     fn object(&self, json: Bytes) -> Option<Item> {
-        self.item(&json)
+        self.item(&json, self.env.now())
+    }
+
+    /// All objects of a page are heard of at one moment.
+    fn objects(&self, page: impl Iterator<Item = Bytes>) -> Vec<Item> {
+        let now = self.env.now();
+        page.filter_map(|json| self.item(&json, now)).collect()
     }
 
     /// Where the object cannot be decoded, its revision is still observed.
-    fn change(&self, event: WatchEvent) -> Observed<Delta> {
-        let (revision, delta) = match event {
-            WatchEvent::Bookmark { resource_version } => (resource_version, Delta::Observe(resource_version)),
-            WatchEvent::Deleted(json) => {
-                let meta = meta_of(&json);
-                (meta.resource_version, Delta::Remove(meta.key(), meta.resource_version))
+    fn change(&self, json: Bytes, is_gone: bool) -> Observed<Delta> {
+        if is_gone {
+            let meta = meta_of(&json);
+            let (revision, key) = (meta.resource_version, meta.key());
+            return Observed { revision, change: Some(Delta::Remove(key, revision)) };
+        }
+        let (revision, delta) = match self.item(&json, self.env.now()) {
+            Some(item) => (item.meta().resource_version, Delta::Upsert(item)),
+            None => {
+                let revision = meta_of(&json).resource_version;
+                (revision, Delta::Observe(revision))
             }
-            WatchEvent::Added(json) | WatchEvent::Modified(json) => match self.item(&json) {
-                Some(item) => (item.meta().resource_version, Delta::Upsert(item)),
-                None => {
-                    let revision = meta_of(&json).resource_version;
-                    (revision, Delta::Observe(revision))
-                }
-            },
         };
         Observed { revision, change: Some(delta) }
+    }
+
+    fn bookmark(&self, revision: u64) -> Option<Delta> {
+        Some(Delta::Observe(revision))
     }
 }
 
@@ -100,8 +108,8 @@ mod tests {
         assert!(reader.object(good.into()).is_some() && reader.object(bad.into()).is_none());
         assert!(reader.object(r#"{"metadata":{"name":"worse","labels":7}}"#.into()).is_none());
         assert_eq!(counters.decode_errors_total.load(Ordering::Relaxed), 2);
-        let bad = WatchEvent::Modified(r#"{"metadata":{"name":"a","labels":7,"resourceVersion":"12"}}"#.into());
-        let observed = reader.change(bad);
+        let bad = r#"{"metadata":{"name":"a","labels":7,"resourceVersion":"12"}}"#;
+        let observed = reader.change(bad.into(), false);
         assert!(matches!((observed.revision, observed.change), (12, Some(Delta::Observe(12)))));
     }
 }

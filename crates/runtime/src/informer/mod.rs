@@ -13,7 +13,7 @@ use everynode_api::ports::Selection;
 pub(crate) use self::decode::MetaOnly;
 use self::decode::Reader;
 use crate::cache::Cache;
-use crate::follow::{Failure, Follower, Heard, Source};
+use crate::follow::{Follower, Heard, Source};
 use crate::metrics::{Counters, count};
 use crate::shutdown::Shutdown;
 
@@ -59,16 +59,8 @@ impl Informer {
                 Some(Heard::Opened) => count(&counters.watches_total),
                 Some(Heard::Changed(deltas)) => cache.apply(&kind, deltas),
                 Some(Heard::Ended) => {}
-                Some(Heard::Failed(failure)) => log_failure(&kind.kind, &failure),
+                Some(Heard::Failed(failure)) => failure.log(&kind.kind),
             }
         }
-    }
-}
-
-fn log_failure(kind: &str, failure: &Failure) {
-    match failure {
-        Failure::Watch(_) => tracing::info!(%kind, %failure),
-        Failure::Mute => tracing::debug!(%kind, %failure),
-        Failure::List(_) | Failure::Open(_) => tracing::warn!(%kind, %failure),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::SPACE;
-use super::seen::text;
+use crate::value::text;
 
 /// A line for each event of a set; those that were combined count with the ones that they repeat.
 pub(super) fn lines(events: &[Value], sets: &[&str]) -> Vec<String> {
@@ -18,7 +18,8 @@ pub(super) fn lines(events: &[Value], sets: &[&str]) -> Vec<String> {
     counts.into_iter().map(|(line, count)| format!("{line} x{count}")).collect()
 }
 
-fn nameless(message: &str, sets: &[&str]) -> String {
+/// A message with placeholders for the names in it and for what is drawn.
+pub(super) fn nameless(message: &str, sets: &[&str]) -> String {
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let (mut out, mut rest) = (String::new(), message);
     while let Some(start) = rest.find(is_of_word) {
@@ -36,6 +37,7 @@ fn placeholder(word: &str, sets: &[&str]) -> String {
     let is_pod = |set: &str| word.strip_prefix(set).and_then(|rest| rest.strip_prefix('-')).is_some_and(drawn);
     match word {
         SPACE => "NS".to_owned(),
+        _ if is_uid(word) => "UID".to_owned(),
         _ if word.starts_with("aaaaaaaaaa") => "LONG".to_owned(),
         _ if word.starts_with("bare-") => "BARE".to_owned(),
         _ if sets.iter().copied().chain(["d", "e"]).any(is_pod) => "POD".to_owned(),
@@ -44,6 +46,12 @@ fn placeholder(word: &str, sets: &[&str]) -> String {
             None => word.to_owned(),
         },
     }
+}
+
+fn is_uid(word: &str) -> bool {
+    let is_right =
+        |(at, c): (usize, u8)| if matches!(at, 8 | 13 | 18 | 23) { c == b'-' } else { c.is_ascii_hexdigit() };
+    word.len() == 36 && word.bytes().enumerate().all(is_right)
 }
 
 #[cfg(test)]
@@ -55,5 +63,7 @@ mod tests {
         assert_eq!(nameless("Created pod: d-x7k2p", &["d"]), "Created pod: POD");
         let message = "Found failed daemon pod h/d-x7k2p on node h-n1, will try to kill it";
         assert_eq!(nameless(message, &[]), "Found failed daemon pod NS/POD on node NS-n1, will try to kill it");
+        let held = nameless("exists: h/d-59b4fvb78s/77b13c81-28d6-4135-b093-7c0fabaf77cc", &["d"]);
+        assert_eq!(held, "exists: NS/POD/UID");
     }
 }

@@ -7,7 +7,8 @@ use everynode_api::time::rfc3339;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::seen::{is_terminating, node_of, tag, text, uid};
+use super::seen::{node_of, tag};
+use crate::value::{is_terminating, text, uid};
 
 #[derive(Default)]
 pub(super) struct Kubelet {

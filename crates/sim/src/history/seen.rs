@@ -10,6 +10,7 @@ use super::NODE_PREFIX;
 use crate::ledger::target_node;
 use crate::read::ObjectChange;
 use crate::user::HASH;
+use crate::value::{is_ready, is_terminating, text, uid};
 
 /// How much of a set's name is shown.
 const NAME_SHOWN: usize = 20;
@@ -189,21 +190,4 @@ pub(super) fn node_of(pod: &Value) -> String {
 pub(super) fn tag(pod: &Value) -> String {
     let image = text(&pod["spec"]["containers"][0]["image"]);
     image.rsplit(':').next().unwrap_or_default().to_owned()
-}
-
-pub(super) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-pub(super) fn uid(object: &Value) -> String {
-    text(&object["metadata"]["uid"]).to_owned()
-}
-
-pub(super) fn is_terminating(object: &Value) -> bool {
-    !object["metadata"]["deletionTimestamp"].is_null()
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

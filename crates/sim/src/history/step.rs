@@ -8,9 +8,10 @@ use everynode_api::time::{rfc3339, rfc3339_micro};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::seen::{is_terminating, tag, text};
+use super::seen::tag;
 use super::{NODE_PREFIX, Observation, Player, RENEW_EVERY, SPACE};
 use crate::user::HASH;
+use crate::value::{is_terminating, text};
 
 /// How long a node may take to be without taints of the cluster.
 const NODE_MAX: Duration = Duration::from_secs(15);
@@ -124,6 +125,12 @@ impl Player {
 
     /// A request as it was sent: method, path, body.
     async fn request(&mut self, method: &str, path: &str, body: &str) -> Result<(), String> {
+        let patch = match method {
+            "POST" | "DELETE" => None,
+            "MERGE-PATCH" => Some(PatchType::Merge),
+            "STRATEGIC-PATCH" => Some(PatchType::Strategic),
+            _ => return Err(format!("no step is called {method:?}")),
+        };
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let (namespace, parts) = match parts.as_slice() {
             ["namespaces", _, rest @ ..] => (SPACE, rest),
@@ -150,13 +157,12 @@ impl Player {
         for name in self.names(name) {
             let mut target = Target::new(kind.clone(), namespace, &name);
             target.subresource = names.get(1).filter(|name| **name == "status").map(|_| "status");
-            let patch = if method == "MERGE-PATCH" { PatchType::Merge } else { PatchType::Strategic };
-            match method {
-                "DELETE" => {
+            match patch {
+                Some(patch) => self.patch_at(target, patch, self.parse(body)?).await,
+                None => {
                     let options = if body.is_empty() { Value::Null } else { self.parse(body)? };
                     self.delete(target, options["gracePeriodSeconds"].as_i64(), None).await;
                 }
-                _ => self.patch_at(target, patch, self.parse(body)?).await,
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::FinalState;
-use super::value::{array, is_ready, is_terminating, name, number, owner};
+use crate::value::{array, is_ready, is_terminating, name, number, owner};
 
 impl FinalState {
     pub(super) fn budgets_are_recounts(&self) -> Vec<String> {

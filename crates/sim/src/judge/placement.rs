@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::FinalState;
-use super::value::{array, is_ready, is_terminal, name, owner};
 use crate::ledger::target_node;
 use crate::user::{RESPECT_CORDON, TAINT};
+use crate::value::{array, is_ready, is_terminal, name, owner};
 
 /// The pods of a set, by node.
 pub(super) type Places<'a> = BTreeMap<String, Vec<&'a Value>>;

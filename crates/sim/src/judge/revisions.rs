@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::value::{array, name, owner};
-use super::{FinalState, string};
+use super::FinalState;
 use crate::user::HASH;
+use crate::value::{array, name, owner, text};
 
 const GENERATION_LABEL: &str = "pod-template-generation";
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -88,7 +88,7 @@ fn same_template(one: &Value, other: &Value) -> bool {
 /// The same in a pod, whose tolerations are more.
 fn same_pod(pod: &Value, template: &Value) -> bool {
     let has = |toleration: &Value| array(&pod["tolerations"]).any(|one| one == toleration);
-    string(&pod["containers"][0]["image"]) == string(&template["containers"][0]["image"])
+    text(&pod["containers"][0]["image"]) == text(&template["containers"][0]["image"])
         && pod["nodeSelector"] == template["nodeSelector"]
         && array(&template["tolerations"]).all(has)
 }

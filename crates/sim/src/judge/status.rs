@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::FinalState;
 use super::placement::{Places, Verdict};
-use super::value::{array, is_ready, name, number};
 use crate::user::HASH;
+use crate::value::{array, is_ready, name, number};
 
 impl FinalState {
     /// DS-E02 to DS-E06, DS-E08, DS-E10

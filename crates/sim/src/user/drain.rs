@@ -32,8 +32,7 @@ impl User {
     /// Cordons, lists, evicts and waits; whether there was a pod to evict.
     async fn empty(&self, node: usize) -> Result<bool, ApiError> {
         self.cordon(node, true).await?;
-        let here = Some(format!("spec.nodeName={}", self.node(node).name));
-        let pods = self.select(POD, Selection { field_selector: here, ..Selection::default() }).await?;
+        let pods = self.select(POD, Selection::of_node(&self.node(node).name)).await?;
         let mut evicts = false;
         for pod in &pods {
             if !self.is_ignored(pod).await? {

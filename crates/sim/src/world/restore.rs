@@ -1,10 +1,10 @@
 //! The server's store is put back to what it was at an earlier moment.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use everynode_store::{Revision, Store};
 
-use super::{Cluster, open};
+use super::Cluster;
 
 /// By how much numbering leaps where clients are to notice, as `everynode store restored` has it.
 const LEAP: u64 = 1_000_000;
@@ -23,13 +23,12 @@ impl Cluster {
         let at_least = if announced { Revision(newest.0 + LEAP) } else { Revision(0) };
         let restored = Arc::new(backup.copied(at_least));
         // The old server ends: it writes nothing more, and its watches break off.
-        drop(self.store.crashed());
+        if let Err(error) = self.store.shutdown().await {
+            self.ledger.fail(format!("the store does not end: {error}"));
+        }
         self.ledger.restored(&restored);
         self.store = restored;
-        match open(&self.store, &self.ledger, &self.clock, &self.pki, !self.foreign).await {
-            Ok(server) => *self.server.lock().unwrap_or_else(PoisonError::into_inner) = server,
-            Err(error) => self.ledger.fail(format!("the server does not start from its backup: {error}")),
-        }
+        self.start_server().await;
         true
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{PATCH, PatchError, bad_order, go_print, is_marked, no_merge_key};
+use super::{PATCH, PatchError, bad_order, go_print, go_print_list, is_marked, no_merge_key};
 
 /// What a list consists of. Lists of lists cannot be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +20,11 @@ pub(super) fn elements(a: &[Value], b: &[Value]) -> Result<Elements, PatchError>
     let first = items.next().unwrap_or(Ok(Elements::Scalars))?;
     for item in items {
         if item? != first {
-            let text = format!("list element types are not identical: [{} {}]", printed(a), printed(b));
+            let text = format!("list element types are not identical: [{} {}]", go_print_list(a), go_print_list(b));
             return Err(PatchError::not_understood(text));
         }
     }
     Ok(first)
-}
-
-fn printed(items: &[Value]) -> String {
-    format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" "))
 }
 
 fn kind(item: &Value) -> Result<Elements, PatchError> {
