@@ -279,8 +279,13 @@ impl Audit<'_> {
         }
         let in_use: BTreeSet<&str> =
             self.facts.pods.iter().filter(|pod| pod.selected).filter_map(PodFacts::hash).collect();
-        let all = self.seen.revisions.iter().filter(|revision| deleted.contains(&*revision.meta.name));
-        let wrong: Vec<_> = all.filter(|revision| in_use.contains(revision::label(&revision.meta))).collect();
+        let all = self.seen.revisions.iter();
+        let (going, staying): (Vec<_>, Vec<_>) = all.partition(|revision| deleted.contains(&*revision.meta.name));
+        // One of another owner can be the newest, too.
+        let foreign = self.seen.foreign_revisions.iter().filter(|revision| is_newest(&revision.data));
+        let kept: BTreeSet<&str> = staying.into_iter().chain(foreign).map(|one| revision::label(&one.meta)).collect();
+        let is_missed = |label: &str| in_use.contains(label) && !kept.contains(label);
+        let wrong: Vec<_> = going.into_iter().filter(|one| is_missed(revision::label(&one.meta))).collect();
         for revision in wrong {
             self.blame(format!("revision {} is deleted while a pod refers to it", revision.meta.name));
         }

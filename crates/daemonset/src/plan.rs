@@ -244,7 +244,7 @@ impl<'a> Pass<'a> {
     fn cleanup(&mut self) {
         let limit = self.seen.set.spec.revision_history_limit.unwrap_or(10);
         let pods = self.claims.pods(self.seen);
-        self.out.actions.extend(self.history.beyond_limit(limit, pods));
+        self.out.actions.extend(self.history.beyond_limit(self.options.strict, limit, pods));
     }
 
     fn wake_at(&mut self, at: Timestamp) {

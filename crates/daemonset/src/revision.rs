@@ -1,6 +1,7 @@
-//! Revisions: which one is the newest, what it is called, which old ones go (behaviour.md D.4).
+//! Revisions: which one is the newest, what it is called, which old ones go (docs/requirements.md,
+//! D).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use everynode_api::kinds;
@@ -230,21 +231,36 @@ impl<'a> History<'a> {
                 notes.push(DaemonSetNote::Relabel { pod: pod.meta.name.clone(), revision: kept.into() });
             }
         }
+        // Pods with the label of the newest revision refer to that one.
+        in_use.remove(kept);
         let free = self.duplicates.iter().filter(|revision| !in_use.contains(label(&revision.meta)));
         let free = free.filter(|revision| !self.fresh.contains(&*revision.meta.name));
         actions.extend(free.map(|revision| actions::delete_revision(&revision.meta)));
         actions
     }
 
-    /// The oldest revisions beyond the limit that no pod refers to (DS-D52, DS-D53).
-    pub fn beyond_limit<'p>(&self, limit: i64, pods: impl Iterator<Item = &'p Arc<Pod>>) -> Vec<Action> {
+    /// The oldest revisions beyond the limit that no pod refers to (DS-D52, DS-D53). Of several with
+    /// the hash label of a pod one is enough: the newest revision, or else the one with the highest
+    /// number. The original (`strict`) keeps them all.
+    pub fn beyond_limit<'p>(&self, strict: bool, limit: i64, pods: impl Iterator<Item = &'p Arc<Pod>>) -> Vec<Action> {
         let excess = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
         if excess == 0 {
             return Vec::new();
         }
         let in_use: BTreeSet<&str> = pods.filter_map(|pod| pod.meta.labels.get(HASH_LABEL)).collect();
-        let free = self.old.iter().filter(|revision| !in_use.contains(label(&revision.meta)));
-        let free = free.filter(|revision| !self.fresh.contains(&*revision.meta.name));
+        let mut kept: BTreeMap<&str, usize> = BTreeMap::from([(self.label.as_str(), 1)]);
+        for revision in &self.old {
+            *kept.entry(label(&revision.meta)).or_default() += 1;
+        }
+        let free = self.old.iter().filter(|revision| {
+            let label = label(&revision.meta);
+            let others = kept.get_mut(label).filter(|count| **count > 1 && !strict);
+            let is_free = !self.fresh.contains(&*revision.meta.name) && (!in_use.contains(label) || others.is_some());
+            if let Some(count) = others.filter(|_| is_free) {
+                *count -= 1;
+            }
+            is_free
+        });
         free.take(excess).map(|revision| actions::delete_revision(&revision.meta)).collect()
     }
 }

@@ -66,13 +66,17 @@ impl FinalState {
         found
     }
 
-    /// DS-D52: what no pod uses is kept up to the limit.
+    /// DS-D52: what no pod needs is kept up to the limit. A pod needs one revision with its label.
     fn history_is_short(&self, set: &Value, pods: &[&Value]) -> Option<String> {
         let hash = |object: &Value| object["metadata"]["labels"][HASH].clone();
         let used = |revision: &Value| pods.iter().any(|pod| hash(pod) == hash(revision));
-        let newest = self.newest_revision(set).map(name);
-        let old = || self.own_revisions(set).filter(|revision| Some(name(revision)) != newest);
-        let idle = old().filter(|revision| !used(revision)).count();
+        let newest = self.newest_revision(set);
+        let old = || self.own_revisions(set).filter(|revision| Some(name(revision)) != newest.map(name));
+        let doubled = |revision: &Value| {
+            let mut others = old().chain(newest).filter(|other| name(other) != name(revision));
+            !self.strict && others.any(|other| hash(other) == hash(revision))
+        };
+        let idle = old().filter(|revision| !used(revision) || doubled(revision)).count();
         let limit = set["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10) as usize;
         (old().count() > limit && idle > 0).then(|| {
             format!("set {} keeps {} old revisions, {idle} of them unused, limit {limit}", name(set), old().count())
