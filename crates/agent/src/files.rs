@@ -135,7 +135,7 @@ pub(crate) fn name_of(path: &Path) -> io::Result<&OsStr> {
     path.file_name().ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// Without waiting for somebody at the other end of a pipe.
+/// Without waiting for a process at the other end of a pipe.
 fn open_own(path: &Path, own_names: usize, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
     Ok(beneath(path, own_names, flags | OFlags::NONBLOCK | OFlags::NOCTTY, mode)?)
 }

@@ -18,8 +18,8 @@ const CONNECTIONS_MAX: usize = 1024;
 /// One in so many of the files that the process may open is such a connection at most; each has one
 /// to the server, too.
 const DESCRIPTORS_PART: usize = 16;
-/// Who connects greets at once: TLS lets the client speak first. The server hears nothing of those
-/// who do not.
+/// A client that connects sends its greeting at once: TLS lets the client speak first. The server
+/// hears nothing of connections without one.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// While another process has the address, it is tried again after this.

@@ -1,14 +1,14 @@
 //! Making the container runtime notice a network configuration.
 //!
 //! containerd 1.6 looks at its configurations again when one of them is written to, renamed away or
-//! removed, and not when one appears. Installers rename theirs into the directory, so that nobody
-//! reads half of it: then the node would stay NotReady until something else is written there.
+//! removed, and not when one appears. Installers rename theirs into the directory, so that half of
+//! it is never read: then the node would stay NotReady until something else is written there.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// No configuration: nobody reads a file with this name.
+/// No configuration: a file with this name is never read.
 const MARK: &str = ".everynode-look";
 /// What configurations end with.
 const ENDINGS: [&str; 3] = ["conf", "conflist", "json"];

@@ -91,7 +91,7 @@ fn target(registry: &Registry, object: &Value, name: &str) -> Result<Target, Sta
 }
 
 /// Brings the rules and labels that a former version did not have into roles that are there, unless
-/// somebody has forbidden it. Nothing is taken away.
+/// their annotation forbids it. Nothing is taken away.
 async fn complete(registry: &Registry, roles: &[Value]) -> Result<(), Status> {
     let user = User::internal("system:apiserver");
     for role in roles {

@@ -32,7 +32,7 @@ pub trait Apis: Send + Sync + 'static {
 /// What [`crate::run`] takes.
 pub type ApiFactory = Arc<dyn Apis>;
 
-/// The same client for everybody: an API server in this process.
+/// The same client for all nodes: an API server in this process.
 pub struct OneApi(pub Arc<dyn Api>);
 
 impl Apis for OneApi {

@@ -52,8 +52,7 @@ pub async fn run(options: Options, apis: ApiFactory, shutdown: Shutdown) -> Resu
     run_with(options, apis, shutdown, Env::real(), Orders::none(), |_| {}).await
 }
 
-/// Steps that somebody orders while the run goes on; their times count from the moment of the
-/// order.
+/// Steps that are ordered while the run goes on; their times count from the moment of the order.
 #[derive(Debug)]
 pub struct Orders(Option<mpsc::Receiver<Step>>);
 
@@ -81,7 +80,8 @@ impl Orders {
     }
 }
 
-/// As [`run`], with a clock, orders, and somebody who is told how it goes about ten times a second.
+/// As [`run`], with a clock, orders, and a function that is given the progress about ten times a
+/// second.
 ///
 /// # Errors
 /// As [`run`].

@@ -24,7 +24,7 @@ use crate::template;
 /// Decisions at one moment; a pod that is not at rest after so many is looked at again a second
 /// later.
 const TURNS_MAX: usize = 200;
-/// The conditions that the agent owns; all others are somebody else's.
+/// The conditions that the agent owns; all others belong to other clients.
 const OWN_CONDITIONS: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
@@ -36,7 +36,7 @@ pub struct RealPod {
     pending: Vec<Pending>,
     /// The status that the server has for sure.
     written: Option<PodStatus>,
-    /// The object is being removed: its status interests nobody any more.
+    /// The object is being removed: its status is no longer needed.
     is_over: bool,
     never_ready: bool,
     /// For its address.
@@ -123,7 +123,7 @@ impl RealPod {
         self.seen.pod = Arc::new(pod);
     }
 
-    /// Somebody else wrote to the agent's fields: they are written again.
+    /// Another client wrote to the agent's fields: they are written again.
     pub fn overwritten(&mut self) {
         self.written = None;
     }
@@ -242,7 +242,7 @@ impl RealPod {
                 Happening::Probe(report) => report.container != container,
                 _ => true,
             }),
-            // Removing the object is the caller's; nobody reads the events of simulated pods.
+            // Removing the object is the caller's; the events of simulated pods are not used.
             Action::Delete | Action::Terminating | Action::Emit(_) => {}
         }
     }

@@ -22,7 +22,7 @@ use serde_saphyr::Spanned;
 use crate::delay::{Delay, Probability, Rate, Span};
 use crate::options::{Failures, Group, Mode, Options, OptionsError, PodTimes, Profile, Step, StepEvent, Taint};
 
-/// A scenario file is text that somebody wrote; this is far more than that.
+/// A scenario file is text that a person wrote; this is far more than that.
 const BYTES_MAX: usize = 1 << 20;
 
 /// What is wrong with a scenario file, and where.

@@ -1,9 +1,9 @@
 //! Sockets that listen: how connections are accepted, how many are kept, and which one goes when
 //! there is no room.
 //!
-//! Every listener of everynode is one of these. It knows nothing of what is spoken: who serves a
-//! connection says when something was heard from it ([`Entry::heard`]) and when it is known who it
-//! is ([`Entry::known`]). [`table`] decides.
+//! Every listener of everynode is one of these. It knows nothing of what is spoken: the task that
+//! serves a connection says when something was heard from it ([`Entry::heard`]) and when its client
+//! is known ([`Entry::known`]). [`table`] decides.
 
 mod descriptors;
 mod listener;

@@ -103,7 +103,7 @@ impl Entry {
         lock(&self.connections.table).heard(self.id);
     }
 
-    /// It is known who the client is: the connection is no longer closed for others.
+    /// The client is known: the connection is no longer closed for others.
     pub fn known(&self) {
         lock(&self.connections.table).known(self.id);
     }

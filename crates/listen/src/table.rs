@@ -1,9 +1,9 @@
 //! Which connections are kept. Pure.
 //!
-//! Anybody can connect. As long as there is room all connections are kept; then a new one takes the
-//! place of one that has shown less: first of those from which nothing was heard, then of those
-//! that have not said who they are, each time the oldest one of the address that has most of them.
-//! Connections whose client is known are never closed for others.
+//! Any client can connect. As long as there is room all connections are kept; then a new one takes
+//! the place of one that has shown less: first of those from which nothing was heard, then of those
+//! whose clients have not said which user they are, each time the oldest one of the address that
+//! has most of them. Connections whose client is known are never closed for others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -77,7 +77,7 @@ impl Table {
         self.heard.insert(*address, id);
     }
 
-    /// It is known who its client is.
+    /// Its client is known.
     pub(crate) fn known(&mut self, id: Id) {
         let Some((address, standing)) = self.connections.get_mut(&id) else { return };
         let (address, before) = (*address, std::mem::replace(standing, Standing::Known));
@@ -133,8 +133,8 @@ impl Strangers {
     }
 }
 
-/// Where a connection comes from: who has an IPv6 address has all those that differ in the last
-/// half only.
+/// Where a connection comes from: a client with an IPv6 address has all those that differ in the
+/// last half only.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

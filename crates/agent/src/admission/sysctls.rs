@@ -1,5 +1,5 @@
-//! Kernel parameters that a pod may set: those that act in its own namespaces and harm nobody else,
-//! and what the node's administrator allows beyond.
+//! Kernel parameters that a pod may set: those that act in its own namespaces and harm no other
+//! pod, and what the node's administrator allows beyond.
 
 use k8s_openapi::api::core::v1::PodSpec;
 

@@ -1,4 +1,4 @@
-//! No field of a pod is ignored: `fields.txt` says of each one who acts on it.
+//! No field of a pod is ignored: `fields.txt` says of each one which part acts on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ fn types_named(description: &str) -> impl Iterator<Item = &str> {
     description.split('@').skip(1).map(move |text| &text[..end(text)])
 }
 
-/// A new field of the schema fails here until somebody has said what becomes of it.
+/// A new field of the schema fails here until the file says what becomes of it.
 #[test]
 fn every_field_of_the_schema_has_a_row() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();

@@ -88,7 +88,7 @@ pub trait Runtime: Send + Sync + 'static {
     fn port_forward_url(&self, request: v1::PortForwardRequest) -> Answer<'_, String>;
 }
 
-/// Who answers.
+/// The runtime that answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     /// `containerd`: the scheme of container ids in pod statuses.

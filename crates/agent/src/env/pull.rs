@@ -27,7 +27,7 @@ struct Auth {
 }
 
 /// The logins that fit the image's registry, and the secrets that cannot be had: the image may be
-/// there for everybody, so the pull is tried without them.
+/// public, so the pull is tried without them.
 pub(super) async fn credentials(objects: &Objects, pod: &Pod, image: &str) -> (Vec<PullCredential>, Vec<String>) {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let references = pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten());
@@ -57,7 +57,7 @@ fn fitting(auths: BTreeMap<String, Auth>, registry: &str) -> impl Iterator<Item 
             username,
             password,
             // Empty, as the kubelet sends it: containerd reads it as a URL, where `registry:5000`
-            // is none, and gives the login to nobody if the host is not exactly the registry's.
+            // is none, and does not use the login if the host is not exactly the registry's.
             server_address: String::new(),
         })
     })

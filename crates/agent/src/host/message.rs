@@ -91,7 +91,7 @@ mod tests {
         assert_eq!((kept.lines().count(), kept.lines().next()), (80, Some("20")));
     }
 
-    /// What a pod can put in place of the file is not read, and nobody waits for it.
+    /// What a pod can put in place of the file is not read, and not waited for.
     #[test]
     fn only_regular_files_are_read() {
         let root = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Extended resources that somebody has put into the node's `status.capacity`, the documented way:
-//! the agent makes them allocatable. Pure.
+//! Extended resources that an administrator has put into the node's `status.capacity`, the
+//! documented way: the agent makes them allocatable. Pure.
 
 use std::collections::BTreeMap;
 

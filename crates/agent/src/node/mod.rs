@@ -30,8 +30,8 @@ const LEASE_SECONDS: u32 = 40;
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// An unchanged status is posted this often.
 const UNCHANGED_INTERVAL: Duration = Duration::from_secs(300);
-/// Who was not heard of for longer than this may have been declared lost: what was posted is no
-/// longer what is there.
+/// A node that was not heard of for longer than this may have been declared lost: what was posted
+/// is no longer what is there.
 const SILENCE: SignedDuration = SignedDuration::from_secs(11);
 /// How often the node reads its own object, for what others have put into its capacity.
 const READ_INTERVAL: Duration = Duration::from_secs(30);

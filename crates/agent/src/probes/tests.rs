@@ -105,7 +105,7 @@ async fn http_outcomes() {
     assert_eq!(header("host"), format!("127.0.0.1:{port}"));
 }
 
-/// One connection with a certificate that nobody has signed, for another name.
+/// One connection with a self-signed certificate, for another name.
 async fn tls() -> u16 {
     let certified = rcgen::generate_simple_self_signed(vec!["elsewhere".to_owned()]).unwrap();
     let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
@@ -148,7 +148,7 @@ async fn a_hook_is_content_with_any_answer() {
     assert!(hook::get(&hook(closed_port().await), &container, ip).await.unwrap_err().contains("connection refused"));
 }
 
-/// A port where nobody listens.
+/// A port without a listener.
 async fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }

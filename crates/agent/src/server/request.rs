@@ -61,7 +61,7 @@ pub(crate) struct Streams {
 }
 
 /// Reads path and query. A uid may stand between pod and container. A segment that holds a
-/// separator once it is decoded is no name: nobody asks for such a path in good faith.
+/// separator once it is decoded is no name: no client asks for such a path in good faith.
 pub(crate) fn route(path: &str, query: &str) -> Route {
     let parts: Option<Vec<String>> = path.split('/').skip(1).map(percent::decode).collect();
     let (Some(parts), Some(query)) = (parts, Query::parse(query)) else {

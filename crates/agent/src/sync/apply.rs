@@ -7,8 +7,8 @@ use super::backoff::{Backoff, CRASH, RETRY};
 use super::memory::{ContainerMemory, Memory, Retry, Waiting};
 use super::seen::Observed;
 
-/// A configuration that is not there yet is looked for again after this: it appears when somebody
-/// creates it.
+/// A configuration that is not there yet is looked for again after this: it appears when it is
+/// created.
 const CONFIG_RETRY: SignedDuration = SignedDuration::from_secs(3);
 
 /// Takes an outcome in. The slot is free afterwards.

@@ -219,7 +219,7 @@ fn first_name(path: &Path) -> Option<&str> {
     path.components().next()?.as_os_str().to_str()
 }
 
-/// Names whose keys are gone, and versions that nobody sees any more (also of a run that was
+/// Names whose keys are gone, and versions that no container sees any more (also of a run that was
 /// interrupted). Mount points stay: a container may have something mounted there.
 fn remove_stale(dir: &Path, content: &Content<'_>, version: &Path) -> io::Result<()> {
     let mut visible = content.linked();

@@ -147,7 +147,7 @@ impl Gatherer {
         let token = self.tokens.get(pod, source.audience.as_deref(), source.expiration_seconds).await;
         let token = token.map_err(|error| format!("failed to fetch token: {error}"))?;
         let user = owner::common_user(pod);
-        // A token is nobody's business but the user's that the pod runs as, where that is known.
+        // A token is readable for the user alone that the pod runs as, where that is known.
         let narrow = user.is_some() || owner::fs_group(pod).is_some();
         let mode = if narrow { 0o600 } else { payload::mode(None, default_mode) };
         let mut payload = Payload::new();

@@ -283,8 +283,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
     done.unwrap_or_else(|error| Err(format!("volume work ended early: {error}")))
 }
 
-/// Runs file work on one pod's directory. The lock stays with the work even if nobody waits for
-/// it any more, so that a torn-down pod is never written to.
+/// Runs file work on one pod's directory. The lock stays with the work even if no task waits for it
+/// any more, so that a torn-down pod is never written to.
 async fn on_disk<T: Send + 'static>(
     disk: &Disk,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Who files in volumes belong to.
+//! Which user files in volumes belong to.
 
 use k8s_openapi::api::core::v1::Pod;
 

@@ -35,8 +35,8 @@ pub(super) fn check(sub: &str) -> Result<(), String> {
 }
 
 /// Binds `sub` of the volume to `target`, creating the directory if nothing is there: with the
-/// volume's own mode, so that who may write to the volume may write to it, and may not remove what
-/// is another's where the volume says so (the sticky bit).
+/// volume's own mode, so that a user that may write to the volume may write to it, and may not
+/// remove another user's files where the volume says so (the sticky bit).
 ///
 /// # Errors
 /// Of the file system; `EXDEV` when a link leads out of the volume.

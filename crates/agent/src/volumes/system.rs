@@ -92,7 +92,8 @@ pub(super) fn unmount_below(dir: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("mounts keep appearing below {}", dir.display())))
 }
 
-/// Unmounts one path. Something that still uses it keeps its view; nobody finds it any more.
+/// Unmounts one path. Something that still uses it keeps its view; no other process finds it any
+/// more.
 pub(super) fn unmount(path: &Path) -> io::Result<()> {
     match rustix::mount::unmount(path, UnmountFlags::NOFOLLOW) {
         // It went with another one.

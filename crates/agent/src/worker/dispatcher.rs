@@ -1,4 +1,4 @@
-//! Which pods have workers, and who is told what.
+//! Which pods have workers, and what each worker is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -148,7 +148,7 @@ impl Dispatcher {
         }
         relist.abort();
         self.tasks.shutdown().await;
-        // Nobody would remember them.
+        // No later run would know of them.
         while let Some(pod) = self.logs.first().cloned() {
             self.remove_logs(&pod);
         }

@@ -25,7 +25,7 @@ pub(super) struct DesiredPod {
     pub pod: Arc<Pod>,
     /// The object does not exist any more.
     pub gone: bool,
-    /// Why it must end although nobody deleted it.
+    /// Why it must end although it was not deleted.
     pub evicted: Option<String>,
 }
 

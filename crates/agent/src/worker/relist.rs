@@ -44,7 +44,7 @@ impl Relist {
     }
 
     /// Looks every `relist_interval`, when `poke` says so, and when a container has ended, until
-    /// nobody listens.
+    /// there is no receiver.
     pub async fn run(mut self, poke: Arc<Notify>, out: mpsc::Sender<RelistResult>) {
         let runtime = self.context.runtime.clone();
         let mut heard = false;

@@ -110,7 +110,7 @@ impl StatusWriter {
     }
 
     /// The pod as the server sent it, but with the status that was last written: what comes through
-    /// the watch may be older. What others own is taken from the server. If somebody else has
+    /// the watch may be older. What others own is taken from the server. If another client has
     /// written the agent's own conditions since (a node that was silent for long has its pods
     /// marked as not ready, DS-G06), the status is to be written again.
     pub fn merge(&mut self, pod: Arc<Pod>) -> Arc<Pod> {

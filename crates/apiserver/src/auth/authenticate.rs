@@ -32,7 +32,8 @@ pub(crate) fn certificate_user(der: &[u8], now: Timestamp) -> Option<Certified> 
     left.is_positive().then_some(Certified { user, left })
 }
 
-/// A node's certificate counts while the node's name is its key's: a former owner's is nobody's.
+/// A node's certificate counts while the node's name is its key's: that of a former owner is
+/// refused.
 pub(crate) fn check_certificate(registry: &Registry, user: &User) -> Result<(), Status> {
     let Some(node) = user.node().filter(|_| !user.certificate_key.is_empty()) else { return Ok(()) };
     match registry.is_nodes_key(node, &user.certificate_key)? {
@@ -54,7 +55,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     !b.is_empty() && a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
 }
 
-/// Who a token is of.
+/// The user of a token.
 pub(crate) struct Known {
     pub(crate) user: User,
     /// Those of the audiences asked for that the token is meant for.
@@ -67,7 +68,7 @@ const INVALIDATED: &str = "[invalid bearer token, service account token has been
 const ENDED_LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 
 /// The user of a service-account token whose account, and whose pod, secret or node, still are what
-/// they were; or why it is nobody's.
+/// they were; or why the token is refused.
 pub(crate) fn service_account_user(registry: &Registry, token: &str, audiences: &[String]) -> Result<Known, String> {
     let Checked { claims, audiences } = registry.tokens.check(token, audiences, registry.env.now())?;
     let bound = &claims.bound;

@@ -1,5 +1,6 @@
-//! Nobody can grant what they do not have: roles and bindings are compared with the writer's own
-//! rules, unless the writer may `escalate` (roles) or `bind` (bindings), as in Kubernetes.
+//! No user can grant rights that it does not have: roles and bindings are compared with the
+//! writer's own rules, unless the writer may `escalate` (roles) or `bind` (bindings), as in
+//! Kubernetes.
 
 use std::collections::BTreeMap;
 

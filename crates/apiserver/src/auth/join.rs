@@ -5,7 +5,7 @@
 //! REQUEST-----…"}` answers `{"nodeName", "certificate", "ca", "expires"}`, all PEM. The
 //! certificate serves as client and as server certificate; its only server name is the node's name,
 //! which is what the API server verifies when it speaks to the agent. Addresses are not in it:
-//! nobody has shown that they are the machine's.
+//! there is no proof that they are the machine's.
 //!
 //! The token proves membership and nothing else: names of the API server, and names that belong to
 //! another machine's key (`registry/node_keys`), are refused.
@@ -46,7 +46,7 @@ pub(crate) async fn answer(server: &ApiServer, user: &User, body: &Value) -> Res
 }
 
 fn claimant(user: &User, name: &str) -> Result<Claimant, Status> {
-    // Who merely acts as a node has no key of it.
+    // A user that merely acts as a node has no key of it.
     if user.node() == Some(name) && !user.certificate_key.is_empty() {
         return Ok(Claimant::Node);
     }

@@ -1,4 +1,4 @@
-//! Who asks, and may they: authentication and authorisation of every request.
+//! Which user asks, and what that user may do: authentication and authorisation of every request.
 //!
 //! Authentication is by client certificate, service-account token or join token; without any of
 //! them a request is anonymous and gets to see health and version only. Authorisation asks three

@@ -48,8 +48,8 @@ const CORE_READ: &[&str] = &[
     "services",
     "services/status",
 ];
-// Not `endpoints`: who writes them sends a Service's traffic where they like (Kubernetes took them
-// out in 1.22).
+// Not `endpoints`: their writer can send a Service's traffic anywhere (Kubernetes took them out in
+// 1.22).
 const CORE_WRITE: &[&str] = &[
     "configmaps",
     "events",
@@ -140,7 +140,8 @@ const ISSUER: &[&str] =
     &["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/"];
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
-/// What an agent may do, for who reads or binds it: ours are let in by the node authoriser.
+/// What an agent may do, for those that read or bind the role: our agents are let in by the node
+/// authoriser.
 fn node_rules() -> Value {
     let one = |group: &str, resources: &[&str], verbs: &[&str]| rule(&[group], resources, verbs);
     json!([

@@ -46,7 +46,7 @@ impl Listener {
         self.0.next().await
     }
 
-    /// Gives the address free; connections that nobody took are closed.
+    /// Gives the address free; connections that were not taken are closed.
     pub(crate) async fn close(self) {
         self.0.close().await;
     }

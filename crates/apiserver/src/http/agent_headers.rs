@@ -162,7 +162,7 @@ mod tests {
         ]));
         assert_eq!(passed["sec-websocket-protocol"], "v4.channel.k8s.io");
         assert_eq!(passed["upgrade"], "websocket");
-        // Without an upgrade its headers are nobody's.
+        // Without an upgrade its headers are not passed on.
         assert!(to_agent(&headers(&[("connection", "x-a"), ("sec-websocket-key", "k")])).is_empty());
     }
 

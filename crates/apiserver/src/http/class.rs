@@ -1,5 +1,5 @@
-//! Who asks, for the sharing of what there is a limited amount of. Each class has its own share:
-//! whatever one of them does, the others go on. Within a class, clients are told apart.
+//! Which client asks, for the sharing of what there is a limited amount of. Each class has its own
+//! share: whatever one of them does, the others go on. Within a class, clients are told apart.
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -31,7 +31,7 @@ impl Class {
     pub(crate) const ALL: [Class; CLASSES] =
         [Class::Leaders, Class::Heartbeats, Class::Nodes, Class::Controllers, Class::Everybody];
 
-    /// The class of a request of somebody who has proven who they are.
+    /// The class of a request of a client that has proven its identity.
     pub(crate) fn of(user: &User, route: &Route) -> Class {
         let target = match route {
             Route::Operation(operation) => Some(&operation.target),
@@ -83,19 +83,19 @@ fn account(user: &User) -> Option<(&str, &str)> {
     user.name.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')
 }
 
-/// One of those who share what their class has: a number that stands for them, the same as long as
-/// the process runs.
+/// One of the clients that share what their class has: a number that stands for it, the same as
+/// long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Client(pub(crate) u64);
 
-/// Gives clients their numbers. They cannot be foreseen, so that nobody takes another name to share
-/// somebody's.
+/// Gives clients their numbers. They cannot be foreseen, so that no client takes another name to
+/// share a number.
 #[derive(Default)]
 pub(crate) struct Clients(RandomState);
 
 impl Clients {
-    /// Users count one by one. The accounts of a namespace count as one: who may write there makes
-    /// as many as they like.
+    /// Users count one by one. The accounts of a namespace count as one: a user that may write
+    /// there makes any number of them.
     pub(crate) fn of(&self, user: &User) -> Client {
         let name = match account(user) {
             Some((namespace, _)) if namespace != SYSTEM_NAMESPACE => {
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(put(&controller, &format!("{LEASE}/kube-system/leases/c")), Class::Leaders);
         assert_eq!(put(&controller, "/api/v1/nodes/a/status"), Class::Controllers);
         assert_eq!(put(&User::internal("admin"), "/api/v1/nodes/a"), Class::Controllers);
-        // Names and places of its own do not make somebody more.
+        // Names and places of its own choice give a client no better class.
         for user in [User::service_account("x", "kube-system", ""), User::new("system:node:a", &[])] {
             assert_eq!(put(&user, &format!("{LEASE}/x/leases/c")), Class::Everybody);
             assert_eq!(put(&user, &format!("{LEASE}/kube-node-lease/leases/a")), Class::Everybody);

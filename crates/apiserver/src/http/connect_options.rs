@@ -9,7 +9,7 @@ use super::query::{Query, port};
 use crate::operation::connect::{Connect, LogOptions, Streams};
 use crate::registry::Target;
 
-/// Arguments of one command; a process can take more, nobody types them.
+/// Arguments of one command; a process can take more, which no user types.
 const COMMAND_WORDS_MAX: usize = 4_096;
 /// Ports of one request.
 const PORTS_MAX: usize = 64;

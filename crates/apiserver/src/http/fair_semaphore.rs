@@ -1,10 +1,10 @@
-//! Who may do something costly next, when more want to than should at once.
+//! Which task may do something costly next, when more want to than should at once.
 //!
-//! Freed permits go to the oldest who waits, and every fourth to the newest. Oldest first alone
-//! would let a health probe wait behind thousands of connections that came back before it; newest
-//! first alone would never serve some. Who asks from this machine waits in a [`Lane`] of its own,
-//! which gets every other permit while somebody is in it: the machine's own tools, probes and pods
-//! do not wait for the fleet.
+//! Freed permits go to the oldest task that waits, and every fourth to the newest. Oldest first
+//! alone would let a health probe wait behind thousands of connections that came back before it;
+//! newest first alone would never serve some. Clients on this machine wait in a [`Lane`] of their
+//! own, which gets every other permit while a task waits in it: the machine's own tools, probes and
+//! pods do not wait for the fleet.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ struct Waiters {
     called: usize,
 }
 
-/// Where somebody waits.
+/// Where a task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// Asks from this machine.
@@ -48,7 +48,7 @@ pub(crate) enum Lane {
 /// A permit; given back when dropped.
 pub(crate) struct Permit(Option<Arc<Shared>>);
 
-/// Counts one who waits, however the wait ends.
+/// Counts a task that waits, however the wait ends.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl FairSemaphore {
@@ -154,7 +154,8 @@ mod tests {
         }
     }
 
-    /// The order in which those who wait get their permits; capital letters ask from this machine.
+    /// The order in which the waiting tasks get their permits; capital letters ask from this
+    /// machine.
     async fn order(names: &str) -> String {
         let semaphore = FairSemaphore::new(1);
         let mut held = Some(semaphore.take(Lane::Remote).await);

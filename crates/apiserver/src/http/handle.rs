@@ -1,4 +1,4 @@
-//! One request from end to end: who, may they, do it, say it, count it.
+//! One request from end to end: which user, may it, do it, answer it, count it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     /// From the client certificate.
     pub(crate) user: Option<Arc<User>>,
     pub(crate) entry: Entry,
-    /// What it counts as, once its client is known: who the first is that proves to be somebody.
+    /// What it counts as, once its client is known: the first user that proves its identity.
     pub(crate) known: OnceLock<Held>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -57,7 +57,7 @@ impl Connection {
 /// An answer, and what is to be known of it on its way.
 pub(crate) struct Answered {
     pub(crate) answer: Answer,
-    /// Who asked, if that is known.
+    /// The client that asked, if that is known.
     pub(crate) asker: Option<Asker>,
     /// Watches, logs and streams run on.
     pub(crate) long_running: bool,
@@ -171,8 +171,8 @@ impl Head {
     }
 }
 
-/// Finds out who asks and whether they may, reads the body, and only then takes a place: nobody
-/// holds one by being slow.
+/// Finds out which user asks and whether it may, reads the body, and only then takes a place: no
+/// client holds one by being slow.
 async fn serve(
     shared: &Arc<Shared>,
     connection: &Connection,

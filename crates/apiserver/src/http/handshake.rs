@@ -3,11 +3,12 @@
 //! A handshake costs as much as dozens of small requests. After a restart every client comes back
 //! at once; if all their handshakes ran side by side, each would end when the last one does, and so
 //! would a health probe. So the costly part has a few permits ([`FairSemaphore`]), and the rest
-//! waits, its greeting read. Who is given a permit goes to the end of the scheduler's queue with
-//! it, so that of all that is to be done no more than these few handshakes are in between.
+//! waits, its greeting read. A handshake that is given a permit goes to the end of the scheduler's
+//! queue with it, so that of all that is to be done no more than these few handshakes are in
+//! between.
 //!
-//! A permit is never held while waiting for a client: who connects and says nothing has not asked
-//! for one yet, and who stops after the greeting has given it back.
+//! A permit is never held while waiting for a client: one that connects and says nothing has not
+//! asked for a permit yet, and one that stops after the greeting has given it back.
 
 use std::io;
 use std::net::IpAddr;
@@ -31,7 +32,8 @@ use super::metrics::head;
 const TURNS_PER_CORE: usize = 4;
 /// A client that has sent no greeting by then is gone, and so is one that has not answered ours.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Who has waited so long for a permit has given up: clients wait half a minute at most.
+/// A client that has waited this long for a permit has given up: clients wait half a minute at
+/// most.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Upper bounds of the waits for a permit, seconds.
 const WAITS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0];

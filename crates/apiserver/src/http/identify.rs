@@ -1,7 +1,7 @@
-//! Who asks: from the headers of a request and the certificate of its connection to a user, who may
-//! act as another one.
+//! The client's identity: from the headers of a request and the certificate of its connection to a
+//! user, which may act as another one.
 //!
-//! A header that is not understood never makes somebody more than they would be with it: it is
+//! A header that is not understood never gives more rights than it would give if it were: it is
 //! refused.
 
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ pub(super) fn identify(server: &ApiServer, connection: &Connection, head: &Head)
 }
 
 /// The token of the one `Authorization` header, if there is one. Another scheme, or two headers,
-/// are nobody's.
+/// are no token.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -78,7 +78,7 @@ pub(crate) struct Impersonation {
 }
 
 impl Impersonation {
-    /// `None`: nobody is to be impersonated.
+    /// `None`: no user is to be impersonated.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Impersonation>, Status> {
         let (mut wanted, mut values) = (Impersonation::default(), 0);
         let about = headers.iter().filter(|(name, _)| name.as_str().starts_with(PREFIX));
@@ -173,7 +173,7 @@ impl Impersonation {
         all
     }
 
-    /// The user, with the groups that everybody of their sort is in.
+    /// The user, with the groups that all users of its sort are in.
     pub(crate) fn user(self) -> User {
         let mut groups = match (self.account(), self.groups.is_empty()) {
             (Some((namespace, _)), true) => {

@@ -19,7 +19,7 @@ pub struct Limits {
     /// Of a body that is not needed, the next part comes within this, or the answer is sent without
     /// it.
     pub drain_pause: Duration,
-    /// Nobody waits longer for a place.
+    /// No request waits longer for a place.
     pub wait: Duration,
     /// A connection's first request has come after so long.
     pub first_request: Duration,
@@ -34,8 +34,8 @@ pub struct Limits {
     /// Over HTTP/1, the head of the next request of a stranger has come after so long.
     pub head_stranger: Duration,
     /// The same of a client that has shown a certificate: longer than what client libraries keep a
-    /// connection for (90 s), so that it is they who close it, and not we in the moment in which
-    /// they use it.
+    /// connection for (90 s), so that the client closes it, and not the server in the moment in
+    /// which the client uses it.
     pub head_known: Duration,
     /// Over HTTP/2, a peer that has said nothing for so long is asked whether it is there …
     pub ping_after: Duration,

@@ -1,10 +1,10 @@
 //! HTTP: sockets, routes, forms of request and answer. Everything behind it is plain values.
 //!
 //! Reading order: [`accept`] and [`serve`] (sockets), [`handshake`] (TLS, a few at a time),
-//! [`handle`] (one request from end to end), [`class`], [`limits`] and [`slot`] (who gets how
-//! much), [`route`] (what a path means), [`options`] and [`connect_options`] (what a query means),
-//! [`negotiate`] (which form), [`resource`] (verbs on objects), [`watch`] (streams), [`proxy`]
-//! (what is passed on to agents).
+//! [`handle`] (one request from end to end), [`class`], [`limits`] and [`slot`] (which client gets
+//! how much), [`route`] (what a path means), [`options`] and [`connect_options`] (what a query
+//! means), [`negotiate`] (which form), [`resource`] (verbs on objects), [`watch`] (streams),
+//! [`proxy`] (what is passed on to agents).
 
 mod accept;
 mod agent_headers;

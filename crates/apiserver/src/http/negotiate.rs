@@ -34,7 +34,7 @@ pub(crate) struct Accepted {
 /// A form of bodies; kubectl since 1.32 sends some in it.
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-/// What is answered to those who accept none of it.
+/// What is answered to clients that accept none of it.
 const OFFERED: &str = "application/json, application/yaml";
 
 /// The first form in `Accept` that is served. Without a header it is JSON.
@@ -46,7 +46,8 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, Status> {
     text.split(',').find_map(clause).ok_or_else(|| Status::not_acceptable(OFFERED))
 }
 
-/// Kinds that are answers and no objects have no table: who accepts nothing else is refused.
+/// Kinds that are answers and no objects have no table: a client that accepts nothing else is
+/// refused.
 pub(crate) fn refuse_table(headers: &HeaderMap) -> Result<(), Status> {
     let text = header(headers, ACCEPT.as_str());
     let whole = |clause: Accepted| clause.shape == Shape::Whole;

@@ -4,7 +4,7 @@
 //! client certificate, and checks the agent's certificate against the CA for the *node's name*.
 //! Upgraded connections (SPDY and WebSocket) are tunnelled byte for byte, but those that agents do
 //! not speak ([`super::websocket`]). Neither side's headers pass as they are ([`agent_headers`]),
-//! and where an agent would send a client on to, nobody goes.
+//! and a redirection by an agent is not followed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Who is served next. Pure.
+//! Which request is served next. Pure.
 //!
-//! As long as there are places, whoever asks is given one. When there are none, those who ask wait;
-//! a place that becomes free goes to the clients in turn, whatever number of requests each of them
+//! As long as there are places, each request is given one. When there are none, requests wait; a
+//! place that becomes free goes to the clients in turn, whatever number of requests each of them
 //! has waiting, and to the oldest one of that client.
 
 use std::collections::{HashMap, VecDeque};
@@ -9,18 +9,18 @@ use std::collections::{HashMap, VecDeque};
 use super::class::Client;
 use super::quota::{Limits, Refused};
 
-/// Places, and who waits for one: `W` is how they are told.
+/// Places, and the requests that wait for one: `W` is how they are notified.
 pub(crate) struct Queue<W> {
     free: usize,
     limits: Limits,
     waiting: usize,
-    /// Those who wait, in the order of their turns.
+    /// Clients with waiting requests, in the order of their turns.
     clients: VecDeque<Client>,
     by_client: HashMap<Client, VecDeque<W>>,
 }
 
 impl<W> Queue<W> {
-    /// `limits` are of those who wait.
+    /// `limits` are of waiting requests.
     pub(crate) fn new(places: usize, limits: Limits) -> Queue<W> {
         Queue { free: places, limits, waiting: 0, clients: VecDeque::new(), by_client: HashMap::new() }
     }
@@ -32,8 +32,8 @@ impl<W> Queue<W> {
         free
     }
 
-    /// Waits for a place. `gone` tells those who have given up: they count no more once others need
-    /// their room.
+    /// Waits for a place. `gone` tells the requests that were given up: they count no more once
+    /// others need their room.
     pub(crate) fn wait(&mut self, client: Client, waiter: W, gone: impl Fn(&W) -> bool) -> Result<(), Refused> {
         let full = |queue: &Queue<W>| queue.waiting >= queue.limits.all;
         let own = |queue: &Queue<W>| queue.by_client.get(&client).map_or(0, VecDeque::len) >= queue.limits.each;
@@ -54,7 +54,7 @@ impl<W> Queue<W> {
         Ok(())
     }
 
-    /// Whose turn it is to take the place that somebody gave back; `None`: nobody waits, it is
+    /// The request whose turn it is to take a place that was given back; `None`: none waits, it is
     /// free.
     pub(crate) fn give_back(&mut self) -> Option<W> {
         let Some(next) = self.next() else {

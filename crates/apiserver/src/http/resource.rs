@@ -72,7 +72,7 @@ pub(crate) async fn watch(
     Ok(warned(watch::serve(shared, operation, accepted, include, slot).await, warnings))
 }
 
-/// What is said to everyone who asks for a kind.
+/// The warnings of every answer about a kind.
 fn warnings_of(info: &Row) -> Warnings {
     let warnings = Warnings::default();
     if let Some(text) = &info.deprecated {

@@ -1,6 +1,6 @@
 //! What a path and a method mean: read once, into an [`Operation`].
 //!
-//! Kubernetes reads the decoded path. So do we, for the question whether somebody may; but a path
+//! Kubernetes reads the decoded path. So do we, for the question whether the user may; but a path
 //! whose coded separators make it another one than it seems is never served.
 
 use everynode_api::kinds::{Kind, NODE, POD};
@@ -24,7 +24,8 @@ pub(crate) enum Route {
     Operation(Box<Operation>),
     /// A create-only kind.
     Review { kind: &'static Kind, namespace: String },
-    /// Below `/api` or `/apis`, but nothing that is served: who may ask for it hears the refusal.
+    /// Below `/api` or `/apis`, but nothing that is served: a user that may ask for it hears the
+    /// refusal.
     Refused(Box<Attributes>, Box<Status>),
     /// Everything else: health, version, discovery, OpenAPI, metrics, join.
     Path,
@@ -167,7 +168,7 @@ fn connect_method(info: &Row, subresource: &str, method: &Method) -> bool {
 }
 
 /// What authorisers are asked for. Streams to processes and through a node's agent are `create`
-/// whatever the method: WebSockets are GETs, and who may read is not who may run commands
+/// whatever the method: WebSockets are GETs, and the right to read is not the right to run commands
 /// (KEP-4006).
 fn verb(asked: Asked<'_>, parts: &Parts) -> Option<Verb> {
     let collection = parts.name.is_empty();

@@ -48,8 +48,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 /// What a client may send of a body before it is read.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// The same of all streams of a connection: at most so much of bodies is in memory that nobody
-/// reads.
+/// The same of all streams of a connection: the most of bodies that is in memory before it is read.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// What is kept of each answer that the client does not take.
 const SEND_BYTES_MAX: usize = 64 << 10;
@@ -216,7 +215,7 @@ where
             }
             _ = look.tick() => match connection.progress.judge(&mut judge, idle_max) {
                 Verdict::GoOn => {}
-                // Who is idle is told so, and given another interval.
+                // An idle client is notified, and given another interval.
                 Verdict::Idle if !ending => {
                     ending = true;
                     served.as_mut().graceful_shutdown();

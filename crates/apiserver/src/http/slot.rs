@@ -1,9 +1,9 @@
 //! How many requests are served at once. More wait their turn; too many waiting are told to come
 //! back (429).
 //!
-//! A place is taken when all is there that the request needs: who sends no body holds none. What
-//! may be held without a place (bodies that come, watches that run) is counted for each class and
-//! client.
+//! A place is taken when all is there that the request needs: a client that sends no body holds
+//! none. What may be held without a place (bodies that come, watches that run) is counted for each
+//! class and client.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,7 +76,7 @@ impl Reason {
     }
 }
 
-/// Who asks.
+/// The client that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asker {
     pub(crate) class: Class,

@@ -67,14 +67,14 @@ impl EventKind {
     }
 }
 
-/// One change of one object; shared by all who are told of it.
+/// One change of one object; shared by all watchers of it.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) revision: u64,
     /// The object now; `None`: deleted.
     pub(crate) current: Option<Arc<Item>>,
     pub(crate) previous: Option<Arc<Item>>,
-    /// Frames made so far. Few: one per form that somebody watches in.
+    /// Frames made so far. Few: one per form that a client watches in.
     frames: Mutex<Vec<((Form, EventKind), Bytes)>>,
 }
 
@@ -83,7 +83,7 @@ impl Event {
         Event { revision, current, previous, frames: Mutex::default() }
     }
 
-    /// What the event means to somebody who sees only what `matches` (DS-I33).
+    /// What the event means to a watcher that sees only what `matches` (DS-I33).
     pub(crate) fn seen_through(&self, matches: impl Fn(&Item) -> bool) -> Option<EventKind> {
         let now = self.current.as_deref().is_some_and(&matches);
         let before = self.previous.as_deref().is_some_and(&matches);

@@ -48,8 +48,8 @@ pub(crate) struct Hub {
     loaded: AtomicU64,
     /// The store is gone: nothing is worth waiting for any more.
     closed: AtomicBool,
-    /// Wakes who waits for either, in the order in which they came: a run is then a function of
-    /// what came before.
+    /// Wakes the tasks that wait for either, in the order in which they came: a run is then a
+    /// function of what came before.
     advanced: Notify,
 }
 

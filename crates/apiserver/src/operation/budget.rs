@@ -19,7 +19,7 @@ const LARGE_LIST_MIN: usize = 1_000;
 const ITEMS_MAX: usize = 200_000;
 /// Lists that wait for their turn; each keeps one of the places for ordinary requests meanwhile.
 const WAITING_MAX: usize = 200;
-/// Nobody waits longer.
+/// No list waits longer.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A client that does not read keeps its share for so long.
 const HELD_MAX: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! The one way in: every operation on stored objects, of HTTP and of this process, is authorised
 //! and carried out here.
 //!
-//! Authorising and carrying out are two steps, because HTTP reads a body in between, and only of
-//! those who may send it. What is carried out is [`Authorized`], which only the first step makes.
+//! Authorising and carrying out are two steps, because HTTP reads a body in between, and only of a
+//! client that may send it. What is carried out is [`Authorized`], which only the first step makes.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::hub::Watcher;
 use crate::registry::{Body, Caller, Change, DeleteOptions, ListOptions, ListPage, Registry, Reply, Target, Warnings};
 use crate::server::ApiServer;
 
-/// Those who are sent away because of too many large lists come back after a second, and up to so
-/// many more, so that they do not all come at once.
+/// Clients that are sent away because of too many large lists come back after a second, and up to
+/// so many more, so that they do not all come at once.
 const SPREAD_SECONDS: u64 = 5;
 
 /// An operation that its sender may carry out.
@@ -48,7 +48,7 @@ impl Authorized {
     }
 }
 
-/// Who sends an operation, and what it depends on.
+/// The user that sends an operation, and what it depends on.
 #[derive(Clone, Copy)]
 pub(crate) struct Sender<'a> {
     pub(crate) user: &'a User,

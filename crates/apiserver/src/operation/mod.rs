@@ -58,7 +58,7 @@ pub(crate) struct Operation {
     /// What a list or watch is narrowed to.
     pub(crate) selected: Selected,
     /// What the query says besides. A query that cannot be understood is refused when the operation
-    /// is carried out: those who may not do it hear that first.
+    /// is carried out: a user that may not do it is told that first.
     pub(crate) options: Result<Options, Box<Status>>,
 }
 
@@ -117,7 +117,7 @@ impl Operation {
             Some(Connect::Proxy { named, .. }) => named,
             _ => name,
         };
-        // A namespace lies in itself: who was given rights there has them on it, too.
+        // A namespace lies in itself: rights that were given there hold for it, too.
         let namespace = if kind == &NAMESPACE { name } else { namespace };
         Attributes {
             verb: self.verb.as_str().into(),

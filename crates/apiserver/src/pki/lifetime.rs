@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::{PkiError, certificates};
 
 /// The part of its life that is left when a certificate is renewed: time for many attempts, and for
-/// somebody to look.
+/// an administrator to look.
 const LEFT: f64 = 1.0 / 3.0;
 /// What was issued at the same moment (a fleet that joined together) is renewed spread over this
 /// part of its life.

@@ -110,7 +110,7 @@ impl Pki {
             // The CA goes along: a machine that joins knows it by its fingerprint only.
             serving: keep("apiserver", serving, authority.certificate())?,
             admin: keep("admin", client("kubernetes-admin", &[crate::auth::MASTERS]), "")?,
-            // In no group: who steals it can ask agents, and is nobody at this server.
+            // In no group: a thief of it can ask agents, and has no rights at this server.
             agent_client: keep("apiserver-kubelet-client", client(crate::auth::AGENT_CLIENT, &[]), "")?,
             nodes: Mutex::default(),
             accounts: issue::account_key(directory)?,
@@ -195,7 +195,7 @@ impl Pki {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Clients that come back resume their sessions, which spares both sides signatures: by
         // tickets, since there may be many of them. Their keys change every six hours and are never
-        // written down: after a restart nobody resumes.
+        // written down: after a restart no session is resumed.
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| PkiError::Make(error.to_string()))?;
         Ok(config)
     }

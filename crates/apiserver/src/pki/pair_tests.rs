@@ -88,7 +88,7 @@ fn a_crash_in_a_replacement_leaves_the_old_pair_or_the_new_one() {
         assert!(certified(&left).is_ok(), "they belong together: crash at {at}, {undone:b} undone");
         assert!(same(&left, &new) || (at < committed(&steps) && same(&left, &old)), "crash at {at}, {undone:b} undone");
         assert!(!both_path(directory, "a").exists(), "it is finished");
-        // What is left over is in nobody's way.
+        // What is left over does not get in the way.
         write(directory, "a", &old).unwrap();
         assert!(same(&found(directory, "a").unwrap(), &old) && names(directory) == ["a.crt", "a.key"]);
     }

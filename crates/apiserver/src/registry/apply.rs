@@ -46,7 +46,7 @@ impl Registry {
         Err(Status::modified(&target.info.kind, &target.name))
     }
 
-    /// Who applies to an object that is not there makes it, if that is allowed.
+    /// An apply to an object that is not there makes it, if that is allowed.
     async fn apply_to_none(
         &self,
         caller: &Caller<'_>,

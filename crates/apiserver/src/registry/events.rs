@@ -81,8 +81,8 @@ pub(crate) fn stored_field_selector(info: &Row, text: &str) -> Result<String, St
 const BATCH: usize = everynode_store::limits::TRANSACTION_STEPS_MAX;
 
 impl Registry {
-    /// Removes the events of a namespace that is about to go: who makes it again shall not meet
-    /// them. None can come in any more.
+    /// Removes the events of a namespace that is about to go: a namespace that is made again shall
+    /// not have them. None can come in any more.
     pub(super) async fn remove_events(&self, caller: &Caller<'_>, namespace: &Target) -> Result<(), Status> {
         let info = &built_in::EVENT;
         let range = prefix_range(&keys::collection(info, Some(&namespace.name)));

@@ -17,7 +17,7 @@ use crate::auth::authorize::{self, Attributes};
 use crate::catalogue::built_in;
 use crate::stored;
 
-/// What a lease says about who leads.
+/// What a lease says about its leader.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Lease {
@@ -74,7 +74,7 @@ impl Registry {
         }
     }
 
-    /// 409. Who holds the lease is told to those who may read it.
+    /// 409. The holder of the lease is named to clients that may read the lease.
     fn lost(&self, caller: &Caller<'_>, target: &Target, fence: &Fence, lease: Option<Spec>) -> Status {
         let may_read = Attributes {
             verb: "get".into(),

@@ -110,7 +110,7 @@ impl Target {
     }
 }
 
-/// Who writes, and how.
+/// The user that writes, and how.
 pub(crate) struct Caller<'a> {
     pub(crate) user: &'a User,
     pub(crate) dry_run: bool,
@@ -218,7 +218,7 @@ pub(crate) fn store_failure(error: &StoreError) -> Status {
         StoreError::TooLarge { limit, .. } => Status::too_large(*limit),
         StoreError::Invalid(_) => Status::internal(error),
         StoreError::Closed => Status::unavailable("the server is shutting down"),
-        // The store has said so itself, once; a name of a file is nobody's business out there.
+        // The store has logged it itself, once; clients are not shown names of files.
         StoreError::Full(_) => Status::internal(Health::Full.words()),
         StoreError::Disk(_) | StoreError::Corrupt(_) | StoreError::InUse(_) => {
             tracing::error!(%error, "the store failed");

@@ -1,7 +1,7 @@
 //! One node, one key: a node's name belongs to the key of the machine that joined under it first.
 //!
 //! The record is made when a machine joins and goes with the node's object, in one transaction.
-//! Until then nobody else gets a certificate for that name, and a certificate with another key
+//! Until then no other machine gets a certificate for that name, and a certificate with another key
 //! counts for nothing: neither the join token nor a former owner's certificate make one machine of
 //! the cluster into another.
 
@@ -28,7 +28,7 @@ struct NodeKey {
     since: Timestamp,
 }
 
-/// Who asks for a name.
+/// The client that asks for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimant {
     /// Whoever has the join token.

@@ -1,4 +1,4 @@
-//! Patch: the change is applied to the newest state, again if somebody else wrote in between
+//! Patch: the change is applied to the newest state, again if another client wrote in between
 //! (DS-I13).
 
 use bytes::Bytes;

@@ -9,7 +9,7 @@
 //! parts are compared with the store ([`Registry::recount`]), so that the part of a request that
 //! was given up half way is found.
 //!
-//! A user who names a node in a manifest gets it, as in Kubernetes ([`Claim::Forced`]): the node's
+//! A user that names a node in a manifest gets it, as in Kubernetes ([`Claim::Forced`]): the node's
 //! agent judges such pods.
 
 mod objects;

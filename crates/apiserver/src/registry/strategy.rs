@@ -30,8 +30,8 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Writes down what a kind's objects say of themselves in a second place, before it is noted
-    /// who owns what: that is owned by whoever writes the object. What is finally there, the other
-    /// methods decide.
+    /// which manager owns what: that is owned by the writer of the object. What is finally there,
+    /// the other methods decide.
     fn repeat(&self, _value: &mut Value) {}
 
     /// Whether a change counts as a new generation, where they are counted.

@@ -105,7 +105,7 @@ impl Registry {
             Ok(hold) => return Ok(Some(hold)),
             Err(reasons) => reasons,
         };
-        // Not who holds what: that may be in another namespace.
+        // Not which pod holds what: that may be in another namespace.
         let mut words: Vec<String> = refused.iter().map(Reason::scheduler_text).collect();
         words.dedup();
         let text = format!("pod {} does not fit on node \"{node}\": {}", target.name, words.join(", "));

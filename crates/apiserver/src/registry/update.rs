@@ -56,7 +56,7 @@ impl<'a> Read<'a> {
 /// What became of one attempt to write.
 pub(crate) enum Attempt {
     Done(Reply),
-    /// Somebody else wrote in between.
+    /// Another client wrote in between.
     Raced,
 }
 
@@ -94,7 +94,7 @@ impl Registry {
         Err(Status::modified(&target.info.kind, &target.name))
     }
 
-    /// Who may only update may not make an object by it.
+    /// A user that may only update may not make an object by it.
     pub(super) fn check_may_create(&self, caller: &Caller<'_>, target: &Target) -> Result<(), Status> {
         let kind = &target.info.kind;
         let attributes = Attributes {

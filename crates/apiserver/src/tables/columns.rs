@@ -1,4 +1,4 @@
-//! Which columns each kind has, and who fills them.
+//! Which columns each kind has, and which function fills them.
 
 use everynode_api::kinds::Text;
 use jiff::Timestamp;

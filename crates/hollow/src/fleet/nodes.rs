@@ -137,7 +137,7 @@ impl Fleet {
                 self.registered(id, &body, now);
             }
             (Work::Register(node), Err(error)) if error.is_already_exists() => self.call(Work::Adopt(node.clone())),
-            // Somebody removed the object in the meantime.
+            // Another client removed the object in the meantime.
             (Work::Adopt(_), Err(error)) if error.is_not_found() => self.join(id),
             (Work::NodeStatus(_), Err(error)) if error.is_not_found() && self.node(id).state == State::Up => {
                 self.join(id)

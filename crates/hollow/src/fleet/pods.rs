@@ -299,7 +299,7 @@ impl Fleet {
         match result.map(drop) {
             Ok(()) => self.written(&uid, work, now),
             Err(error) if error.is_not_found() => self.is_not_there(&uid, work, now),
-            // A conflict is tried again: either somebody else wrote at the same time, or another
+            // A conflict is tried again: either another client wrote at the same time, or another
             // pod has the name, and then the watch will say that ours is gone.
             Err(error) => self.pod_failed(&uid, work, &error, now),
         }

@@ -230,7 +230,7 @@ async fn clean_up_leaves_nothing() {
     assert!(cluster.api.list(&kinds::NODE).is_empty() && cluster.api.list(&kinds::LEASE).is_empty());
 }
 
-/// A conflict does not mean that the pod is gone: a pod that nobody removes would hold up its set
+/// A conflict does not mean that the pod is gone: a pod that is never removed would hold up its set
 /// for ever.
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_tried_again() {

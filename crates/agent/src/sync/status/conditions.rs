@@ -8,7 +8,7 @@ use super::super::seen::Seen;
 use super::super::spec::{container_named, init_containers, is_sidecar, lasting_containers};
 use super::time;
 
-/// The conditions that the agent owns, in their order; all others are somebody else's.
+/// The conditions that the agent owns, in their order; all others belong to other clients.
 pub(crate) const OWN_CONDITIONS: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 

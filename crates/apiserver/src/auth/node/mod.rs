@@ -29,7 +29,7 @@ trait Relations {
     fn refers(&self, resource: &str, namespace: &str, name: &str) -> bool;
 }
 
-/// Lets an agent do this, or says why not; the reason may be empty. For everybody else there is no
+/// Lets an agent do this, or says why not; the reason may be empty. Of other users it has no
 /// opinion.
 pub(crate) fn judge(registry: &Registry, user: &User, attributes: &Attributes) -> Result<(), String> {
     match user.node() {

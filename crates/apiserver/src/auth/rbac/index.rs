@@ -1,4 +1,5 @@
-//! RBAC's prepared form: who has which roles where, and each role by the resources that it names.
+//! RBAC's prepared form: which subject has which roles where, and each role by the resources that
+//! it names.
 //!
 //! Made when a role or binding has changed. A request then looks up its user and groups, its
 //! namespace and its resource, however many bindings there are.
@@ -72,7 +73,8 @@ impl<'a> Asked<'a> {
 /// The roles of one subject: those that hold everywhere under the empty namespace.
 type Places = HashMap<Box<str>, Vec<Arc<Prepared>>>;
 
-/// Who has which roles where. Service accounts are users here, by the name that they have as such.
+/// Which subject has which roles where. Service accounts are users here, by the name that they have
+/// as such.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
     users: HashMap<Box<str>, Places>,

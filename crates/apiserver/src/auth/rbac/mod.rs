@@ -165,7 +165,7 @@ impl State {
 }
 
 impl BoundSubject {
-    /// Who is meant; what is of no known kind and group is nobody.
+    /// The subject that is meant; none, if it is of no known kind and group.
     fn named(&self, place: &str) -> Option<Subject> {
         let name = self.name.clone();
         match (self.kind.as_str(), self.api_group.as_str()) {

@@ -127,7 +127,7 @@ pub(super) const OF_PODS: Admission = Admission {
     ..Admission::ORDINARY
 };
 
-/// Roles and cluster roles: only by those who have the rights that they give.
+/// Roles and cluster roles: only by users that have the rights that they give.
 pub(super) const OF_ROLES: Admission = Admission {
     create: |registry, caller, target, value| escalation::check_role(registry, caller.user, target, value, None),
     update: |registry, caller, target, new, old| escalation::check_role(registry, caller.user, target, new, Some(old)),

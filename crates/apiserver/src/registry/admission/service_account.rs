@@ -78,7 +78,7 @@ impl Registry {
     }
 }
 
-/// What nobody may give a mirror pod: its agent has it from a file, and would not look.
+/// What no mirror pod may have: its agent has it from a file, and would not look.
 pub(super) fn check_mirror(target: &Target, pod: &Value) -> Result<(), Status> {
     if !references::is_mirror(pod) {
         return Ok(());

@@ -88,7 +88,7 @@ const CHECKS: &[Check] = &[
     check("coordination.k8s.io", "leases", "", Operation::Delete, lease),
 ];
 
-/// Refuses what an agent may not write. Nobody else is concerned.
+/// Refuses what an agent may not write. Other users are not concerned.
 pub(super) fn admit(asked: &Asked<'_>) -> Result<(), Status> {
     let Some(node) = asked.user.node() else { return Ok(()) };
     let by_node = ByNode { asked, node };

@@ -15,8 +15,8 @@ pub(super) fn create(by_node: &ByNode<'_>) -> Result<(), Status> {
     if !new["spec"]["configSource"].is_null() {
         return by_node.refuse(&format!("node {node:?} is not allowed to create pods with a non-nil configSource"));
     }
-    // Stricter than Kubernetes, which forgot the creation: who has an owner that does not exist is
-    // collected, and could come back with other taints.
+    // Stricter than Kubernetes, which forgot the creation: a node with an owner that does not exist
+    // is collected, and could come back with other taints.
     if !items(new, &["metadata", "ownerReferences"]).is_empty() {
         return by_node.refuse(&format!("node {node:?} is not allowed to modify ownerReferences"));
     }
