@@ -1,6 +1,8 @@
 //! What reads requests, for the fuzzing targets: any bytes are read or refused, and never a panic.
 //! Each function is given bytes as they come from outside and fails where an invariant is broken.
 
+mod custom;
+
 use std::sync::LazyLock;
 
 use everynode_api::percent;
@@ -9,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use self::custom::custom_object;
 use crate::auth::authorize::Attributes;
 use crate::auth::token::Issuer;
 use crate::catalogue::{Row, Rows, built_in};
@@ -89,9 +92,9 @@ pub fn headers(data: &[u8]) {
     let _ = negotiate::is_protobuf(&headers);
 }
 
-/// Lines `name: value` that say who asks, and as whom. What is said is refused, or asked about;
-/// nobody is let in as themselves who wanted to be somebody else, and nobody gets a group that was
-/// not asked about.
+/// Lines `name: value` with the identity of a client, and with the one that it wants to have. What
+/// they say is refused, or asked about; no client that wanted to act as another user is let in as
+/// itself, and none gets a group that was not asked about.
 pub fn impersonation(data: &[u8]) {
     let headers = header_lines(data);
     if let Ok(Some(token)) = identify::bearer(&headers) {

@@ -18,6 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("agent_request", everynode_agent::fuzzing::request),
     ("body", everynode_apiserver::fuzzing::body),
+    ("custom_object", everynode_apiserver::fuzzing::custom_object),
     ("fence", fence),
     ("fields_v1", fields_v1),
     ("headers", everynode_apiserver::fuzzing::headers),
