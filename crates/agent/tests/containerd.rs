@@ -264,7 +264,8 @@ async fn failed_hook() {
     workers.stop().await;
 }
 
-/// The end of a container is heard of, not waited for: here nobody looks for an hour.
+/// The end of a container is heard of, not waited for: here the containers are not listed for an
+/// hour.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ends_are_heard_of() {
     let containerd = Containerd::start();

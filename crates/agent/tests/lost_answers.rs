@@ -160,7 +160,7 @@ async fn run(seed: u64) {
         server.tell(&workers).await;
     }
     server.with(|state| state.faults = false);
-    // After its last restart everybody lists anew.
+    // After its last restart every client lists anew.
     tokio::time::sleep(Duration::from_secs(1)).await;
     workers.updates.send(server.with(State::list)).await.unwrap();
     let end = tokio::time::Instant::now() + Duration::from_secs(90);

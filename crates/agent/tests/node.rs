@@ -85,8 +85,8 @@ fn world() -> World {
     World { api, runtime, stop, reporting, _directory: directory }
 }
 
-/// DS-G03, DS-H61: a runtime that hangs keeps nobody from hearing of its node, and that is not
-/// ready then.
+/// DS-G03, DS-H61: a runtime that hangs does not keep the server from hearing of its node, and that
+/// is not ready then.
 #[tokio::test(start_paused = true)]
 async fn a_runtime_that_hangs_is_reported_and_the_lease_is_renewed() {
     let world = world();
@@ -135,8 +135,8 @@ async fn a_node_that_was_cut_off_says_at_once_that_it_is_well() {
     reporting.await.unwrap();
 }
 
-/// The server was begun empty under a running agent: neither node nor lease is there, and nobody's
-/// name is taken.
+/// The server was begun empty under a running agent: neither node nor lease is there, and no name
+/// is taken.
 #[tokio::test(start_paused = true)]
 async fn a_node_registers_at_once_with_a_server_that_was_begun_anew() {
     let directory = tempfile::tempdir().unwrap();

@@ -234,7 +234,7 @@ async fn logs_exec_and_port_forward() {
     let server = tokio::spawn(server.run());
 
     let script = |say: &str| format!("{say}; trap 'exit 0' TERM; while :; do sleep 0.1; done");
-    // Two containers: the order of lines of different streams is nobody's promise.
+    // Two containers: the order of lines of different streams is not promised.
     let errors = json!({"name": "errors", "image": BUSYBOX, "command": ["/bin/sh", "-c", script("echo bad >&2")]});
     let missing = json!({"name": "missing", "image": "127.0.0.1:9/missing:1"});
     let web = pod(

@@ -252,8 +252,8 @@ pub struct Meta {
     #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<Box<str>>,
     /// When another program than everynode and kubectl last wrote more of the status than
-    /// conditions, which are for everybody, as far as `managedFields` tells; `None` on servers that
-    /// keep none.
+    /// conditions, which every program may write, as far as `managedFields` tells; `None` on
+    /// servers that keep none.
     #[serde(rename = "managedFields", deserialize_with = "others_status_write")]
     pub others_status_write: Option<Timestamp>,
 }

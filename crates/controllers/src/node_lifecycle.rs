@@ -239,7 +239,7 @@ fn mark_unknown(node: &Node, now: Timestamp) -> Action {
     }
 }
 
-/// DS-G06: everybody hears of it, and the pods of a node that fell silent are no longer ready. An
+/// DS-G06: its change is published, and the pods of a node that fell silent are no longer ready. An
 /// agent that reports that its node is not ready goes on reporting its pods: those that serve go
 /// on.
 fn not_ready_events(seen: &KnownNode, silent: bool, now: Timestamp) -> Vec<Action> {

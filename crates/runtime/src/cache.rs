@@ -1,7 +1,7 @@
-//! The shared informer cache: one [`View`], fed by one informer per kind, read by everybody.
+//! The shared informer cache: one [`View`], fed by one informer per kind, read by all reconcilers.
 //!
 //! Each kind has exactly one writer, its informer, so what is here is always a state that the
-//! server went through. The driver's own writes arrive here by the watch like everybody else's.
+//! server went through. The driver's own writes arrive here by the watch, as other clients' do.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};

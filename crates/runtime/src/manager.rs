@@ -139,7 +139,7 @@ impl Manager {
         handle
     }
 
-    /// The cache that everybody shares.
+    /// The cache that all reconcilers share.
     pub fn cache(&self) -> Arc<Cache> {
         self.cache.clone()
     }

@@ -19,8 +19,8 @@ const STEPS: usize = 60;
 const SEEDS: u64 = 150;
 const KINDS: [Kind; 3] = [kinds::POD, kinds::NODE, kinds::DAEMON_SET];
 
-/// Requests that are carried out long after they were given up, and a second controller with
-/// other views: names that everybody computes alike make doubles rare, and they do not last.
+/// Requests that are carried out long after they were given up, and a second controller with other
+/// views: names that all controllers compute alike make doubles rare, and they do not last.
 #[test]
 fn trouble_always_ends() {
     for_each_seed(Names::Computed);

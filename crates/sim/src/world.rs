@@ -28,7 +28,7 @@ use crate::wire::{Server, Wire};
 /// After so long without trouble, what is not as it has to be never will be: the longest back-offs
 /// (of pods: 15 minutes) fit in.
 const PATIENCE: Duration = Duration::from_secs(2_400);
-/// How much longer it may take where watch events were lost: everybody has listed again by then.
+/// How much longer it may take where watch events were lost: every client has listed again by then.
 pub const RESYNC_MAX: Duration = Duration::from_millis(LIST_EVERY.as_millis() as u64 * 3 / 2);
 /// How often the healed cluster is judged, and how often in a row it has to be well.
 const JUDGE_EVERY: Duration = Duration::from_secs(3);

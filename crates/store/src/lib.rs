@@ -222,7 +222,7 @@ pub enum Health {
 }
 
 impl Health {
-    /// Without names of files: it is shown to everybody.
+    /// Without names of files: it is shown to every client.
     pub fn words(self) -> &'static str {
         match self {
             Health::Good => "ok",

@@ -29,7 +29,7 @@ const END_HEADERS: u8 = 4;
 /// 7541, 6.2.2).
 const HEAD: &[u8] = b"\x88\x0f\x10\x10application/grpc";
 const TRAILER_OK: &[u8] = b"\x00\x0bgrpc-status\x010";
-/// NOT_FOUND: the protocol's answer for a service that nobody registered.
+/// NOT_FOUND: the protocol's answer for a service that is not registered.
 const TRAILER_NOT_FOUND: &[u8] = b"\x00\x0bgrpc-status\x015";
 /// A gRPC message (no compression, two bytes) with `status: SERVING` or `NOT_SERVING`.
 const SERVING: &[u8] = b"\x00\x00\x00\x00\x02\x08\x01";

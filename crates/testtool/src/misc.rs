@@ -128,8 +128,8 @@ pub(crate) fn write(args: &Args) -> Outcome {
     Ok(0)
 }
 
-/// Copies files into a directory under a temporary name first, so that nobody runs or reads half a
-/// file.
+/// Copies files into a directory under a temporary name first, so that half a file is never run or
+/// read.
 pub(crate) fn install(args: &Args) -> Outcome {
     let [sources @ .., dir] = args.words() else {
         return Err("SOURCE and DIR are missing".to_owned());
@@ -185,7 +185,7 @@ pub(crate) fn proc_count(args: &Args) -> Outcome {
 
 /// What a network plugin's agent does here: says that the configuration is in place, and takes it
 /// away (`--remove`, repeatable by commas) when it is stopped, so that no node keeps a network
-/// nobody serves.
+/// without its agent.
 pub(crate) fn cni_agent(args: &Args) -> Outcome {
     sys::remember_term();
     let node = args.required("node-name")?;

@@ -1,5 +1,5 @@
 //! Words that no type, function, module or file is named by: the field's terms and those of
-//! docs/glossary.md say more.
+//! docs/glossary.md say more. Some of them are in no comment, either.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,9 @@ const BANNED: [(&str, &str); 18] = [
     ("traits", "labels and selectable fields; traits are Rust's"),
     ("turns", "permits of a fair semaphore"),
 ];
+
+/// In comments, the client, user, task or pod that is meant has a name.
+const BANNED_IN_COMMENTS: [&str; 3] = ["everybody", "nobody", "somebody"];
 
 /// What introduces a name.
 const KEYWORDS: [&str; 7] = ["struct", "enum", "trait", "type", "fn", "mod", "union"];
@@ -70,7 +73,19 @@ fn violations_of(path: &str, source: &str) -> Vec<String> {
     let file = path.rsplit('/').next().map(|file| file.trim_end_matches(".rs"));
     let names = file.into_iter().chain(declared(source));
     let found = names.filter_map(|name| banned(name).map(|(word, instead)| (name, word, instead)));
-    found.map(|(name, word, instead)| format!("{path}: `{name}` has the word {word}: {instead}")).collect()
+    let found = found.map(|(name, word, instead)| format!("{path}: `{name}` has the word {word}: {instead}"));
+    found.chain(comments_of(path, source)).collect()
+}
+
+/// One sentence per line of comment that has a banned word.
+fn comments_of(path: &str, source: &str) -> impl Iterator<Item = String> {
+    let comments = (1..).zip(source.lines()).filter(|(_, line)| line.trim_start().starts_with("//"));
+    comments.filter_map(move |(number, line)| {
+        let line = line.to_lowercase();
+        let mut words = line.split(|letter: char| !letter.is_alphanumeric());
+        let word = words.find(|word| BANNED_IN_COMMENTS.contains(word))?;
+        Some(format!("{path}:{number}: a comment has the word {word}: name what is meant"))
+    })
 }
 
 /// The same over all sources below `crates/`. Errors: a file cannot be read.
@@ -126,6 +141,9 @@ mod tests {
                 "x/turns.rs: `Kin` has the word kin: say what is shared",
             ]
         );
+        let comment = "    /// So that nobody waits.\nlet text = \"nobody\";\n";
+        let refused = "x/a.rs:1: a comment has the word nobody: name what is meant";
+        assert_eq!(violations_of("x/a.rs", comment), [refused]);
         assert_eq!(words("NodePods_of-x2"), ["node", "pods", "of", "x2"]);
         assert!(banned("Kind").is_none() && banned("returns").is_none());
     }

@@ -91,7 +91,7 @@ impl Record {
         self.status.lock().unwrap().get(uid).cloned().unwrap_or_default()
     }
 
-    /// Somebody else writes a status.
+    /// Another client writes a status.
     pub fn put_status(&self, uid: &str, status: PodStatus) {
         self.status.lock().unwrap().insert(uid.to_owned(), status);
     }

@@ -18,7 +18,7 @@ use crate::schema::Rules;
 
 /// Held until the objects of the definition are gone.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
-/// Groups in which only the original's own kinds may be, unless somebody there agreed.
+/// Groups in which only the original's own kinds may be, unless their approval is noted.
 const PROTECTED_GROUPS: [&str; 2] = ["k8s.io", "kubernetes.io"];
 const APPROVED: &str = "api-approved.kubernetes.io";
 

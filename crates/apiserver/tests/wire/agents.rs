@@ -217,7 +217,7 @@ async fn mirror_pods_own_nothing_and_are_their_nodes() {
     made["metadata"]["name"] = "m2".into();
     made["spec"]["serviceAccountName"] = "default".into();
     refused_to_admin(&machine, &made, "a mirror pod may not reference service accounts").await;
-    // Without its node nobody owns it.
+    // Without its node it has no owner.
     machine.server.delete(&format!("{NODES}/n1"), &Value::Null).await.expect(200);
     machine.post(PODS, &made_by(&machine)).await.expect(404);
 }

@@ -77,7 +77,7 @@ async fn a_leader_writes_until_another_takes_over() {
     server.get(&format!("{CONFIG_MAPS}/y")).await.expect(404);
     let pod = server.get(&pod_path).await.expect(200);
     assert!(pod["spec"]["nodeName"].is_null() && pod["metadata"]["deletionTimestamp"].is_null());
-    // The new leader's writes, and everybody else's, are taken.
+    // The new leader's writes, and those of other clients, are taken.
     let b = "kube-system/leader; transitions=1; holder=b";
     server.fenced(b, Method::PATCH, &path, &json!({"data": {"a": "4"}})).await.expect(200);
     server.patch(&path, MERGE, &json!({"data": {"a": "5"}})).await.expect(200);

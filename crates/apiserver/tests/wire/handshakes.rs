@@ -57,7 +57,7 @@ async fn silent_or_stalled_clients_do_not_block_others() {
         held.push(stream);
     }
     probe(&server).await;
-    // All that could be done for them is done: nobody has a turn.
+    // All that could be done for them is done: no permit is taken.
     tokio::time::timeout(LIMIT, async {
         while metric(&server, "everynode_apiserver_tls_handshake_wait_seconds_count").await < MANY
             || metric(&server, "everynode_apiserver_tls_handshakes_waiting").await > 0

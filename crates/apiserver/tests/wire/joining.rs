@@ -112,7 +112,7 @@ async fn one_node_has_one_key() {
     // Its node made again is still its node.
     server.delete(&format!("{NODES}/n1"), &Value::Null).await.expect(200);
     assert_eq!(register(&server, &agent, "n1").await, 201);
-    // After its end another machine may be it, and the former one is nobody.
+    // After its end another machine may be it, and the former one has no identity.
     server.delete(&format!("{NODES}/n1"), &Value::Null).await.expect(200);
     let joined = second.join(&server, &token(&server), "n1").await.expect(200);
     assert_eq!(register(&server, &agent, "n1").await, 401);

@@ -21,7 +21,7 @@ const BODY_BYTES: usize = 1 << 20;
 /// It is no measure, but far more than it takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// As the administrator, or as nobody.
+/// As the administrator, or without credentials.
 async fn connect(server: &Server, known: bool, alpn: &[u8]) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(server.address).await.unwrap();
     let certificate = known.then(|| server.api.pki().admin());

@@ -197,8 +197,8 @@ fn a_damaged_database_is_named_and_left_alone() {
     assert_eq!(std::fs::read(&database).unwrap(), damaged);
 }
 
-/// A start writes nothing that is there already, room is made through the API, and nobody is shown
-/// a path.
+/// A start writes nothing that is there already, room is made through the API, and no client is
+/// shown a path.
 #[test]
 fn a_full_disk_is_left_through_the_api() {
     let cluster = Cluster::new(Options { server_only: true, ..Options::default() });

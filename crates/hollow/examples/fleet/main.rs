@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The nodes run in this process, or with `--hollow FILE` in one of their own (`everynode hollow`),
-//! whose memory and CPU are then measured too. The control plane is somebody else's (`--pid` says
-//! which processes are measured) or is started here: what stands after `--`. Aims and a stock
+//! whose memory and CPU are then measured too. The control plane is one that runs already (`--pid`
+//! says which processes are measured) or is started here: what stands after `--`. Aims and a stock
 //! control plane's figures stand beside the medians.
 
 mod aims;

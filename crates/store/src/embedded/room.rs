@@ -19,7 +19,7 @@ const GROWTH_MAX: usize = 1_024;
 /// How often a full or failing disk is asked again.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// The writer's health, for everybody.
+/// The writer's health, for all that use the store.
 #[derive(Debug, Default)]
 pub(super) struct HealthFlag(AtomicU8);
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What is in every secret: nobody who may not read it gets to see it.
+/// What is in every secret: a client that may not read it does not get to see it.
 pub(crate) const PLANTED: &str = "planted-secret";
 /// The name of what is created.
 pub(crate) const NEW: &str = "fresh";
@@ -89,7 +89,7 @@ pub(crate) fn mirror_pod(name: &str, node: &Value) -> Value {
            "spec": {"nodeName": node_name, "containers": [{"name": "main", "image": "x:1"}], "automountServiceAccountToken": false}})
 }
 
-/// A node whose agent nobody answers for.
+/// A node without an agent that answers.
 fn node(name: &str) -> Value {
     json!({"metadata": {"name": name},
            "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{JSON, Server, Who, tls};
 
-/// Somebody's connection.
+/// The connection of one client.
 pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
     token: Option<String>,

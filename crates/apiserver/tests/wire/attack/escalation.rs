@@ -140,6 +140,6 @@ async fn the_servers_own_certificate_admits_no_client() {
         let client = Client::connect(&world.server, &stolen).await;
         client.code(Method::GET, "/api", JSON, String::new()).await
     });
-    // The handshake ends the connection: there is nobody to answer.
+    // The handshake ends the connection: there is no client to answer.
     assert!(connected.await.is_err_and(|error| error.is_panic()));
 }

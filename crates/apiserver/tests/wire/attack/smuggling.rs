@@ -191,8 +191,8 @@ async fn no_framing_hides_a_request_in_a_body() {
     }
 }
 
-/// Who may not impersonate does not, whatever part of an identity is named; and nobody gets more by
-/// a header that is not understood.
+/// A user that may not impersonate does not, whatever part of an identity is named; and no user
+/// gets more rights by a header that is not understood.
 #[tokio::test]
 async fn no_part_of_an_identity_is_taken_on_without_the_right() {
     let world = World::make().await;

@@ -29,8 +29,8 @@ struct Operation {
     scope: &'static str,
     path: String,
     sent: Sent,
-    /// Whether the server offers this at all: what it does not offer may be 404 or 405 for
-    /// everybody.
+    /// Whether the server offers this at all: what it does not offer may be 404 or 405 for every
+    /// client.
     offered: bool,
 }
 
@@ -274,8 +274,8 @@ impl Walk<'_> {
         (!as_said || !sane).then_some(told)
     }
 
-    /// What is sent to a path: a machine asks for its own certificate, everybody else for that of
-    /// n1.
+    /// What is sent to a path: a machine asks for its own certificate, every other client for that
+    /// of n1.
     fn sent_to(&self, path: &str) -> String {
         let node = if self.role == "former" { "n9" } else { "n1" };
         let asked = serde_json::json!({"nodeName": node, "csr": "no request"}).to_string();

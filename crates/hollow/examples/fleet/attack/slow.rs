@@ -17,7 +17,7 @@ use tokio::time::{Interval, interval};
 
 use super::{Attack, Open};
 
-/// Everybody who is authenticated may ask this.
+/// Every authenticated user may ask this.
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// A byte comes this often.
 const BYTE_EVERY: Duration = Duration::from_secs(2);

@@ -80,7 +80,7 @@ impl Bench {
         memory
     }
 
-    /// A token of somebody who may do nothing but what everybody may.
+    /// A token of a user that may do nothing but what every user may.
     async fn ordinary_user(&self) -> anyhow::Result<String> {
         let target = Target::new(kinds::SERVICE_ACCOUNT, NAMESPACE, ACCOUNT);
         let body = json!({ "metadata": { "name": ACCOUNT, "namespace": NAMESPACE } });
