@@ -5,6 +5,7 @@
 //! into the queue.
 
 mod handle;
+mod last_status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use self::handle::lock;
 pub use self::handle::{Handle, Options};
+use self::last_status::{Fingerprint, LastStatus};
 use crate::awaited::Awaited;
 use crate::cache::{Cache, Subscriber};
 use crate::clock::{Env, later, until};
@@ -96,6 +98,7 @@ enum Run<R: Reconciler> {
         memory: R::Memory,
         notes: Vec<R::Note>,
         wake_at: Option<Timestamp>,
+        status: Option<LastStatus>,
         outcome: Box<Outcome>,
         cost: Duration,
     },
@@ -105,6 +108,8 @@ enum Run<R: Reconciler> {
 pub(crate) struct Driver<R: Reconciler> {
     shared: Arc<Shared<R>>,
     memories: BTreeMap<Key, Arc<R::Memory>>,
+    /// The statuses that were written last.
+    statuses: BTreeMap<Key, LastStatus>,
     /// Own writes that the cache may not show yet.
     awaited: BTreeMap<Key, Awaited>,
     /// Until when a key rests whose plan was costly.
@@ -143,6 +148,7 @@ impl<R: Reconciler> Driver<R> {
         Driver {
             shared,
             memories: BTreeMap::new(),
+            statuses: BTreeMap::new(),
             awaited: BTreeMap::new(),
             resting: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -270,7 +276,8 @@ impl<R: Reconciler> Driver<R> {
 
     fn spawn(&mut self, key: Key) {
         let memory = self.memories.get(&key).cloned().unwrap_or_default();
-        let task = self.tasks.spawn(reconcile(self.shared.clone(), key.clone(), memory));
+        let status = self.statuses.get(&key).copied();
+        let task = self.tasks.spawn(reconcile(self.shared.clone(), key.clone(), memory, status));
         self.running.insert(task.id(), key);
     }
 
@@ -283,11 +290,14 @@ impl<R: Reconciler> Driver<R> {
         let Some(key) = self.running.remove(&id) else { return };
         match run {
             Some(Run::Forget) => self.forget(&key),
-            Some(Run::Planned { memory, notes, wake_at, outcome, cost }) => {
+            Some(Run::Planned { memory, notes, wake_at, status, outcome, cost }) => {
                 if let Some(rest) = rest(cost) {
                     self.resting.insert(key.clone(), later(now, rest));
                 }
                 self.memories.insert(key.clone(), Arc::new(memory));
+                if let Some(status) = status {
+                    self.statuses.insert(key.clone(), status);
+                }
                 let silent = notes.is_empty();
                 lock(&self.shared.handle.notes).insert(key.clone(), notes.into());
                 if !silent {
@@ -307,6 +317,7 @@ impl<R: Reconciler> Driver<R> {
 
     fn forget(&mut self, key: &Key) {
         self.memories.remove(key);
+        self.statuses.remove(key);
         self.resting.remove(key);
         lock(&self.shared.handle.notes).remove(key);
         self.queue().succeed(key);
@@ -338,7 +349,12 @@ fn rest(cost: Duration) -> Option<Duration> {
 }
 
 /// Gathers, decides, judges, carries out.
-async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<R::Memory>) -> Run<R> {
+async fn reconcile<R: Reconciler>(
+    shared: Arc<Shared<R>>,
+    key: Key,
+    memory: Arc<R::Memory>,
+    last: Option<LastStatus>,
+) -> Run<R> {
     let now = shared.env.now();
     let Some(seen) = shared.reconciler.gather(&shared.cache.read(), &key) else {
         return Run::Forget;
@@ -356,8 +372,13 @@ async fn reconcile<R: Reconciler>(shared: Arc<Shared<R>>, key: Key, memory: Arc<
         }
     }
     drop(seen);
-    let outcome = shared.executor.execute(plan.actions, plan.status).await;
-    Run::Planned { memory: plan.memory, notes: plan.notes, wake_at: plan.wake_at, outcome: Box::new(outcome), cost }
+    let fingerprint = plan.status.as_ref().map(|write| Fingerprint::of(&write.status));
+    let held_until = last.zip(fingerprint).and_then(|(last, fingerprint)| last.held_until(fingerprint, now));
+    let status = plan.status.filter(|_| held_until.is_none());
+    let outcome = Box::new(shared.executor.execute(plan.actions, status).await);
+    let status = fingerprint.filter(|_| outcome.wrote_status).map(|status| LastStatus::after(last, status, now));
+    let wake_at = plan.wake_at.into_iter().chain(held_until).min();
+    Run::Planned { memory: plan.memory, notes: plan.notes, wake_at, status, outcome, cost }
 }
 
 #[cfg(test)]

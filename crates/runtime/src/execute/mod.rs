@@ -58,6 +58,7 @@ pub(crate) struct Outcome {
     pub first_error: Option<ApiError>,
     /// Some write met a state that the plan did not know.
     pub stale: bool,
+    pub wrote_status: bool,
 }
 
 impl Outcome {
@@ -105,6 +106,7 @@ impl Executor {
         events.into_iter().for_each(|event| self.recorder.record(event));
         if let Some(status) = status {
             let written = self.write_status(status).await;
+            outcome.wrote_status = matches!(written, (Written::Done, _));
             outcome.note(written);
         }
         outcome
