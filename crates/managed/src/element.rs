@@ -35,7 +35,7 @@ pub enum Scalar {
 }
 
 impl Element {
-    pub(crate) fn field(name: &str) -> Element {
+    pub fn field(name: &str) -> Element {
         Element::Field(name.into())
     }
 }

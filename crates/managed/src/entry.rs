@@ -1,5 +1,6 @@
 //! `metadata.managedFields`: an entry for each writer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::fields_v1::FieldsV1Error;
 use crate::set::FieldSet;
 
 /// How a writer wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// It said all that it wants.
     Apply,
@@ -71,15 +72,24 @@ impl Managed {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(EntryError::NoList),
         };
-        let mut managed = Managed::default();
-        for (index, value) in list.iter().enumerate() {
-            let entry = Entry::decode(index, value)?;
-            match managed.position(&entry) {
-                Some(place) => managed.entries[place] = entry,
-                None => managed.entries.push(entry),
+        let entries: Result<Vec<Entry>, EntryError> =
+            list.iter().enumerate().map(|(index, value)| Entry::decode(index, value)).collect();
+        let mut entries = entries?;
+        // The last entry of a writer counts, at the place of its first one.
+        let places = Places::of(&entries);
+        let first: Vec<usize> =
+            entries.iter().map(|entry| places.find(&entries, entry)).map(Option::unwrap_or_default).collect();
+        for index in 0..entries.len() {
+            if first[index] < index {
+                entries.swap(first[index], index);
             }
         }
-        Ok(managed)
+        let mut index = 0;
+        entries.retain(|_| {
+            index += 1;
+            first[index - 1] == index - 1
+        });
+        Ok(Managed { entries })
     }
 
     /// The list for `metadata.managedFields`, in the order in which it is always written.
@@ -99,9 +109,10 @@ impl Managed {
 
     /// Whether these are the same entries whatever their times are.
     pub fn same_but_for_times(&self, other: &Managed) -> bool {
+        let places = Places::of(&other.entries);
         self.entries.len() == other.entries.len()
             && self.entries.iter().all(|entry| {
-                other.position(entry).is_some_and(|place| {
+                places.find(&other.entries, entry).is_some_and(|place| {
                     let other = &other.entries[place];
                     entry.api_version == other.api_version && entry.fields == other.fields
                 })
@@ -118,7 +129,41 @@ impl Managed {
     }
 }
 
+/// Whose an entry is. Who applies has one entry for all versions.
+pub(crate) type WriterKey = (Operation, String, String, Option<String>);
+
+/// An object seldom has more writers than a hand has fingers; those are looked through.
+const LOOKED_THROUGH_MAX: usize = 16;
+
+/// Where the entry of each writer is first.
+struct Places {
+    /// `None`: there are few.
+    by_writer: Option<HashMap<WriterKey, usize>>,
+}
+
+impl Places {
+    fn of(entries: &[Entry]) -> Places {
+        let by_writer = (entries.len() > LOOKED_THROUGH_MAX).then(|| {
+            // Of several, the first one is put in last.
+            entries.iter().enumerate().rev().map(|(place, entry)| (entry.writer(), place)).collect()
+        });
+        Places { by_writer }
+    }
+
+    fn find(&self, entries: &[Entry], entry: &Entry) -> Option<usize> {
+        match &self.by_writer {
+            Some(places) => places.get(&entry.writer()).copied(),
+            None => entries.iter().position(|other| other.is_of(entry)),
+        }
+    }
+}
+
 impl Entry {
+    pub(crate) fn writer(&self) -> WriterKey {
+        let version = (self.operation == Operation::Update).then(|| self.api_version.clone());
+        (self.operation, self.manager.clone(), self.subresource.clone(), version)
+    }
+
     fn decode(index: usize, value: &Value) -> Result<Entry, EntryError> {
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let operation = match value["operation"].as_str() {
@@ -219,6 +264,17 @@ mod tests {
         other["apiVersion"] = "v2".into();
         let managed = Managed::decode(Some(&json!([raw("a", "Apply", "2026-01-01T00:00:00Z"), other]))).unwrap();
         assert_eq!(managed.entries.iter().map(|entry| &*entry.api_version).collect::<Vec<_>>(), ["v2"]);
+    }
+
+    #[test]
+    fn many_entries_are_read_as_few_are() {
+        let list: Vec<Value> =
+            (0..400).map(|number| raw(&format!("m{}", number % 100), "Update", &number.to_string())).collect();
+        let managed = Managed::decode(Some(&list.into())).unwrap();
+        let seen: Vec<(&str, &str)> =
+            managed.entries.iter().map(|entry| (&*entry.manager, entry.time.as_deref().unwrap())).collect();
+        assert_eq!((seen.len(), seen[0], seen[99]), (100, ("m0", "300"), ("m99", "399")));
+        assert!(managed.same_but_for_times(&managed));
     }
 
     #[test]

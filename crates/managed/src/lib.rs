@@ -10,7 +10,7 @@
 //! randomness, no I/O; the time of a write is an argument.
 //!
 //! Reading order: [`Element`], [`FieldSet`], [`Schema`], [`compare`], [`field_set`], `merge.rs`,
-//! `remove.rs`, [`Entry`], [`update`], [`apply`].
+//! `remove.rs`, [`Entry`], [`update`], [`apply`], [`Part`].
 
 mod apply;
 mod compare;
@@ -22,6 +22,7 @@ mod fields_v1;
 mod items;
 mod last_applied;
 mod merge;
+mod part;
 mod remove;
 mod schema;
 mod set;
@@ -37,6 +38,7 @@ pub use field_set::{field_set, validate};
 pub use fields_v1::FieldsV1Error;
 pub use items::TypedError;
 pub use last_applied::LAST_APPLIED;
+pub use part::Part;
 pub use schema::{Atom, Key, List, Map, Relation, ScalarType, Schema, TypeId};
 pub use set::FieldSet;
 pub use update::{NoOtherVersion, Root, UPDATERS_MAX, Versions, Writer, said, update};

@@ -1,13 +1,13 @@
 //! What a create, an update or a patch does to the entries of an object.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
 use crate::compare::{Comparison, compare};
-use crate::entry::{Entry, Managed, Operation};
+use crate::entry::{Entry, Managed, Operation, WriterKey};
 use crate::field_set::field_set;
 use crate::items::TypedError;
 use crate::schema::{Schema, TypeId};
@@ -224,14 +224,15 @@ impl<'a> Changes<'a> {
 }
 
 /// Merges the oldest entries of updates, so that there are no more than [`UPDATERS_MAX`].
-fn with_few_updaters(mut managed: Managed) -> Managed {
-    let mut updaters: Vec<Entry> =
-        managed.entries.iter().filter(|entry| entry.operation == Operation::Update).cloned().collect();
-    let mut surplus = updaters.len().saturating_sub(UPDATERS_MAX);
+fn with_few_updaters(managed: Managed) -> Managed {
+    let is_update = |entry: &&Entry| entry.operation == Operation::Update;
+    let mut surplus = managed.entries.iter().filter(is_update).count().saturating_sub(UPDATERS_MAX);
     if surplus == 0 {
         return managed;
     }
+    let mut updaters: Vec<Entry> = managed.entries.iter().filter(is_update).cloned().collect();
     updaters.sort_by(|one, two| (&one.time, &one.manager).cmp(&(&two.time, &two.manager)));
+    let mut left = Left::new(managed);
     let mut first_of_version: BTreeMap<String, Entry> = BTreeMap::new();
     for entry in updaters {
         if surplus == 0 {
@@ -242,15 +243,79 @@ fn with_few_updaters(mut managed: Managed) -> Managed {
                 slot.insert(entry);
                 continue;
             }
-            Slot::Occupied(slot) => slot.get().clone(),
+            Slot::Occupied(slot) => slot.into_mut(),
         };
         let bucket = Entry { manager: MERGED.into(), subresource: String::new(), ..entry.clone() };
         // What was first in this version is the bucket's beginning, unless there is a bucket.
-        let begun = managed.remove(&bucket).or_else(|| managed.remove(&first));
-        managed.remove(&entry);
-        let fields = FieldSet::clone(&entry.fields).union(&begun.map(|begun| begun.fields).unwrap_or_default());
-        managed.entries.push(Entry { fields: Arc::new(fields), ..bucket });
+        let begun = left.remove(&bucket).or_else(|| left.remove(first));
+        left.remove(&entry);
+        let begun = begun.map(|begun| Arc::unwrap_or_clone(begun.fields)).unwrap_or_default();
+        left.push(Entry { fields: Arc::new(begun.union(&entry.fields)), ..bucket });
         surplus -= 1;
     }
-    managed
+    left.managed()
+}
+
+/// Entries of which many are removed.
+struct Left {
+    /// `None`: removed.
+    entries: Vec<Option<Entry>>,
+    places: HashMap<WriterKey, usize>,
+}
+
+impl Left {
+    fn new(managed: Managed) -> Left {
+        let mut left = Left { entries: Vec::new(), places: HashMap::new() };
+        managed.entries.into_iter().for_each(|entry| left.push(entry));
+        left
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.places.insert(entry.writer(), self.entries.len());
+        self.entries.push(Some(entry));
+    }
+
+    /// Removes the entry of a writer.
+    fn remove(&mut self, entry: &Entry) -> Option<Entry> {
+        let place = self.places.remove(&entry.writer())?;
+        self.entries[place].take()
+    }
+
+    fn managed(self) -> Managed {
+        Managed { entries: self.entries.into_iter().flatten().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Entries of updaters that have a field each; equal ones are of one writer.
+    fn updaters(count: usize) -> Managed {
+        let entry = |number: usize| {
+            json!({"manager": format!("m{number:05}"), "operation": "Update", "apiVersion": "v1",
+                "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:data": {format!("f:k{number}"): {}}}})
+        };
+        Managed::decode(Some(&(0..count).map(entry).collect())).unwrap()
+    }
+
+    #[test]
+    fn the_oldest_updaters_become_one() {
+        let merged = with_few_updaters(updaters(UPDATERS_MAX + 5));
+        let managers: Vec<&str> = merged.entries.iter().map(|entry| &*entry.manager).collect();
+        assert_eq!((managers.len(), managers[0], managers[9]), (UPDATERS_MAX, "m00006", MERGED));
+        assert_eq!(merged.entries[9].fields.len(), 6);
+        assert_eq!(with_few_updaters(merged.clone()), merged, "few are left alone");
+    }
+
+    #[test]
+    fn many_updaters_are_merged_in_about_as_many_steps() {
+        // Quadratic, this is more than 10^8 steps.
+        let merged = with_few_updaters(updaters(10_000));
+        assert_eq!(merged.entries.len(), UPDATERS_MAX);
+        assert_eq!(merged.entries.iter().map(|entry| entry.fields.len()).sum::<usize>(), 10_000);
+    }
 }
