@@ -125,6 +125,7 @@ SubjectAccessReview status
 SelfSubjectAccessReview status
 LocalSubjectAccessReview status
 SelfSubjectRulesReview status
+Scale spec status
 TokenReviewStatus user
 SelfSubjectReviewStatus userInfo
 CustomResourceDefinition spec status

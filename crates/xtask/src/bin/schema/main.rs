@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::{apps, authentication, authorization, coordination, core, events, policy, rbac, scheduling};
+use k8s_openapi::api::{
+    apps, authentication, authorization, autoscaling, coordination, core, events, policy, rbac, scheduling,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::SchemaGenerator;
@@ -61,6 +63,7 @@ fn main() -> Result<()> {
     let roots = roots! { generator:
         "" core { Namespace Node Pod ConfigMap Secret ServiceAccount Service Endpoints Event; Binding }
         "apps" apps { DaemonSet ControllerRevision; }
+        "autoscaling" autoscaling { ; Scale }
         "coordination.k8s.io" coordination { Lease; }
         "events.k8s.io" events { Event; }
         "policy" policy { PodDisruptionBudget; Eviction }
