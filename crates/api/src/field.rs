@@ -276,6 +276,33 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// How many mistakes one answer reports, and about how many bytes of them. They can be more than
+/// the body that they are in.
+const REPORTED_MAX: usize = 1_000;
+const REPORTED_BYTES_MAX: usize = 256 << 10;
+
+/// What stands for the mistakes that are not reported; the words are Kubernetes'.
+pub fn not_checked() -> FieldError {
+    let detail = "some validation rules were not checked because the object was invalid; correct the existing errors \
+                  to complete validation";
+    FieldError::invalid(&Path::nil(), BadValue::NULL, detail)
+}
+
+/// As many of these mistakes as one answer has room for.
+pub fn reported(errors: &[FieldError]) -> Cow<'_, [FieldError]> {
+    let mut bytes_left = REPORTED_BYTES_MAX;
+    let fits = |error: &&FieldError| {
+        let has_room = bytes_left > 0;
+        bytes_left = bytes_left.saturating_sub(error.field.len() + error.body().len());
+        has_room
+    };
+    let count = errors.iter().take(REPORTED_MAX).take_while(fits).count();
+    match count == errors.len() {
+        true => Cow::Borrowed(errors),
+        false => errors[..count].iter().cloned().chain([not_checked()]).collect(),
+    }
+}
+
 /// The message of several errors together: nothing, the one, or `[a, b]` with repetitions left out
 /// (DS-I42).
 pub fn aggregate(errors: &[FieldError]) -> String {
@@ -332,6 +359,18 @@ mod tests {
 
     fn image() -> Path {
         Path::new("spec").child("template").child("spec").child("containers").index(0).child("image")
+    }
+
+    #[test]
+    fn an_answer_has_room_for_so_many_mistakes() {
+        let error = |length: usize| FieldError::invalid(&Path::new("a"), "x".repeat(length), "odd");
+        let few = vec![error(10); 10];
+        assert_eq!(&*reported(&few), &few);
+        let many = reported(&vec![error(1); 100_000]).into_owned();
+        assert_eq!((many.len(), many.last()), (REPORTED_MAX + 1, Some(&not_checked())));
+        let long = reported(&vec![error(100_000); 100]).into_owned();
+        assert_eq!(long.len(), 4, "the last one may go beyond");
+        assert_eq!(reported(&[error(1 << 20)]).len(), 1, "one is reported in any case");
     }
 
     #[test]

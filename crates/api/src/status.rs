@@ -130,7 +130,9 @@ impl Status {
     }
 
     /// `DaemonSet.apps "web" is invalid: PATH: …`, one cause per error (DS-I42, DS-A.2).
+    /// Of very many errors, only the first ones are reported.
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
+        let errors = &*crate::field::reported(errors);
         let message = format!("{} \"{name}\" is invalid: {}", kind.qualified_kind(), crate::field::aggregate(errors));
         let mut status = Status::failure(422, "Invalid", message).about(&kind.group, &kind.kind, name);
         for error in errors {
