@@ -7,12 +7,15 @@ use crate::schema::types::types;
 
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
-pub(super) const PATCH_TYPES: [&str; 4] = [
+const PATCH_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+/// Custom resources have no Go types, whose tags say how a strategic merge is to be done.
+const PATCH_TYPES_OF_CUSTOM: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 /// A query parameter: name, type, description.
 pub(super) type Parameter = (&'static str, &'static str, &'static str);
@@ -93,9 +96,20 @@ pub(super) struct Operation {
     /// Name of the answer's definition; text if there is none.
     pub(super) response: Option<String>,
     pub(super) query: Vec<Parameter>,
+    /// Of a resource that is no built-in one.
+    is_custom: bool,
 }
 
 impl Operation {
+    /// The media types of its request body.
+    pub(super) fn consumes(&self) -> &'static [&'static str] {
+        match (self.method, self.is_custom) {
+            ("patch", false) => &PATCH_TYPES,
+            ("patch", true) => &PATCH_TYPES_OF_CUSTOM,
+            _ => &["*/*"],
+        }
+    }
+
     /// The definitions that the operation needs.
     pub(super) fn definitions(&self) -> impl Iterator<Item = String> {
         self.request.iter().chain(&self.response).cloned()
@@ -219,7 +233,9 @@ impl Place<'_> {
         let scope = if self.resource.namespaced && suffix != "ForAllNamespaces" { "Namespaced" } else { "" };
         let id = format!("{verb}{}{version}{scope}{}{suffix}", capitalised(group), self.resource.body.kind);
         let tag = format!("{group}_{}", self.version.version);
-        Operation { path, method, action, id, tag, body, request, response, query }
+        let of_resource = &self.resource.body;
+        let is_custom = types().of_kind(&of_resource.api_version(), &of_resource.kind).is_none();
+        Operation { path, method, action, id, tag, body, request, response, query, is_custom }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use super::paths::{Operation, PATCH_TYPES, Parameter};
+use super::paths::{Operation, Parameter};
 use super::schema::kind_of;
 
 /// The `paths` of a document.
@@ -61,13 +61,13 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
                 let schema = dialect.reference(request);
                 parameters.push(json!({ "name": "body", "in": "body", "required": true, "schema": schema }));
             }
-            written["consumes"] = if operation.method == "patch" { json!(PATCH_TYPES) } else { json!(["*/*"]) };
+            written["consumes"] = json!(operation.consumes());
             written["produces"] = json!(["application/json", "application/yaml"]);
             written["schemes"] = json!(["https"]);
         }
         Dialect::V3 => {
             if let Some(request) = &operation.request {
-                written["requestBody"] = request_body(operation.method, request, dialect);
+                written["requestBody"] = request_body(operation, request, dialect);
             }
         }
     }
@@ -78,8 +78,8 @@ fn written(operation: &Operation, dialect: Dialect) -> Value {
     written
 }
 
-fn request_body(method: &str, request: &str, dialect: Dialect) -> Value {
-    let media: BTreeSet<&str> = if method == "patch" { PATCH_TYPES.into() } else { ["*/*"].into() };
+fn request_body(operation: &Operation, request: &str, dialect: Dialect) -> Value {
+    let media: BTreeSet<&str> = operation.consumes().iter().copied().collect();
     let entry = json!({ "schema": dialect.reference(request) });
     let content: Map<String, Value> = media.into_iter().map(|media| (media.to_owned(), entry.clone())).collect();
     json!({ "content": content, "required": true })
