@@ -99,8 +99,8 @@ impl ApiServer {
         let pki = Pki::open(&directory, &config.server_names, &service_ip, config.certificate_validity, &env)?;
         let tokens = Issuer::new(ISSUER, pki.account_key(), &pki.account_key_id())
             .map_err(|error| PkiError::Make(error.to_string()))?;
-        let definitions = lifecycle::stored_definitions(&*store)?;
-        let known = lifecycle::Known::default().of(&definitions);
+        let mut definitions = lifecycle::Definitions::default();
+        let known = lifecycle::Known::default().of(&definitions.current(&*store)?);
         let (hub, feeder) = Hub::open(&store, &known.stored())?;
         tokio::spawn(feeder.run());
         let settings = Settings {
@@ -118,7 +118,7 @@ impl ApiServer {
         let registry =
             Arc::new(Registry { catalogue, store, hub, env, settings, tokens, rbac: Rbac::default(), rooms });
         bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
-        tokio::spawn(lifecycle::run(registry.clone(), known));
+        tokio::spawn(lifecycle::run(registry.clone(), definitions, known));
         let server = ApiServer {
             registry,
             pki,

@@ -63,7 +63,8 @@ pub(crate) enum Form {
     Stored,
     /// `events.k8s.io/v1`, of what is stored as `v1`.
     EventsV1,
-    /// A custom resource of several versions, which differ in nothing but their name.
+    /// A custom resource, whose versions differ in nothing but their name. An object may have been
+    /// stored in a version that is gone.
     Version,
 }
 
@@ -168,9 +169,22 @@ impl Row {
         self.kind.plural == kind.plural && self.kind.group == kind.group
     }
 
-    /// Whether objects are shown in another form than they are stored in.
-    pub(crate) fn is_converted(&self) -> bool {
-        self.form != Form::Stored
+    /// Whether new objects are stored in the form in which they are shown.
+    pub(crate) fn is_stored_form(&self) -> bool {
+        match self.form {
+            Form::Stored => true,
+            Form::EventsV1 => false,
+            Form::Version => self.custom.as_ref().is_some_and(|custom| custom.is_stored_version(&self.kind)),
+        }
+    }
+
+    /// Whether an object is shown as these stored bytes are.
+    pub(crate) fn shows(&self, stored: &[u8]) -> bool {
+        match (self.form, &self.custom) {
+            (Form::Stored, _) => true,
+            (Form::Version, Some(custom)) => stored.starts_with(custom.beginning.as_bytes()),
+            (Form::Version | Form::EventsV1, _) => false,
+        }
     }
 
     pub(crate) fn subresource(&self, name: &str) -> Option<&Subresource> {

@@ -1,9 +1,10 @@
 //! The types of custom resources as server-side apply sees them, from the schema as it was written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everynode_managed as managed;
-use everynode_managed::{Atom, Key, List, Relation, Root, Scalar, ScalarType, Schema, TypeId};
+use everynode_managed::{Atom, Key, List, Relation, Root, Scalar, ScalarType, Schema, TypeId, Versions};
 use serde_json::Value;
 
 use crate::object::items;
@@ -13,6 +14,25 @@ use crate::object::items;
 pub(crate) struct ApplyType {
     schema: Schema,
     id: TypeId,
+}
+
+/// The types of a kind, by the API versions in which it is served.
+pub(crate) type ApplyTypes = BTreeMap<String, ApplyType>;
+
+/// A kind in all its versions, which differ in nothing but their name.
+#[derive(Clone, Copy)]
+pub(crate) struct AllVersions<'a>(pub(crate) &'a ApplyTypes);
+
+impl Versions for AllVersions<'_> {
+    fn root(&self, api_version: &str) -> Option<Root<'_>> {
+        self.0.get(api_version).map(ApplyType::root)
+    }
+
+    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
+        let mut converted = object.clone();
+        converted.as_object_mut()?.insert("apiVersion".into(), api_version.into());
+        self.0.contains_key(api_version).then_some(converted)
+    }
 }
 
 impl ApplyType {

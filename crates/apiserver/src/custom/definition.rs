@@ -9,7 +9,7 @@ use everynode_api::status::Status;
 use serde_json::{Map, Value, json};
 
 use super::path::JsonPath;
-use super::schema_rules::{check_schema, unknown_formats};
+use super::schema_rules::{SchemaRules, unknown_formats};
 use crate::catalogue::Row;
 use crate::object::{self, items, text};
 use crate::registry::Registry;
@@ -52,6 +52,11 @@ struct Definitions;
 impl Strategy for Definitions {
     fn counts_generations(&self) -> bool {
         true
+    }
+
+    /// What is empty is not what is absent: `status: {}` makes a subresource.
+    fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        new["spec"] != old["spec"]
     }
 
     fn updates_unconditionally(&self) -> bool {
@@ -137,8 +142,13 @@ fn check_new(definition: &Value) -> Vec<FieldError> {
 fn check_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = whole(new);
     let path = Path::new("spec");
-    for name in [&["group"] as &[&str], &["names", "plural"], &["scope"], &["names", "kind"]] {
-        let full: Vec<&str> = ["spec"].iter().chain(name).copied().collect();
+    // What was never served can still be made right.
+    let established: &[&[&str]] = match condition_is_true(old, "Established") {
+        true => &[&["scope"], &["names", "kind"]],
+        false => &[],
+    };
+    for name in [&["group"] as &[&str], &["names", "plural"]].iter().chain(established) {
+        let full: Vec<&str> = ["spec"].iter().chain(*name).copied().collect();
         let (new, old) = (object::at(new, &full), object::at(old, &full));
         if new != old {
             let path = name.iter().fold(path.clone(), |path, name| path.child((*name).to_owned()));
@@ -226,6 +236,7 @@ fn versions(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
 /// the original's former form has it: once, at the top.
 fn parts(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     let all = items(spec, &["versions"]);
+    let mut rules = SchemaRules::default();
     let alike = |name: &str| all.iter().all(|version| version[name] == all[0][name]);
     for (index, version) in all.iter().enumerate() {
         let place = |name: &'static str, former: &'static str| match (alike(name), index) {
@@ -235,7 +246,7 @@ fn parts(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
         };
         let schema = &version["schema"]["openAPIV3Schema"];
         if let Some(at) = place("schema", "validation").filter(|_| schema.is_object()) {
-            errors.extend(check_schema(schema, &at.child("openAPIV3Schema")));
+            errors.extend(rules.check(schema, &at.child("openAPIV3Schema")));
         }
         if let Some(at) = place("subresources", "subresources") {
             scale(errors, &version["subresources"]["scale"], &at.child("scale"));
@@ -246,13 +257,13 @@ fn parts(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
             }
         }
         if let Some(at) = place("selectableFields", "selectableFields") {
-            for (index, field) in items(version, &["selectableFields"]).iter().enumerate() {
-                selectable(errors, schema, text(field, &["jsonPath"]), &at.index(index).child("jsonPath"));
-            }
+            selectable_fields(errors, schema, items(version, &["selectableFields"]), &at);
         }
     }
 }
 
+/// So many fields of a version may be selected by.
+const SELECTABLE_FIELDS_MAX: usize = 8;
 const NOT_SIMPLE: &str = "must be a simple json path starting with .";
 
 fn scale(errors: &mut Vec<FieldError>, scale: &Value, path: &Path) {
@@ -264,15 +275,23 @@ fn scale(errors: &mut Vec<FieldError>, scale: &Value, path: &Path) {
         let at = path.child(name);
         match given {
             "" => errors.push(FieldError::required(&at, "")),
-            given if JsonPath::parse(given).and_then(|path| path.members().map(|_| ())).is_none() => {
-                errors.push(FieldError::invalid(&at, given, NOT_SIMPLE));
-            }
+            given if !given.starts_with('.') => errors.push(FieldError::invalid(&at, given, NOT_SIMPLE)),
             given if !given.starts_with(root) => {
                 let detail = format!("should be a json path under {}", root.trim_end_matches('.'));
                 errors.push(FieldError::invalid(&at, given, detail));
             }
             _ => {}
         }
+    }
+    let at = path.child("labelSelectorPath");
+    match text(scale, &["labelSelectorPath"]) {
+        "" => {}
+        given if !given.starts_with('.') => errors.push(FieldError::invalid(&at, given, NOT_SIMPLE)),
+        given if !given.starts_with(".spec.") && !given.starts_with(".status.") => {
+            let detail = "should be a json path under either .spec or .status";
+            errors.push(FieldError::invalid(&at, given, detail));
+        }
+        _ => {}
     }
 }
 
@@ -290,8 +309,22 @@ fn column(errors: &mut Vec<FieldError>, column: &Value, path: &Path) {
     let at = path.child("JSONPath");
     match text(column, &["jsonPath"]) {
         "" => errors.push(FieldError::required(&at, "")),
-        given if JsonPath::parse(given).is_none() => errors.push(FieldError::invalid(&at, given, NOT_SIMPLE)),
+        given if !given.starts_with('.') => errors.push(FieldError::invalid(&at, given, NOT_SIMPLE)),
         _ => {}
+    }
+}
+
+fn selectable_fields(errors: &mut Vec<FieldError>, schema: &Value, fields: &[Value], path: &Path) {
+    let mut seen = BTreeSet::new();
+    for (index, field) in fields.iter().enumerate() {
+        let (given, at) = (text(field, &["jsonPath"]), path.index(index).child("jsonPath"));
+        selectable(errors, schema, given, &at);
+        if !seen.insert(given) {
+            errors.push(FieldError::duplicate(&at, given));
+        }
+    }
+    if seen.len() > SELECTABLE_FIELDS_MAX {
+        errors.push(FieldError::too_many(path, seen.len(), SELECTABLE_FIELDS_MAX));
     }
 }
 
@@ -306,6 +339,9 @@ fn selectable(errors: &mut Vec<FieldError>, schema: &Value, given: &str, path: &
         errors.push(FieldError::invalid(path, given, "is an invalid path: only simple field paths are allowed"));
         return;
     };
+    if names.first() == Some(&"metadata") {
+        errors.push(FieldError::invalid(path, given, "must not point to fields in metadata"));
+    }
     let field = names.iter().fold(schema, |schema, name| &schema["properties"][*name]);
     let detail = match field["type"].as_str() {
         None => "is an invalid path: does not refer to a valid field",

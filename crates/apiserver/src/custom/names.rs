@@ -1,6 +1,6 @@
 //! The names of definitions: whether they are well-formed, and which are taken.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use everynode_api::field::{FieldError, Path};
 use everynode_api::names;
@@ -55,17 +55,28 @@ pub(super) fn check(errors: &mut Vec<FieldError>, given: &Value, path: &Path) {
 /// The names that are taken in a group: of resources, and of kinds.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    resources: BTreeSet<String>,
-    kinds: BTreeSet<String>,
+    resources: Names,
+    kinds: Names,
 }
+
+/// Names, and how many definitions have each.
+type Names = BTreeMap<String, usize>;
 
 impl Taken {
     /// Takes the names that were accepted for a definition.
     pub(super) fn take(&mut self, accepted: &Value) {
-        let own = |name: &str| Some(text(accepted, &[name]).to_owned()).filter(|name| !name.is_empty());
-        self.resources.extend(["plural", "singular"].into_iter().filter_map(own));
-        self.resources.extend(short_names(accepted).map(str::to_owned));
-        self.kinds.extend(["kind", "listKind"].into_iter().filter_map(own));
+        for name in of_resource(accepted) {
+            *self.resources.entry(name.to_owned()).or_default() += 1;
+        }
+        for name in of_kind(accepted) {
+            *self.kinds.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Gives back names that were taken.
+    pub(super) fn release(&mut self, accepted: &Value) {
+        of_resource(accepted).for_each(|name| release(&mut self.resources, name));
+        of_kind(accepted).for_each(|name| release(&mut self.kinds, name));
     }
 
     /// Which of the names asked for are accepted, on top of those that were before; and why not
@@ -80,12 +91,12 @@ impl Taken {
             ("listKind", &self.kinds, "ListKindConflict"),
         ] {
             let wanted = text(asked, &[name]);
-            match taken.contains(wanted) {
+            match taken.contains_key(wanted) {
                 true => refusal = refusal.or(Some((reason, format!("{wanted:?} is already in use")))),
                 false => accepted[name] = wanted.into(),
             }
         }
-        let taken: Vec<&str> = short_names(asked).filter(|name| self.resources.contains(*name)).collect();
+        let taken: Vec<&str> = short_names(asked).filter(|name| self.resources.contains_key(*name)).collect();
         match taken.first() {
             Some(name) => refusal = refusal.or(Some(("ShortNamesConflict", format!("{name:?} is already in use")))),
             None => copy_list(&mut accepted, asked, "shortNames"),
@@ -93,6 +104,22 @@ impl Taken {
         copy_list(&mut accepted, asked, "categories");
         (accepted, refusal)
     }
+}
+
+fn release(names: &mut Names, name: &str) {
+    match names.get_mut(name) {
+        Some(count) if *count > 1 => *count -= 1,
+        _ => drop(names.remove(name)),
+    }
+}
+
+fn of_resource(names: &Value) -> impl Iterator<Item = &str> {
+    let own = ["plural", "singular"].into_iter().map(|name| text(names, &[name]));
+    own.filter(|name| !name.is_empty()).chain(short_names(names))
+}
+
+fn of_kind(names: &Value) -> impl Iterator<Item = &str> {
+    ["kind", "listKind"].into_iter().map(|name| text(names, &[name])).filter(|name| !name.is_empty())
 }
 
 fn short_names(names: &Value) -> impl Iterator<Item = &str> {

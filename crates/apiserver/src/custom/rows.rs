@@ -7,13 +7,13 @@ use everynode_api::kinds::{Kind, Text};
 use everynode_api::status::Status;
 use serde_json::Value;
 
-use super::apply_type::ApplyType;
+use super::apply_type::{ApplyType, ApplyTypes};
 use super::check::check;
 use super::definition::condition_is_true;
 use super::path::JsonPath;
 use super::rules::RuleTree;
 use super::scale::{SCALE, Scale};
-use super::schema::Schema;
+use super::schema::{Parser, Schema};
 use crate::catalogue::row::{Admission, Form};
 use crate::catalogue::{Action, Row, RowRef, Subresource};
 use crate::hub::FieldRules;
@@ -28,12 +28,17 @@ pub(crate) struct Custom {
     pub(crate) schema: Schema,
     /// The rules in CEL, compiled when the first object is checked.
     rules: OnceLock<Option<RuleTree>>,
-    pub(crate) apply_type: ApplyType,
+    /// By API version.
+    pub(crate) apply_types: Arc<ApplyTypes>,
     /// The schema as it was written, for OpenAPI.
     pub(crate) document: Value,
     /// The API version that objects are stored in.
     pub(crate) stored_api_version: String,
     pub(crate) scale: Option<Scale>,
+    /// How the stored bytes of an object of this version begin.
+    pub(crate) beginning: String,
+    /// The kind has this version only.
+    pub(crate) is_only_version: bool,
     /// The definition is being deleted.
     pub(crate) is_terminating: bool,
 }
@@ -57,8 +62,19 @@ pub(crate) fn rows(definition: &Value) -> Option<Defined> {
     }
     let versions = items(definition, &["spec", "versions"]);
     let stored = versions.iter().find(|version| version["storage"] == true)?;
-    let stored_api_version = format!("{}/{}", text(definition, &["spec", "group"]), text(stored, &["name"]));
-    let make = |version: &Value| RowRef::Defined(Arc::new(row(definition, version, &stored_api_version)));
+    let group = text(definition, &["spec", "group"]);
+    let stored_api_version = format!("{group}/{}", text(stored, &["name"]));
+    let apply_type = |version: &Value| {
+        let api_version = format!("{group}/{}", text(version, &["name"]));
+        (api_version, ApplyType::parse(&version["schema"]["openAPIV3Schema"]))
+    };
+    let apply_types: Arc<ApplyTypes> =
+        Arc::new(versions.iter().filter(|version| version["served"] == true).map(apply_type).collect());
+    let mut parser = Parser::default();
+    let mut make = |version: &Value| {
+        let schema = parser.schema(&version["schema"]["openAPIV3Schema"]);
+        RowRef::Defined(Arc::new(row(definition, version, (schema, &apply_types), &stored_api_version)))
+    };
     let stored_row = make(stored);
     let served = versions.iter().filter(|version| version["served"] == true);
     let served = served.map(|version| match version["name"] == stored["name"] {
@@ -68,7 +84,12 @@ pub(crate) fn rows(definition: &Value) -> Option<Defined> {
     Some(Defined { served: served.collect(), stored: stored_row })
 }
 
-fn row(definition: &Value, version: &Value, stored_api_version: &str) -> Row {
+fn row(
+    definition: &Value,
+    version: &Value,
+    (schema, apply_types): (Schema, &Arc<ApplyTypes>),
+    stored_api_version: &str,
+) -> Row {
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let own = |value: &Value, path: &[&str]| Text::Owned(text(value, path).to_owned());
     let texts = |name: &str| -> Vec<Text> {
@@ -86,8 +107,7 @@ fn row(definition: &Value, version: &Value, stored_api_version: &str) -> Row {
     let subresource = |name, body, action| Subresource { name, body, verbs: OF_SUBRESOURCES, action };
     let mut subresources = Vec::new();
     subresources.extend(has_status.then(|| subresource("status", None, Action::Status)));
-    subresources.extend(scale.as_ref().map(|_| subresource("scale", Some(SCALE), Action::Scale)));
-    let single = items(spec, &["versions"]).len() == 1;
+    subresources.extend(scale.as_ref().map(|_| subresource("scale", Some(SCALE.clone()), Action::Scale)));
     let deprecated = (version["deprecated"] == true).then(|| {
         let standard = || format!("{} {} is deprecated", kind.api_version(), kind.kind);
         Text::Owned(version["deprecationWarning"].as_str().map_or_else(standard, str::to_owned))
@@ -106,14 +126,16 @@ fn row(definition: &Value, version: &Value, stored_api_version: &str) -> Row {
         deprecated,
         fields: selectable_fields(version),
         printer: Printer::custom(columns(version)),
-        form: if single { Form::Stored } else { Form::Version },
+        form: Form::Version,
         custom: Some(Custom {
-            schema: Schema::parse(&document),
+            schema,
             rules: OnceLock::new(),
-            apply_type: ApplyType::parse(&document),
+            apply_types: apply_types.clone(),
             document,
             stored_api_version: stored_api_version.to_owned(),
             scale,
+            beginning: format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", kind.kind, kind.api_version()),
+            is_only_version: items(spec, &["versions"]).len() == 1,
             is_terminating: object::is_terminating(definition),
         }),
         ..Row::ordinary(&kind)
@@ -141,7 +163,7 @@ pub(crate) struct CustomColumn {
 
 fn columns(version: &Value) -> Vec<CustomColumn> {
     let own = |column: &Value, name: &str| text(column, &[name]).to_owned();
-    let columns = items(version, &["additionalPrinterColumns"]).iter().filter_map(|column| {
+    let columns = items(version, &["additionalPrinterColumns"]).iter().map(|column| {
         Some(CustomColumn {
             name: own(column, "name"),
             kind: own(column, "type"),
@@ -151,7 +173,9 @@ fn columns(version: &Value) -> Vec<CustomColumn> {
             path: JsonPath::parse(text(column, &["jsonPath"]))?,
         })
     });
-    columns.collect()
+    // As in the original, a version one of whose columns cannot be read has the columns of a
+    // version that has none.
+    columns.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 fn admit_create(registry: &Registry, caller: &Caller<'_>, target: &Target, value: &mut Value) -> Result<(), Status> {
@@ -163,6 +187,10 @@ fn admit_create(registry: &Registry, caller: &Caller<'_>, target: &Target, value
 }
 
 impl Custom {
+    pub(crate) fn is_stored_version(&self, kind: &Kind) -> bool {
+        self.stored_api_version == kind.api_version()
+    }
+
     /// Every mistake of an object by its schema.
     pub(crate) fn check(&self, kind: &Kind, value: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
@@ -171,6 +199,7 @@ impl Custom {
             errors.push(FieldError::invalid(&Path::new("kind"), found, format!("must be {}", kind.kind)));
         }
         errors.extend(check(&self.schema, value, None));
+        errors.extend(self.scale.iter().flat_map(|scale| scale.check(value)));
         errors
     }
 

@@ -1,12 +1,11 @@
 //! A structural schema as a value, made once for each version of a definition.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
-/// A compiled pattern takes no more memory.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
+use super::pattern::Pattern;
 
 /// What a value may be, and what becomes of it.
 #[derive(Clone, Debug, Default)]
@@ -93,6 +92,8 @@ pub(crate) enum Additional {
     Unknown,
     /// Anything.
     Any,
+    /// They stay, and are a mistake.
+    Forbidden,
     Each(Box<Schema>),
 }
 
@@ -111,8 +112,7 @@ pub(crate) enum ListType {
 pub(crate) struct Limits {
     pub(crate) required: Vec<String>,
     pub(crate) allowed: Vec<Value>,
-    /// The pattern, as it was written.
-    pub(crate) pattern: Option<(String, Regex)>,
+    pub(crate) pattern: Option<Arc<Pattern>>,
     pub(crate) format: Option<String>,
     pub(crate) length_min: Option<u64>,
     pub(crate) length_max: Option<u64>,
@@ -127,24 +127,28 @@ pub(crate) struct Limits {
     pub(crate) multiple_of: Option<f64>,
 }
 
-/// Compiles a pattern, in bounded memory; matching takes linear time.
-///
-/// # Errors
-/// It is no regular expression, or too large.
-pub(crate) fn pattern(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build()
+impl Schema {
+    /// Reads a schema by itself.
+    #[cfg(test)]
+    pub(crate) fn parse(schema: &Value) -> Schema {
+        Parser::default().schema(schema)
+    }
 }
 
-impl Schema {
+/// Reads the schemas of one definition. Equal patterns are there once.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    patterns: BTreeMap<String, Arc<Pattern>>,
+}
+
+impl Parser {
     /// Reads a schema that was accepted. What cannot be read demands nothing.
-    pub(crate) fn parse(schema: &Value) -> Schema {
+    pub(crate) fn schema(&mut self, schema: &Value) -> Schema {
         let flag = |name: &str| schema[name] == Value::Bool(true);
-        let list =
-            |name: &str| -> Vec<Schema> { schema[name].as_array().into_iter().flatten().map(Schema::parse).collect() };
-        let boxed = |name: &str| schema[name].is_object().then(|| Box::new(Schema::parse(&schema[name])));
         let additional = match &schema["additionalProperties"] {
-            Value::Object(_) => Additional::Each(Box::new(Schema::parse(&schema["additionalProperties"]))),
-            Value::Bool(_) => Additional::Any,
+            Value::Object(_) => Additional::Each(Box::new(self.schema(&schema["additionalProperties"]))),
+            Value::Bool(true) => Additional::Any,
+            Value::Bool(false) => Additional::Forbidden,
             _ => Additional::Unknown,
         };
         let properties = schema["properties"].as_object().into_iter().flatten();
@@ -155,15 +159,50 @@ impl Schema {
             embedded: flag("x-kubernetes-embedded-resource"),
             preserve: flag("x-kubernetes-preserve-unknown-fields"),
             default: schema.get("default").filter(|default| !default.is_null()).cloned(),
-            properties: properties.map(|(name, schema)| (name.clone(), Schema::parse(schema))).collect(),
+            properties: properties.map(|(name, schema)| (name.clone(), self.schema(schema))).collect(),
             additional,
-            items: boxed("items"),
+            items: self.boxed(&schema["items"]),
             list: list_type(schema),
-            limits: Limits::parse(schema),
-            all_of: list("allOf"),
-            any_of: list("anyOf"),
-            one_of: list("oneOf"),
-            not: boxed("not"),
+            limits: self.limits(schema),
+            all_of: self.list(&schema["allOf"]),
+            any_of: self.list(&schema["anyOf"]),
+            one_of: self.list(&schema["oneOf"]),
+            not: self.boxed(&schema["not"]),
+        }
+    }
+
+    fn list(&mut self, schemas: &Value) -> Vec<Schema> {
+        schemas.as_array().into_iter().flatten().map(|schema| self.schema(schema)).collect()
+    }
+
+    fn boxed(&mut self, schema: &Value) -> Option<Box<Schema>> {
+        schema.is_object().then(|| Box::new(self.schema(schema)))
+    }
+
+    fn pattern(&mut self, written: &str) -> Arc<Pattern> {
+        let make = || Pattern::new(written);
+        self.patterns.entry(written.to_owned()).or_insert_with(make).clone()
+    }
+
+    fn limits(&mut self, schema: &Value) -> Limits {
+        let count = |name: &str| schema[name].as_u64();
+        let text = |name: &str| schema[name].as_str().filter(|text| !text.is_empty());
+        Limits {
+            required: texts(&schema["required"]),
+            allowed: schema["enum"].as_array().cloned().unwrap_or_default(),
+            pattern: text("pattern").map(|written| self.pattern(written)),
+            format: text("format").map(str::to_owned),
+            length_min: count("minLength"),
+            length_max: count("maxLength"),
+            items_min: count("minItems"),
+            items_max: count("maxItems"),
+            members_min: count("minProperties"),
+            members_max: count("maxProperties"),
+            minimum: schema["minimum"].as_f64(),
+            maximum: schema["maximum"].as_f64(),
+            exclusive_minimum: schema["exclusiveMinimum"] == Value::Bool(true),
+            exclusive_maximum: schema["exclusiveMaximum"] == Value::Bool(true),
+            multiple_of: schema["multipleOf"].as_f64(),
         }
     }
 }
@@ -178,30 +217,6 @@ pub(crate) fn list_type(schema: &Value) -> ListType {
 
 fn texts(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-impl Limits {
-    fn parse(schema: &Value) -> Limits {
-        let count = |name: &str| schema[name].as_u64();
-        let text = |name: &str| schema[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        Limits {
-            required: texts(&schema["required"]),
-            allowed: schema["enum"].as_array().cloned().unwrap_or_default(),
-            pattern: text("pattern").and_then(|text| pattern(&text).ok().map(|compiled| (text, compiled))),
-            format: text("format"),
-            length_min: count("minLength"),
-            length_max: count("maxLength"),
-            items_min: count("minItems"),
-            items_max: count("maxItems"),
-            members_min: count("minProperties"),
-            members_max: count("maxProperties"),
-            minimum: schema["minimum"].as_f64(),
-            maximum: schema["maximum"].as_f64(),
-            exclusive_minimum: schema["exclusiveMinimum"] == Value::Bool(true),
-            exclusive_maximum: schema["exclusiveMaximum"] == Value::Bool(true),
-            multiple_of: schema["multipleOf"].as_f64(),
-        }
-    }
 }
 
 /// The members of an object that has any.

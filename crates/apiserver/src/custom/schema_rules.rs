@@ -1,16 +1,24 @@
-//! What is demanded of the schema of a definition: that it is structural, and no more than is
+//! What is demanded of the schemas of a definition: that they are structural, and no more than is
 //! understood.
+//!
+//! [`lists`] has the rules of lists and maps, [`nested`] those of `allOf` and its like.
 
-use std::collections::BTreeSet;
+mod lists;
+mod nested;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use everynode_api::field::{FieldError, Path};
 use serde_json::{Map, Value};
 
 use super::check::check;
 use super::format;
+use super::pattern::{self, PatternError, STATES_MAX};
 use super::read::{Pruning, default};
 use super::rules::check_rules;
-use super::schema::{JsonType, Schema, members, pattern};
+use super::schema::{Additional, JsonType, Parser, Schema, members};
 
 /// Where in a schema a part of it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,216 +38,209 @@ impl Level {
     }
 }
 
-/// Every mistake of the schema at `path`.
-pub(crate) fn check_schema(schema: &Value, path: &Path) -> Vec<FieldError> {
-    let mut rules = SchemaRules { errors: Vec::new() };
-    rules.part(schema, Level::Root, path);
-    rules.metadata(&schema["properties"]["metadata"], &path.child("properties").key("metadata"));
-    rules.errors.extend(check_rules(schema, path));
-    rules.errors
-}
-
-struct SchemaRules {
+/// Looks at the schemas of one definition. Equal patterns are compiled once, and what all of them
+/// cost is bounded.
+#[derive(Default)]
+pub(crate) struct SchemaRules {
     errors: Vec<FieldError>,
+    parser: Parser,
+    /// By text; `Some`: why it is none.
+    patterns: BTreeMap<String, Option<PatternError>>,
+    /// Of all patterns together.
+    states: u64,
 }
 
 fn flag(schema: &Value, name: &str) -> bool {
     schema[name] == Value::Bool(true)
 }
 
+/// A member that is a text; empty if it is none.
+fn text<'s>(schema: &'s Value, name: &str) -> &'s str {
+    schema[name].as_str().unwrap_or_default()
+}
+
 impl SchemaRules {
-    fn part(&mut self, schema: &Value, level: Level, path: &Path) {
+    /// Every mistake of the schema at `path`.
+    pub(crate) fn check(&mut self, schema: &Value, path: &Path) -> Vec<FieldError> {
+        let parsed = self.parser.schema(schema);
+        if flag(schema, "nullable") {
+            self.forbidden(&path.child("nullable"), "nullable cannot be true at the root");
+        }
+        self.part(schema, &parsed, Level::Root, path);
+        self.metadata(&schema["properties"]["metadata"], &path.child("properties").key("metadata"));
+        self.complete(schema, path);
+        self.errors.extend(check_rules(schema, path));
+        std::mem::take(&mut self.errors)
+    }
+
+    fn forbidden(&mut self, path: &Path, detail: &str) {
+        self.errors.push(FieldError::forbidden(path, detail));
+    }
+
+    fn invalid(&mut self, path: &Path, value: impl Into<Value>, detail: &str) {
+        self.errors.push(FieldError::invalid(path, value.into(), detail));
+    }
+
+    fn required(&mut self, path: &Path, detail: &str) {
+        self.errors.push(FieldError::required(path, detail));
+    }
+
+    fn part(&mut self, schema: &Value, parsed: &Schema, level: Level, path: &Path) {
         self.unsupported(schema, path);
         if schema["$ref"].is_string() {
             return;
         }
         self.kind(schema, level, path);
+        self.extensions(schema, path);
+        self.additional(schema, level, path);
         self.lists(schema, path);
+        self.maps(schema, path);
         self.pattern(schema, path);
-        self.default(schema, path);
-        if schema["properties"].is_object() && schema["additionalProperties"].is_object() {
-            let detail = "additionalProperties and properties are mutual exclusive";
-            self.errors.push(FieldError::forbidden(&path.child("additionalProperties"), detail));
-        }
+        self.check_default(schema, parsed, path);
         let properties = path.child("properties");
         for (name, property) in members(&schema["properties"]) {
-            self.part(property, Level::Field, &properties.key(name.as_str()));
-        }
-        if schema["additionalProperties"].is_object() {
-            self.part(&schema["additionalProperties"], Level::Field, &path.child("additionalProperties"));
-        }
-        match &schema["items"] {
-            Value::Object(_) => self.part(&schema["items"], Level::Item, &path.child("items")),
-            Value::Array(_) => {
-                let detail = "items must be a schema object and not an array";
-                self.errors.push(FieldError::forbidden(&path.child("items"), detail));
+            if let Some(parsed) = parsed.properties.get(name) {
+                self.part(property, parsed, Level::Field, &properties.key(name.as_str()));
             }
-            _ => {}
+        }
+        if let Additional::Each(parsed) = &parsed.additional {
+            self.part(&schema["additionalProperties"], parsed, Level::Field, &path.child("additionalProperties"));
+        }
+        if let Some(parsed) = &parsed.items {
+            self.part(&schema["items"], parsed, Level::Item, &path.child("items"));
         }
         self.combinations(schema, path);
     }
 
-    /// What JSON Schema has and structural schemas have not, and what this server cannot do.
+    /// What JSON Schema has and structural schemas have not.
     fn unsupported(&mut self, schema: &Value, path: &Path) {
         if schema["$ref"].is_string() {
-            self.errors.push(FieldError::forbidden(&path.child("$ref"), "$ref is not supported"));
+            self.forbidden(&path.child("$ref"), "$ref is not supported");
         }
         if flag(schema, "uniqueItems") {
             let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-            self.errors.push(FieldError::forbidden(&path.child("uniqueItems"), detail));
+            self.forbidden(&path.child("uniqueItems"), detail);
         }
         for name in ["definitions", "dependencies", "patternProperties", "additionalItems", "id"] {
             if schema.get(name).is_some_and(|given| !given.is_null()) {
-                self.errors.push(FieldError::forbidden(&path.child(name), format!("{name} is not supported")));
+                self.forbidden(&path.child(name), &format!("{name} is not supported"));
             }
+        }
+        if schema["items"].is_array() {
+            self.forbidden(&path.child("items"), "items must be a schema object and not an array");
         }
     }
 
     fn kind(&mut self, schema: &Value, level: Level, path: &Path) {
         let path = &path.child("type");
         let int_or_string = flag(schema, "x-kubernetes-int-or-string");
-        match schema["type"].as_str().unwrap_or_default() {
-            "" if level != Level::Root && (int_or_string || flag(schema, "x-kubernetes-preserve-unknown-fields")) => {}
-            "" => self.errors.push(FieldError::required(path, level.no_type())),
+        let embedded = flag(schema, "x-kubernetes-embedded-resource");
+        let needs_object = "must be object if x-kubernetes-embedded-resource is true";
+        match text(schema, "type") {
+            "" if embedded => self.required(path, needs_object),
+            "" if int_or_string || flag(schema, "x-kubernetes-preserve-unknown-fields") => {}
+            "" => self.required(path, level.no_type()),
             "object" => {}
             kind if !JsonType::ALL.iter().any(|known| known.as_str() == kind) => {
                 let known = JsonType::ALL.map(JsonType::as_str);
                 self.errors.push(FieldError::not_supported(path, kind, &known));
+                if kind == "null" {
+                    self.forbidden(path, "type cannot be set to null, use nullable as an alternative");
+                }
             }
-            kind if level == Level::Root => {
-                self.errors.push(FieldError::invalid(path, kind, "must be object at the root"));
-            }
-            kind if int_or_string => {
-                let detail = "must be empty if x-kubernetes-int-or-string is true";
-                self.errors.push(FieldError::invalid(path, kind, detail));
-            }
+            kind if level == Level::Root => self.invalid(path, kind, "must be object at the root"),
+            kind if embedded => self.invalid(path, kind, needs_object),
+            kind if int_or_string => self.invalid(path, kind, "must be empty if x-kubernetes-int-or-string is true"),
             _ => {}
         }
-        if flag(schema, "x-kubernetes-embedded-resource") && schema["type"] != "object" {
-            let detail = "must be object if x-kubernetes-embedded-resource is true";
-            self.errors.push(FieldError::invalid(path, schema["type"].clone(), detail));
+    }
+
+    /// What the extensions for numbers, for unknown fields and for whole objects demand of each
+    /// other.
+    fn extensions(&mut self, schema: &Value, path: &Path) {
+        let preserve = "x-kubernetes-preserve-unknown-fields";
+        let embedded = "x-kubernetes-embedded-resource";
+        if schema[preserve] == false {
+            self.invalid(&path.child(preserve), false, "must be true or undefined");
+        }
+        if flag(schema, "x-kubernetes-int-or-string") {
+            for name in [preserve, embedded].into_iter().filter(|name| flag(schema, name)) {
+                self.invalid(&path.child(name), true, "must be false if x-kubernetes-int-or-string is true");
+            }
+        }
+        let is_bare = members(&schema["properties"]).next().is_none() && !flag(schema, preserve);
+        if flag(schema, embedded) && is_bare {
+            let detail = "must not be empty if x-kubernetes-embedded-resource is true without \
+                          x-kubernetes-preserve-unknown-fields";
+            self.required(&path.child("properties"), detail);
         }
     }
 
-    fn lists(&mut self, schema: &Value, path: &Path) {
-        if schema["type"] == "array" && schema["items"].is_null() {
-            self.errors.push(FieldError::required(&path.child("items"), "must be specified"));
+    fn additional(&mut self, schema: &Value, level: Level, path: &Path) {
+        let given = &schema["additionalProperties"];
+        if given.is_null() {
+            return;
         }
-        let Some(list) = schema["x-kubernetes-list-type"].as_str() else { return };
-        let at = path.child("x-kubernetes-list-type");
-        if schema["type"] != "array" {
-            let at = path.child("type");
-            let detail = "must be array if x-kubernetes-list-type is specified";
-            self.errors.push(FieldError::invalid(&at, schema["type"].clone(), detail));
+        let path = &path.child("additionalProperties");
+        if members(&schema["properties"]).next().is_some() && *given != true {
+            self.forbidden(path, "additionalProperties and properties are mutual exclusive");
         }
-        let keys = schema["x-kubernetes-list-map-keys"].as_array().map_or(0, Vec::len);
-        match list {
-            "map" if keys == 0 => {
-                let detail = "must not be empty if x-kubernetes-list-type is map";
-                self.errors.push(FieldError::required(&path.child("x-kubernetes-list-map-keys"), detail));
-            }
-            "map" => self.keys(schema, path),
-            "atomic" | "set" => {}
-            list => self.errors.push(FieldError::not_supported(&at, list, &["atomic", "set", "map"])),
+        if level == Level::Root {
+            self.forbidden(path, "must not be used at the root");
         }
-    }
-
-    /// The keys of a map are members of its items, which have them always.
-    fn keys(&mut self, schema: &Value, path: &Path) {
-        let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
-        for (index, key) in keys.enumerate() {
-            let key = key.as_str().unwrap_or_default();
-            let property = &schema["items"]["properties"][key];
-            if property.is_null() {
-                let at = path.child("x-kubernetes-list-map-keys").index(index);
-                let detail = "entries must all be names of item properties";
-                self.errors.push(FieldError::invalid(&at, key, detail));
-                continue;
-            }
-            let required = &schema["items"]["required"];
-            let is_required = required.as_array().is_some_and(|names| names.iter().any(|name| name == key));
-            if !is_required && property["default"].is_null() {
-                let at = path.child("items").child("properties").key(key).child("default");
-                let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a \
-                              required property";
-                self.errors.push(FieldError::required(&at, detail));
-            }
+        if flag(schema, "x-kubernetes-embedded-resource") {
+            self.forbidden(path, "must not be used if x-kubernetes-embedded-resource is set");
         }
     }
 
     fn pattern(&mut self, schema: &Value, path: &Path) {
-        let Some(text) = schema["pattern"].as_str().filter(|text| !text.is_empty()) else { return };
-        if let Err(error) = pattern(text) {
-            let why = match text.matches('(').count() > text.matches(')').count() {
-                true => format!("error parsing regexp: missing closing ): `{text}`"),
-                // The rest of the message is a drawing of the place.
-                false => error.to_string().lines().last().unwrap_or_default().to_owned(),
-            };
-            let detail = format!("must be a valid regular expression, but isn't: {why}");
-            self.errors.push(FieldError::invalid(&path.child("pattern"), text, detail));
+        let written = text(schema, "pattern");
+        if written.is_empty() {
+            return;
+        }
+        if !self.patterns.contains_key(written) {
+            let fault = self.compiled(written).err();
+            self.patterns.insert(written.to_owned(), fault);
+        }
+        if let Some(Some(fault)) = self.patterns.get(written) {
+            let detail = format!("must be a valid regular expression, but isn't: {fault}");
+            self.invalid(&path.child("pattern"), written, &detail);
+        }
+    }
+
+    /// Whether a pattern is one, and whether there is room for it beside the others.
+    fn compiled(&mut self, written: &str) -> Result<(), PatternError> {
+        let translated = pattern::translate(written)?;
+        self.states = self.states.saturating_add(translated.states);
+        match self.states > STATES_MAX {
+            true => Err(pattern::too_large(written)),
+            false => pattern::check(&translated, written),
         }
     }
 
     /// A default is what its own schema allows.
-    fn default(&mut self, schema: &Value, path: &Path) {
+    fn check_default(&mut self, schema: &Value, parsed: &Schema, path: &Path) {
         let Some(given) = schema.get("default").filter(|given| !given.is_null()) else { return };
         let path = path.child("default");
-        let read = Schema { default: None, ..Schema::parse(schema) };
         let mut value = given.clone();
         if let Value::Object(members) = &mut value {
             let mut pruning = Pruning::new(|_, _: &mut Map<String, Value>| Vec::new());
-            pruning.object(&Schema { embedded: false, ..read.clone() }, members);
+            pruning.object(parsed, members);
             if !pruning.findings.is_empty() {
-                let detail = "must not have unknown fields";
-                self.errors.push(FieldError::invalid(&path, given.clone(), detail));
+                self.invalid(&path, given.clone(), "must not have unknown fields");
                 return;
             }
         }
-        default(&read, &mut value);
+        if default(parsed, &mut value).is_err() {
+            self.forbidden(&path, "the defaults in it are larger than what may be stored");
+            return;
+        }
         // As in the original, they are told of the default as a whole.
-        let found = check(&read, &value, None).into_iter();
+        let found = check(parsed, &value, None).into_iter();
         self.errors.extend(found.map(|error| match error.field.as_str() {
             "<nil>" => FieldError { field: path.to_string(), ..error },
             below => FieldError { field: format!("{path}.{below}"), ..error },
         }));
-    }
-
-    /// Of combinations, only what limits values: what is there is said outside of them.
-    fn combinations(&mut self, schema: &Value, path: &Path) {
-        let is_number_or_text = flag(schema, "x-kubernetes-int-or-string");
-        for name in ["allOf", "anyOf", "oneOf"] {
-            let parts = schema[name].as_array().into_iter().flatten();
-            for (index, part) in parts.enumerate() {
-                self.limits_only(part, is_number_or_text, &path.child(name).index(index));
-            }
-        }
-        if schema["not"].is_object() {
-            self.limits_only(&schema["not"], false, &path.child("not"));
-        }
-    }
-
-    fn limits_only(&mut self, part: &Value, may_have_type: bool, path: &Path) {
-        self.pattern(part, path);
-        for (name, given) in members(part) {
-            let structural = match name.as_str() {
-                "type" => !may_have_type,
-                "default" | "additionalProperties" | "nullable" | "title" | "description" => true,
-                name => name.starts_with("x-kubernetes-"),
-            };
-            let is_empty = matches!(given, Value::Null | Value::Bool(false)) || *given == "";
-            if structural && !is_empty {
-                let detail = "must be empty to be structural";
-                self.errors.push(FieldError::forbidden(&path.child(name.clone()), detail));
-            }
-        }
-        let properties = path.child("properties");
-        for (name, property) in members(&part["properties"]) {
-            self.limits_only(property, false, &properties.key(name.as_str()));
-        }
-        if part["items"].is_object() {
-            self.limits_only(&part["items"], false, &path.child("items"));
-        }
-        self.combinations(part, path);
     }
 
     /// Metadata is what it is in every object; only its name may be limited.
@@ -248,7 +249,7 @@ impl SchemaRules {
         if members(&metadata["properties"]).any(|(name, _)| !allowed(name)) {
             let detail =
                 "must not specify anything other than name and generateName, but metadata is implicitly specified";
-            self.errors.push(FieldError::forbidden(path, detail));
+            self.forbidden(path, detail);
         }
     }
 }

@@ -11,12 +11,10 @@ use super::query::Query;
 use crate::hub::Filter;
 use crate::operation::Verb;
 use crate::operation::options::{Options, WriteOptions};
+use crate::registry::managed_fields::manager_error;
 use crate::registry::read::At;
 use crate::registry::{DeleteOptions, ListOptions, Target, WatchParameters};
 use crate::schema::FieldValidation;
-
-/// `fieldManager` may not be longer.
-pub(crate) const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 /// Reads what a query says for this verb.
 pub(crate) fn read(verb: Verb, target: &Target, query: &Query) -> Result<Options, Status> {
@@ -66,20 +64,10 @@ pub(crate) fn write(kind: &'static str, query: &Query) -> Result<WriteOptions, S
             return refuse(FieldError::not_supported(&Path::new("fieldValidation"), other, &known));
         }
     };
-    if let Some(error) = manager_error(query.get("fieldManager")) {
+    if let Some(error) = manager_error(query.get("fieldManager"), &Path::new("fieldManager")) {
         return refuse(error);
     }
     Ok(WriteOptions { dry_run: !dry_run.is_empty(), validation, force: query.flag("force") == Some(true) })
-}
-
-fn manager_error(manager: &str) -> Option<FieldError> {
-    let path = Path::new("fieldManager");
-    if manager.len() > FIELD_MANAGER_BYTES_MAX {
-        return Some(FieldError::too_long(&path, FIELD_MANAGER_BYTES_MAX));
-    }
-    let (at, found) = manager.chars().enumerate().find(|(_, found)| found.is_control())?;
-    let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(found));
-    Some(FieldError::invalid(&path, manager, detail))
 }
 
 /// Server-side apply names its manager.

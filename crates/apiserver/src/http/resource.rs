@@ -20,6 +20,7 @@ use crate::auth::{User, reviews};
 use crate::catalogue::Row;
 use crate::operation::execute::{Authorized, Content, Outcome, Sender};
 use crate::operation::options::WriteOptions;
+use crate::registry::managed_fields::MANAGER_BYTES_MAX;
 use crate::registry::{Applied, Body, Change, PatchBody, Target, Warnings};
 use crate::schema;
 use crate::server::ApiServer;
@@ -172,7 +173,7 @@ fn manager(head: &Head) -> String {
     let name = agent.as_deref().and_then(|agent| agent.split('/').next()).unwrap_or_default();
     let mut manager = String::new();
     for letter in name.chars().filter(|letter| !letter.is_control()) {
-        if manager.len() + letter.len_utf8() > options::FIELD_MANAGER_BYTES_MAX {
+        if manager.len() + letter.len_utf8() > MANAGER_BYTES_MAX {
             break;
         }
         manager.push(letter);

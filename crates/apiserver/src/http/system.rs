@@ -155,7 +155,7 @@ fn store_metrics(health: Health) -> String {
 fn metrics(server: &ApiServer) -> Answer {
     let mut objects: Vec<(String, usize)> = Vec::new();
     // What is shown in two forms is stored once.
-    for info in server.registry.catalogue.rows().iter().filter(|row| !row.is_converted()) {
+    for info in server.registry.catalogue.rows().iter().filter(|row| row.is_stored_form()) {
         let count = server.registry.hub.topic(&info.storage).map_or(0, |topic| topic.len());
         objects.push((info.kind.qualified_resource(), count));
     }

@@ -52,7 +52,7 @@ pub(crate) async fn serve(
     let form = match accepted.shape {
         Shape::Table => Form::Table(include),
         Shape::Metadata => Form::Metadata,
-        Shape::Whole if info.is_converted() => Form::EventsV1,
+        Shape::Whole if info.form == row::Form::EventsV1 => Form::EventsV1,
         Shape::Whole => Form::Json,
     };
     let writer = Writer { shared: shared.clone(), info, form, columns_sent: false, _slot: slot };
@@ -152,7 +152,7 @@ impl Writer {
                 // The first frame of a table has columns and is not shared, nor are the versions of
                 // a custom resource.
                 let is_first = matches!(self.form, Form::Table(_)) && !self.columns_sent;
-                if is_first || self.info.form == row::Form::Version {
+                if is_first || !self.is_shared(value) {
                     return self.object(kind, value, revision);
                 }
                 Some(event.frame(self.form, kind, || self.frame(kind, value, revision).unwrap_or_default()))
@@ -160,6 +160,14 @@ impl Writer {
             Delivery::Expired(status) => {
                 serde_json::to_vec(&status).ok().map(|json| hub::frame_of_type("ERROR", &json))
             }
+        }
+    }
+
+    /// Whether watchers of all versions of the kind are shown the same.
+    fn is_shared(&self, value: &[u8]) -> bool {
+        match &self.info.custom {
+            Some(custom) => self.info.shows(value) && (self.form == Form::Json || custom.is_only_version),
+            None => true,
         }
     }
 
@@ -171,8 +179,8 @@ impl Writer {
 
     fn frame(&self, kind: EventKind, value: &[u8], revision: Revision) -> Option<Bytes> {
         let shown = match self.form {
-            Form::Json => return Some(hub::json_frame(kind, value, revision)),
-            Form::EventsV1 => {
+            Form::Json if self.info.shows(value) => return Some(hub::json_frame(kind, value, revision)),
+            Form::Json | Form::EventsV1 => {
                 return read::external(&self.info, value, revision).ok().map(|json| hub::frame(kind, &json));
             }
             Form::Metadata => partial(self.external(value, revision)?),

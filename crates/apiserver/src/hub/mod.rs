@@ -18,7 +18,7 @@ mod tests;
 mod topic;
 mod watcher;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -60,7 +60,7 @@ impl Hub {
     pub(crate) fn open(store: &Arc<dyn Store>, defined: &[RowRef]) -> Result<(Arc<Hub>, Feeder), StoreError> {
         let topic = |row: RowRef| (row.storage.clone(), Topic::new(row));
         // Of several forms of the same objects, the stored one knows their fields.
-        let stored = built_in::all().into_iter().filter(|row| !row.is_converted());
+        let stored = built_in::all().into_iter().filter(|row| row.is_stored_form());
         let topics = stored.map(|row| topic(RowRef::BuiltIn(row))).collect();
         let defined = RwLock::new(defined.iter().cloned().map(topic).collect());
         let (loaded, closed) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -133,9 +133,10 @@ impl Hub {
 
     /// Ends the topics of custom resources that are no longer defined.
     pub(crate) fn forget_all_but(&self, rows: &[RowRef]) {
+        let wanted: HashSet<&str> = rows.iter().map(|row| &*row.storage).collect();
         let mut defined = self.defined.write().unwrap_or_else(PoisonError::into_inner);
         defined.retain(|storage, topic| {
-            let stays = rows.iter().any(|row| row.storage == *storage);
+            let stays = wanted.contains(&**storage);
             if !stays {
                 topic.close();
             }

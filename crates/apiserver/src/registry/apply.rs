@@ -4,11 +4,12 @@ use bytes::Bytes;
 use everynode_api::decode::{BODY_BYTES_MAX, decode};
 use everynode_api::status::Status;
 use everynode_api::yaml;
-use everynode_managed::{ApplyError, Configuration, Managed, apply};
+use everynode_managed::{ApplyError, Managed, apply};
 use serde_json::Value;
 
 use super::update::Read;
 use super::{Caller, Registry, Reply, Target, WRITE_ATTEMPTS, events, managed_fields};
+use crate::catalogue::Action;
 use crate::schema::{self, FieldValidation};
 
 /// What is applied.
@@ -25,6 +26,9 @@ type Owned = (Value, Managed);
 impl Registry {
     /// Applies a configuration to an object or a subresource of it.
     pub(crate) async fn apply(&self, caller: &Caller<'_>, target: &Target, body: Applied) -> Result<Reply, Status> {
+        if target.info.action(target.subresource) == Some(Action::Scale) {
+            return Box::pin(self.apply_scale(caller, target, body)).await;
+        }
         let object = read(&body.text, caller)?;
         for _ in 0..WRITE_ATTEMPTS {
             let (kv, old) = match self.current_value(target) {
@@ -57,6 +61,9 @@ impl Registry {
         let (value, entries) = self.applied(caller, target, (object, force), schema::empty(&target.info.kind))?;
         self.check_may_create(caller, target)?;
         super::update::check_uid(target, &value, "")?;
+        if super::update::is_conditional(&value) {
+            return Err(Status::modified(&target.info.kind, &target.name));
+        }
         self.create_owned(caller, target, value, Some(entries)).await
     }
 
@@ -71,8 +78,7 @@ impl Registry {
         let listed = managed_fields::take(&mut live);
         let managed = Managed::decode(listed.as_ref()).map_err(|error| refused(target, &error.into()))?;
         let way = self.way(target);
-        let writer = way.writer(caller, target);
-        let configuration = Configuration { object, kind: &target.info.kind.kind, writer, force };
+        let configuration = way.configuration((object, force), &target.info.kind, caller, target);
         let empty = schema::empty(&target.info.kind);
         let applied = apply(&way.versions(&target.info), &empty, &live, &managed, &configuration)
             .map_err(|error| refused(target, &error))?;
@@ -85,7 +91,7 @@ impl Registry {
 
 /// Reads a configuration, and warns of keys that it has twice. What is no object is refused; an
 /// empty one is of no kind.
-fn read(text: &Bytes, caller: &Caller<'_>) -> Result<Value, Status> {
+pub(crate) fn read(text: &Bytes, caller: &Caller<'_>) -> Result<Value, Status> {
     if text.len() > BODY_BYTES_MAX {
         return Err(Status::too_large(BODY_BYTES_MAX));
     }
@@ -121,7 +127,7 @@ fn read(text: &Bytes, caller: &Caller<'_>) -> Result<Value, Status> {
     Err(malformed(format!("{text} {what} into Go value of type map[string]interface {{}}")))
 }
 
-fn refused(target: &Target, error: &ApplyError) -> Status {
+pub(crate) fn refused(target: &Target, error: &ApplyError) -> Status {
     match error {
         ApplyError::OtherKind(_) | ApplyError::WithEntries => Status::bad_request(error.to_string()),
         ApplyError::Conflicts(conflicts) => {

@@ -35,7 +35,10 @@ impl Registry {
     ) -> Result<Reply, Status> {
         let (mut value, generated) = self.name_and_place(target, value)?;
         schema::default(&target.info, &mut value);
-        let entries = applied.or_else(|| self.entries_of_create(caller, target, &mut value));
+        let entries = match applied {
+            Some(entries) => Some(entries),
+            None => self.entries_of_create(caller, target, &mut value)?,
+        };
         if generated {
             // A name that admission and the kind's own beginnings can use; it changes if it is
             // taken.
@@ -150,6 +153,7 @@ impl Registry {
 
     fn pretend_create(&self, target: &Target, value: &Value) -> Result<Reply, Status> {
         let existing = self.store.get(&target.key(), None).map_err(|error| store_failure(&error))?;
+        super::check_size(&stored::encode(value))?;
         match existing {
             Some(_) => Err(Status::already_exists(&target.info.kind, &target.name)),
             None => Ok(Reply { is_object: true, ..Reply::value(201, value) }),
@@ -168,9 +172,9 @@ impl Registry {
         let key = target.key();
         let (value, mut room) = self.room_for_new(target, value).await?;
         let value = &*value;
-        let bytes = match target.info.is_converted() {
-            true => stored::encode(&super::events::to_stored(&target.info, value.clone())),
-            false => stored::encode(value),
+        let bytes = match target.info.is_stored_form() {
+            false => stored::encode(&super::events::to_stored(&target.info, value.clone())),
+            true => stored::encode(value),
         };
         let mut transaction = Transaction {
             conditions: vec![Condition::Absent(key.clone())],

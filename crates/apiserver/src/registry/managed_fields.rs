@@ -6,26 +6,34 @@
 //! What the system's own parts write is left out: it is nearly all that is written in a fleet, and
 //! no user applies to it. An object without entries gets none by an update.
 
+use everynode_api::field::{FieldError, Path};
 use everynode_api::kinds::Kind;
-use everynode_managed::{FieldSet, Managed, NoOtherVersion, Writer, reset_requested};
+use everynode_api::status::Status;
+use everynode_managed::{Configuration, FieldSet, Managed, NoOtherVersion, Root, Versions, Writer, reset_requested};
 use serde_json::Value;
 
 use super::update::Part;
 use super::{Caller, Registry, Target};
 use crate::auth::NODES;
 use crate::catalogue::Row;
+use crate::catalogue::row::Form;
+use crate::custom::apply_type::AllVersions;
 use crate::{object, schema};
 
 const MEMBER: &str = "managedFields";
+
+/// Kubernetes' limits of the names in entries.
+pub(crate) const MANAGER_BYTES_MAX: usize = 128;
+const SUBRESOURCE_BYTES_MAX: usize = 256;
 
 /// The manager of writes of this process.
 const OWN: &str = "everynode";
 
 impl Caller<'_> {
     /// Whether the fields that are written are taken note of.
-    fn is_tracked(&self, info: &Row) -> bool {
+    pub(crate) fn is_tracked(&self, info: &Row) -> bool {
         // What is stored in another form than that in which it is written is not compared.
-        !info.is_converted() && !self.is_part_of_us()
+        info.form != Form::EventsV1 && !self.is_part_of_us()
     }
 
     fn is_part_of_us(&self) -> bool {
@@ -38,13 +46,18 @@ impl Caller<'_> {
 }
 
 /// A way of writing, in the words of [`everynode_managed`].
-pub(super) struct Way {
+pub(crate) struct Way {
     pub(super) api_version: String,
     pub(super) now: String,
     pub(super) reset: FieldSet,
 }
 
 impl Registry {
+    /// A way of writing a form of the object that is a kind of its own.
+    pub(crate) fn way_of(&self, target: &Target, kind: &Kind) -> Way {
+        Way { api_version: kind.api_version(), ..self.way(target) }
+    }
+
     pub(super) fn way(&self, target: &Target) -> Way {
         let reset = match Part::of(target) {
             Part::Status => REPORTED_BY_STATUS,
@@ -55,24 +68,27 @@ impl Registry {
     }
 
     /// The entries of a new object, which was decoded and defaulted; `None`: they are not kept.
-    pub(super) fn entries_of_create(&self, caller: &Caller<'_>, target: &Target, new: &mut Value) -> Option<Managed> {
+    pub(super) fn entries_of_create(
+        &self,
+        caller: &Caller<'_>,
+        target: &Target,
+        new: &mut Value,
+    ) -> Result<Option<Managed>, Status> {
         let sent = object::meta_mut(new).remove(MEMBER);
         if !caller.is_tracked(&target.info) {
-            return None;
+            return Ok(None);
         }
         for name in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
             object::remove_meta(new, name);
         }
         target.info.strategy.repeat(new);
         let way = self.way(target);
-        let managed = sent_entries(sent.as_ref()).unwrap_or_default();
+        let managed = sent_entries(target, sent.as_ref())?.unwrap_or_default();
         let empty = schema::empty(&target.info.kind);
         let versions = way.versions(&target.info);
         // As in Kubernetes, what cannot be compared has no entries.
-        Some(
-            everynode_managed::update(&versions, &empty, new, &managed, &way.writer(caller, target))
-                .unwrap_or_default(),
-        )
+        let made = everynode_managed::update(&versions, &empty, new, &managed, &way.writer(caller, target));
+        Ok(Some(made.unwrap_or_default()))
     }
 
     /// The list of entries of a request that is answered and not stored, of a kind of its own;
@@ -100,22 +116,23 @@ impl Registry {
         target: &Target,
         (new, sent): (&mut Value, Option<&Value>),
         old: &Value,
-    ) -> Option<Managed> {
+    ) -> Result<Option<Managed>, Status> {
         if !caller.is_tracked(&target.info) {
-            return None;
+            return Ok(None);
         }
         target.info.strategy.repeat(new);
         let sent = sent.filter(|_| target.subresource.is_empty());
         let managed = match reset_requested(sent) {
-            true => return Some(Managed::default()),
-            false => sent_entries(sent).unwrap_or_else(|| entries_of(old)),
+            true => return Ok(Some(Managed::default())),
+            false => sent_entries(target, sent)?.unwrap_or_else(|| entries_of(old)),
         };
         if managed.is_empty() {
-            return Some(managed);
+            return Ok(Some(managed));
         }
         let way = self.way(target);
         let versions = way.versions(&target.info);
-        Some(everynode_managed::update(&versions, old, new, &managed, &way.writer(caller, target)).unwrap_or_default())
+        let made = everynode_managed::update(&versions, old, new, &managed, &way.writer(caller, target));
+        Ok(Some(made.unwrap_or_default()))
     }
 }
 
@@ -123,16 +140,53 @@ impl Registry {
 const REPORTED_BY_STATUS: &[&[&str]] =
     &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]];
 
-impl Way {
-    pub(super) fn versions<'a>(&'a self, info: &'a Row) -> NoOtherVersion<'a> {
-        let root = match &info.custom {
-            Some(custom) => custom.apply_type.root(),
-            None => schema::apply_root(&info.kind),
-        };
-        NoOtherVersion { api_version: &self.api_version, root }
+/// The versions of a kind.
+pub(super) enum VersionsOf<'a> {
+    BuiltIn(NoOtherVersion<'a>),
+    Custom(AllVersions<'a>),
+}
+
+impl Versions for VersionsOf<'_> {
+    fn root(&self, api_version: &str) -> Option<Root<'_>> {
+        match self {
+            VersionsOf::BuiltIn(versions) => versions.root(api_version),
+            VersionsOf::Custom(versions) => versions.root(api_version),
+        }
     }
 
-    pub(super) fn writer<'a>(&'a self, caller: &'a Caller<'_>, target: &Target) -> Writer<'a> {
+    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
+        match self {
+            VersionsOf::BuiltIn(versions) => versions.convert(object, api_version),
+            VersionsOf::Custom(versions) => versions.convert(object, api_version),
+        }
+    }
+}
+
+impl Way {
+    pub(super) fn versions<'a>(&'a self, info: &'a Row) -> VersionsOf<'a> {
+        match &info.custom {
+            Some(custom) => VersionsOf::Custom(AllVersions(&custom.apply_types)),
+            None => VersionsOf::BuiltIn(self.versions_of(&info.kind)),
+        }
+    }
+
+    /// The same for a built-in kind.
+    pub(crate) fn versions_of<'a>(&'a self, kind: &Kind) -> NoOtherVersion<'a> {
+        NoOtherVersion { api_version: &self.api_version, root: schema::apply_root(kind) }
+    }
+
+    /// An apply of an object of a kind.
+    pub(crate) fn configuration<'a>(
+        &'a self,
+        (object, force): (&'a Value, bool),
+        kind: &'a Kind,
+        caller: &'a Caller<'_>,
+        target: &Target,
+    ) -> Configuration<'a> {
+        Configuration { object, kind: &kind.kind, writer: self.writer(caller, target), force }
+    }
+
+    pub(crate) fn writer<'a>(&'a self, caller: &'a Caller<'_>, target: &Target) -> Writer<'a> {
         Writer {
             manager: caller.manager(),
             api_version: &self.api_version,
@@ -144,12 +198,38 @@ impl Way {
 }
 
 /// Entries that a client sends, if they are there and whole.
-fn sent_entries(sent: Option<&Value>) -> Option<Managed> {
-    Managed::decode(sent).ok().filter(|managed| !managed.is_empty())
+///
+/// # Errors
+/// 422: a name in them is none.
+fn sent_entries(target: &Target, sent: Option<&Value>) -> Result<Option<Managed>, Status> {
+    let Some(managed) = Managed::decode(sent).ok().filter(|managed| !managed.is_empty()) else { return Ok(None) };
+    let path = Path::new("metadata").child(MEMBER);
+    let mut errors = Vec::new();
+    for (index, entry) in managed.entries().iter().enumerate() {
+        let path = path.index(index);
+        errors.extend(manager_error(&entry.manager, &path.child("manager")));
+        if entry.subresource.len() > SUBRESOURCE_BYTES_MAX {
+            errors.push(FieldError::too_long(&path.child("subresource"), SUBRESOURCE_BYTES_MAX));
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(Some(managed)),
+        false => Err(Status::invalid(&target.info.kind, &target.name, &errors)),
+    }
+}
+
+/// What is wrong with the name of a manager.
+pub(crate) fn manager_error(manager: &str, path: &Path) -> Option<FieldError> {
+    if manager.len() > MANAGER_BYTES_MAX {
+        return Some(FieldError::too_long(path, MANAGER_BYTES_MAX));
+    }
+    let (at, found) = manager.char_indices().find(|(_, found)| found.is_control())?;
+    let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(found));
+    Some(FieldError::invalid(path, manager, detail))
 }
 
 /// The entries of a stored object.
-fn entries_of(stored: &Value) -> Managed {
+pub(crate) fn entries_of(stored: &Value) -> Managed {
     Managed::decode(stored["metadata"].get(MEMBER)).unwrap_or_default()
 }
 

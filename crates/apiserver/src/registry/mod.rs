@@ -7,17 +7,17 @@
 //! [`subresource`], then `kinds/` for what is special.
 
 pub(crate) mod admission;
-mod apply;
+pub(crate) mod apply;
 pub(crate) mod claims;
-mod create;
+pub(crate) mod create;
 mod delete;
-mod events;
+pub(crate) mod events;
 mod eviction;
 mod fence;
 pub(crate) mod kinds;
-mod managed_fields;
+pub(crate) mod managed_fields;
 pub(crate) mod node_keys;
-mod patch;
+pub(crate) mod patch;
 pub(crate) mod read;
 pub(crate) mod rooms;
 pub(crate) mod strategy;
@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use everynode_api::fence::Fence;
 use everynode_api::status::Status;
+use everynode_store::limits::VALUE_BYTES_MAX;
 use everynode_store::{Health, KeyValue, Store, StoreError};
 use serde_json::Value;
 
@@ -208,6 +209,17 @@ pub(crate) fn decode<'a>(
 }
 
 /// A failure of the store as clients see it.
+/// Whether a value may be stored: what is only tried is told the same as what is written.
+///
+/// # Errors
+/// 413, as the store's own.
+fn check_size(stored: &[u8]) -> Result<(), Status> {
+    match stored.len() > VALUE_BYTES_MAX {
+        true => Err(Status::too_large(VALUE_BYTES_MAX)),
+        false => Ok(()),
+    }
+}
+
 pub(crate) fn store_failure(error: &StoreError) -> Status {
     match error {
         StoreError::Compacted { asked, oldest } => Status::expired(format!(

@@ -17,7 +17,7 @@ use crate::schema::FieldValidation;
 use crate::{object, patching, schema, stored};
 
 /// Custom resources have no Go types, whose tags say how a strategic merge is to be done.
-const PATCHES_OF_CUSTOM: &str =
+pub(crate) const PATCHES_OF_CUSTOM: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 /// A patch as it came.

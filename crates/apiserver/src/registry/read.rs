@@ -335,7 +335,7 @@ fn expired_token(error: everynode_store::StoreError, place: &Place, range: &Rang
 
 /// A stored object in the form of the kind asked for.
 pub(crate) fn external(info: &Row, value: &[u8], revision: Revision) -> Result<Bytes, Status> {
-    if !info.is_converted() {
+    if info.shows(value) {
         return Ok(stored::splice(value, revision));
     }
     let value = events::to_external(info, stored::decode(value, revision)?);
@@ -373,19 +373,19 @@ pub(crate) fn push_item(out: &mut Vec<u8>, info: &Row, item: &Item, index: usize
     if index > 0 {
         out.push(b',');
     }
-    match info.is_converted() {
+    match info.is_stored_form() {
         // Custom objects have no other place for their type: they keep it.
         _ if info.custom.is_some() => {
             out.extend_from_slice(&external(info, &item.kv.value, item.kv.modified)?);
         }
-        true => {
+        false => {
             let mut value = events::to_external(info, stored::decode(&item.kv.value, item.kv.modified)?);
             for name in ["kind", "apiVersion"] {
                 value.as_object_mut().map(|members| members.remove(name));
             }
             serde_json::to_writer(out, &value).map_err(|error| stored::corrupt(&error))?;
         }
-        false => canonical::splice_item_into(out, &item.kv.value, item.kv.modified.0),
+        true => canonical::splice_item_into(out, &item.kv.value, item.kv.modified.0),
     }
     Ok(())
 }

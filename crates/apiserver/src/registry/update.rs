@@ -68,7 +68,7 @@ impl Registry {
         }
         let mut value = decode(&*target.info, body, caller)?;
         check_name(target, &value)?;
-        if target.info.is_converted() {
+        if !target.info.is_stored_form() {
             schema::default(&target.info, &mut value);
         }
         let mut value = events::to_stored(&target.info, value);
@@ -153,10 +153,13 @@ impl Registry {
         let sent = managed_fields::take(&mut new);
         keep_server_metadata(&mut new, old);
         let part = Part::of(target);
-        if part == Part::Main && !target.info.is_converted() {
+        if part == Part::Main && target.info.is_stored_form() {
             schema::default(&target.info, &mut new);
         }
-        let entries = applied.or_else(|| self.entries_of_update(caller, target, (&mut new, sent.as_ref()), old));
+        let entries = match applied {
+            Some(entries) => Some(entries),
+            None => self.entries_of_update(caller, target, (&mut new, sent.as_ref()), old)?,
+        };
         match part {
             Part::Main => {
                 keep_status(target, &mut new, old);
@@ -210,6 +213,7 @@ impl Registry {
             return self.remove(caller, target, strategy, transaction, kv, (&new, bytes)).await;
         }
         if caller.dry_run || bytes == kv.value {
+            super::check_size(&bytes)?;
             // DS-I12: a write that changes nothing writes nothing.
             let shown = KeyValue { value: bytes, ..kv.clone() };
             return Reply::stored(200, &target.info, &shown).map(Attempt::Done);
@@ -283,7 +287,7 @@ impl Registry {
 }
 
 /// The body is about the object that the URL names.
-pub(super) fn check_name(target: &Target, value: &Value) -> Result<(), Status> {
+pub(crate) fn check_name(target: &Target, value: &Value) -> Result<(), Status> {
     match object::meta(value, "name") {
         name if name == target.name => Ok(()),
         "" => Err(Status::bad_request(format!(
@@ -308,7 +312,7 @@ pub(super) fn is_conditional(value: &Value) -> bool {
 }
 
 /// A uid in a body is a precondition (DS-I11); `held` is empty for an absent object.
-pub(super) fn check_uid(target: &Target, value: &Value, held: &str) -> Result<(), Status> {
+pub(crate) fn check_uid(target: &Target, value: &Value, held: &str) -> Result<(), Status> {
     let uid = object::meta(value, "uid");
     if uid.is_empty() || uid == held {
         return Ok(());
@@ -378,7 +382,7 @@ fn count_generation(strategy: &dyn Strategy, new: &mut Value, old: &Value) {
 fn validate(target: &Target, part: Part, new: &Value, old: &Value) -> Result<(), Status> {
     let errors = match part {
         // Rules are those of the form asked for.
-        Part::Main if target.info.is_converted() => {
+        Part::Main if !target.info.is_stored_form() => {
             let shown = |value: &Value| events::to_external(&target.info, value.clone());
             schema::validate_update(&target.info, &shown(new), &shown(old))
         }

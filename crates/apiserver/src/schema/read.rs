@@ -6,6 +6,7 @@ use everynode_api::field::go_quote;
 use everynode_api::kinds::Kind;
 use everynode_api::status::Status;
 use everynode_api::yaml;
+use everynode_store::limits::VALUE_BYTES_MAX;
 use serde_json::{Map, Value};
 
 use super::decode::Pass;
@@ -237,7 +238,11 @@ fn finish_custom(
     let Value::Object(members) = &mut value else { return Err(unreadable("not an object")) };
     let (mut unknown, error) = match members.get_mut("metadata") {
         Some(Value::Object(metadata)) => object_meta("metadata", metadata),
-        _ => (Vec::new(), None),
+        None | Some(Value::Null) => (Vec::new(), None),
+        Some(other) => {
+            let text = "json: cannot unmarshal {} into Go struct field .metadata of type v1.ObjectMeta";
+            (Vec::new(), Some(text.replace("{}", go_word(other))))
+        }
     };
     if let Some(reason) = error {
         return Err(Refused::Claimed(found, reason));
@@ -246,7 +251,8 @@ fn finish_custom(
     pruning.object(schema, members);
     unknown.append(&mut pruning.findings);
     unknown.sort_unstable();
-    default_custom(schema, &mut value);
+    let too_large = |_| Refused::Status(Status::too_large(VALUE_BYTES_MAX).into());
+    default_custom(schema, &mut value).map_err(too_large)?;
     if mode == FieldValidation::Ignore {
         return Ok((value, Vec::new()));
     }

@@ -13,33 +13,33 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-const WIDGETS: &str = "/apis/x.test/v1/namespaces/default/widgets";
+pub(crate) const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub(crate) const WIDGETS: &str = "/apis/x.test/v1/namespaces/default/widgets";
 /// What is waited for comes within milliseconds, but on a machine that is busy.
-const TRIES: usize = 400;
-const PAUSE: Duration = Duration::from_millis(25);
+pub(crate) const TRIES: usize = 400;
+pub(crate) const PAUSE: Duration = Duration::from_millis(25);
 
 /// A version of the widgets, whose `spec` has these properties.
-fn version(name: &str, storage: bool, properties: Value) -> Value {
+pub(crate) fn version(name: &str, storage: bool, properties: Value) -> Value {
     json!({"name": name, "served": true, "storage": storage,
         "schema": {"openAPIV3Schema": {"type": "object", "properties": {
             "spec": {"type": "object", "properties": properties},
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}})
 }
 
-fn widgets(versions: Vec<Value>) -> Value {
+pub(crate) fn widgets(versions: Vec<Value>) -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "widgets.x.test"},
         "spec": {"group": "x.test", "scope": "Namespaced", "versions": versions,
             "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"]}}})
 }
 
-fn widget(version: &str, name: &str, spec: Value) -> Value {
+pub(crate) fn widget(version: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": format!("x.test/{version}"), "kind": "Widget", "metadata": {"name": name}, "spec": spec})
 }
 
 /// Asks until the answer has this code.
-async fn until(server: &Server, path: &str, code: u16) -> Value {
+pub(crate) async fn until(server: &Server, path: &str, code: u16) -> Value {
     for _ in 0..TRIES {
         let answer = server.get(path).await;
         if answer.code == code {
@@ -51,7 +51,7 @@ async fn until(server: &Server, path: &str, code: u16) -> Value {
 }
 
 /// Makes a definition and waits until it is served at a path.
-async fn define(server: &Server, definition: &Value, path: &str) {
+pub(crate) async fn define(server: &Server, definition: &Value, path: &str) {
     server.post(DEFINITIONS, definition).await.expect(201);
     until(server, path, 200).await;
 }
@@ -165,32 +165,6 @@ async fn a_status_is_written_apart_and_counts_as_no_generation() {
     let seen = server.patch(&path, MERGE, &patch).await.expect(200);
     assert_eq!((&seen["spec"]["a"], &seen["metadata"]["generation"]), (&json!("2"), &json!(2)));
     assert_eq!(server.patch(&path, STRATEGIC, &patch).await.code, 415);
-}
-
-#[tokio::test]
-async fn a_scale_changes_the_replicas() {
-    let server = Server::start().await;
-    let mut scaled = version("v1", true, json!({"replicas": {"type": "integer", "maximum": 9}}));
-    scaled["subresources"] =
-        json!({"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}});
-    define(&server, &widgets(vec![scaled]), WIDGETS).await;
-    server.post(WIDGETS, &widget("v1", "a", json!({"replicas": 2}))).await.expect(201);
-    let path = format!("{WIDGETS}/a/scale");
-    let scale = server.get(&path).await.expect(200);
-    assert_eq!(
-        (&scale["kind"], &scale["spec"]["replicas"], &scale["status"]["replicas"]),
-        (&json!("Scale"), &json!(2), &json!(0))
-    );
-    let patched = server.patch(&path, MERGE, &json!({"spec": {"replicas": 5}})).await.expect(200);
-    assert_eq!(patched["spec"]["replicas"], 5);
-    let mut stale = scale.clone();
-    stale["spec"]["replicas"] = 7.into();
-    assert_eq!(server.put(&path, &stale).await.code, 409, "it names a version that is gone");
-    stale["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-    server.put(&path, &stale).await.expect(200);
-    assert_eq!(server.get(&format!("{WIDGETS}/a")).await.expect(200)["spec"]["replicas"], 7);
-    assert_eq!(server.patch(&path, MERGE, &json!({"spec": {"replicas": -1}})).await.code, 422);
-    assert_eq!(server.patch(&path, MERGE, &json!({"spec": {"replicas": 10}})).await.code, 422, "by the schema");
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::process::Output;
 
+use serde_json::json;
+
+use crate::custom_resources::{WIDGETS, until, version, widget, widgets};
 use crate::programs::{Program, on_path};
 use crate::support::*;
 
@@ -92,6 +95,22 @@ async fn apply_get_patch_delete() {
         String::from_utf8_lossy(&missing.stderr).trim(),
         "Error from server (NotFound): daemonsets.apps \"web\" not found"
     );
+}
+
+#[tokio::test]
+async fn a_changed_custom_object_is_applied_again() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let definition = widgets(vec![version("v1", true, json!({"color": {"type": "string"}}))]).to_string();
+    kubectl.run("apply -f -", &definition).await;
+    kubectl.run("wait --for=condition=Established crd/widgets.x.test", "").await;
+    until(&kubectl.server, WIDGETS, 200).await;
+    let object = |color: &str| widget("v1", "a", json!({"color": color})).to_string();
+    assert_eq!(kubectl.run("apply -f -", &object("red")).await, "widget.x.test/a created");
+    assert_eq!(kubectl.run("apply -f -", &object("blue")).await, "widget.x.test/a configured");
+    let difference = kubectl.output("diff -f -", &object("green")).await;
+    let text = String::from_utf8_lossy(&difference.stdout).into_owned();
+    assert!(difference.status.code() == Some(1) && text.contains("color: green"), "{text}");
+    assert_eq!(kubectl.run("get widget a -o jsonpath={.spec.color}", "").await, "blue");
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 mod access;
 mod agents;
 mod attack;
+mod custom_definitions;
 mod custom_resources;
+mod custom_scale;
 mod descriptors;
 mod fence;
 mod handshakes;
