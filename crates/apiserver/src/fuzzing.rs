@@ -86,7 +86,7 @@ fn header_lines(data: &[u8]) -> HeaderMap {
 /// Lines `name: value`: what a client accepts and what it sends.
 pub fn headers(data: &[u8]) {
     let headers = header_lines(data);
-    let _ = negotiate::accepted(&headers);
+    let _ = negotiate::accepted(&headers, negotiate::Protobuf::Metadata);
     let _ = negotiate::media(&headers);
     let _ = negotiate::patch_form(&headers);
     let _ = negotiate::is_protobuf(&headers);
@@ -199,11 +199,6 @@ pub fn spdy(data: &[u8]) {
         (events, None)
     };
     assert_eq!(read(data.len()), read(1));
-}
-
-/// A body in kubectl's protobuf.
-pub fn protobuf(data: &[u8]) {
-    let _ = crate::protobuf::to_json(data);
 }
 
 /// A bearer token: none is good that this key did not sign.

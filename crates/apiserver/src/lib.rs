@@ -23,7 +23,6 @@ mod openapi;
 mod operation;
 mod patching;
 mod pki;
-mod protobuf;
 mod registry;
 mod schema;
 mod server;

@@ -10,6 +10,8 @@ use everynode_api::quantity::Quantity;
 use everynode_api::selector::{FieldSelector, Selector};
 use everynode_api::{decode, percent, yaml};
 use everynode_managed::{FieldSet, Managed};
+use everynode_protobuf as encoding;
+use serde_json::Value;
 
 /// A target: its name, which is its corpus' too, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -27,7 +29,8 @@ pub const TARGETS: &[Target] = &[
     ("kubeconfig", everynode_runtime::fuzzing::kubeconfig),
     ("log_line", everynode_agent::fuzzing::log_line),
     ("patch", everynode_apiserver::fuzzing::patch),
-    ("protobuf", everynode_apiserver::fuzzing::protobuf),
+    ("protobuf", protobuf),
+    ("protobuf_json", protobuf_json),
     ("quantity", quantity),
     ("query", query),
     ("route", everynode_apiserver::fuzzing::route),
@@ -111,6 +114,33 @@ fn fields_v1(data: &[u8]) {
     if let Ok(managed) = Managed::decode(Some(&decoded.value)) {
         let again = Managed::decode(Some(&managed.encode()));
         assert!(again.is_ok_and(|again| again.same_but_for_times(&managed)), "{}", decoded.value);
+    }
+}
+
+/// An object in protobuf: bounded, and what was read is written as the same.
+fn protobuf(data: &[u8]) {
+    const LIMITS: encoding::Limits = encoding::Limits { size_max: 1 << 20, depth_max: 100 };
+    let Ok(object) = encoding::to_json(data, LIMITS) else { return };
+    assert!(object.json.len() <= LIMITS.size_max + 2);
+    // JSON in a field of any type may be too deep, or have numbers too large, for a tree.
+    let Ok(value) = serde_json::from_slice::<Value>(&object.json) else { return };
+    let kind = encoding::kind(&object.api_version, &object.kind);
+    let kind = kind.unwrap_or_else(|| panic!("{} was read", object.kind));
+    let written = encoding::from_json(&object.api_version, &object.kind, kind, &object.json);
+    let written = written.unwrap_or_else(|error| panic!("{value} is not written: {error}"));
+    let larger = encoding::Limits { size_max: 2 << 20, ..LIMITS };
+    let again = encoding::to_json(&written, larger).map(|again| serde_json::from_slice::<Value>(&again.json).ok());
+    assert_eq!(again, Ok(Some(value)));
+}
+
+/// JSON that becomes protobuf: what was written can be read.
+fn protobuf_json(data: &[u8]) {
+    const LIMITS: encoding::Limits = encoding::Limits { size_max: 8 << 20, depth_max: 500 };
+    let Ok(written) = encoding::object(data) else { return };
+    // What is passed on as it is, texts included, is not looked into.
+    if serde_json::from_slice::<Value>(data).is_ok() {
+        let read = encoding::to_json(&written, LIMITS);
+        assert!(read.is_ok(), "{read:?} of {}", data.escape_ascii());
     }
 }
 

@@ -10,6 +10,7 @@ use std::hash::Hasher;
 
 use bytes::Bytes;
 use everynode_common::fnv::{self, Fnv64};
+use everynode_protobuf::MEDIA_TYPE;
 use serde_json::Value;
 
 use self::forms::Aggregated;
@@ -42,6 +43,8 @@ impl Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Plain,
+    /// As plain, in protobuf: what a client with that content type asks for.
+    Protobuf,
     V2,
     V2Beta1,
 }
@@ -56,6 +59,7 @@ pub(crate) fn respond(rows: &Rows, path: &str, accept: &str) -> Option<Answer> {
     let path = path.trim_end_matches('/');
     let form = match path {
         "/api" | "/apis" => wanted(accept),
+        _ if wanted(accept) == Form::Protobuf => Form::Protobuf,
         _ => Form::Plain,
     };
     rows.discovery.get_or_init(|| documents(rows)).0.get(&(path.to_owned(), form)).cloned()
@@ -70,6 +74,7 @@ fn wanted(accept: &str) -> Form {
         match form {
             Some((form, _, _)) if aggregated => return *form,
             _ if !aggregated && matches!(parameters[0], "application/json" | "*/*") => return Form::Plain,
+            _ if !aggregated && parameters[0] == MEDIA_TYPE => return Form::Protobuf,
             _ => {}
         }
     }
@@ -86,6 +91,10 @@ fn documents(rows: &Rows) -> Documents {
     for (path, document) in forms::plain(&versions) {
         // As in Kubernetes, only the aggregated documents say which they are.
         let answer = Answer::json("application/json", &document);
+        if let Some(body) = protobuf(&document, &answer.body) {
+            let answer = Answer { etag: None, ..Answer::bytes(MEDIA_TYPE, body.into()) };
+            answers.insert((path.clone(), Form::Protobuf), answer);
+        }
         answers.insert((path, Form::Plain), Answer { etag: None, ..answer });
     }
     for (form, version, content_type) in FORMS {
@@ -94,6 +103,12 @@ fn documents(rows: &Rows) -> Documents {
         answers.insert(("/apis".into(), form), Answer::json(content_type, &groups));
     }
     Documents(answers)
+}
+
+/// A document in protobuf. Some do not say in JSON of which version they are; there it is v1.
+fn protobuf(document: &Value, json: &[u8]) -> Option<Vec<u8>> {
+    let name = document["kind"].as_str()?;
+    everynode_protobuf::from_json("v1", name, everynode_protobuf::kind("v1", name)?, json).ok()
 }
 
 /// A hash for ETags and the like: 128 bits of FNV-1a in two halves, not meant against malice.

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use everynode_api::status::Status;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WARNING};
+use everynode_protobuf::EncodeError;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{OutBody, whole};
-use super::negotiate::{Accepted, Encoding, Shape};
+use super::handle::Head;
+use super::negotiate::{self, Accepted, Encoding, Shape};
 use crate::catalogue::{Row, RowRef};
 use crate::object;
 use crate::operation::budget::Share;
@@ -54,9 +56,25 @@ pub(crate) fn empty(code: StatusCode) -> Answer {
     answer
 }
 
-/// A failure; always JSON, as kubectl and client-go expect.
+/// A failure as JSON: there is no request to it, or none that could be read.
 pub(crate) fn failure(status: &Status) -> Answer {
-    let mut answer = bytes(status.code, JSON, serde_json::to_vec(status).unwrap_or_default().into());
+    failed(status, JSON, serde_json::to_vec(status).unwrap_or_default().into())
+}
+
+/// A failure in the encoding that its client prefers; JSON for everything but protobuf.
+pub(crate) fn failure_for(head: &Head, status: &Status) -> Answer {
+    if !negotiate::prefers_protobuf(head.header(&ACCEPT)) {
+        return failure(status);
+    }
+    let json = serde_json::to_vec(status).unwrap_or_default();
+    match everynode_protobuf::object(&json) {
+        Ok(body) => failed(status, everynode_protobuf::MEDIA_TYPE, body.into()),
+        Err(_) => failure(status),
+    }
+}
+
+fn failed(status: &Status, content_type: &str, body: Bytes) -> Answer {
+    let mut answer = bytes(status.code, content_type, body);
     let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if wait > 0 {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
@@ -73,6 +91,19 @@ pub(crate) fn encoded(code: u16, encoding: Encoding, json: Bytes) -> Result<Answ
             let text = serde_saphyr::to_string(&value).map_err(Status::internal)?;
             Ok(bytes(code, YAML, text.into()))
         }
+        Encoding::Protobuf => {
+            let body = everynode_protobuf::object(&json).map_err(not_encoded)?;
+            Ok(bytes(code, everynode_protobuf::MEDIA_TYPE, body.into()))
+        }
+    }
+}
+
+/// Why there is no answer in protobuf: the kind has no message, or (a defect) the object does not
+/// fit it.
+pub(crate) fn not_encoded(error: EncodeError) -> Status {
+    match error {
+        EncodeError::UnknownKind { .. } => Status::failure(406, "NotAcceptable", error.to_string()),
+        error => Status::internal(error),
     }
 }
 
@@ -112,6 +143,9 @@ pub(crate) fn list(
     let page = match (accepted.shape, accepted.encoding, page.items.len()) {
         (Shape::Whole, Encoding::Json, STREAMED_ITEMS_MIN..) => {
             return Ok(super::list::streamed(info.clone(), page, share));
+        }
+        (Shape::Whole, Encoding::Protobuf, STREAMED_ITEMS_MIN..) => {
+            return super::protobuf_list::streamed(info.clone(), page, share);
         }
         _ => &page,
     };

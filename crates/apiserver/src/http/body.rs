@@ -19,6 +19,11 @@ use crate::schema::Media;
 /// DS-I46
 pub(crate) const REQUEST_BYTES_MAX: usize = 3 << 20;
 
+/// What a body in protobuf may become: what a body of JSON may be. It is half as large mostly, and
+/// of few fields with long names less.
+const PROTOBUF_LIMITS: everynode_protobuf::Limits =
+    everynode_protobuf::Limits { size_max: REQUEST_BYTES_MAX, depth_max: 100 };
+
 pub(crate) type OutBody = UnsyncBoxBody<Bytes, Infallible>;
 
 pub(crate) fn whole(bytes: Bytes) -> OutBody {
@@ -115,6 +120,10 @@ pub(crate) fn object(headers: &HeaderMap, body: &InBody) -> Result<(Bytes, Media
     if body.bytes.is_empty() {
         return Ok((Bytes::new(), Media::Json));
     }
-    let object = crate::protobuf::to_json(&body.bytes).map_err(Status::bad_request)?;
-    Ok((object.to_string().into(), Media::Json))
+    let object =
+        everynode_protobuf::to_json(&body.bytes, PROTOBUF_LIMITS).map_err(|error| match error.is_too_large() {
+            true => Status::too_large(PROTOBUF_LIMITS.size_max),
+            false => Status::bad_request(error.to_string()),
+        })?;
+    Ok((object.json.into(), Media::Json))
 }

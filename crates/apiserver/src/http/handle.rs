@@ -84,7 +84,7 @@ pub(crate) async fn answer(
     let (query, route) = match understood(&shared, &head) {
         Ok(understood) => understood,
         Err(status) => {
-            let answer = answer::failure(&status);
+            let answer = answer::failure_for(&head, &status);
             coming.drain(&shared, &head).await;
             return Answered { answer, asker: None, long_running: false };
         }
@@ -94,7 +94,7 @@ pub(crate) async fn answer(
     let long_running = is_long_running(&route);
     let mut asker = None;
     let result = serve(&shared, &connection, &head, route, &mut coming, &mut asker).await;
-    let answer = result.unwrap_or_else(|status| answer::failure(&status));
+    let answer = result.unwrap_or_else(|status| answer::failure_for(&head, &status));
     shared.server.metrics.finished(labels, answer.status().as_u16(), started.elapsed());
     tracing::debug!(method = %head.method, path = %head.path, code = answer.status().as_u16(), peer = %connection.peer, "request");
     if !(long_running && answer.status().is_success()) {
@@ -241,7 +241,7 @@ async fn execute(
     let slots = &shared.server.metrics.slots;
     let options = match operation.options() {
         Ok(options) => options,
-        Err(status) => return Ok(resource::refused(operation.target(), status)),
+        Err(status) => return Ok(resource::refused(head, operation.target(), status)),
     };
     match options {
         Options::Connect(connect) => {

@@ -25,6 +25,7 @@ pub(crate) mod negotiate;
 mod options;
 mod paced;
 mod progress;
+mod protobuf_list;
 mod proxy;
 pub(crate) mod query;
 mod queue;

@@ -2,9 +2,11 @@
 
 use everynode_api::ports::PatchType;
 use everynode_api::status::Status;
+use everynode_protobuf::MEDIA_TYPE;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 
+use crate::registry::Target;
 use crate::schema::Media;
 use crate::tables::IncludeObject;
 
@@ -13,6 +15,7 @@ use crate::tables::IncludeObject;
 pub(crate) enum Encoding {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// How objects are shown.
@@ -31,19 +34,49 @@ pub(crate) struct Accepted {
     pub(crate) shape: Shape,
 }
 
-/// A form of bodies; kubectl since 1.32 sends some in it.
-const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
-
 /// What is answered to clients that accept none of it.
-const OFFERED: &str = "application/json, application/yaml";
+const OFFERED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// In which forms a kind is shown in protobuf; in JSON and YAML all are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protobuf {
+    /// Whole, and as metadata.
+    Whole,
+    /// As metadata only: a custom resource has no message.
+    Metadata,
+}
+
+impl Protobuf {
+    pub(crate) fn of(target: &Target) -> Protobuf {
+        // The scale of a custom resource is of a built-in kind.
+        let is_custom = target.info.custom.is_some() && target.subresource != "scale";
+        if is_custom { Protobuf::Metadata } else { Protobuf::Whole }
+    }
+
+    fn shows(self, accepted: Accepted) -> bool {
+        match (accepted.encoding, accepted.shape) {
+            (Encoding::Protobuf, Shape::Table) => false,
+            (Encoding::Protobuf, Shape::Whole) => self == Protobuf::Whole,
+            _ => true,
+        }
+    }
+}
 
 /// The first form in `Accept` that is served. Without a header it is JSON.
-pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, Status> {
+pub(crate) fn accepted(headers: &HeaderMap, protobuf: Protobuf) -> Result<Accepted, Status> {
     let text = header(headers, ACCEPT.as_str());
     if text.trim().is_empty() {
         return Ok(Accepted { encoding: Encoding::Json, shape: Shape::Whole });
     }
-    text.split(',').find_map(clause).ok_or_else(|| Status::not_acceptable(OFFERED))
+    let mut clauses = text.split(',').filter_map(clause);
+    clauses.find(|clause| protobuf.shows(*clause)).ok_or_else(|| Status::not_acceptable(OFFERED))
+}
+
+/// Whether the first whole form that a client accepts is protobuf: refusals and documents about
+/// what is served come so, too.
+pub(crate) fn prefers_protobuf(accept: &str) -> bool {
+    let mut clauses = accept.split(',').filter_map(clause);
+    clauses.find(|clause| clause.shape == Shape::Whole).is_some_and(|clause| clause.encoding == Encoding::Protobuf)
 }
 
 /// Kinds that are answers and no objects have no table: a client that accepts nothing else is
@@ -67,6 +100,7 @@ fn clause(text: &str) -> Option<Accepted> {
     let encoding = match parts.next()? {
         "application/json" | "*/*" | "application/*" | "text/*" => Encoding::Json,
         "application/yaml" | "text/yaml" | "application/x-yaml" => Encoding::Yaml,
+        MEDIA_TYPE => Encoding::Protobuf,
         _ => return None,
     };
     let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
@@ -93,7 +127,7 @@ pub(crate) fn include_object(text: &str) -> Result<IncludeObject, Status> {
 
 /// Whether a request's object is in Kubernetes' protobuf encoding.
 pub(crate) fn is_protobuf(headers: &HeaderMap) -> bool {
-    header(headers, CONTENT_TYPE.as_str()).split(';').next().is_some_and(|media| media.trim() == PROTOBUF)
+    header(headers, CONTENT_TYPE.as_str()).split(';').next().is_some_and(|media| media.trim() == MEDIA_TYPE)
 }
 
 /// The form of a request's object; JSON where nothing is said.
@@ -102,7 +136,7 @@ pub(crate) fn media(headers: &HeaderMap) -> Result<Media, Status> {
     match text.split(';').next().unwrap_or("").trim() {
         "" | "application/json" | "text/json" => Ok(Media::Json),
         "application/yaml" | "text/yaml" | "application/x-yaml" => Ok(Media::Yaml),
-        _ => Err(Status::unsupported_media_type(&format!("{OFFERED}, {PROTOBUF}"))),
+        _ => Err(Status::unsupported_media_type(OFFERED)),
     }
 }
 
@@ -142,7 +176,27 @@ mod tests {
     fn check(accept: &str) -> Option<Accepted> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        accepted(&headers).ok()
+        accepted(&headers, Protobuf::Whole).ok()
+    }
+
+    #[test]
+    fn protobuf_shows_what_has_a_message() {
+        let check = |accept: &str, protobuf| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            accepted(&headers, protobuf).map(|found| (found.encoding, found.shape)).map_err(|status| status.code)
+        };
+        let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let table = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
+        let whole = (Encoding::Protobuf, Shape::Whole);
+        assert_eq!(check(MEDIA_TYPE, Protobuf::Whole), Ok(whole));
+        assert_eq!(check("application/vnd.kubernetes.protobuf;stream=watch", Protobuf::Whole), Ok(whole));
+        assert_eq!(check(MEDIA_TYPE, Protobuf::Metadata), Err(406));
+        assert_eq!(check(metadata, Protobuf::Metadata), Ok((Encoding::Protobuf, Shape::Metadata)));
+        assert_eq!(check(table, Protobuf::Whole), Err(406));
+        assert_eq!(check(&format!("{table},application/json"), Protobuf::Whole), Ok((Encoding::Json, Shape::Whole)));
+        let refusals = [(MEDIA_TYPE, true), (metadata, false), ("text/html,application/json", false)];
+        assert_eq!(refusals.map(|(accept, _)| prefers_protobuf(accept)), refusals.map(|(_, preferred)| preferred));
     }
 
     #[test]
@@ -150,8 +204,9 @@ mod tests {
         let json = Accepted { encoding: Encoding::Json, shape: Shape::Whole };
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(check(table), Some(Accepted { shape: Shape::Table, ..json })); // DS-I38
-        assert_eq!(check("application/vnd.kubernetes.protobuf,application/json"), Some(json)); // DS-I06
-        assert_eq!(check("application/vnd.kubernetes.protobuf"), None);
+        let protobuf = Some(Accepted { encoding: Encoding::Protobuf, ..json });
+        assert_eq!(check("application/vnd.kubernetes.protobuf,application/json"), protobuf); // DS-I06
+        assert_eq!(check("application/cbor"), None);
         assert_eq!(check("application/json;as=Table;v=v9;g=meta.k8s.io, */*"), Some(json));
         assert_eq!(check("application/yaml").map(|a| a.encoding), Some(Encoding::Yaml));
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer::{self, Answer};
 use super::body::InBody;
 use super::handle::Head;
-use super::negotiate::PatchForm;
+use super::negotiate::{PatchForm, Protobuf};
 use super::serve::Shared;
 use super::slot::Slot;
 use super::{body, negotiate, options, watch};
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
     operation: Authorized,
     body: Option<&InBody>,
 ) -> Result<Answer, Status> {
-    let accepted = negotiate::accepted(&head.headers)?;
+    let accepted = negotiate::accepted(&head.headers, Protobuf::of(operation.target()))?;
     let include = negotiate::include_object(head.query.get("includeObject"))?;
     let now = server.registry.env.now();
     let info = operation.target().info.clone();
@@ -52,12 +52,12 @@ pub(crate) async fn serve(
         Outcome::One(reply) => answer::reply(&info, reply, accepted, include, now),
         Outcome::Page(page, share) => answer::list(&info, page, accepted, include, now, share),
     });
-    Ok(warned(answered, warnings))
+    Ok(warned(head, answered, warnings))
 }
 
 /// What could not be read of the query: of a kind that is deprecated it is said with that, too.
-pub(crate) fn refused(target: &Target, status: Status) -> Answer {
-    warned(Err(status), warnings_of(&target.info))
+pub(crate) fn refused(head: &Head, target: &Target, status: Status) -> Answer {
+    warned(head, Err(status), warnings_of(&target.info))
 }
 
 /// Serves an authorised watch.
@@ -67,10 +67,10 @@ pub(crate) async fn watch(
     operation: Authorized,
     slot: Slot,
 ) -> Result<Answer, Status> {
-    let accepted = negotiate::accepted(&head.headers)?;
+    let accepted = negotiate::accepted(&head.headers, Protobuf::of(operation.target()))?;
     let include = negotiate::include_object(head.query.get("includeObject"))?;
     let warnings = warnings_of(&operation.target().info);
-    Ok(warned(watch::serve(shared, operation, accepted, include, slot).await, warnings))
+    Ok(warned(head, watch::serve(shared, operation, accepted, include, slot).await, warnings))
 }
 
 /// The warnings of every answer about a kind.
@@ -99,6 +99,9 @@ impl Content for Sent<'_> {
         let body = self.body()?;
         if !target.subresource.is_empty() && self.head.method == Method::POST {
             negotiate::refuse_table(&self.head.headers)?;
+        }
+        if Protobuf::of(target) == Protobuf::Metadata && negotiate::is_protobuf(&self.head.headers) {
+            return Err(Status::unsupported_media_type("application/json, application/yaml"));
         }
         object(self.head, body)
     }
@@ -137,7 +140,7 @@ pub(crate) async fn review(
     body: &InBody,
 ) -> Result<Answer, Status> {
     negotiate::refuse_table(&head.headers)?;
-    let encoding = negotiate::accepted(&head.headers)?.encoding;
+    let encoding = negotiate::accepted(&head.headers, Protobuf::Whole)?.encoding;
     let warnings = Warnings::default();
     let options = options::write("CreateOptions", &head.query)?;
     let fence = fence(head)?;
@@ -152,12 +155,12 @@ pub(crate) async fn review(
             .and_then(|review| reviews::answer(&server.registry, user, kind, namespace, review))
             .and_then(|review| answer::encoded(201, encoding, answer::to_bytes(&review)?)),
     };
-    Ok(warned(answered, warnings))
+    Ok(warned(head, answered, warnings))
 }
 
 /// An answer with what its client is to be warned of: failures, too.
-fn warned(answered: Result<Answer, Status>, warnings: Warnings) -> Answer {
-    let mut answer = answered.unwrap_or_else(|status| answer::failure(&status));
+fn warned(head: &Head, answered: Result<Answer, Status>, warnings: Warnings) -> Answer {
+    let mut answer = answered.unwrap_or_else(|status| answer::failure_for(head, &status));
     answer::add_warnings(&mut answer, &warnings.into_texts());
     answer
 }

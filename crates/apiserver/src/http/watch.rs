@@ -1,4 +1,4 @@
-//! Watches over HTTP: a stream of JSON lines (DS-I32).
+//! Watches over HTTP: a stream of JSON lines (DS-I32), or of frames in protobuf.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use super::negotiate::{Accepted, Encoding, Shape};
 use super::serve::{Shared, stopped};
 use super::slot::Slot;
 use crate::catalogue::{RowRef, row};
-use crate::hub::{self, Delivery, EventKind, Form, Watcher};
+use crate::hub::{self, Delivery, EventKind, Form, Shown, Watcher};
 use crate::object;
 use crate::operation::execute::Authorized;
 use crate::registry::read;
@@ -29,6 +29,11 @@ use crate::tables::{self, IncludeObject};
 
 /// The annotation of the bookmark that ends the initial events (DS-I35).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
+/// What is answered to those who accept no form that can be streamed.
+const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// A watch that does not say how long it shall last ends after that, or up to twice as late.
 const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
@@ -41,7 +46,7 @@ pub(crate) async fn serve(
     slot: Slot,
 ) -> Result<Answer, Status> {
     if accepted.encoding == Encoding::Yaml {
-        return Err(Status::not_acceptable("application/json"));
+        return Err(Status::not_acceptable(STREAMED));
     }
     let registry = &shared.server.registry;
     // Between half an hour and an hour, so that clients do not all come back at once.
@@ -49,17 +54,19 @@ pub(crate) async fn serve(
     operation.end_watch_after(own);
     let info = operation.target().info.clone();
     let watcher = shared.server.open_watch(operation).await?;
-    let form = match accepted.shape {
-        Shape::Table => Form::Table(include),
-        Shape::Metadata => Form::Metadata,
-        Shape::Whole if info.form == row::Form::EventsV1 => Form::EventsV1,
-        Shape::Whole => Form::Json,
+    let shown = match accepted.shape {
+        Shape::Table => Shown::Table(include),
+        Shape::Metadata => Shown::Metadata,
+        Shape::Whole if info.form == row::Form::EventsV1 => Shown::EventsV1,
+        Shape::Whole => Shown::Whole,
     };
+    let form = Form { shown, is_protobuf: accepted.encoding == Encoding::Protobuf };
     let writer = Writer { shared: shared.clone(), info, form, columns_sent: false, _slot: slot };
     let stopping = shared.stopping.subscribe();
     let stream = WatchBody { state: State::Idle(Box::new((watcher, stopping))), writer };
     let mut response = Response::new(stream.boxed_unsync());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let content_type = if form.is_protobuf { PROTOBUF } else { "application/json" };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(response)
 }
 
@@ -151,22 +158,23 @@ impl Writer {
                 let (value, revision) = event.object(kind)?;
                 // The first frame of a table has columns and is not shared, nor are the versions of
                 // a custom resource.
-                let is_first = matches!(self.form, Form::Table(_)) && !self.columns_sent;
+                let is_first = matches!(self.form.shown, Shown::Table(_)) && !self.columns_sent;
                 if is_first || !self.is_shared(value) {
                     return self.object(kind, value, revision);
                 }
                 Some(event.frame(self.form, kind, || self.frame(kind, value, revision).unwrap_or_default()))
             }
-            Delivery::Expired(status) => {
-                serde_json::to_vec(&status).ok().map(|json| hub::frame_of_type("ERROR", &json))
-            }
+            Delivery::Expired(status) => serde_json::to_vec(&status).ok().map(|json| self.of_type("ERROR", &json)),
         }
     }
 
     /// Whether watchers of all versions of the kind are shown the same.
     fn is_shared(&self, value: &[u8]) -> bool {
         match &self.info.custom {
-            Some(custom) => self.info.shows(value) && (self.form == Form::Json || custom.is_only_version),
+            Some(custom) => {
+                let is_whole = matches!(self.form.shown, Shown::Whole);
+                self.info.shows(value) && (is_whole || custom.is_only_version)
+            },
             None => true,
         }
     }
@@ -178,20 +186,36 @@ impl Writer {
     }
 
     fn frame(&self, kind: EventKind, value: &[u8], revision: Revision) -> Option<Bytes> {
-        let shown = match self.form {
-            Form::Json if self.info.shows(value) => return Some(hub::json_frame(kind, value, revision)),
-            Form::Json | Form::EventsV1 => {
-                return read::external(&self.info, value, revision).ok().map(|json| hub::frame(kind, &json));
+        let shown = match self.form.shown {
+            Shown::Whole if !self.form.is_protobuf && self.info.shows(value) => {
+                return Some(hub::json_frame(kind, value, revision));
             }
-            Form::Metadata => partial(self.external(value, revision)?),
-            Form::Table(include) => {
+            Shown::Whole | Shown::EventsV1 => {
+                let json = read::external(&self.info, value, revision).ok()?;
+                return Some(self.of_type(kind.as_str(), &json));
+            }
+            Shown::Metadata => partial(self.external(value, revision)?),
+            Shown::Table(include) => {
                 let value = self.external(value, revision)?;
                 let meta = json!({"resourceVersion": object::meta(&value, "resourceVersion")});
                 let now = self.shared.server.registry.env.now();
                 tables::table(&self.info, vec![value], meta, include, !self.columns_sent, now)
             }
         };
-        serde_json::to_vec(&shown).ok().map(|json| hub::frame(kind, &json))
+        serde_json::to_vec(&shown).ok().map(|json| self.of_type(kind.as_str(), &json))
+    }
+
+    /// A frame around an object. One that has no form in protobuf is an error that the client sees:
+    /// without it, it would not know that something changed.
+    fn of_type(&self, kind: &str, json: &[u8]) -> Bytes {
+        if !self.form.is_protobuf {
+            return hub::frame_of_type(kind, json);
+        }
+        hub::protobuf_frame(kind, json).unwrap_or_else(|error| {
+            tracing::error!(%error, "an event of a watch was not encoded");
+            let status = serde_json::to_vec(&Status::internal(error)).unwrap_or_default();
+            hub::protobuf_frame("ERROR", &status).unwrap_or_default()
+        })
     }
 
     fn external(&self, value: &[u8], revision: Revision) -> Option<Value> {
@@ -204,17 +228,17 @@ impl Writer {
         if ends_initial {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
-        let object = match self.form {
-            Form::Json | Form::EventsV1 => {
+        let object = match self.form.shown {
+            Shown::Whole | Shown::EventsV1 => {
                 json!({"kind": self.info.kind.kind, "apiVersion": self.info.kind.api_version(), "metadata": metadata})
             }
-            Form::Metadata => {
+            Shown::Metadata => {
                 json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
             }
-            Form::Table(_) => {
+            Shown::Table(_) => {
                 json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": [], "rows": []})
             }
         };
-        hub::frame_of_type("BOOKMARK", object.to_string().as_bytes())
+        self.of_type("BOOKMARK", object.to_string().as_bytes())
     }
 }

@@ -1,9 +1,10 @@
-//! Watch frames: one JSON line per event (DS-I32).
+//! Watch frames: one JSON line per event (DS-I32), or the same in protobuf.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use everynode_api::canonical;
+use everynode_protobuf::EncodeError;
 use everynode_store::Revision;
 
 use super::event::EventKind;
@@ -11,8 +12,21 @@ use crate::tables::IncludeObject;
 
 /// The form in which a watcher wants objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
+pub(crate) struct Form {
+    pub(crate) shown: Shown,
+    /// In Kubernetes' protobuf encoding, and else as JSON.
+    pub(crate) is_protobuf: bool,
+}
+
+impl Form {
+    /// Whole objects, as JSON.
+    pub(crate) const JSON: Form = Form { shown: Shown::Whole, is_protobuf: false };
+}
+
+/// How a watcher wants to see objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Whole,
     /// `PartialObjectMetadata`
     Metadata,
     /// `Table` without column definitions (only the first frame has them).
@@ -40,15 +54,18 @@ pub(crate) fn json_frame(kind: EventKind, value: &[u8], revision: Revision) -> B
     out.into()
 }
 
-/// A frame around an object that is already encoded.
-pub(crate) fn frame(kind: EventKind, object: &[u8]) -> Bytes {
-    frame_of_type(kind.as_str(), object)
-}
-
-/// A frame of any type (`BOOKMARK`, `ERROR`).
+/// A frame of any type (`ADDED`, `BOOKMARK`, `ERROR`) around an object's JSON.
 pub(crate) fn frame_of_type(kind: &str, object: &[u8]) -> Bytes {
     let parts: [&[u8]; 5] = [b"{\"type\":\"", kind.as_bytes(), b"\",\"object\":", object, CLOSING.as_bytes()];
     parts.concat().into()
+}
+
+/// The same in protobuf.
+///
+/// # Errors
+/// The object has no form in protobuf.
+pub(crate) fn protobuf_frame(kind: &str, object: &[u8]) -> Result<Bytes, EncodeError> {
+    Ok(everynode_protobuf::watch_frame(kind, &everynode_protobuf::object(object)?).into())
 }
 
 /// Where the object lies within a frame of `length` bytes.
@@ -65,6 +82,6 @@ mod tests {
         let frame = json_frame(EventKind::Modified, br#"{"metadata":{"name":"a"}}"#, Revision(7));
         let object = br#"{"metadata":{"resourceVersion":"7","name":"a"}}"#;
         assert_eq!(frame.slice(object_range(EventKind::Modified, frame.len())), &object[..]);
-        assert_eq!(frame, super::frame(EventKind::Modified, object));
+        assert_eq!(frame, frame_of_type("MODIFIED", object));
     }
 }

@@ -108,7 +108,7 @@ impl Event {
         self.item(kind).map(|item| (&*item.kv.value, Revision(self.revision)))
     }
 
-    /// The encoded line for this event in a form, made once and shared.
+    /// The encoded frame for this event in a form, made once and shared.
     pub(crate) fn frame(&self, form: Form, kind: EventKind, make: impl FnOnce() -> Bytes) -> Bytes {
         let find = |frames: &Vec<((Form, EventKind), Bytes)>| {
             frames.iter().find(|(key, _)| *key == (form, kind)).map(|(_, bytes)| bytes.clone())
@@ -138,7 +138,7 @@ impl Event {
     /// The event for a watcher in this process: the object's part of the shared JSON frame.
     pub(crate) fn port(&self, kind: EventKind) -> Option<WatchEvent> {
         let (value, revision) = self.object(kind)?;
-        let frame = self.frame(Form::Json, kind, || super::encode::json_frame(kind, value, revision));
+        let frame = self.frame(Form::JSON, kind, || super::encode::json_frame(kind, value, revision));
         let object = frame.slice(super::encode::object_range(kind, frame.len()));
         Some(match kind {
             EventKind::Added => WatchEvent::Added(object),

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, watch};
 use crate::catalogue::{RowRef, built_in};
 use crate::keys;
 
-pub(crate) use encode::{Form, frame, frame_of_type, json_frame};
+pub(crate) use encode::{Form, Shown, frame_of_type, json_frame, protobuf_frame};
 pub(crate) use event::{EventKind, Item};
 pub(crate) use filter::Filter;
 pub(crate) use selectable_fields::FieldRules;

@@ -21,6 +21,7 @@ mod matrix;
 mod placing;
 mod pods;
 mod programs;
+mod protobuf;
 mod recorded;
 mod refused_bodies;
 mod renewal;

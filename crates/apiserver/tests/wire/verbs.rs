@@ -280,8 +280,7 @@ async fn forms_of_requests_and_answers() {
     assert!(
         String::from_utf8_lossy(&shown.body).contains("k: v") && shown.headers["content-type"] == "application/yaml"
     );
-    let refused =
-        server.send(&admin, Method::GET, &path, &[("accept", "application/vnd.kubernetes.protobuf")], "").await;
+    let refused = server.send(&admin, Method::GET, &path, &[("accept", "application/cbor")], "").await;
     assert_eq!(refused.code, 406); // DS-I06
     let partial = [("accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")];
     let shown = server.send(&admin, Method::GET, &path, &partial, "").await.expect(200);
