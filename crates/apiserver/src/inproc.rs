@@ -217,3 +217,44 @@ impl EventStream for Stream {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use everynode_api::kinds::CONFIG_MAP;
+    use everynode_store::MemoryStore;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::Config;
+
+    const LIST_OBJECTS: usize = 1_000;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_list_in_process_takes_its_share_of_the_budget() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = ApiServer::new(Arc::new(MemoryStore::new()), Config::new(directory.path().into())).await.unwrap();
+        let client = server.client(User::internal("system:tester"));
+        for index in 0..LIST_OBJECTS {
+            let target = ports::Target::new(CONFIG_MAP, "default", "");
+            let body = json!({"metadata": {"name": format!("m{index}")}});
+            client.call(Request::Create { target, body }).await.unwrap();
+        }
+        let list = |limit| {
+            let selection = Selection { namespace: Some("default".into()), ..Selection::default() };
+            let (kind, continue_token, resource_version) = (CONFIG_MAP, None, None);
+            client.call(Request::List { kind, selection, limit, continue_token, resource_version })
+        };
+        let others = server.lists.share(usize::MAX, || 1).await.unwrap();
+        let begin = Instant::now();
+        assert!(list(10).await.is_ok());
+        assert_eq!(begin.elapsed(), Duration::ZERO, "small lists never wait");
+        let refused = list(0).await.unwrap_err();
+        assert_eq!(refused.status().unwrap().code, 429);
+        assert!(begin.elapsed() >= Duration::from_secs(10), "it waits for its turn first");
+        drop(others);
+        let all: Value = serde_json::from_slice(&list(0).await.unwrap()).unwrap();
+        assert_eq!(all["items"].as_array().unwrap().len(), LIST_OBJECTS);
+        // Its own share is given back with the answer.
+        assert!(server.lists.share(usize::MAX, || 1).await.is_ok());
+    }
+}

@@ -12,6 +12,14 @@ fn name(object: &[u8]) -> String {
     value["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
+fn no_preconditions() -> Preconditions {
+    Preconditions::default()
+}
+
+fn delete(target: Target) -> Request {
+    Request::Delete { target, preconditions: no_preconditions(), grace_period_seconds: None, propagation: None }
+}
+
 #[tokio::test]
 async fn requests_and_watches_need_no_socket() {
     let server = Server::start().await;
@@ -36,13 +44,7 @@ async fn requests_and_watches_need_no_socket() {
     let list = Request::List { kind: CONFIG_MAP, selection, limit: 0, continue_token: None, resource_version: None };
     let list: Value = serde_json::from_slice(&client.call(list).await.unwrap()).unwrap();
     assert_eq!(list["items"][0]["data"]["a"], "2");
-    let delete = Request::Delete {
-        target: target.clone(),
-        preconditions: Preconditions::default(),
-        grace_period_seconds: None,
-        propagation: None,
-    };
-    client.call(delete).await.unwrap();
+    client.call(delete(target.clone())).await.unwrap();
     assert!(client.call(Request::Get(target)).await.unwrap_err().is_not_found());
     let mut seen = Vec::new();
     while seen.len() < 3 {
@@ -54,6 +56,44 @@ async fn requests_and_watches_need_no_socket() {
         }
     }
     assert_eq!(seen, ["added a", "modified a", "deleted a"]);
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_as_a_write_and_keeps_nothing() {
+    let server = Server::start().await.with_default_account().await;
+    let user = || User::internal("system:tester");
+    let (client, dry) = (server.api.client(user()), server.api.dry_run_client(user()));
+    let target = || Target::new(CONFIG_MAP, "default", "a");
+    let create = || Request::Create { target: target(), body: config_map("a") };
+    let made: Value = serde_json::from_slice(&dry.call(create()).await.unwrap()).unwrap();
+    assert!(made["metadata"]["uid"].is_string(), "{made}");
+    assert!(client.call(Request::Get(target())).await.unwrap_err().is_not_found());
+
+    client.call(create()).await.unwrap();
+    let stored = client.call(Request::Get(target())).await.unwrap();
+    assert!(dry.call(create()).await.unwrap_err().is_already_exists());
+    let body = json!({"data": {"a": "2"}});
+    let patch = Request::Patch { target: target(), patch: PatchType::Merge, body, preconditions: no_preconditions() };
+    let patched: Value = serde_json::from_slice(&dry.call(patch).await.unwrap()).unwrap();
+    assert_eq!(patched["data"]["a"], "2");
+    let mut body: Value = serde_json::from_slice(&stored).unwrap();
+    body["data"]["b"] = "3".into();
+    let updated = dry.call(Request::Update { target: target(), body }).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&updated).unwrap()["data"]["b"], "3");
+    dry.call(delete(target())).await.unwrap();
+    assert_eq!(client.call(Request::Get(target())).await.unwrap(), stored);
+
+    let pod_target = || Target::new(POD, "default", "p");
+    client.call(Request::Create { target: pod_target(), body: pod("p") }).await.unwrap();
+    let stored = client.call(Request::Get(pod_target())).await.unwrap();
+    let body = json!({"metadata": {"name": "p"}});
+    dry.call(Request::Create { target: pod_target().subresource("eviction"), body }).await.unwrap();
+    let body = json!({"target": {"kind": "Node", "name": "n"}});
+    dry.call(Request::Create { target: pod_target().subresource("binding"), body }).await.unwrap();
+    let (patch, body) = (PatchType::Merge, json!({"status": {"phase": "Failed"}}));
+    let target = pod_target().subresource("status");
+    dry.call(Request::Patch { target, patch, body, preconditions: no_preconditions() }).await.unwrap();
+    assert_eq!(client.call(Request::Get(pod_target())).await.unwrap(), stored);
 }
 
 #[tokio::test]
