@@ -79,10 +79,8 @@ impl Managed {
         let places = Places::of(&entries);
         let first: Vec<usize> =
             entries.iter().map(|entry| places.find(&entries, entry)).map(Option::unwrap_or_default).collect();
-        for index in 0..entries.len() {
-            if first[index] < index {
-                entries.swap(first[index], index);
-            }
+        for (index, place) in first.iter().enumerate().filter(|(index, place)| *place < index) {
+            entries.swap(*place, index);
         }
         let mut index = 0;
         entries.retain(|_| {

@@ -53,7 +53,9 @@ fn one(row: &RowRef, mut object: Value) {
     assert!(again.as_ref().is_ok_and(|(again, _)| *again == value), "read again {value} is {again:?}");
     let _ = schema::validate_create(row, &value);
     let _ = schema::validate_update(row, &value, &value);
-    if let Some(root) = row.custom.as_ref().map(|custom| custom.apply_type.root())
+    if let Some(custom) = &row.custom
+        && let Some(of_version) = custom.apply_types.get(&row.kind.api_version())
+        && let root = of_version.root()
         && let Ok(set) = everynode_managed::validate(root.schema, root.id, &value)
     {
         assert_eq!(FieldSet::from_json(&set.to_json()).as_ref(), Ok(&set), "{value}");

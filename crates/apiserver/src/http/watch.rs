@@ -174,7 +174,7 @@ impl Writer {
             Some(custom) => {
                 let is_whole = matches!(self.form.shown, Shown::Whole);
                 self.info.shows(value) && (is_whole || custom.is_only_version)
-            },
+            }
             None => true,
         }
     }
