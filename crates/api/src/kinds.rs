@@ -133,6 +133,16 @@ kinds! {
     ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "RoleBinding" "rolebindings" true [] [] [] "rolebindings";
     CLUSTER_ROLE = "rbac.authorization.k8s.io" "v1" "ClusterRole" "clusterroles" false [] [] [] "clusterroles";
     CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io" "v1" "ClusterRoleBinding" "clusterrolebindings" false [] [] [] "clusterrolebindings";
+    ENDPOINT_SLICE = "discovery.k8s.io" "v1" "EndpointSlice" "endpointslices" true [] [] [] "endpointslices";
+    NETWORK_POLICY = "networking.k8s.io" "v1" "NetworkPolicy" "networkpolicies" true ["netpol"] [] [] "networkpolicies";
+    INGRESS_CLASS = "networking.k8s.io" "v1" "IngressClass" "ingressclasses" false [] [] [] "ingressclass";
+    RUNTIME_CLASS = "node.k8s.io" "v1" "RuntimeClass" "runtimeclasses" false [] [] [] "runtimeclasses";
+    CSI_DRIVER = "storage.k8s.io" "v1" "CSIDriver" "csidrivers" false [] [] [] "csidrivers";
+    CSI_NODE = "storage.k8s.io" "v1" "CSINode" "csinodes" false [] [] [] "csinodes";
+    CSI_STORAGE_CAPACITY = "storage.k8s.io" "v1" "CSIStorageCapacity" "csistoragecapacities" true [] [] [] "csistoragecapacities";
+    STORAGE_CLASS = "storage.k8s.io" "v1" "StorageClass" "storageclasses" false ["sc"] [] [] "storageclasses";
+    VOLUME_ATTACHMENT = "storage.k8s.io" "v1" "VolumeAttachment" "volumeattachments" false [] [] ["status"] "volumeattachments";
+    VOLUME_ATTRIBUTES_CLASS = "storage.k8s.io" "v1" "VolumeAttributesClass" "volumeattributesclasses" false ["vac"] [] [] "volumeattributesclasses";
     CUSTOM_RESOURCE_DEFINITION = "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" false ["crd" "crds"] ["api-extensions"] ["status"] "apiextensions.k8s.io/customresourcedefinitions";
 }
 

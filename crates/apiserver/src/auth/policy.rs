@@ -71,6 +71,8 @@ fn view_rules() -> Vec<Value> {
         rule(&["apps"], APPS, &READ),
         rule(&["policy"], BUDGETS, &READ),
         rule(&["events.k8s.io"], &["events"], &READ),
+        rule(&["discovery.k8s.io"], &["endpointslices"], &READ),
+        rule(&["networking.k8s.io"], &["networkpolicies"], &READ),
     ]
 }
 
@@ -82,6 +84,7 @@ fn edit_rules() -> Vec<Value> {
         rule(&[""], &["serviceaccounts/token", "pods/eviction"], &["create"]),
         rule(&["apps"], &["daemonsets"], &WRITE),
         rule(&["policy"], &["poddisruptionbudgets"], &WRITE),
+        rule(&["networking.k8s.io"], &["networkpolicies"], &WRITE),
         rule(
             &["coordination.k8s.io"],
             &["leases"],

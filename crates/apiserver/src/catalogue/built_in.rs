@@ -6,7 +6,7 @@ use everynode_api::kinds;
 
 use super::row::Row;
 use crate::custom::definition;
-use crate::registry::kinds::{daemon_set, namespace, node, pod, secret, service, small};
+use crate::registry::kinds::{daemon_set, namespace, network, node, pod, secret, service, small, storage};
 
 macro_rules! rows {
     ($($name:ident = $make:expr;)*) => {
@@ -39,6 +39,16 @@ rows! {
     ROLE_BINDING = small::binding(&kinds::ROLE_BINDING);
     CLUSTER_ROLE = small::role(&kinds::CLUSTER_ROLE);
     CLUSTER_ROLE_BINDING = small::binding(&kinds::CLUSTER_ROLE_BINDING);
+    ENDPOINT_SLICE = network::endpoint_slice();
+    NETWORK_POLICY = network::network_policy();
+    INGRESS_CLASS = network::ingress_class();
+    RUNTIME_CLASS = storage::runtime_class();
+    CSI_DRIVER = storage::csi_driver();
+    CSI_NODE = storage::csi_node();
+    CSI_STORAGE_CAPACITY = storage::csi_storage_capacity();
+    STORAGE_CLASS = storage::storage_class();
+    VOLUME_ATTACHMENT = storage::volume_attachment();
+    VOLUME_ATTRIBUTES_CLASS = storage::volume_attributes_class();
     CUSTOM_RESOURCE_DEFINITION = definition::row();
 }
 

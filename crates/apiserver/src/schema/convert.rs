@@ -89,3 +89,14 @@ pub(super) fn secret(value: &mut Value) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Lists without items are absent ones there.
+pub(super) fn endpoint_slice(value: &mut Value) -> Result<(), String> {
+    let Some(slice) = value.as_object_mut() else { return Ok(()) };
+    for name in ["endpoints", "ports"] {
+        if let Some(list) = slice.get_mut(name).filter(|list| list.as_array().is_some_and(Vec::is_empty)) {
+            *list = Value::Null;
+        }
+    }
+    Ok(())
+}

@@ -8,6 +8,20 @@ use super::defaults::{self, each, fill, with};
 use super::validate::{core, daemon_set, endpoints, event, node, pod, policy, service};
 use super::warnings;
 
+/// The mistakes of a change, then those of the new object.
+macro_rules! update {
+    ($change:path, $object:expr) => {
+        |new, old| {
+            let mut errors = $change(new, old);
+            errors.extend($object(new));
+            errors
+        }
+    };
+}
+
+mod network;
+mod storage;
+
 /// What is right for the objects of a kind, beyond their schema and their metadata.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
@@ -26,17 +40,6 @@ pub(crate) struct Rules {
     /// What is said of a new object even if it is refused then.
     pub(crate) warn_prepared: fn(&Value) -> Vec<String>,
     pub(crate) warn_update: fn(new: &Value, old: &Value, &mut Vec<String>),
-}
-
-/// The mistakes of a change, then those of the new object.
-macro_rules! update {
-    ($change:path, $object:expr) => {
-        |new, old| {
-            let mut errors = $change(new, old);
-            errors.extend($object(new));
-            errors
-        }
-    };
 }
 
 impl Rules {

@@ -45,9 +45,16 @@ impl Default for Printer {
 }
 
 impl Printer {
-    fn new(text: &'static str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Printer {
+    pub(super) fn new(text: &'static str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Printer {
         let columns = text.split("; ").map(Column::parse).collect();
         Printer { columns, cells: Cells::BuiltIn(cells), condition: |_| None }
+    }
+
+    /// The same, but that a column is of another format.
+    pub(super) fn with_format(mut self, name: &str, format: &'static str) -> Printer {
+        let named = self.columns.iter_mut().filter(|column| column.name == name);
+        named.for_each(|column| column.format = format.into());
+        self
     }
 
     /// The columns of a definition; without any, the age.

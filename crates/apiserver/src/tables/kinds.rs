@@ -33,7 +33,7 @@ pub(super) fn or_none(text: impl Into<String>) -> Value {
     if text.is_empty() { NONE.into() } else { text.into() }
 }
 
-fn count(value: &Value, name: &str) -> Value {
+pub(super) fn count(value: &Value, name: &str) -> Value {
     value.get(name).and_then(Value::as_i64).unwrap_or(0).into()
 }
 
@@ -42,13 +42,13 @@ fn entries(object: &Value, name: &str) -> usize {
 }
 
 /// `k=v` pairs, sorted and joined (DS-A51).
-fn pairs(labels: &Value) -> Value {
+pub(super) fn pairs(labels: &Value) -> Value {
     let members = labels.as_object().into_iter().flatten();
     let pairs: Vec<String> = members.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or(""))).collect();
     or_none(pairs.join(","))
 }
 
-fn joined<'v>(items: impl Iterator<Item = &'v str>) -> String {
+pub(super) fn joined<'v>(items: impl Iterator<Item = &'v str>) -> String {
     items.collect::<Vec<_>>().join(",")
 }
 

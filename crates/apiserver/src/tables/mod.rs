@@ -6,8 +6,10 @@
 mod age;
 mod columns;
 mod kinds;
+mod network;
 mod node;
 mod pod;
+mod storage;
 #[cfg(test)]
 mod tests;
 

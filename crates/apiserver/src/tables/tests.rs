@@ -191,3 +191,49 @@ fn rows_carry_what_was_asked_for() {
     assert_eq!(make(IncludeObject::Object, false)["rows"][0]["object"], item);
     assert_eq!(make(IncludeObject::None, false)["columnDefinitions"], Value::Null);
 }
+
+#[test]
+fn storage_and_networks() {
+    let driver = json!({"spec": {"attachRequired": false, "tokenRequests": [{"audience": "x"}], "volumeLifecycleModes": ["Persistent"]}});
+    let cases = [
+        ("CSINode", json!({"spec": {"drivers": [{}, {}]}}), "Name=a | Drivers=2 | Age=5m"),
+        (
+            "CSIDriver",
+            driver,
+            "Name=a | AttachRequired=false | PodInfoOnMount=false | StorageCapacity=false | TokenRequests=x | \
+             RequiresRepublish=false | Modes=Persistent | Age=5m",
+        ),
+        (
+            "StorageClass",
+            json!({"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "p",
+                   "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
+            "Name=a (default) | Provisioner=p | ReclaimPolicy=Delete | VolumeBindingMode=Immediate | \
+             AllowVolumeExpansion=false | Age=5m",
+        ),
+        (
+            "VolumeAttachment",
+            json!({"spec": {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "p"}}}),
+            "Name=a | Attacher=d | PV=p | Node=n | Attached=false | Age=5m",
+        ),
+        ("RuntimeClass", json!({"handler": "h"}), "Name=a | Handler=h | Age=5m"),
+        (
+            "EndpointSlice",
+            json!({"addressType": "IPv4", "ports": [{"port": 80}], "endpoints": [{"addresses": ["1", "2"]}, {"addresses": ["3", "4"]}]}),
+            "Name=a | AddressType=IPv4 | Ports=80 | Endpoints=1,2,3 + 1 more... | Age=5m",
+        ),
+        (
+            "EndpointSlice",
+            json!({"addressType": "IPv4"}),
+            "Name=a | AddressType=IPv4 | Ports=<unset> | Endpoints=<unset> | Age=5m",
+        ),
+        ("NetworkPolicy", json!({"spec": {"podSelector": {}}}), "Name=a | Pod-Selector=<none> | Age=5m"),
+        (
+            "IngressClass",
+            json!({"spec": {"controller": "c", "parameters": {"apiGroup": "g", "kind": "K", "name": "n"}}}),
+            "Name=a | Controller=c | Parameters=K.g/n | Age=5m",
+        ),
+    ];
+    for (kind, object, expected) in cases {
+        assert_eq!(print(kind, object, true), expected);
+    }
+}

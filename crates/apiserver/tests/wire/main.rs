@@ -14,6 +14,7 @@ mod helm;
 mod hostile;
 mod in_process;
 mod joining;
+mod kinds;
 mod kubectl;
 mod lists;
 mod managed_fields;

@@ -25,6 +25,9 @@ impl BuiltIn {
             ("policy", "PodDisruptionBudget") => &POD_DISRUPTION_BUDGET,
             ("storage.k8s.io", "CSINode") => &CSI_NODE,
             ("apiregistration.k8s.io", "APIService") => &WITH_CONDITIONS,
+            ("networking.k8s.io", "ServiceCIDR") => &WITH_CONDITIONS,
+            ("flowcontrol.apiserver.k8s.io", "FlowSchema" | "PriorityLevelConfiguration") => &WITH_CONDITIONS,
+            ("resource.k8s.io", "ResourceClaim") => &RESOURCE_CLAIM,
             ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
                 &WEBHOOK_CONFIGURATION
             }
@@ -163,6 +166,10 @@ static POD_DISRUPTION_BUDGET: Type =
 static CSI_NODE_SPEC: Type = Type(&[("drivers", keyed("name", &PLAIN))]);
 
 static CSI_NODE: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&CSI_NODE_SPEC))]);
+
+static CLAIM_STATUS: Type = Type(&[("reservedFor", keyed("uid", &PLAIN))]);
+
+static RESOURCE_CLAIM: Type = Type(&[("metadata", plain(&METADATA)), ("status", plain(&CLAIM_STATUS))]);
 
 static MATCH_CONDITIONS: Type = Type(&[("matchConditions", keyed("name", &PLAIN))]);
 

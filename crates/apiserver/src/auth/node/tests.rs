@@ -33,16 +33,12 @@ csinodes.storage.k8s.io: get create update patch delete
 ";
 
 /// Resources besides those that are served.
-const FURTHER: [(&str, &str); 13] = [
+const FURTHER: [(&str, &str); 9] = [
     ("authentication.k8s.io", "tokenreviews"),
     ("authentication.k8s.io", "selfsubjectreviews"),
     ("authorization.k8s.io", "subjectaccessreviews"),
     ("authorization.k8s.io", "localsubjectaccessreviews"),
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("node.k8s.io", "runtimeclasses"),
-    ("storage.k8s.io", "csidrivers"),
-    ("storage.k8s.io", "csinodes"),
-    ("storage.k8s.io", "storageclasses"),
     ("", "users"),
     ("", "groups"),
     ("", "persistentvolumes"),

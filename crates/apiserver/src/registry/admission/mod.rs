@@ -6,6 +6,7 @@
 
 mod node_restriction;
 mod pod;
+mod runtime_class;
 mod service_account;
 
 use everynode_api::kinds::NAMESPACE;
@@ -114,7 +115,7 @@ pub(super) const OF_PODS: Admission = Admission {
         registry.restrict_node(caller, target, Operation::Create, value, &Value::Null)?;
         registry.admit_priority(target, value)?;
         pod::default_tolerations(value);
-        pod::runtime_class(target, value)?;
+        registry.admit_runtime_class(target, value)?;
         service_account::check_mirror(target, value)
     },
     update: |_, _, target, new, _| {

@@ -69,21 +69,6 @@ impl Registry {
     }
 }
 
-/// There are no runtime classes here: none is found, and none sets an overhead.
-pub(super) fn runtime_class(target: &Target, pod: &Value) -> Result<(), Status> {
-    let refuse = |text: &str| Err(Status::forbidden(&POD, shown_name(target, pod), text));
-    match text(pod, &["spec", "runtimeClassName"]) {
-        "" if pod["spec"]["overhead"].is_null() => Ok(()),
-        "" => refuse("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"),
-        class => refuse(&format!("pod rejected: RuntimeClass {class:?} not found")),
-    }
-}
-
-fn shown_name<'a>(target: &'a Target, pod: &'a Value) -> &'a str {
-    let names = [target.name.as_str(), object::meta(pod, "name"), object::meta(pod, "generateName")];
-    names.into_iter().find(|name| !name.is_empty()).unwrap_or("")
-}
-
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }

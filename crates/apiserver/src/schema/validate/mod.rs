@@ -11,10 +11,12 @@ pub(super) mod daemon_set;
 pub(super) mod endpoints;
 pub(super) mod event;
 mod metadata;
+pub(super) mod network;
 pub(super) mod node;
 pub(super) mod pod;
 pub(super) mod policy;
 pub(super) mod service;
+pub(super) mod storage;
 #[cfg(test)]
 mod tests;
 

@@ -72,6 +72,18 @@ pub(super) fn account_written(account: &Value, warnings: &mut Vec<String>) {
     }
 }
 
+pub(super) fn runtime_class_written(class: &Value, warnings: &mut Vec<String>) {
+    let selector = class["scheduling"]["nodeSelector"].as_object().into_iter().flatten();
+    let renamed = selector.filter_map(|(key, _)| pod::renamed(key));
+    warnings.extend(renamed.map(|said| format!("scheduling.nodeSelector: {said}")));
+}
+
+pub(super) fn slice_written(slice: &Value, warnings: &mut Vec<String>) {
+    if text(slice, &["addressType"]) == "FQDN" {
+        warnings.push("spec.addressType: FQDN endpoints are deprecated".into());
+    }
+}
+
 fn owners_twice(value: &Value) -> Option<String> {
     let owners = items(value, &["metadata", "ownerReferences"]);
     let mut seen = BTreeSet::new();

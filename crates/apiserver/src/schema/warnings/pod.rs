@@ -70,7 +70,8 @@ pub(super) fn annotations(warnings: &mut Vec<String>, owner: &Value, metadata: &
     }
 }
 
-fn renamed(key: &str) -> Option<String> {
+/// What is said of a label of nodes that has another name by now.
+pub(super) fn renamed(key: &str) -> Option<String> {
     let (_, since, other) = LABELS.iter().find(|(label, ..)| *label == key)?;
     Some(format!("deprecated since {since}; use \"{other}\" instead"))
 }

@@ -42,6 +42,20 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
             "reason": "R", "note": "m", "action": "A", "reportingController": "x.y/z", "reportingInstance": "i",
             "regarding": {"kind": "Pod", "name": "x", "namespace": "team"}})
         }
+        "endpointslices.discovery.k8s.io" => json!({"metadata": meta, "addressType": "IPv4", "endpoints": []}),
+        "networkpolicies.networking.k8s.io" => json!({"metadata": meta, "spec": {"podSelector": {}}}),
+        "ingressclasses.networking.k8s.io" => json!({"metadata": meta, "spec": {"controller": "x.test/c"}}),
+        "runtimeclasses.node.k8s.io" => json!({"metadata": meta, "handler": "h"}),
+        "csidrivers.storage.k8s.io" | "csinodes.storage.k8s.io" => json!({"metadata": meta, "spec": {"drivers": []}}),
+        "csistoragecapacities.storage.k8s.io" => json!({"metadata": meta, "storageClassName": "x"}),
+        "storageclasses.storage.k8s.io" => json!({"metadata": meta, "provisioner": "x.test"}),
+        "volumeattachments.storage.k8s.io" => {
+            let source = json!({"persistentVolumeName": "x"});
+            json!({"metadata": meta, "spec": {"attacher": "x.test", "nodeName": "n2", "source": source}})
+        }
+        "volumeattributesclasses.storage.k8s.io" => {
+            json!({"metadata": meta, "driverName": "x.test", "parameters": {"a": "b"}})
+        }
         "customresourcedefinitions.apiextensions.k8s.io" => definition(name),
         other => review(other),
     }

@@ -1,6 +1,6 @@
 //! The attack suite: every hostile role, with its own credential, tries everything.
 
-mod bodies;
+pub(crate) mod bodies;
 mod client;
 mod escalation;
 mod hostile_agent;

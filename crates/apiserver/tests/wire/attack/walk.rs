@@ -221,6 +221,7 @@ impl Walk<'_> {
     async fn stored(&self, kind: &Kind, place: &Place) -> Value {
         match (self.role, kind.plural.as_ref(), place.name) {
             ("former", "nodes", "n9") => self.world.former.clone(),
+            (_, "csinodes", "n9") => bodies::object("csinodes.storage.k8s.io", "n9"),
             (_, "leases", "n9") => bodies::object("leases.coordination.k8s.io", "n9"),
             _ => self.world.first_seen(&kind.path(Some(place.namespace), Some(place.name), None)).await,
         }
@@ -246,7 +247,9 @@ impl Walk<'_> {
         let name = node["metadata"]["name"].as_str().unwrap();
         match served.name().as_str() {
             "pods" => bodies::mirror_pod(bodies::NEW, node),
-            resource @ ("nodes" | "leases.coordination.k8s.io") => bodies::object(resource, name),
+            resource @ ("nodes" | "leases.coordination.k8s.io" | "csinodes.storage.k8s.io") => {
+                bodies::object(resource, name)
+            }
             resource => bodies::object(resource, bodies::NEW),
         }
     }

@@ -77,6 +77,8 @@ impl World {
                 self.admin.post(&info.kind.path(Some(namespace), None, None), &object).await;
             }
         }
+        let csi_node = bodies::object("csinodes.storage.k8s.io", "n1");
+        self.admin.post("/apis/storage.k8s.io/v1/csinodes", &csi_node).await;
         for name in ["n1", "n2"] {
             let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
             self.admin.post(leases, &bodies::object("leases.coordination.k8s.io", name)).await;
@@ -183,6 +185,7 @@ pub(crate) fn named(role: &str, kind: &Kind) -> Vec<Place> {
             place("far", "other", "theirs"),
         ],
         "nodes" if is_node => vec![place("own", "", node), place("far", "", "n2")],
+        "csinodes" if is_node => vec![place("own", "", node), place("far", "", "theirs")],
         "nodes" => vec![place("far", "", "n2")],
         "namespaces" => vec![place("own", "", "team"), place("far", "", "other")],
         "customresourcedefinitions" => vec![place("far", "", "theirs.attack.test")],

@@ -81,6 +81,48 @@ CustomResourceDefinitionVersion deprecationWarning
 CustomResourceSubresourceScale labelSelectorPath
 apiextensions.v1.WebhookClientConfig url
 apiextensions.v1.ServiceReference path port
+MatchResources matchPolicy
+NamedRuleWithOperations scope
+RuleWithOperations scope
+ParamRef parameterNotFoundAction
+MutatingAdmissionPolicySpec failurePolicy
+ValidatingAdmissionPolicySpec failurePolicy
+MutatingWebhook failurePolicy matchPolicy reinvocationPolicy timeoutSeconds
+ValidatingWebhook failurePolicy matchPolicy timeoutSeconds
+Validation reason
+admissionregistration.v1.WebhookClientConfig url
+admissionregistration.v1.ServiceReference path port
+apiregistration.v1.ServiceReference port
+CertificateSigningRequestSpec expirationSeconds
+AzureFilePersistentVolumeSource secretNamespace
+GlusterfsPersistentVolumeSource endpointsNamespace
+ISCSIPersistentVolumeSource initiatorName
+LocalVolumeSource fsType
+PersistentVolumeSpec volumeMode volumeAttributesClassName
+PersistentVolumeClaimStatus currentVolumeAttributesClassName
+discovery.v1.Endpoint hostname nodeName zone
+EndpointConditions ready serving terminating
+discovery.v1.EndpointPort appProtocol name port protocol
+ExemptPriorityLevelConfiguration lendablePercent nominalConcurrencyShares
+LimitedPriorityLevelConfiguration borrowingLimitPercent lendablePercent nominalConcurrencyShares
+IngressClassParametersReference apiGroup namespace scope
+NetworkPolicyPort endPort protocol
+AllocatedDeviceStatus shareID
+Device allNodes allowMultipleAllocations bindsToNode nodeName
+DeviceAttribute bool int string version
+DeviceClassSpec extendedResourceName
+DeviceConstraint distinctAttribute matchAttribute
+DeviceRequestAllocationResult adminAccess shareID
+DeviceToleration tolerationSeconds
+ExactDeviceRequest adminAccess
+NodeAllocatableResourceMapping capacityKey
+ResourceSliceSpec allNodes nodeName perDeviceNodeSelection
+CSIDriverSpec attachRequired fsGroupPolicy nodeAllocatableUpdatePeriodSeconds podInfoOnMount preventPodSchedulingIfMissing requiresRepublish seLinuxMount serviceAccountTokenInSecrets storageCapacity
+StorageClass allowVolumeExpansion reclaimPolicy volumeBindingMode
+storage.v1.TokenRequest expirationSeconds
+VolumeAttachmentSource persistentVolumeName
+VolumeError errorCode
+VolumeNodeResources count
 ";
 
 /// Fields that Go always writes although the schema calls them optional: structs held by value,
@@ -131,6 +173,38 @@ SelfSubjectReviewStatus userInfo
 CustomResourceDefinition spec status
 CustomResourceDefinitionStatus conditions acceptedNames storedVersions
 CustomResourceDefinitionCondition lastTransitionTime
+MutatingAdmissionPolicy spec
+MutatingAdmissionPolicyBinding spec
+ValidatingAdmissionPolicy spec status
+APIService spec status
+APIServiceCondition lastTransitionTime
+CertificateSigningRequest status
+CertificateSigningRequestCondition lastUpdateTime lastTransitionTime
+LimitRange spec
+PersistentVolume spec status
+PersistentVolumeClaim spec status
+PersistentVolumeClaimCondition lastProbeTime lastTransitionTime
+PodTemplate template
+ResourceQuota spec status
+EndpointSlice endpoints ports
+discovery.v1.Endpoint conditions
+FlowSchema spec status
+FlowSchemaSpec matchingPrecedence
+FlowSchemaCondition lastTransitionTime
+PriorityLevelConfiguration spec status
+PriorityLevelConfigurationCondition lastTransitionTime
+LimitedPriorityLevelConfiguration limitResponse
+QueuingConfiguration queues handSize queueLengthLimit
+IngressClass spec
+NetworkPolicy spec
+NetworkPolicySpec podSelector
+ServiceCIDR spec status
+AllocationResult devices
+ResourceClaim status
+ResourceClaimSpec devices
+CSINodeDriver topologyKeys
+VolumeAttachment status
+VolumeError time
 ";
 
 /// Required by the schema, but a pointer in Go: `null` when absent.
@@ -138,6 +212,10 @@ pub const REQUIRED_POINTERS: &str = "
 DaemonSetSpec selector
 NodeAffinity requiredDuringSchedulingIgnoredDuringExecution
 TokenRequestSpec expirationSeconds
+IPAddressSpec parentRef
+MutatingWebhook sideEffects
+ValidatingWebhook sideEffects
+ScaleIOPersistentVolumeSource secretRef
 ";
 
 /// Fields whose Go type has a name of its own; shown in decoding errors.
@@ -170,6 +248,10 @@ Secret type=v1.SecretType
 PodStatus phase=v1.PodPhase allocatedResources=v1.ResourceList
 NodeCondition type=v1.NodeConditionType status=v1.ConditionStatus
 PodCondition type=v1.PodConditionType status=v1.ConditionStatus
+ResourceQuotaSpec hard=v1.ResourceList
+ResourceQuotaStatus hard=v1.ResourceList used=v1.ResourceList
+LimitRangeItem type=v1.LimitType default=v1.ResourceList defaultRequest=v1.ResourceList max=v1.ResourceList maxLimitRequestRatio=v1.ResourceList min=v1.ResourceList
+PersistentVolumeSpec capacity=v1.ResourceList
 ";
 
 /// Strategic merge by key: `field=key`; `!` adds `retainKeys` (DS-I15, DS-I17).
@@ -188,6 +270,20 @@ ServiceStatus conditions=type
 ServiceAccount secrets=name
 DaemonSetStatus conditions=type
 PodDisruptionBudgetStatus conditions=type
+PersistentVolumeClaimStatus conditions=type
+ComponentStatus conditions=type
+ServiceCIDRStatus conditions=type
+FlowSchemaStatus conditions=type
+PriorityLevelConfigurationStatus conditions=type
+APIServiceStatus conditions=type
+CSINodeSpec drivers=name
+ResourceClaimStatus reservedFor=uid
+MutatingWebhookConfiguration webhooks=name
+ValidatingWebhookConfiguration webhooks=name
+MutatingWebhook matchConditions=name
+ValidatingWebhook matchConditions=name
+MutatingAdmissionPolicySpec matchConditions=name variables=name
+ValidatingAdmissionPolicySpec matchConditions=name variables=name
 ";
 
 /// Lists that server-side apply merges by keys, or as a set (DS-I16).
@@ -209,6 +305,28 @@ DaemonSetStatus conditions=type
 PodDisruptionBudgetStatus conditions=type
 CustomResourceDefinitionStatus conditions=type
 JSONSchemaProps x-kubernetes-validations=rule
+PersistentVolumeClaimStatus conditions=type
+ComponentStatus conditions=type
+CertificateSigningRequestStatus conditions=type
+ServiceCIDRStatus conditions=type
+FlowSchemaStatus conditions=type
+PriorityLevelConfigurationStatus conditions=type
+APIServiceStatus conditions=type
+NonResourcePolicyRule verbs= nonResourceURLs=
+ResourcePolicyRule verbs= apiGroups= resources= namespaces=
+CSIDriverSpec volumeLifecycleModes=
+CSINodeSpec drivers=name
+discovery.v1.Endpoint addresses=
+ResourceClaimStatus reservedFor=uid devices=driver,device,pool,shareID
+AllocatedDeviceStatus conditions=type
+MutatingWebhookConfiguration webhooks=name
+ValidatingWebhookConfiguration webhooks=name
+MutatingWebhook matchConditions=name
+ValidatingWebhook matchConditions=name
+MutatingAdmissionPolicySpec matchConditions=name variables=name
+ValidatingAdmissionPolicySpec matchConditions=name variables=name
+ValidatingAdmissionPolicyBindingSpec validationActions=
+ValidatingAdmissionPolicyStatus conditions=type
 ";
 
 /// Lists that are replaced as a whole.
@@ -268,12 +386,61 @@ CustomResourceDefinitionVersion additionalPrinterColumns selectableFields
 CustomResourceDefinitionNames shortNames categories
 CustomResourceDefinitionStatus storedVersions
 WebhookConversion conversionReviewVersions
+LimitRangeSpec limits
+ResourceQuotaSpec scopes
+ScopeSelector matchExpressions
+ScopedResourceSelectorRequirement values
+PersistentVolumeSpec accessModes mountOptions
+PersistentVolumeClaimStatus accessModes
+CephFSPersistentVolumeSource monitors
+RBDPersistentVolumeSource monitors
+ISCSIPersistentVolumeSource portals
+TopologySelectorTerm matchLabelExpressions
+TopologySelectorLabelRequirement values
+EndpointSlice endpoints ports
+EndpointHints forNodes forZones
+FlowSchemaSpec rules
+PolicyRulesWithSubjects subjects resourceRules nonResourceRules
+CertificateSigningRequestSpec groups usages
+NetworkPolicySpec ingress egress policyTypes
+NetworkPolicyIngressRule ports from
+NetworkPolicyEgressRule ports to
+IPBlock except
+ServiceCIDRSpec cidrs
+Scheduling tolerations
+CSIDriverSpec tokenRequests
+CSINodeDriver topologyKeys
+StorageClass mountOptions allowedTopologies
+DeviceClaim requests constraints config
+DeviceRequest firstAvailable
+ExactDeviceRequest selectors tolerations
+DeviceSubRequest selectors tolerations
+DeviceClassSpec selectors config
+DeviceConstraint requests
+DeviceClaimConfiguration requests
+DeviceAllocationConfiguration requests
+DeviceAllocationResult results config
+DeviceRequestAllocationResult tolerations bindingConditions bindingFailureConditions
+ResourceSliceSpec devices sharedCounters
+Device taints consumesCounters bindingConditions bindingFailureConditions
+NetworkDeviceData ips
+CapacityRequestPolicy validValues
+MatchResources excludeResourceRules resourceRules
+NamedRuleWithOperations apiGroups apiVersions operations resourceNames resources
+RuleWithOperations apiGroups apiVersions operations resources
+MutatingWebhook admissionReviewVersions rules
+ValidatingWebhook admissionReviewVersions rules
+MutatingAdmissionPolicySpec mutations
+ValidatingAdmissionPolicySpec validations auditAnnotations
+TypeChecking expressionWarnings
 ";
 
 /// Types that server-side apply treats as one value.
 pub const ATOMIC_TYPES: &str = "ObjectReference LocalObjectReference SecretReference SecretKeySelector \
 ConfigMapKeySelector FileKeySelector ObjectFieldSelector ResourceFieldSelector LabelSelector NodeSelector \
-NodeSelectorTerm OwnerReference TypedLocalObjectReference EndpointAddress core.v1.EndpointPort rbac.v1.Subject RoleRef";
+NodeSelectorTerm OwnerReference TypedLocalObjectReference EndpointAddress EndpointPort rbac.v1.Subject RoleRef \
+ParamKind ParamRef NamedRuleWithOperations MatchResources ScopeSelector ScopedResourceSelectorRequirement \
+TopologySelectorTerm";
 
 /// The entry `field`, or `field=VALUE`, of a type in one of the tables; the value is empty where
 /// there is none.

@@ -20,10 +20,12 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, coordination, core, events, policy, rbac, scheduling,
+    admissionregistration, apps, authentication, authorization, autoscaling, certificates, coordination, core, discovery,
+    events, flowcontrol, networking, node, policy, rbac, resource, scheduling, storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
@@ -31,6 +33,7 @@ const TYPES: &str = "crates/apiserver/src/schema/v1_36.types.json";
 const DOCS: &str = "crates/apiserver/src/schema/v1_36.docs.json";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
+const AGGREGATION: &str = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1";
 
 macro_rules! roots {
     ($generator:ident: $($group:literal $module:ident { $($list:ident)* ; $($single:ident)* })*) => {
@@ -53,6 +56,7 @@ fn root(group: &'static str, module: &str, kind: &'static str, listed: bool) -> 
     let definition = match module {
         "meta" => format!("{META}.{kind}"),
         "apiextensions" => format!("{EXTENSIONS}.{kind}"),
+        "apiregistration" => format!("{AGGREGATION}.{kind}"),
         module => format!("io.k8s.api.{module}.v1.{kind}"),
     };
     Root { group, definition, kind, listed }
@@ -61,7 +65,8 @@ fn root(group: &'static str, module: &str, kind: &'static str, listed: bool) -> 
 fn main() -> Result<()> {
     let mut generator = SchemaGenerator::default();
     let roots = roots! { generator:
-        "" core { Namespace Node Pod ConfigMap Secret ServiceAccount Service Endpoints Event; Binding }
+        "" core { Namespace Node Pod ConfigMap Secret ServiceAccount Service Endpoints Event LimitRange
+            ResourceQuota PersistentVolume PersistentVolumeClaim PodTemplate ComponentStatus; Binding }
         "apps" apps { DaemonSet ControllerRevision; }
         "autoscaling" autoscaling { ; Scale }
         "coordination.k8s.io" coordination { Lease; }
@@ -73,6 +78,18 @@ fn main() -> Result<()> {
         "authorization.k8s.io" authorization { ; SubjectAccessReview SelfSubjectAccessReview
             LocalSubjectAccessReview SelfSubjectRulesReview }
         "apiextensions.k8s.io" apiextensions { CustomResourceDefinition; }
+        "admissionregistration.k8s.io" admissionregistration { ValidatingWebhookConfiguration
+            MutatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
+            MutatingAdmissionPolicy MutatingAdmissionPolicyBinding; }
+        "apiregistration.k8s.io" apiregistration { APIService; }
+        "certificates.k8s.io" certificates { CertificateSigningRequest; }
+        "discovery.k8s.io" discovery { EndpointSlice; }
+        "flowcontrol.apiserver.k8s.io" flowcontrol { FlowSchema PriorityLevelConfiguration; }
+        "networking.k8s.io" networking { NetworkPolicy IngressClass ServiceCIDR IPAddress; }
+        "node.k8s.io" node { RuntimeClass; }
+        "resource.k8s.io" resource { DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice; }
+        "storage.k8s.io" storage { StorageClass CSIDriver CSINode VolumeAttachment CSIStorageCapacity
+            VolumeAttributesClass; }
         "" meta { ; DeleteOptions Status ListMeta }
     };
     let mut output = Output::default();
@@ -161,7 +178,16 @@ impl Output {
                 "policy/v1",
                 "scheduling.k8s.io/v1",
                 "rbac.authorization.k8s.io/v1",
-                "apiextensions.k8s.io/v1"
+                "apiextensions.k8s.io/v1",
+                "admissionregistration.k8s.io/v1",
+                "apiregistration.k8s.io/v1",
+                "certificates.k8s.io/v1",
+                "discovery.k8s.io/v1",
+                "flowcontrol.apiserver.k8s.io/v1",
+                "networking.k8s.io/v1",
+                "node.k8s.io/v1",
+                "resource.k8s.io/v1",
+                "storage.k8s.io/v1"
             ]),
             _ => json!([format!("{}/v1", root.group)]),
         };

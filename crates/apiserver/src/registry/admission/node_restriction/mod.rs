@@ -86,6 +86,9 @@ const CHECKS: &[Check] = &[
     check("coordination.k8s.io", "leases", "", Operation::Create, lease),
     check("coordination.k8s.io", "leases", "", Operation::Update, lease),
     check("coordination.k8s.io", "leases", "", Operation::Delete, lease),
+    check("storage.k8s.io", "csinodes", "", Operation::Create, csi_node),
+    check("storage.k8s.io", "csinodes", "", Operation::Update, csi_node),
+    check("storage.k8s.io", "csinodes", "", Operation::Delete, csi_node),
 ];
 
 /// Refuses what an agent may not write. Other users are not concerned.
@@ -135,8 +138,17 @@ fn lease(by_node: &ByNode<'_>) -> Result<(), Status> {
     if by_node.asked.target.namespace != NODE_LEASES {
         return by_node.refuse(&format!("can only access leases in the {NODE_LEASES:?} system namespace"));
     }
+    named_alike(by_node, "node lease")
+}
+
+fn csi_node(by_node: &ByNode<'_>) -> Result<(), Status> {
+    named_alike(by_node, "CSINode")
+}
+
+/// An agent has the one object that has its node's name.
+fn named_alike(by_node: &ByNode<'_>, what: &str) -> Result<(), Status> {
     match by_node.name() == by_node.node {
         true => Ok(()),
-        false => by_node.refuse("can only access node lease with the same name as the requesting node"),
+        false => by_node.refuse(&format!("can only access {what} with the same name as the requesting node")),
     }
 }

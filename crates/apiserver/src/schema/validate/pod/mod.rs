@@ -95,6 +95,16 @@ fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     unsupported(errors, spec, path);
 }
 
+/// Tolerations outside of a pod, at their own path.
+pub(super) fn tolerations(errors: &mut Errors, owner: &Value, path: &Path) {
+    scheduling::tolerations(errors, owner, path);
+}
+
+/// What a runtime takes for itself: amounts as those of a container's limits.
+pub(super) fn overhead(errors: &mut Errors, overhead: &Value, path: &Path) {
+    resources::amounts(errors, overhead, "podFixed", &path.child("podFixed").child("limits"));
+}
+
 /// Fields of Kubernetes that nothing here acts on yet: refused, because ignoring them would be
 /// silent.
 fn unsupported(errors: &mut Errors, spec: &Value, path: &Path) {

@@ -1,10 +1,12 @@
 //! Each case changes one good object in a few places and lists what is wrong then.
 
 mod daemon_set;
+mod network;
 mod nodes;
 mod others;
 mod pod;
 mod services;
+mod storage;
 
 use serde_json::{Value, json};
 
