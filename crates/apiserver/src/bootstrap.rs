@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::auth::User;
 use crate::auth::policy;
-use crate::registry::{Body, Caller, Registry, Target};
+use crate::registry::{Body, Caller, DeleteOptions, Registry, Target};
 use crate::schema::FieldValidation;
 
 /// Name, value and description of the built-in priority classes (DS-B53).
@@ -63,19 +63,38 @@ fn kubernetes_service(registry: &Registry) -> Value {
                     "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]}})
 }
 
-/// The endpoints of the `kubernetes` service name this server; a changed address replaces the old
-/// one.
+/// The endpoints of the `kubernetes` service name this server, in both forms; a changed address
+/// replaces the old one.
 async fn publish_endpoints(registry: &Registry, address: SocketAddr) -> Result<(), Status> {
+    let port = json!({"name": "https", "port": address.port(), "protocol": "TCP"});
     let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints",
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{"addresses": [{"ip": address.ip().to_string()}],
-                     "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}]}]});
-    let (user, target) = (User::internal("system:apiserver"), target(registry, &endpoints, "kubernetes")?);
-    match registry.update(&caller(&user), &target, Body::Value(endpoints.clone())).await {
+        "subsets": [{"addresses": [{"ip": address.ip().to_string()}], "ports": [port]}]});
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [address.ip().to_string()], "conditions": {"ready": true}}], "ports": [port]});
+    publish(registry, endpoints).await?;
+    // The type of its address cannot change: a slice of the other one is replaced.
+    match publish(registry, slice.clone()).await {
+        Err(status) if status.code == 422 => {
+            let user = User::internal("system:apiserver");
+            let target = target(registry, &slice, "kubernetes")?;
+            registry.delete(&caller(&user), &target, &DeleteOptions::default()).await?;
+            publish(registry, slice).await
+        }
+        result => result,
+    }
+}
+
+/// Makes an object, or replaces what is there under its name.
+async fn publish(registry: &Registry, object: Value) -> Result<(), Status> {
+    let (user, target) = (User::internal("system:apiserver"), target(registry, &object, "kubernetes")?);
+    match registry.update(&caller(&user), &target, Body::Value(object.clone())).await {
         Err(status) if status.is_not_found() => {}
         result => return result.map(|_| ()),
     }
-    registry.create(&caller(&user), &target, Body::Value(endpoints)).await.map(|_| ())
+    registry.create(&caller(&user), &target, Body::Value(object)).await.map(|_| ())
 }
 
 fn caller(user: &User) -> Caller<'_> {

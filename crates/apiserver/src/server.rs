@@ -23,6 +23,7 @@ use crate::http::metrics::Metrics;
 use crate::hub::Hub;
 use crate::operation::budget::ListBudget;
 use crate::pki::{Pki, PkiError, keep_renewed};
+use crate::registry::quota::Locks;
 use crate::registry::rooms::Rooms;
 use crate::registry::{Registry, Settings};
 use crate::{bootstrap, inproc, keys};
@@ -115,8 +116,8 @@ impl ApiServer {
         let rooms = Rooms::load(&*store)?;
         let tokens = Arc::new(tokens);
         let catalogue = Catalogue::new(known.rows());
-        let registry =
-            Arc::new(Registry { catalogue, store, hub, env, settings, tokens, rbac: Rbac::default(), rooms });
+        let (rbac, quota_locks) = (Rbac::default(), Locks::default());
+        let registry = Arc::new(Registry { catalogue, store, hub, env, settings, tokens, rbac, rooms, quota_locks });
         bootstrap::run(&registry, config.advertised).await.map_err(|status| StartError::Bootstrap(Box::new(status)))?;
         tokio::spawn(lifecycle::run(registry.clone(), definitions, known));
         let server = ApiServer {

@@ -7,6 +7,8 @@
 //! | [`taint_eviction`] | pod | a pod leaves a node whose NoExecute taints it does not tolerate |
 //! | [`disruption`] | budget | how many of its pods may be evicted now |
 //! | [`pod_gc`] | node name | pods of nodes that are gone go, too |
+//! | [`quotas`] | quota | what its namespace uses is counted again when something left it |
+//! | [`protection`] | claim or volume | what is deleted stays while it is used |
 //! | [`garbage`] | owner uid | dependents follow their owners |
 //! | [`namespaces`] | namespace | a terminating namespace empties and ends |
 //! | [`accounts`] | namespace | every namespace has its default account and the cluster's CA |
@@ -24,6 +26,8 @@ pub mod garbage;
 pub mod namespaces;
 pub mod node_lifecycle;
 pub mod pod_gc;
+pub mod protection;
+pub mod quotas;
 pub mod rival;
 pub mod scheduler;
 pub mod taint_eviction;

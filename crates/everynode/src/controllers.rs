@@ -13,6 +13,8 @@ use everynode_controllers::garbage::Garbage;
 use everynode_controllers::namespaces::Namespaces;
 use everynode_controllers::node_lifecycle::NodeLifecycle;
 use everynode_controllers::pod_gc::PodGc;
+use everynode_controllers::protection::Protection;
+use everynode_controllers::quotas::Quotas;
 use everynode_controllers::scheduler::Scheduler;
 use everynode_controllers::taint_eviction::TaintEviction;
 use everynode_controllers::zones::Zones;
@@ -38,6 +40,8 @@ pub(crate) fn manager(api: Arc<dyn Api>, args: &ApiArgs, ca_pem: &str) -> Manage
     add(&mut manager, PodGc { quarantine: signed(args.gone_node_quarantine), ..PodGc::default() }, 1);
     add(&mut manager, Accounts { ca_pem: ca_pem.into() }, 1);
     add(&mut manager, ClusterRoles, 1);
+    add(&mut manager, Quotas, 1);
+    add(&mut manager, Protection, 1);
     add(&mut manager, Namespaces, 1);
     add(&mut manager, Garbage, WORKERS);
     add(&mut manager, Scheduler, 1);

@@ -14,6 +14,7 @@ use everynode_controllers::garbage::Garbage;
 use everynode_controllers::namespaces::Namespaces;
 use everynode_controllers::node_lifecycle::NodeLifecycle;
 use everynode_controllers::pod_gc::PodGc;
+use everynode_controllers::quotas::Quotas;
 use everynode_controllers::scheduler::Scheduler;
 use everynode_controllers::taint_eviction::TaintEviction;
 use everynode_controllers::zones::Zones;
@@ -128,6 +129,7 @@ pub(crate) fn manager(
     add(&mut manager, PodGc::default(), 1);
     add(&mut manager, Accounts { ca_pem: "simulated".into() }, 1);
     manager.discover(is_collected);
+    add(&mut manager, Quotas, 1);
     add(&mut manager, Namespaces, 1);
     add(&mut manager, Garbage, WORKERS);
     add(&mut manager, Scheduler, 1);

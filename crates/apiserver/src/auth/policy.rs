@@ -44,6 +44,11 @@ const CORE_READ: &[&str] = &[
     "pods",
     "pods/log",
     "pods/status",
+    "limitranges",
+    "persistentvolumeclaims",
+    "persistentvolumeclaims/status",
+    "resourcequotas",
+    "resourcequotas/status",
     "serviceaccounts",
     "services",
     "services/status",
@@ -53,6 +58,7 @@ const CORE_READ: &[&str] = &[
 const CORE_WRITE: &[&str] = &[
     "configmaps",
     "events",
+    "persistentvolumeclaims",
     "pods",
     "pods/attach",
     "pods/exec",
@@ -73,6 +79,7 @@ fn view_rules() -> Vec<Value> {
         rule(&["events.k8s.io"], &["events"], &READ),
         rule(&["discovery.k8s.io"], &["endpointslices"], &READ),
         rule(&["networking.k8s.io"], &["networkpolicies"], &READ),
+        rule(&["resource.k8s.io"], &["resourceclaims", "resourceclaims/status", "resourceclaimtemplates"], &READ),
     ]
 }
 
@@ -85,6 +92,7 @@ fn edit_rules() -> Vec<Value> {
         rule(&["apps"], &["daemonsets"], &WRITE),
         rule(&["policy"], &["poddisruptionbudgets"], &WRITE),
         rule(&["networking.k8s.io"], &["networkpolicies"], &WRITE),
+        rule(&["resource.k8s.io"], &["resourceclaims", "resourceclaimtemplates"], &WRITE),
         rule(
             &["coordination.k8s.io"],
             &["leases"],
@@ -173,6 +181,27 @@ fn node_rules() -> Value {
     ])
 }
 
+/// Certificate requests, or what stands below them.
+fn requests(below: &[&str], verbs: &[&str]) -> Value {
+    let resources: Vec<String> = below.iter().map(|below| format!("certificatesigningrequests{below}")).collect();
+    json!({"apiGroups": ["certificates.k8s.io"], "resources": resources, "verbs": verbs})
+}
+
+fn requests_role(name: &str) -> String {
+    format!("system:certificates.k8s.io:certificatesigningrequests:{name}")
+}
+
+/// Those who may approve all requests for a signer of Kubernetes.
+fn approvers() -> Vec<Value> {
+    let signers = ["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown"];
+    let approver = |signer: &&str| {
+        let signers = json!({"apiGroups": ["certificates.k8s.io"], "resources": ["signers"],
+                             "resourceNames": [format!("kubernetes.io/{signer}")], "verbs": ["approve"]});
+        role(&format!("system:certificates.k8s.io:{signer}-approver"), json!([signers]))
+    };
+    signers.iter().map(approver).collect()
+}
+
 /// What a scheduler of Kubernetes asks for.
 fn scheduler_rules() -> Value {
     let own = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
@@ -194,6 +223,20 @@ fn scheduler_rules() -> Value {
         rule(&["authorization.k8s.io"], &["subjectaccessreviews"], &["create"]),
         rule(&["storage.k8s.io"], &["csidrivers", "csinodes", "csistoragecapacities", "storageclasses"], &READ),
         rule(&["storage.k8s.io"], &["volumeattachments"], &READ),
+        rule(&["resource.k8s.io"], &["deviceclasses", "resourceslices"], &READ),
+        rule(&["resource.k8s.io"], &["resourceclaims"], &["get", "list", "update", "watch"]),
+        rule(&["resource.k8s.io"], &["resourceclaims/status"], &["patch", "update"]),
+        rule(&[""], &["pods/finalizers"], &["update"]),
+    ])
+}
+
+/// What a scheduler that binds volumes asks for besides.
+fn volume_scheduler_rules() -> Value {
+    let verbs = ["get", "list", "patch", "update", "watch"];
+    json!([
+        rule(&[""], &["persistentvolumes"], &verbs),
+        rule(&["storage.k8s.io"], &["storageclasses"], &READ),
+        rule(&[""], &["persistentvolumeclaims"], &verbs),
     ])
 }
 
@@ -220,7 +263,11 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
             ]),
         ),
         role("system:node", node_rules()),
+        role("system:node-bootstrapper", json!([requests(&[""], &["create", "get", "list", "watch"])])),
+        role(&requests_role("nodeclient"), json!([requests(&["/nodeclient"], &["create"])])),
+        role(&requests_role("selfnodeclient"), json!([requests(&["/selfnodeclient"], &["create"])])),
         role("system:kube-scheduler", scheduler_rules()),
+        role("system:volume-scheduler", volume_scheduler_rules()),
         // Stock agents ask us whether we may ask them.
         role(
             "system:kubelet-api-admin",
@@ -248,7 +295,12 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
             ]),
         ),
     ]);
+    roles.extend(approvers());
     roles
+}
+
+fn scheduler() -> Value {
+    json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:kube-scheduler"}])
 }
 
 /// The ClusterRoleBindings that exist from the start.
@@ -262,11 +314,8 @@ pub(crate) fn cluster_role_bindings() -> Vec<Value> {
         binding("system:public-info-viewer", everybody),
         binding("system:service-account-issuer-discovery", groups(&["system:serviceaccounts"])),
         binding("system:monitoring", groups(&["system:monitoring"])),
-        bind(
-            "system:kube-scheduler",
-            "system:kube-scheduler",
-            json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:kube-scheduler"}]),
-        ),
+        binding("system:kube-scheduler", scheduler()),
+        binding("system:volume-scheduler", scheduler()),
         bind(
             "system:kube-apiserver-kubelet-client",
             "system:kubelet-api-admin",

@@ -6,7 +6,9 @@ use everynode_api::kinds;
 
 use super::row::Row;
 use crate::custom::definition;
-use crate::registry::kinds::{daemon_set, namespace, network, node, pod, secret, service, small, storage};
+use crate::registry::kinds::{
+    certificates, daemon_set, devices, limits, namespace, network, node, pod, secret, service, small, storage, volumes,
+};
 
 macro_rules! rows {
     ($($name:ident = $make:expr;)*) => {
@@ -39,10 +41,20 @@ rows! {
     ROLE_BINDING = small::binding(&kinds::ROLE_BINDING);
     CLUSTER_ROLE = small::role(&kinds::CLUSTER_ROLE);
     CLUSTER_ROLE_BINDING = small::binding(&kinds::CLUSTER_ROLE_BINDING);
+    LIMIT_RANGE = limits::limit_range();
+    RESOURCE_QUOTA = limits::resource_quota();
+    PERSISTENT_VOLUME = volumes::persistent_volume();
+    PERSISTENT_VOLUME_CLAIM = volumes::persistent_volume_claim();
+    POD_TEMPLATE = volumes::pod_template();
+    CERTIFICATE_SIGNING_REQUEST = certificates::certificate_signing_request();
     ENDPOINT_SLICE = network::endpoint_slice();
     NETWORK_POLICY = network::network_policy();
     INGRESS_CLASS = network::ingress_class();
     RUNTIME_CLASS = storage::runtime_class();
+    DEVICE_CLASS = devices::device_class();
+    RESOURCE_CLAIM = devices::resource_claim();
+    RESOURCE_CLAIM_TEMPLATE = devices::resource_claim_template();
+    RESOURCE_SLICE = devices::resource_slice();
     CSI_DRIVER = storage::csi_driver();
     CSI_NODE = storage::csi_node();
     CSI_STORAGE_CAPACITY = storage::csi_storage_capacity();

@@ -118,7 +118,7 @@ impl Subresource {
     /// What is behind a name of the table of kinds.
     fn built_in(name: &'static str) -> Subresource {
         let (body, verbs, action) = match name {
-            "status" => (None, PARTIAL, Action::Status),
+            "status" | "approval" => (None, PARTIAL, Action::Status),
             "ephemeralcontainers" | "resize" => (None, PARTIAL, Action::Unsupported),
             "finalize" => (None, &["update"] as &[&str], Action::Finalize),
             "log" => (None, &["get"] as &[&str], Action::Connect),

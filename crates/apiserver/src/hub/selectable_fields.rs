@@ -129,6 +129,14 @@ impl FieldRules {
         FieldRules::new(&["type"], |secret| vec![secret.kind])
     }
 
+    pub(crate) fn certificate_requests() -> FieldRules {
+        FieldRules::new(&["spec.signerName"], |request| vec![request.spec.signer_name])
+    }
+
+    pub(crate) fn resource_slices() -> FieldRules {
+        FieldRules::new(&["spec.driver", "spec.nodeName"], |slice| vec![slice.spec.driver, slice.spec.node_name])
+    }
+
     pub(crate) fn services() -> FieldRules {
         FieldRules::new(&["spec.clusterIP", "spec.type"], |service| vec![service.spec.cluster_ip, service.spec.kind])
     }
@@ -174,6 +182,8 @@ struct PartialMeta {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct PartialSpec {
+    signer_name: Box<str>,
+    driver: Box<str>,
     node_name: Box<str>,
     restart_policy: Box<str>,
     scheduler_name: Box<str>,

@@ -140,6 +140,7 @@ impl Registry {
         }
         let target = &Target { name: name.to_owned(), ..target.clone() };
         if caller.dry_run {
+            self.charge_quotas(target, value).await?;
             return self.pretend_create(target, value);
         }
         for _ in 0..WRITE_ATTEMPTS {
@@ -160,7 +161,7 @@ impl Registry {
         }
     }
 
-    /// One attempt; `None`: the namespace changed in between.
+    /// One attempt; `None`: the namespace or a quota of it changed in between.
     async fn commit_create(
         &self,
         caller: &Caller<'_>,
@@ -170,6 +171,7 @@ impl Registry {
         namespace: &Option<Condition>,
     ) -> Result<Option<Reply>, Status> {
         let key = target.key();
+        let charges = self.charge_quotas(target, value).await?;
         let (value, mut room) = self.room_for_new(target, value).await?;
         let value = &*value;
         let bytes = match target.info.is_stored_form() {
@@ -182,6 +184,7 @@ impl Registry {
             durability: durability(target),
         };
         transaction.conditions.extend(namespace.clone());
+        charges.write_into(&mut transaction);
         let first_claim = transaction.conditions.len();
         let wanted = strategy.claims(&self.settings, value);
         claims::take_all(&mut transaction, &wanted, &claims::holder(value));

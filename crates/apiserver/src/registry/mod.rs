@@ -18,6 +18,7 @@ pub(crate) mod kinds;
 pub(crate) mod managed_fields;
 pub(crate) mod node_keys;
 pub(crate) mod patch;
+pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod rooms;
 pub(crate) mod strategy;
@@ -64,6 +65,8 @@ pub(crate) struct Registry {
     pub(crate) rbac: crate::auth::rbac::Rbac,
     /// What is taken of each node.
     pub(crate) rooms: rooms::Rooms,
+    /// Creates in namespaces with quotas, one after the other.
+    pub(crate) quota_locks: quota::Locks,
 }
 
 /// What the registry has to know of the cluster.

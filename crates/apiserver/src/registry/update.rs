@@ -30,7 +30,7 @@ impl Part {
     pub(crate) fn of(target: &Target) -> Part {
         match target.subresource {
             "" => Part::Main,
-            "status" => Part::Status,
+            "status" | "approval" => Part::Status,
             _ => Part::Other,
         }
     }

@@ -14,6 +14,13 @@ pub(super) fn daemon_set(value: &mut Value) -> Result<(), String> {
     template_generation(value)
 }
 
+pub(super) fn pod_template(value: &mut Value) -> Result<(), String> {
+    if let Some(spec) = value.pointer_mut("/template/spec") {
+        pod_spec(spec);
+    }
+    Ok(())
+}
+
 /// DS-A12: a generation that is no number cannot be converted.
 fn template_generation(value: &Value) -> Result<(), String> {
     let text = value["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
@@ -85,17 +92,6 @@ pub(super) fn secret(value: &mut Value) -> Result<(), String> {
         for (key, text) in plain {
             let text = text.as_str().unwrap_or_default();
             data.insert(key, base64::encode(text.as_bytes()).into());
-        }
-    }
-    Ok(())
-}
-
-/// Lists without items are absent ones there.
-pub(super) fn endpoint_slice(value: &mut Value) -> Result<(), String> {
-    let Some(slice) = value.as_object_mut() else { return Ok(()) };
-    for name in ["endpoints", "ports"] {
-        if let Some(list) = slice.get_mut(name).filter(|list| list.as_array().is_some_and(Vec::is_empty)) {
-            *list = Value::Null;
         }
     }
     Ok(())

@@ -19,8 +19,12 @@ macro_rules! update {
     };
 }
 
+mod certificates;
+mod devices;
+mod limits;
 mod network;
 mod storage;
+mod volumes;
 
 /// What is right for the objects of a kind, beyond their schema and their metadata.
 #[derive(Clone, Copy)]

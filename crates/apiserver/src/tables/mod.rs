@@ -4,14 +4,18 @@
 //! order: [`table`], [`columns`], then the kinds.
 
 mod age;
+mod certificates;
 mod columns;
+mod devices;
 mod kinds;
+mod limits;
 mod network;
 mod node;
 mod pod;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -237,3 +237,52 @@ fn storage_and_networks() {
         assert_eq!(print(kind, object, true), expected);
     }
 }
+
+#[test]
+fn volumes_and_quotas() {
+    let quota = json!({"status": {"hard": {"limits.cpu": "2", "pods": "3"}, "used": {"limits.cpu": "1", "pods": "2"}}});
+    let volume = json!({"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadOnlyMany", "ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain", "claimRef": {"namespace": "x", "name": "c"}, "volumeMode": "Filesystem"},
+        "status": {"phase": "Bound"}});
+    let template = json!({"template": {"metadata": {"labels": {"k": "v"}}, "spec": {"containers": [{"name": "m", "image": "i"}]}}});
+    let cases = [
+        ("ResourceQuota", quota, "Name=a | Request=pods: 2/3 | Limit=limits.cpu: 1/2 | Age=5m"),
+        ("LimitRange", json!({}), "Name=a | Created At=2026-01-01T00:55:00Z"),
+        (
+            "PersistentVolume",
+            volume,
+            "Name=a | Capacity=1Gi | Access Modes=RWO,ROX | Reclaim Policy=Retain | Status=Bound | Claim=x/c | \
+             StorageClass= | VolumeAttributesClass=<unset> | Reason= | Age=5m | VolumeMode=Filesystem",
+        ),
+        (
+            "PersistentVolumeClaim",
+            json!({"spec": {"storageClassName": "s"}, "status": {"phase": "Pending", "capacity": {"storage": "1Gi"}}}),
+            "Name=a | Status=Pending | Volume= | Capacity= | Access Modes= | StorageClass=s | \
+             VolumeAttributesClass=<unset> | Age=5m | VolumeMode=<unset>",
+        ),
+        ("PodTemplate", template, "Name=a | Containers=m | Images=i | Pod Labels=k=v"),
+    ];
+    for (kind, object, expected) in cases {
+        assert_eq!(print(kind, object, true), expected);
+    }
+}
+
+#[test]
+fn devices() {
+    let claim = |status: Value| print("ResourceClaim", json!({ "status": status }), true);
+    assert_eq!(claim(json!({})), "Name=a | State=pending | Age=5m");
+    assert_eq!(claim(json!({"allocation": {}})), "Name=a | State=allocated | Age=5m");
+    assert_eq!(claim(json!({"allocation": {}, "reservedFor": [{}]})), "Name=a | State=allocated,reserved | Age=5m");
+    let slice = json!({"spec": {"driver": "d", "pool": {"name": "p"}}});
+    assert_eq!(print("ResourceSlice", slice, true), "Name=a | Node=<unset> | Driver=d | Pool=p | Age=5m");
+}
+
+#[test]
+fn certificate_requests() {
+    let conditions = json!([{"type": "Approved"}, {"type": "Failed"}]);
+    let request = json!({"spec": {"signerName": "s", "username": "u", "expirationSeconds": 3600},
+        "status": {"conditions": conditions, "certificate": "eA=="}});
+    let expected =
+        "Name=a | Age=5m | SignerName=s | Requestor=u | RequestedDuration=60m | Condition=Approved,Failed,Issued";
+    assert_eq!(print("CertificateSigningRequest", request, true), expected);
+}

@@ -9,13 +9,17 @@ use serde_json::{Value, json};
 use crate::attack::bodies;
 use crate::support::*;
 
+/// Where the bodies are made for.
+const SPACE: &str = "team";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// Kinds whose objects have a life of their own (deletion in steps, names by rule): tested elsewhere.
-const OF_THEIR_OWN: [&str; 3] = ["namespaces", "pods", "customresourcedefinitions"];
+const OF_THEIR_OWN: [&str; 5] =
+    ["namespaces", "pods", "customresourcedefinitions", "persistentvolumes", "persistentvolumeclaims"];
 
 #[tokio::test]
 async fn every_verb_works_on_every_kind() {
     let server = Server::start().await;
+    server.post("/api/v1/namespaces", &bodies::object("namespaces", SPACE)).await.expect(201);
     let mut tried = BTreeSet::new();
     for info in KINDS.iter().filter(|info| !OF_THEIR_OWN.contains(&info.kind.plural.as_ref())) {
         one_life(&server, info).await;
@@ -27,8 +31,8 @@ async fn every_verb_works_on_every_kind() {
 /// An object from its creation to its end, and what a watch says of it.
 async fn one_life(server: &Server, info: &KindInfo) {
     let resource = info.kind.qualified_resource();
-    let collection = info.kind.path(Some("default"), None, None);
-    let object = info.kind.path(Some("default"), Some("life"), None);
+    let collection = info.kind.path(Some(SPACE), None, None);
+    let object = info.kind.path(Some(SPACE), Some("life"), None);
     let mut watch = server.watch(&format!("{collection}?watch=1&fieldSelector=metadata.name%3Dlife")).await;
 
     let body = bodies::object(&resource, "life");
@@ -136,4 +140,16 @@ async fn a_kubelet_finds_what_it_asks_for() {
     let refused = post("n2").await.expect(403);
     let words = "can only access CSINode with the same name as the requesting node";
     assert!(refused["message"].as_str().unwrap().ends_with(words), "{refused}");
+}
+
+#[tokio::test]
+async fn the_servers_own_service_has_endpoints_in_both_forms() {
+    let server = Server::start().await;
+    let address = server.address;
+    let endpoints = server.get("/api/v1/namespaces/default/endpoints/kubernetes").await.expect(200);
+    assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], address.ip().to_string());
+    let slice = server.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes").await.expect(200);
+    assert_eq!(slice["metadata"]["labels"]["kubernetes.io/service-name"], "kubernetes");
+    assert_eq!(slice["endpoints"][0]["addresses"], json!([address.ip().to_string()]));
+    assert_eq!(slice["ports"], json!([{"name": "https", "port": address.port(), "protocol": "TCP"}]));
 }

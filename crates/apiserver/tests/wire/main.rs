@@ -4,6 +4,7 @@
 mod access;
 mod agents;
 mod attack;
+mod certificate_requests;
 mod custom_definitions;
 mod custom_resources;
 mod custom_scale;
@@ -23,6 +24,7 @@ mod placing;
 mod pods;
 mod programs;
 mod protobuf;
+mod quotas;
 mod recorded;
 mod refused_bodies;
 mod renewal;

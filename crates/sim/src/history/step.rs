@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everynode_api::kinds::{CONTROLLER_REVISION, DAEMON_SET, Kind, LEASE, NODE, POD};
+use everynode_api::kinds::{CONTROLLER_REVISION, DAEMON_SET, Kind, LEASE, NODE, POD, RESOURCE_QUOTA};
 use everynode_api::ports::{ApiError, PatchType, Preconditions, Propagation, Request, Target};
 use everynode_api::time::{rfc3339, rfc3339_micro};
 use serde_json::{Value, json};
@@ -142,6 +142,7 @@ impl Player {
             "nodes" => NODE,
             "daemonsets" => DAEMON_SET,
             "controllerrevisions" => CONTROLLER_REVISION,
+            "resourcequotas" => RESOURCE_QUOTA,
             other => return Err(format!("{other} are not here")),
         };
         if method == "POST" {

@@ -28,6 +28,7 @@ impl BuiltIn {
             ("networking.k8s.io", "ServiceCIDR") => &WITH_CONDITIONS,
             ("flowcontrol.apiserver.k8s.io", "FlowSchema" | "PriorityLevelConfiguration") => &WITH_CONDITIONS,
             ("resource.k8s.io", "ResourceClaim") => &RESOURCE_CLAIM,
+            ("resource.k8s.io", "ResourceClaimTemplate") => &RESOURCE_CLAIM_TEMPLATE,
             ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
                 &WEBHOOK_CONFIGURATION
             }
@@ -170,6 +171,9 @@ static CSI_NODE: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&C
 static CLAIM_STATUS: Type = Type(&[("reservedFor", keyed("uid", &PLAIN))]);
 
 static RESOURCE_CLAIM: Type = Type(&[("metadata", plain(&METADATA)), ("status", plain(&CLAIM_STATUS))]);
+
+/// The claims that are made of it have metadata of their own.
+static RESOURCE_CLAIM_TEMPLATE: Type = Type(&[("metadata", plain(&METADATA)), ("spec", plain(&OBJECT))]);
 
 static MATCH_CONDITIONS: Type = Type(&[("matchConditions", keyed("name", &PLAIN))]);
 

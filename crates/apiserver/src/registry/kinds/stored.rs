@@ -13,6 +13,8 @@ pub(crate) struct Stored {
     pub(crate) generations_of: GenerationsOf,
     /// Whether a PUT without a resourceVersion replaces whatever is there.
     pub(crate) updates_unconditionally: bool,
+    /// What is kept otherwise than it was sent, after it was noted whose fields are whose.
+    pub(crate) shape: fn(&mut Value),
     /// The status of a new object, whatever it came with; `None`: the kind has no status.
     pub(crate) status: Option<fn(&Registry) -> Value>,
 }
@@ -28,7 +30,7 @@ pub(crate) enum GenerationsOf {
 
 impl Stored {
     pub(crate) const ORDINARY: Stored =
-        Stored { generations_of: GenerationsOf::Nothing, updates_unconditionally: true, status: None };
+        Stored { generations_of: GenerationsOf::Nothing, updates_unconditionally: true, shape: |_| {}, status: None };
     pub(crate) const CONDITIONAL: Stored = Stored { updates_unconditionally: false, ..Stored::ORDINARY };
     pub(crate) const WITH_GENERATIONS: Stored = Stored { generations_of: GenerationsOf::Spec, ..Stored::ORDINARY };
 }
@@ -50,6 +52,12 @@ impl Strategy for Stored {
         if let Some(status) = self.status {
             value["status"] = status(registry);
         }
+        (self.shape)(value);
+        Ok(())
+    }
+
+    fn prepare_update(&self, _registry: &Registry, new: &mut Value, _old: &Value) -> Result<(), Status> {
+        (self.shape)(new);
         Ok(())
     }
 

@@ -4,10 +4,13 @@
 //! accounts): those belong to strategies and admission. Templates get fewer defaults than pods
 //! (DS-A07, DS-A08, DS-A09).
 
+pub(super) mod devices;
+pub(super) mod limits;
 pub(super) mod network;
 pub(super) mod pod;
 pub(super) mod storage;
 mod volume;
+pub(super) mod volumes;
 
 use serde_json::{Map, Value, json};
 

@@ -1,14 +1,12 @@
 //! Rules of networks.
 
 use super::Rules;
-use crate::schema::convert;
 use crate::schema::defaults::network as defaults;
 use crate::schema::validate::network;
 use crate::schema::warnings;
 
 impl Rules {
     pub(crate) const ENDPOINT_SLICE: Rules = Rules {
-        convert: convert::endpoint_slice,
         default: defaults::endpoint_slice,
         check_new: network::endpoint_slice,
         check_update: update!(network::endpoint_slice_update, network::endpoint_slice),

@@ -5,11 +5,14 @@
 //! place. One function per kind and occasion; the shared checks are in [`check`], pods and
 //! templates in [`pod`].
 
+pub(super) mod certificates;
 mod check;
 pub(super) mod core;
 pub(super) mod daemon_set;
+pub(super) mod devices;
 pub(super) mod endpoints;
 pub(super) mod event;
+pub(super) mod limits;
 mod metadata;
 pub(super) mod network;
 pub(super) mod node;
@@ -19,6 +22,7 @@ pub(super) mod service;
 pub(super) mod storage;
 #[cfg(test)]
 mod tests;
+pub(super) mod volumes;
 
 use everynode_api::field::FieldError;
 use serde_json::Value;

@@ -57,6 +57,10 @@ pub(super) fn daemon_set_updated(new: &Value, old: &Value, warnings: &mut Vec<St
     }
 }
 
+pub(super) fn pod_template_written(template: &Value, warnings: &mut Vec<String>) {
+    pod::warnings(warnings, &template["template"], Some(&Path::new("template")));
+}
+
 pub(super) fn node_created(node: &Value, warnings: &mut Vec<String>) {
     if !text(node, &["spec", "externalID"]).is_empty() {
         warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());

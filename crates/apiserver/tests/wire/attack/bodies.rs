@@ -7,6 +7,13 @@ pub(crate) const PLANTED: &str = "planted-secret";
 /// The name of what is created.
 pub(crate) const NEW: &str = "fresh";
 
+/// The certificate request of a user, in base64.
+pub(crate) const REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlHU01FWUNBUUF3RXpFUk1BOEdBMVVFQXd3SWMyOX\
+    RaV0p2Wkhrd0tqQUZCZ01yWlhBRElRQ3JIcVNrOHpNSwowKys5M3VnVmU3MUhEVzFHOW4vQWJwTVQ3RjZFNUI2N3RL\
+    QUFNQVVHQXl0bGNBTkJBSW1YeFZFMkpPaS9wQ0FkCkhmS2JwQmJXRC9McnYwN2R1elFkaFhmRU9EaWhxV09MT01idD\
+    k5cFNkOWZxQ1ZMOHFwSEZzVUhLRE5qVTlTZzIKdlA0SFl3QT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0t\
+    LS0tCg==";
+
 /// An object of a kind: the stored one of the given name, or one to create.
 pub(crate) fn object(resource: &str, name: &str) -> Value {
     let meta = json!({"name": name});
@@ -42,11 +49,43 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
             "reason": "R", "note": "m", "action": "A", "reportingController": "x.y/z", "reportingInstance": "i",
             "regarding": {"kind": "Pod", "name": "x", "namespace": "team"}})
         }
+        "customresourcedefinitions.apiextensions.k8s.io" => definition(name),
+        other => of_others(other, &meta),
+    }
+}
+
+/// Objects that others act on, or that bound what a namespace may have.
+fn of_others(resource: &str, meta: &Value) -> Value {
+    match resource {
+        "limitranges" => json!({"metadata": meta, "spec": {"limits": [{"type": "x.test/none", "max": {"cpu": "1"}}]}}),
+        "resourcequotas" => json!({"metadata": meta, "spec": {"hard": {"pods": "1000"}}}),
+        "persistentvolumes" => {
+            let spec =
+                json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}});
+            json!({"metadata": meta, "spec": spec})
+        }
+        "persistentvolumeclaims" => {
+            let resources = json!({"requests": {"storage": "1Gi"}});
+            json!({"metadata": meta, "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources}})
+        }
+        "podtemplates" => {
+            json!({"metadata": meta, "template": {"spec": {"containers": [{"name": "main", "image": "x:1"}]}}})
+        }
         "endpointslices.discovery.k8s.io" => json!({"metadata": meta, "addressType": "IPv4", "endpoints": []}),
         "networkpolicies.networking.k8s.io" => json!({"metadata": meta, "spec": {"podSelector": {}}}),
         "ingressclasses.networking.k8s.io" => json!({"metadata": meta, "spec": {"controller": "x.test/c"}}),
         "runtimeclasses.node.k8s.io" => json!({"metadata": meta, "handler": "h"}),
         "csidrivers.storage.k8s.io" | "csinodes.storage.k8s.io" => json!({"metadata": meta, "spec": {"drivers": []}}),
+        "certificatesigningrequests.certificates.k8s.io" => {
+            json!({"metadata": meta, "spec": {"request": REQUEST, "signerName": "x.test/s", "usages": ["client auth"]}})
+        }
+        "deviceclasses.resource.k8s.io" => json!({"metadata": meta, "spec": {}}),
+        "resourceclaims.resource.k8s.io" => json!({"metadata": meta, "spec": {"devices": {}}}),
+        "resourceclaimtemplates.resource.k8s.io" => json!({"metadata": meta, "spec": {"spec": {"devices": {}}}}),
+        "resourceslices.resource.k8s.io" => {
+            let pool = json!({"name": "x", "generation": 1, "resourceSliceCount": 1});
+            json!({"metadata": meta, "spec": {"driver": "x.test", "nodeName": "n2", "pool": pool}})
+        }
         "csistoragecapacities.storage.k8s.io" => json!({"metadata": meta, "storageClassName": "x"}),
         "storageclasses.storage.k8s.io" => json!({"metadata": meta, "provisioner": "x.test"}),
         "volumeattachments.storage.k8s.io" => {
@@ -56,7 +95,6 @@ pub(crate) fn object(resource: &str, name: &str) -> Value {
         "volumeattributesclasses.storage.k8s.io" => {
             json!({"metadata": meta, "driverName": "x.test", "parameters": {"a": "b"}})
         }
-        "customresourcedefinitions.apiextensions.k8s.io" => definition(name),
         other => review(other),
     }
 }

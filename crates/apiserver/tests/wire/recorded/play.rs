@@ -12,6 +12,8 @@ use everynode_controllers::garbage::Garbage;
 use everynode_controllers::namespaces::Namespaces;
 use everynode_controllers::node_lifecycle::NodeLifecycle;
 use everynode_controllers::pod_gc::PodGc;
+use everynode_controllers::protection::Protection;
+use everynode_controllers::quotas::Quotas;
 use everynode_controllers::scheduler::Scheduler;
 use everynode_controllers::taint_eviction::TaintEviction;
 use everynode_daemonset::DaemonSetController;
@@ -75,6 +77,8 @@ impl Player {
         manager.add(PodGc::default(), options());
         manager.add(Accounts { ca_pem: "none".into() }, options());
         manager.add(ClusterRoles, options());
+        manager.add(Quotas, options());
+        manager.add(Protection, options());
         manager.add(Namespaces, options());
         manager.add(Garbage, options());
         manager.add(Scheduler, options());

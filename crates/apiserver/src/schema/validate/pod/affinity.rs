@@ -22,19 +22,23 @@ pub(super) fn affinity(errors: &mut Errors, affinity: &Value, path: &Path) {
 
 fn node_affinity(errors: &mut Errors, affinity: &Value, path: &Path) {
     if let Some(required) = present(affinity, REQUIRED) {
-        let path = path.child(REQUIRED).child("nodeSelectorTerms");
-        let terms = list(required, "nodeSelectorTerms");
-        if terms.is_empty() {
-            errors.push(FieldError::required(&path, "must have at least one node selector term"));
-        }
-        for (index, term) in terms.iter().enumerate() {
-            node_selector_term(errors, term, true, &path.index(index));
-        }
+        node_selector(errors, required, &path.child(REQUIRED));
     }
     for (index, preferred) in list(affinity, PREFERRED).iter().enumerate() {
         let path = path.child(PREFERRED).index(index);
         weight(errors, preferred, &path);
         node_selector_term(errors, &preferred["preference"], false, &path.child("preference"));
+    }
+}
+
+/// Terms of which one has to match.
+pub(super) fn node_selector(errors: &mut Errors, selector: &Value, path: &Path) {
+    let (terms, path) = (list(selector, "nodeSelectorTerms"), path.child("nodeSelectorTerms"));
+    if terms.is_empty() {
+        errors.push(FieldError::required(&path, "must have at least one node selector term"));
+    }
+    for (index, term) in terms.iter().enumerate() {
+        node_selector_term(errors, term, true, &path.index(index));
     }
 }
 

@@ -95,6 +95,26 @@ fn pod_spec(errors: &mut Errors, context: &Context<'_>, path: &Path) {
     unsupported(errors, spec, path);
 }
 
+/// A resource's name, as containers have them.
+pub(super) fn container_resource(errors: &mut Errors, name: &str, path: &Path) {
+    resources::resource_name(errors, name, path);
+}
+
+/// A resource's name, as some object may have an amount of it.
+pub(super) fn known_resource(errors: &mut Errors, name: &str, path: &Path) {
+    resources::known_name(errors, name, path);
+}
+
+/// A directory of a node.
+pub(super) fn host_path(errors: &mut Errors, source: &Value, path: &Path) {
+    volume::host_path(errors, source, path);
+}
+
+/// The nodes on which a volume is.
+pub(super) fn node_selector(errors: &mut Errors, selector: &Value, path: &Path) {
+    affinity::node_selector(errors, selector, path);
+}
+
 /// Tolerations outside of a pod, at their own path.
 pub(super) fn tolerations(errors: &mut Errors, owner: &Value, path: &Path) {
     scheduling::tolerations(errors, owner, path);

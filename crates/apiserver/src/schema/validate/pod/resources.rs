@@ -139,7 +139,7 @@ fn is_standard(name: &str) -> bool {
 }
 
 /// A name that some object may have an amount of.
-fn known_name(errors: &mut Errors, name: &str, path: &Path) {
+pub(super) fn known_name(errors: &mut Errors, name: &str, path: &Path) {
     invalid_each(errors, path, name, names::qualified_name(name));
     if !name.contains('/') && !is_standard(name) && !OF_QUOTAS.contains(&name) {
         errors.push(FieldError::invalid(path, name, "must be a standard resource type or fully qualified"));
@@ -159,7 +159,7 @@ pub(super) fn of_pod(errors: &mut Errors, spec: &Value, path: &Path) {
     }
 }
 
-fn resource_name(errors: &mut Errors, name: &str, path: &Path) {
+pub(super) fn resource_name(errors: &mut Errors, name: &str, path: &Path) {
     known_name(errors, name, path);
     if !name.contains('/') {
         if !is_standard(name) {

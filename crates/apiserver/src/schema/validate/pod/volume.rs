@@ -92,7 +92,7 @@ fn empty_dir(errors: &mut Errors, source: &Value, path: &Path) {
 }
 
 /// DS-H30, DS-H31
-fn host_path(errors: &mut Errors, source: &Value, path: &Path) {
+pub(super) fn host_path(errors: &mut Errors, source: &Value, path: &Path) {
     if !required(errors, source, path, "path") {
         return;
     }

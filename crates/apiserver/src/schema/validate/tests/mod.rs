@@ -1,12 +1,16 @@
 //! Each case changes one good object in a few places and lists what is wrong then.
 
+mod certificates;
 mod daemon_set;
+mod devices;
+mod limits;
 mod network;
 mod nodes;
 mod others;
 mod pod;
 mod services;
 mod storage;
+mod volumes;
 
 use serde_json::{Value, json};
 
