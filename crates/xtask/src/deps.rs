@@ -80,7 +80,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "everynode-fuzz",
         ours: &["common", "api", "managed", "protobuf", "store", "runtime", "apiserver", "agent"],
-        others: Some(&[]),
+        others: Some(&["serde_json"]),
     },
     Row { name: "everynode-testtool", ours: &[], others: Some(&[]) },
     Row { name: "xtask", ours: &[], others: None },

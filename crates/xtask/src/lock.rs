@@ -18,10 +18,14 @@ const LICENCES: [&str; 8] =
 const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Packages that are there in more than one version, and why.
-const DOUBLE: [(&str, &str); 4] = [
+const DOUBLE: [(&str, &str); 8] = [
     ("base64", "kube is behind the others"),
+    ("bit-vec", "proptest is ahead of the parser of cel"),
     ("getrandom", "ring is behind the others"),
     ("syn", "derive macros move to the newer one by and by"),
+    ("synstructure", "asn1-rs is behind the Unicode tables of url"),
+    ("thiserror", "cel is behind the others"),
+    ("thiserror-impl", "cel is behind the others"),
     ("windows-sys", "not built for Linux"),
 ];
 

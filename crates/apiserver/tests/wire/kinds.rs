@@ -35,7 +35,10 @@ async fn one_life(server: &Server, info: &KindInfo) {
     let object = info.kind.path(Some(SPACE), Some("life"), None);
     let mut watch = server.watch(&format!("{collection}?watch=1&fieldSelector=metadata.name%3Dlife")).await;
 
-    let body = bodies::object(&resource, "life");
+    let mut body = bodies::object(&resource, "life");
+    if info.kind.plural == "events" {
+        body["involvedObject"]["namespace"] = SPACE.into();
+    }
     let made = server.post(&collection, &body).await.expect(201);
     assert_eq!((&made["kind"], &made["metadata"]["name"]), (&json!(info.kind.kind), &json!("life")), "{resource}");
     assert_eq!(server.get(&object).await.expect(200), made, "{resource}");

@@ -67,7 +67,7 @@ fn mistakes_of_rules() {
 }
 
 #[test]
-fn what_was_there_before_is_known_only_of_what_can_be_told_apart() {
+fn old_values_are_known_only_of_items_with_keys() {
     let list = |kind: Value| {
         let mut list = json!({"l": {"type": "array", "maxItems": 3, "items": {
             "type": "object", "required": ["k"],
