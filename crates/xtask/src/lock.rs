@@ -3,7 +3,7 @@
 //! Data of this file against Cargo.lock and the packages' own manifests. Known vulnerabilities are
 //! not looked up: their database is not in the repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -133,7 +133,23 @@ pub(crate) fn violations(top: &Path) -> anyhow::Result<Vec<String>> {
     let mut found = lock_violations(&lock);
     let refused = licences()?.into_iter().filter(|(_, licence)| !is_allowed(licence));
     found.extend(refused.map(|(name, licence)| format!("{name} is under `{licence}`")));
+    let fuzzers = std::fs::read_to_string(top.join("fuzz/Cargo.lock")).context("cannot read fuzz/Cargo.lock")?;
+    found.extend(missing_in_fuzzers(&crate::deps::workspace()?, &fuzzers));
     Ok(found)
+}
+
+/// One sentence per package that the fuzzers need and that is not in their lock, which is not of
+/// this workspace: `make fuzz` would refuse to build.
+fn missing_in_fuzzers(workspace: &crate::deps::Packages, lock: &str) -> Vec<String> {
+    let known: BTreeSet<&str> = packages(lock).iter().map(|package| package.name).collect();
+    let (mut needed, mut next) = (BTreeSet::new(), vec!["everynode-fuzz"]);
+    while let Some(name) = next.pop() {
+        if needed.insert(name) {
+            next.extend(workspace.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    let missing = needed.into_iter().filter(|name| !known.contains(name));
+    missing.map(|name| format!("{name} is not in fuzz/Cargo.lock: cargo metadata in fuzz/ puts it there")).collect()
 }
 
 #[cfg(test)]
@@ -162,6 +178,17 @@ mod tests {
         assert_eq!(lock_violations(&lock), ["b comes from git+https://x", "a is there in versions 1 and 2"]);
         let fewer = known.replace(&block("syn", "2", ""), "");
         assert_eq!(lock_violations(&fewer), ["syn is not there twice any more"]);
+    }
+
+    #[test]
+    fn what_the_fuzzers_lack_is_named() {
+        let uses = |name: &str, of: &str| (name.to_owned(), BTreeSet::from([of.to_owned()]));
+        let workspace = [uses("everynode-fuzz", "ours"), uses("ours", "theirs"), uses("other", "more")].into();
+        let block = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1\"\n");
+        let lock = block("everynode-fuzz") + &block("ours");
+        let missing = missing_in_fuzzers(&workspace, &lock);
+        assert_eq!(missing, ["theirs is not in fuzz/Cargo.lock: cargo metadata in fuzz/ puts it there"]);
+        assert_eq!(missing_in_fuzzers(&workspace, &(lock + &block("theirs"))), [""; 0]);
     }
 
     #[test]

@@ -211,7 +211,6 @@ pub(crate) fn decode<'a>(
     Ok(value)
 }
 
-/// A failure of the store as clients see it.
 /// Whether a value may be stored: what is only tried is told the same as what is written.
 ///
 /// # Errors
@@ -223,6 +222,7 @@ fn check_size(stored: &[u8]) -> Result<(), Status> {
     }
 }
 
+/// A failure of the store as clients see it.
 pub(crate) fn store_failure(error: &StoreError) -> Status {
     match error {
         StoreError::Compacted { asked, oldest } => Status::expired(format!(
