@@ -106,6 +106,21 @@ async fn a_report_changes_the_status_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_pod_that_has_ended_stays_so_whatever_a_late_report_says() {
+    let server = Server::start().await.with_default_account().await;
+    server.post(PODS, &pod("a")).await.expect(201);
+    let path = format!("{PODS}/a/status");
+    let report = |phase: &str, message: &str| json!({"status": {"phase": phase, "message": message}});
+    server.patch(&path, MERGE, &report("Running", "")).await.expect(200);
+    server.patch(&path, MERGE, &report("Failed", "")).await.expect(200);
+    let late = server.patch(&path, MERGE, &report("Running", "late")).await.expect(200);
+    assert_eq!((&late["status"]["phase"], &late["status"]["message"]), (&json!("Failed"), &json!("late")));
+    let mut put = late;
+    put["status"]["phase"] = "Pending".into();
+    assert_eq!(server.put(&path, &put).await.expect(200)["status"]["phase"], "Failed");
+}
+
+#[tokio::test]
 async fn deletion_is_graceful_where_an_agent_may_run_the_pod() {
     let server = Server::start().await.with_default_account().await;
     server.post(PODS, &pod("unbound")).await.expect(201);

@@ -52,6 +52,11 @@ impl Strategy for Pods {
     fn prepare_status(&self, new: &mut Value, old: &Value) {
         keep_all_but_status(new, old);
         object::copy_meta(new, old, "ownerReferences");
+        // What a pod held of its node was given to others when it ended: a report of an agent that has
+        // not heard of it does not take it back.
+        if is_terminal(old) && !is_terminal(new) {
+            object::object_mut(new, "status").insert("phase".into(), old["status"]["phase"].clone());
+        }
         if new["status"]["qosClass"].is_null() {
             object::object_mut(new, "status").insert("qosClass".into(), old["status"]["qosClass"].clone());
         }
