@@ -249,11 +249,16 @@ jsonpatch.escapeKey(text) -> text, work texts 0
 /// Names before a dot that are no values.
 const NAMESPACES: [&str; 8] = ["base64", "format", "ip", "jsonpatch", "math", "optional", "sets", "strings"];
 
+/// The rows of the table, and what they say; `None`: not understood.
+pub(crate) fn rows() -> Vec<(&'static str, Option<Function>)> {
+    TABLE.lines().filter(|line| !line.is_empty()).map(|line| (line, Function::read(line))).collect()
+}
+
 /// All ways to call a function of a name.
 pub(crate) fn named(name: &str) -> &'static [Function] {
     static FUNCTIONS: LazyLock<BTreeMap<String, Vec<Function>>> = LazyLock::new(|| {
         let mut functions = BTreeMap::<String, Vec<Function>>::new();
-        for function in TABLE.lines().filter(|line| !line.is_empty()).filter_map(Function::read) {
+        for function in rows().into_iter().filter_map(|(_, function)| function) {
             functions.entry(function.name.clone()).or_default().push(function);
         }
         functions
@@ -293,15 +298,21 @@ fn type_named(name: &str) -> Type {
 
 impl Function {
     fn read(line: &str) -> Option<Function> {
-        let mut clauses = line.split(", size ");
-        let (signature, rest) = (clauses.next()?, clauses.next());
-        let (signature, work) = match rest {
-            Some(_) => (signature, rest.and_then(|rest| rest.split_once(", work ")).map(|(_, work)| work)),
-            None => signature.split_once(", work ").map_or((signature, None), |(start, work)| (start, Some(work))),
-        };
-        let size = rest.map(|rest| rest.split_once(", work ").map_or(rest, |(size, _)| size));
-        let numbers = |text: &str| text.split(' ').filter_map(|number| number.parse().ok()).collect::<Vec<usize>>();
-        let (call, result) = signature.split_once(" -> ")?;
+        let (call, made) = line.split_once(" -> ")?;
+        let mut clauses = made.split(", ");
+        let result = type_named(clauses.next()?);
+        let (mut size, mut work) = (Size::OfType, Work::One);
+        for clause in clauses {
+            let (words, numbers): (Vec<_>, Vec<_>) = clause.split(' ').partition(|word| word.parse::<usize>().is_err());
+            let of = numbers.into_iter().filter_map(|number| number.parse().ok()).collect();
+            match words.as_slice() {
+                ["size"] => size = Size::Product(of),
+                ["work", "texts"] => work = Work::Texts(of),
+                ["work", "items"] => work = Work::Items(of),
+                ["work", "pattern"] => work = Work::Pattern,
+                _ => return None,
+            }
+        }
         let (name, operands) = call.strip_suffix(')')?.split_once('(')?;
         let operands = operands.split(", ").filter(|operand| !operand.is_empty()).map(type_named);
         let (target, short) = name.split_once('.').map_or((None, name), |(target, short)| (Some(target), short));
@@ -311,14 +322,9 @@ impl Function {
             name: if namespaced { name.to_owned() } else { short.to_owned() },
             is_method: target.is_some(),
             operands: target.map(type_named).into_iter().chain(operands).collect(),
-            result: type_named(result),
-            size: size.map_or(Size::OfType, |size| Size::Product(numbers(size))),
-            work: match work.and_then(|work| work.split_once(' ').or(Some((work, "")))) {
-                Some(("texts", operands)) => Work::Texts(numbers(operands)),
-                Some(("items", operands)) => Work::Items(numbers(operands)),
-                Some(_) => Work::Pattern,
-                None => Work::One,
-            },
+            result,
+            size,
+            work,
         })
     }
 
@@ -326,7 +332,7 @@ impl Function {
     pub(crate) fn takes(&self, is_method: bool, operands: &[Type]) -> bool {
         self.is_method == is_method
             && self.operands.len() == operands.len()
-            && operands.iter().zip(&self.operands).all(|(given, wanted)| takes_one(given, wanted))
+            && operands.iter().zip(&self.operands).all(|(given, wanted)| given.fits(wanted))
     }
 
     /// What it gives, made of operands of these types.
@@ -338,8 +344,7 @@ impl Function {
         };
         let first = operands.first().map_or(Type::Any, of);
         let result = match (self.name.as_str(), &self.result) {
-            ("sum" | "min" | "max", _) => first,
-            ("value", _) => first,
+            ("sum" | "min" | "max" | "value", _) => first,
             ("orValue", _) => first.or(&operands[1]),
             ("or", _) => operands[0].or(&operands[1]),
             ("optional.of" | "optional.ofNonZeroValue", _) => Type::Optional(Arc::new(operands[0].clone())),
@@ -371,14 +376,6 @@ fn is_namespace_of(before: &str, name: &str) -> bool {
         // A type as well.
         "optional" => matches!(name, "of" | "none" | "ofNonZeroValue"),
         before => NAMESPACES.contains(&before),
-    }
-}
-
-fn takes_one(given: &Type, wanted: &Type) -> bool {
-    match (given, wanted) {
-        // An object with named members is a map, too.
-        (Type::Object(_), Type::Map { .. }) => true,
-        (given, wanted) => given.fits(wanted),
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Lowering {
     scope: Vec<(String, Type, bool)>,
 }
 
-type Lower = Result<Lowered, CompileError>;
+type LowerResult = Result<Lowered, CompileError>;
 
 fn refused(text: impl Into<String>) -> CompileError {
     CompileError::Types(text.into())
@@ -55,7 +55,7 @@ impl Lowering {
         self.scope.iter().take(count).map(|(_, _, is_used)| *is_used).collect()
     }
 
-    pub(crate) fn lower(&mut self, syntax: &IdedExpr) -> Lower {
+    pub(crate) fn lower(&mut self, syntax: &IdedExpr) -> LowerResult {
         match &syntax.expr {
             Expr::Literal(literal) => Ok(constant(literal)),
             Expr::Ident(name) => self.identifier(name),
@@ -75,7 +75,7 @@ impl Lowering {
         Some(slot)
     }
 
-    fn identifier(&mut self, name: &str) -> Lower {
+    fn identifier(&mut self, name: &str) -> LowerResult {
         if let Some(slot) = self.variable(name) {
             return Ok(Lowered { node: Node::Variable(slot), of: self.scope[slot].1.clone(), cost: 1 });
         }
@@ -86,14 +86,14 @@ impl Lowering {
         }
     }
 
-    fn select(&mut self, select: &SelectExpr) -> Lower {
+    fn select(&mut self, select: &SelectExpr) -> LowerResult {
         let Lowered { node, of, cost } = self.lower(&select.operand)?;
         let part = part_of(&of, &select.field)?;
         let (from, name) = (Box::new(node), select.field.clone());
-        let cost = cost.saturating_add(1);
         Ok(match select.test {
+            // Whether something is there costs nothing in the original's estimate, either.
             true => Lowered { node: Node::Has { from, name }, of: Type::Bool, cost },
-            false => Lowered { node: Node::Select { from, name }, of: part, cost },
+            false => Lowered { node: Node::Select { from, name }, of: part, cost: cost.saturating_add(1) },
         })
     }
 
@@ -108,7 +108,7 @@ impl Lowering {
         Ok((nodes, types, cost))
     }
 
-    fn list(&mut self, list: &ListExpr) -> Lower {
+    fn list(&mut self, list: &ListExpr) -> LowerResult {
         let (nodes, types, cost) = self.all(&list.elements)?;
         let is_optional = |index: usize| list.optional_indices.contains(&index);
         let of = |(index, of): (usize, &Type)| match of {
@@ -122,7 +122,7 @@ impl Lowering {
         Ok(Lowered { node: Node::List(nodes), of, cost: cost.saturating_add(10) })
     }
 
-    fn map(&mut self, map: &MapExpr) -> Lower {
+    fn map(&mut self, map: &MapExpr) -> LowerResult {
         let (mut members, mut cost) = (Vec::new(), 30_u64);
         let mut types: Option<(Type, Type)> = None;
         for entry in &map.entries {
@@ -141,7 +141,20 @@ impl Lowering {
         Ok(Lowered { node: Node::Map(members), of, cost })
     }
 
-    fn call(&mut self, call: &CallExpr) -> Lower {
+    /// One of two is evaluated: the costlier one, at the worst.
+    fn conditional(&mut self, condition: &IdedExpr, then: &IdedExpr, other: &IdedExpr) -> LowerResult {
+        let [condition, then, other] = [self.lower(condition)?, self.lower(then)?, self.lower(other)?];
+        let of = then.of.or(&other.of);
+        let cost = condition.cost.saturating_add(then.cost.max(other.cost));
+        match condition.of.fits(&Type::Bool) {
+            true => {
+                Ok(Lowered { node: Node::Conditional(Box::new([condition.node, then.node, other.node])), of, cost })
+            }
+            false => Err(no_overload(signs::CONDITIONAL, false, &[condition.of, then.of, other.of])),
+        }
+    }
+
+    fn call(&mut self, call: &CallExpr) -> LowerResult {
         if let Some(lowered) = self.macro_call(call)? {
             return Ok(lowered);
         }
@@ -158,6 +171,9 @@ impl Lowering {
             nodes.insert(0, target.node);
             types.insert(0, target.of);
             return function(&call.func_name, true, nodes, types, cost.saturating_add(target.cost));
+        }
+        if let (signs::CONDITIONAL, [condition, then, other]) = (call.func_name.as_str(), call.args.as_slice()) {
+            return self.conditional(condition, then, other);
         }
         let (nodes, types, cost) = self.all(&call.args)?;
         match (call.func_name.as_str(), <[Node; 2]>::try_from(nodes)) {
@@ -194,26 +210,20 @@ impl Lowering {
 }
 
 /// Calls of one, three or more operands.
-fn other_arity(name: &str, operands: Vec<Node>, types: Vec<Type>, cost: u64) -> Lower {
-    match (name, <[Node; 3]>::try_from(operands)) {
-        (signs::CONDITIONAL, Ok(parts)) => match types[0].fits(&Type::Bool) {
-            true => Ok(Lowered { node: Node::Conditional(Box::new(parts)), of: types[1].or(&types[2]), cost }),
-            false => Err(no_overload(name, false, &types)),
-        },
-        (name, Ok(operands)) => function(name, false, operands.into(), types, cost),
-        (name, Err(mut operands)) => match (name, types.as_slice()) {
-            (signs::LOGICAL_NOT, [of]) if of.fits(&Type::Bool) => {
-                let of = operands.pop().map(Box::new).ok_or_else(|| undeclared(name))?;
-                Ok(Lowered { node: Node::Not(of), of: Type::Bool, cost: cost.saturating_add(1) })
-            }
-            (signs::NEGATE, [Type::Int | Type::Double | Type::Any]) => {
-                let node = operands.pop().map(Box::new).ok_or_else(|| undeclared(name))?;
-                Ok(Lowered { node: Node::Negate(node), of: types[0].clone(), cost: cost.saturating_add(1) })
-            }
-            (signs::LOGICAL_NOT | signs::NEGATE, _) => Err(no_overload(name, false, &types)),
-            (name, _) => function(name, false, operands, types, cost),
-        },
-    }
+fn other_arity(name: &str, mut operands: Vec<Node>, types: Vec<Type>, cost: u64) -> LowerResult {
+    let is_right = match name {
+        signs::LOGICAL_NOT => matches!(types.as_slice(), [of] if of.fits(&Type::Bool)),
+        signs::NEGATE => matches!(types.as_slice(), [Type::Int | Type::Double | Type::Any]),
+        name => return function(name, false, operands, types, cost),
+    };
+    let (Some(operand), true) = (operands.pop().map(Box::new), is_right) else {
+        return Err(no_overload(name, false, &types));
+    };
+    let (node, of) = match name {
+        signs::NEGATE => (Node::Negate(operand), types[0].clone()),
+        _ => (Node::Not(operand), Type::Bool),
+    };
+    Ok(Lowered { node, of, cost: cost.saturating_add(1) })
 }
 
 fn undeclared(name: &str) -> CompileError {
@@ -247,7 +257,7 @@ fn constant(literal: &LiteralValue) -> Lowered {
 }
 
 /// The type of a member of a value.
-fn part_of(of: &Type, name: &str) -> Lower2 {
+fn part_of(of: &Type, name: &str) -> Result<Type, CompileError> {
     match of {
         Type::Any => Ok(Type::Any),
         Type::Object(object) => match object.fields.get(name) {
@@ -259,8 +269,6 @@ fn part_of(of: &Type, name: &str) -> Lower2 {
         of => Err(refused(format!("type '{of}' does not support field selection"))),
     }
 }
-
-type Lower2 = Result<Type, CompileError>;
 
 /// The type of an item of a list, or of a value of a map.
 fn item_of(of: &Type, at: &Type) -> Option<Type> {
@@ -291,11 +299,12 @@ fn operator(sign: &str) -> Option<Operator> {
     })
 }
 
-fn binary(operator: Operator, sign: &str, operands: [Node; 2], types: &[Type], cost: u64) -> Lower {
+fn binary(operator: Operator, sign: &str, operands: [Node; 2], types: &[Type], cost: u64) -> LowerResult {
     let [a, b] = types else { return Err(no_overload(sign, false, types)) };
     let of = result(operator, a, b).ok_or_else(|| no_overload(sign, false, types))?;
     let smaller = a.size().min(b.size());
     let work = match operator {
+        Operator::In if matches!(b, Type::Map { .. } | Type::Object(_)) => 1,
         Operator::In => b.size(),
         Operator::Add if matches!(of, Type::Text { .. } | Type::Bytes { .. }) => traverse(of.size()),
         Operator::Add if matches!(of, Type::List { .. }) => of.size(),
@@ -353,7 +362,7 @@ fn calculated(operator: Operator, a: &Type, b: &Type) -> Option<Type> {
     }
 }
 
-fn function(name: &str, is_method: bool, operands: Vec<Node>, types: Vec<Type>, cost: u64) -> Lower {
+fn function(name: &str, is_method: bool, operands: Vec<Node>, types: Vec<Type>, cost: u64) -> LowerResult {
     let all = functions::named(name);
     if all.is_empty() {
         return Err(undeclared(name));

@@ -26,22 +26,26 @@ pub(crate) fn regex(pattern: &str) -> Result<regex::Regex, String> {
 const COMPILING: u64 = 1_000;
 
 /// What a call costs beyond its row of the table, by what it makes of these operands: the row knows
-/// sizes, not what lists contain.
+/// sizes, not what lists contain. Functions of the library get copies, which are paid for; those
+/// that are evaluated here look at no more than they say.
 pub(crate) fn extra(function: &Function, operands: &[Value<'_>]) -> u64 {
-    let (size, weight) = (|index: usize| operands.get(index).map_or(0, Value::size), weight_of(operands));
+    let size = |index: usize| operands.get(index).map_or(0, Value::size);
+    let weight = || weight_of(operands);
     match function.name.as_str() {
+        "size" | "dyn" | "type" | "hasValue" | "value" | "or" | "orValue" | "first" | "last" => 0,
+        name if name.starts_with("optional.") => 0,
         // As many pieces as there are characters.
         "split" => size(0),
         "findAll" => size(0).saturating_add(COMPILING),
         "find" | "matches" => COMPILING,
         "replace" => traverse(replaced_size(operands)),
-        "join" => traverse(weight.saturating_add(size(0).saturating_mul(size(1)))),
+        "join" => traverse(weight().saturating_add(size(0).saturating_mul(size(1)))),
         "format" => {
             let places = operands.first().map_or(0, |text| characters(text, '%'));
-            traverse(weight.saturating_mul(places.saturating_add(1)))
+            traverse(weight().saturating_mul(places.saturating_add(1)))
         }
-        name if name.starts_with("sets.") => size(0).saturating_mul(traverse(weight)),
-        _ => traverse(weight),
+        name if name.starts_with("sets.") => size(0).saturating_mul(traverse(weight())),
+        _ => traverse(weight()),
     }
 }
 

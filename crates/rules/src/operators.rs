@@ -69,8 +69,12 @@ fn contains(of: &Value<'_>, wanted: &Value<'_>, spend: Spend<'_>) -> Result<bool
 fn calculate<'a>(operator: Operator, a: Value<'a>, b: Value<'a>, spend: Spend<'_>) -> Result<Value<'a>, Fault> {
     spend(1)?;
     match (a, b) {
-        (Value::Int(a), Value::Int(b)) => whole(operator, a, b).map(Value::Int),
-        (Value::Uint(a), Value::Uint(b)) => unsigned(operator, a, b).map(Value::Uint),
+        (Value::Int(a), Value::Int(b)) => {
+            within(whole(operator, a.into(), b.into())?, "integer overflow").map(Value::Int)
+        }
+        (Value::Uint(a), Value::Uint(b)) => {
+            within(whole(operator, a.into(), b.into())?, "unsigned integer overflow").map(Value::Uint)
+        }
         (Value::Double(a), Value::Double(b)) => double(operator, a, b).map(Value::Double),
         (Value::Text(a), Value::Text(b)) if operator == Operator::Add => {
             spend(traverse((a.as_str().len() + b.as_str().len()) as u64))?;
@@ -88,32 +92,24 @@ fn calculate<'a>(operator: Operator, a: Value<'a>, b: Value<'a>, spend: Spend<'_
     }
 }
 
-fn by_zero(operator: Operator) -> Fault {
-    Fault::Other(if operator == Operator::Divide { "division by zero" } else { "modulus by zero" }.to_owned())
-}
-
-fn whole(operator: Operator, a: i64, b: i64) -> Result<i64, Fault> {
-    let result = match operator {
-        Operator::Divide | Operator::Modulo if b == 0 => return Err(by_zero(operator)),
+/// Whole numbers of either kind, whose ends are the caller's. `None`: beyond any end.
+fn whole(operator: Operator, a: i128, b: i128) -> Result<Option<i128>, Fault> {
+    Ok(match operator {
+        Operator::Divide | Operator::Modulo if b == 0 => {
+            let words = if operator == Operator::Divide { "division by zero" } else { "modulus by zero" };
+            return Err(Fault::Other(words.to_owned()));
+        }
         Operator::Add => a.checked_add(b),
         Operator::Subtract => a.checked_sub(b),
         Operator::Multiply => a.checked_mul(b),
         Operator::Divide => a.checked_div(b),
         _ => a.checked_rem(b),
-    };
-    result.ok_or_else(|| Fault::Other("integer overflow".to_owned()))
+    })
 }
 
-fn unsigned(operator: Operator, a: u64, b: u64) -> Result<u64, Fault> {
-    let result = match operator {
-        Operator::Divide | Operator::Modulo if b == 0 => return Err(by_zero(operator)),
-        Operator::Add => a.checked_add(b),
-        Operator::Subtract => a.checked_sub(b),
-        Operator::Multiply => a.checked_mul(b),
-        Operator::Divide => a.checked_div(b),
-        _ => a.checked_rem(b),
-    };
-    result.ok_or_else(|| Fault::Other("unsigned integer overflow".to_owned()))
+/// The result in the type of its operands.
+fn within<T: TryFrom<i128>>(result: Option<i128>, words: &str) -> Result<T, Fault> {
+    result.and_then(|result| T::try_from(result).ok()).ok_or_else(|| Fault::Other(words.to_owned()))
 }
 
 fn double(operator: Operator, a: f64, b: f64) -> Result<f64, Fault> {

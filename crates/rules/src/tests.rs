@@ -195,6 +195,10 @@ fn costs_follow_from_sizes() {
     assert_eq!(cost("true"), 0);
     // Two names, two members, and the comparison.
     assert_eq!(cost("self.min < self.max"), 5);
+    // Of two branches one is evaluated, and whether something is there costs nothing.
+    assert_eq!(cost("self.on ? self.min < 1 : self.min < self.max"), 2 + 5);
+    assert_eq!(cost("has(self.name)"), 1);
+    assert_eq!(cost("'app' in self.labels"), 3);
     let one = cost("self.items.all(i, i.count > 0)");
     let nested = cost("self.items.all(i, self.items.all(j, j.count > i.count))");
     assert!(nested > 4 * one, "{one} {nested}");
@@ -218,6 +222,24 @@ fn an_evaluation_stops_at_its_budget() {
         runs += 1;
     }
     assert_eq!(runs, 10);
+}
+
+#[test]
+fn asking_for_a_size_costs_nothing_of_what_is_in_the_list() {
+    let of = Type::list(Type::text(None), None, 2);
+    let long = Json::Array(vec![Json::from("a".repeat(10_000)); 200]);
+    let expression = Expression::compile("self.all(i, self.size() == 200)", &[("self", &of)]).unwrap();
+    let mut budget = Budget::default();
+    assert_eq!(expression.evaluate(&[(Some(&long), &of)], &mut budget), Ok(Outcome::Bool(true)));
+}
+
+#[test]
+fn every_row_of_the_table_is_understood() {
+    let rows = crate::functions::rows();
+    assert!(rows.len() > 150, "{}", rows.len());
+    for (row, function) in rows {
+        assert!(function.is_some(), "{row}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators as signs};
 
-use super::{Lower, Lowered, Lowering, no_overload, optional, refused};
+use super::{LowerResult, Lowered, Lowering, no_overload, optional, refused};
 use crate::fault::CompileError;
 use crate::node::{Loop, Node};
 use crate::types::Type;
@@ -23,7 +23,7 @@ struct Written<'s> {
 
 impl Lowering {
     /// A macro that the parser has expanded, seen by its form.
-    pub(super) fn comprehension(&mut self, of: &ComprehensionExpr) -> Lower {
+    pub(super) fn comprehension(&mut self, of: &ComprehensionExpr) -> LowerResult {
         let written = written(of).ok_or_else(|| refused("a comprehension that no macro makes"))?;
         self.each(&written)
     }
@@ -60,7 +60,7 @@ impl Lowering {
         self.each(&Written { kind, range, variables: vec![first, second], filter, body }).map(Some)
     }
 
-    fn optional_map(&mut self, from: &IdedExpr, variable: String, is_flat: bool, body: &IdedExpr) -> Lower {
+    fn optional_map(&mut self, from: &IdedExpr, variable: String, is_flat: bool, body: &IdedExpr) -> LowerResult {
         let from = self.lower(from)?;
         let of = match &from.of {
             Type::Optional(of) => (**of).clone(),
@@ -78,7 +78,7 @@ impl Lowering {
         Ok(Lowered { node, of: optional(of), cost })
     }
 
-    fn each(&mut self, written: &Written<'_>) -> Lower {
+    fn each(&mut self, written: &Written<'_>) -> LowerResult {
         let range = self.lower(written.range)?;
         let slot = self.scope.len();
         let has_two = written.variables.len() == 2;
@@ -132,7 +132,7 @@ impl Lowering {
         Ok((filter, body))
     }
 
-    fn condition(&mut self, syntax: &IdedExpr) -> Lower {
+    fn condition(&mut self, syntax: &IdedExpr) -> LowerResult {
         let lowered = self.lower(syntax)?;
         match lowered.of.fits(&Type::Bool) {
             true => Ok(lowered),

@@ -1,18 +1,18 @@
 //! What is demanded of rules, in the original's words, and the tree of those that were accepted.
 
+use std::sync::Arc;
+
 use everynode_api::field::{BadValue, FieldError, Path};
 use everynode_rules::{COST_MAX_ONE, COST_MAX_SCHEMA, CompileError, Expression, Type, excess};
 use serde_json::{Value, json};
 
-use std::sync::Arc;
-
 use super::super::schema::{self, ListType, members};
-use super::declare::{Declared, declare};
+use super::declare::{Declared, declare, is_whole_object};
 use super::{OLD, Reason, Rule, RuleTree, Step};
 
-/// What is said of a schema above the bound counts rules from this share of it on.
+/// A rule that costs less is not named where all rules together cost too much.
 const CONTRIBUTES: u64 = COST_MAX_SCHEMA / 100;
-/// So many of the costliest rules are named.
+/// How many of the costliest rules are named there.
 const CONTRIBUTORS_MAX: usize = 4;
 /// More rules in one schema are refused: each is compiled.
 const RULES_MAX: usize = 1_000;
@@ -89,9 +89,8 @@ impl Check {
         }
         let is_map = matches!(schema::list_type(schema), ListType::Map(_));
         for (part, schema) in parts(schema) {
-            let is_embedded = schema["x-kubernetes-embedded-resource"] == Value::Bool(true);
             let place = below(&place, &part, declared.as_ref(), is_map);
-            self.part(schema, is_embedded, place);
+            self.part(schema, is_whole_object(schema), place);
         }
     }
 
@@ -290,8 +289,7 @@ pub(super) fn tree(schema: &Value, is_object: bool) -> Option<RuleTree> {
         list: schema::list_type(schema),
     };
     for (part, schema) in parts(schema) {
-        let is_embedded = schema["x-kubernetes-embedded-resource"] == Value::Bool(true);
-        let Some(below) = self::tree(schema, is_embedded) else { continue };
+        let Some(below) = self::tree(schema, is_whole_object(schema)) else { continue };
         match part {
             Part::Property(name) => drop(tree.properties.insert(name.to_owned(), below)),
             Part::Additional => tree.additional = Some(Box::new(below)),

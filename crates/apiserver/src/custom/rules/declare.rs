@@ -30,20 +30,20 @@ pub(super) fn declare(schema: &Value, is_object: bool) -> Option<Declared> {
         "number" => (Type::Double, 1),
         "string" => (text(schema), 2),
         "array" => {
-            let item = declare(&schema["items"], flag_of(&schema["items"]))?;
+            let item = declare(&schema["items"], is_whole_object(&schema["items"]))?;
             (Type::list(item.of, count("maxItems"), item.bytes_min), 2)
         }
         _ if schema["additionalProperties"].is_object() => {
-            let value = declare(&schema["additionalProperties"], flag_of(&schema["additionalProperties"]))?;
+            let value = declare(&schema["additionalProperties"], is_whole_object(&schema["additionalProperties"]))?;
             (Type::map(value.of, count("maxProperties"), value.bytes_min), 2)
         }
-        _ => object(schema, is_object || flag_of(schema)),
+        _ => object(schema, is_object || is_whole_object(schema)),
     };
     Some(Declared { of, bytes_min })
 }
 
 /// Whether values are whole objects, with apiVersion, kind and metadata.
-fn flag_of(schema: &Value) -> bool {
+pub(super) fn is_whole_object(schema: &Value) -> bool {
     schema["x-kubernetes-embedded-resource"] == Value::Bool(true)
 }
 

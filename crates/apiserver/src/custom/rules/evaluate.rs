@@ -1,5 +1,7 @@
 //! What rules say of an object.
 
+use std::collections::BTreeMap;
+
 use everynode_api::field::{BadValue, ErrorKind, FieldError, Path};
 use everynode_rules::{Budget, Expression, Fault, Outcome};
 use serde_json::{Map, Value};
@@ -50,7 +52,7 @@ impl Evaluation<'_> {
             self.spent(value, path);
             return;
         }
-        // What was there before is no obstacle to other changes; transitions have happened none.
+        // What was there before is no obstacle to other changes; rules about a change still count.
         let is_unchanged = old == Some(value);
         for rule in &tree.rules {
             let reads_old = rule.expression.reads(OLD);
@@ -184,7 +186,7 @@ fn mistake(rule: &Rule, value: &Value, path: Option<&Path>, detail: String) -> F
 /// be told.
 struct Before<'v> {
     keys: &'v [String],
-    items: std::collections::BTreeMap<String, &'v Value>,
+    items: BTreeMap<String, &'v Value>,
 }
 
 impl<'v> Before<'v> {
